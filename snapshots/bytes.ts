@@ -1,0 +1,83 @@
+/** A read past the end of a buffer, or an encoding that is broken. */
+export class BytesError extends Error {
+  override readonly name = 'BytesError';
+}
+
+/** A bounds-checked little-endian cursor over bytes from outside. Every read throws {@link BytesError} past the end. */
+export class Bytes {
+  readonly view: DataView;
+  /** Offset of the next read. */
+  at: number;
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.at = at;
+  }
+
+  get length(): number {
+    return this.view.byteLength;
+  }
+
+  u8(): number {
+    return this.view.getUint8(this.#take(1));
+  }
+  u16(): number {
+    return this.view.getUint16(this.#take(2), true);
+  }
+  u32(): number {
+    return this.view.getUint32(this.#take(4), true);
+  }
+  u64(): bigint {
+    return this.view.getBigUint64(this.#take(8), true);
+  }
+  /** A u64 that must be exact as a number: an offset, a size, an address. */
+  word(): number {
+    const value = this.u64();
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new BytesError(`word at ${this.at - 8} is above 2^53`);
+    return Number(value);
+  }
+  /** A copy-free view of the next `length` bytes. */
+  take(length: number): Uint8Array {
+    const start = this.#take(length);
+    return new Uint8Array(this.view.buffer, this.view.byteOffset + start, length);
+  }
+  /** LEB128, at most 2^53. */
+  uleb(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8; i++) {
+      const b = this.u8();
+      value += (b % 128) * scale;
+      if (b < 128) return value;
+      scale *= 128;
+    }
+    throw new BytesError(`LEB128 at ${this.at - 8} is longer than 8 bytes`);
+  }
+  /** Signed LEB128. */
+  sleb(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8; i++) {
+      const b = this.u8();
+      value += (b % 128) * scale;
+      scale *= 128;
+      if (b < 128) return b >= 64 ? value - scale : value;
+    }
+    throw new BytesError(`LEB128 at ${this.at - 8} is longer than 8 bytes`);
+  }
+  /** NUL-terminated UTF-8. */
+  cstring(): string {
+    const out: number[] = [];
+    for (let b = this.u8(); b !== 0; b = this.u8()) out.push(b);
+    return Buffer.from(out).toString('utf8');
+  }
+
+  #take(length: number): number {
+    if (length < 0 || this.at < 0 || this.at + length > this.view.byteLength) {
+      throw new BytesError(`${length} bytes at ${this.at} are past the end (${this.view.byteLength})`);
+    }
+    const start = this.at;
+    this.at += length;
+    return start;
+  }
+}

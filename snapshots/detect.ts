@@ -1,0 +1,112 @@
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs';
+import { fileError } from './file-errors.js';
+import { isSnapshot } from './gsp/container.js';
+
+/** What a file is, told by its content. */
+export type FileKind =
+  | { readonly kind: 'snapshot' }
+  /** `machine` is e_machine: 62 for amd64, 183 for arm64. */
+  | { readonly kind: 'core'; readonly machine: number }
+  | { readonly kind: 'elf'; readonly type: 'relocatable' | 'executable' | 'shared' | 'other'; readonly machine: number }
+  | { readonly kind: 'compressed'; readonly format: 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4'; readonly tool: string }
+  | { readonly kind: 'text' }
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'folder' }
+  | { readonly kind: 'device' }
+  | { readonly kind: 'pipe' }
+  | { readonly kind: 'unknown' };
+
+/** Bytes that are looked at. */
+const HEAD = 512;
+
+/** Looks at the file that `path` leads to; never waits for a pipe. Throws `badFile` where it is missing or unreadable. */
+export function detectFile(path: string): FileKind {
+  try {
+    const special = specialKind(statSync(path));
+    return special ?? kindOf(headOf(path));
+  } catch (error) {
+    throw fileError(`cannot open ${path}`, error);
+  }
+}
+
+/** What a file is whose first bytes these are (512 tell all). */
+export function kindOf(head: Uint8Array): FileKind {
+  if (head.length === 0) return { kind: 'empty' };
+  if (isSnapshot(head)) return { kind: 'snapshot' };
+  if (startsWith(head, [0x7f, 0x45, 0x4c, 0x46])) return elfKind(head);
+  for (const { magic, format, tool } of COMPRESSED) {
+    if (startsWith(head, magic)) return { kind: 'compressed', format, tool };
+  }
+  return { kind: isText(head) ? 'text' : 'unknown' };
+}
+
+/** A part of a sentence for people: `a gzip file; unpack it first, with gunzip`. */
+export function describe(kind: FileKind): string {
+  switch (kind.kind) {
+    case 'snapshot':
+      return 'a gospy snapshot';
+    case 'core':
+      return 'an ELF core';
+    case 'elf':
+      return kind.type === 'other' ? 'an ELF file' : `an ELF ${ELF_WORDS[kind.type]}`;
+    case 'compressed':
+      return `a ${kind.format} file; unpack it first, with ${kind.tool}`;
+    case 'text':
+      return 'a text file';
+    case 'empty':
+      return 'an empty file';
+    case 'folder':
+      return 'a folder';
+    case 'device':
+      return 'a device';
+    case 'pipe':
+      return 'a pipe or a socket';
+    case 'unknown':
+      return 'a file of an unknown kind';
+  }
+}
+
+const ELF_WORDS = { relocatable: 'object file', executable: 'executable', shared: 'executable or shared library' };
+
+const COMPRESSED = [
+  { magic: [0x1f, 0x8b], format: 'gzip', tool: 'gunzip' },
+  { magic: [0x28, 0xb5, 0x2f, 0xfd], format: 'zstd', tool: 'unzstd' },
+  { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], format: 'xz', tool: 'unxz' },
+  { magic: [0x42, 0x5a, 0x68], format: 'bzip2', tool: 'bunzip2' },
+  { magic: [0x04, 0x22, 0x4d, 0x18], format: 'lz4', tool: 'unlz4' },
+] as const;
+
+function specialKind(stat: Stats): FileKind | null {
+  if (stat.isFile()) return null;
+  if (stat.isDirectory()) return { kind: 'folder' };
+  return { kind: stat.isFIFO() || stat.isSocket() ? 'pipe' : 'device' };
+}
+
+function headOf(path: string): Uint8Array {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const head = new Uint8Array(Math.min(HEAD, fstatSync(fd).size));
+    return head.subarray(0, readSync(fd, head, 0, head.length, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function elfKind(head: Uint8Array): FileKind {
+  if (head.length < 20) return { kind: 'unknown' };
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const littleEndian = head[5] !== 2;
+  const type = view.getUint16(16, littleEndian);
+  const machine = view.getUint16(18, littleEndian);
+  if (type === 4) return { kind: 'core', machine };
+  return { kind: 'elf', type: (['other', 'relocatable', 'executable', 'shared'] as const)[type] ?? 'other', machine };
+}
+
+function startsWith(head: Uint8Array, magic: readonly number[]): boolean {
+  return head.length >= magic.length && magic.every((b, i) => head[i] === b);
+}
+
+/** No byte in it that text does not have. */
+function isText(head: Uint8Array): boolean {
+  return head.every((b) => b >= 0x20 || (b >= 0x07 && b <= 0x0d) || b === 0x1b) && !head.includes(0x7f);
+}

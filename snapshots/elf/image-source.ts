@@ -1,0 +1,76 @@
+import type { Addr } from '../address.js';
+import { BytesError } from '../bytes.js';
+import { GospyError } from '../errors.js';
+import type { MemorySource, Range, Window } from '../memory.js';
+import type { ElfFile, LoadedRange } from './elf-file.js';
+
+/** Bytes of a window; windows start at multiples of it, or where a segment does. */
+const BLOCK = 2 ** 18;
+/** Windows that are kept: 64 MB of them. */
+const KEPT_BLOCKS = 256;
+
+/**
+ * What an executable or library says of a process's memory: the segments that the process cannot write, where they were
+ * loaded. Writable segments are left out, for the process has changed them, unless it is the file itself that is looked
+ * into. Made to lie under captured memory.
+ */
+export class ElfSource implements MemorySource {
+  readonly #file: ElfFile;
+  readonly #bias: number;
+  readonly #ranges: readonly LoadedRange[];
+  readonly #writable: boolean;
+  /** By start address, the oldest first. */
+  readonly #windows = new Map<number, Window>();
+  #problem: string | null = null;
+
+  /** `bias`: address in the process minus address at link time, in bytes; 0 where the file is not position-independent. */
+  constructor(file: ElfFile, bias: number, { writable = false } = {}) {
+    this.#file = file;
+    this.#bias = bias;
+    this.#writable = writable;
+    this.#ranges = file.loaded.filter((range) => this.#has(range));
+  }
+
+  window(addr: number): Window | null {
+    const vaddr = addr - this.#bias;
+    const range = this.#file.rangeAt(vaddr);
+    if (range === undefined || !this.#has(range)) return null;
+    const block = vaddr - (vaddr % BLOCK);
+    const lo = Math.max(range.lo, block);
+    return this.#windows.get(lo) ?? this.#read(range, lo, Math.min(range.hi, block + BLOCK));
+  }
+
+  *ranges(lo: number, hi: number): Iterable<Range> {
+    for (const range of this.#ranges) {
+      const start = Math.max(lo, range.lo + this.#bias);
+      const end = Math.min(hi, range.hi + this.#bias);
+      if (start < end) yield { lo: start as Addr, hi: end as Addr };
+    }
+  }
+
+  absence(addr: number): string | null {
+    const range = this.#file.rangeAt(addr - this.#bias);
+    return range === undefined || !this.#has(range) ? null : this.#problem;
+  }
+
+  #has({ segment }: LoadedRange): boolean {
+    return this.#writable || !segment.writable;
+  }
+
+  #read(range: LoadedRange, lo: number, hi: number): Window | null {
+    let bytes: Uint8Array;
+    try {
+      bytes = this.#file.bytesInFile(range.fileOffset + (lo - range.lo), hi - lo);
+    } catch (error) {
+      if (!(error instanceof BytesError || error instanceof GospyError)) throw error;
+      this.#problem = error.message;
+      return null;
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const window = { lo: lo + this.#bias, hi: hi + this.#bias, view };
+    const [oldest] = this.#windows.keys();
+    if (oldest !== undefined && this.#windows.size >= KEPT_BLOCKS) this.#windows.delete(oldest);
+    this.#windows.set(lo, window);
+    return window;
+  }
+}

@@ -1,0 +1,160 @@
+import { BytesError } from '../bytes.js';
+import { unsupported } from '../errors.js';
+import type { Arch, CaptureFacts, Executable, HostFacts, Mapping, ProcessImage, Thread } from '../image.js';
+import { Registers, registerSetSize } from '../registers.js';
+import { Fields, toAddress, toCount } from './fields.js';
+import { pack } from './msgpack.js';
+
+/** Everything of an image but its memory. */
+export type Facts = Omit<ProcessImage, 'memory' | 'kind'>;
+
+/** The msgpack object of the facts section. */
+export function packFacts(facts: Facts): Buffer {
+  return pack({
+    arch: facts.arch,
+    pid: facts.pid,
+    threads: facts.threads.map(plainThread),
+    mappings: facts.mappings.map(plainMapping),
+    executable: plainExecutable(facts.executable),
+    host: plainHost(facts.host),
+    capture: plainCapture(facts.capture),
+  } satisfies Plain<Facts>);
+}
+
+/**
+ * The facts in a decoded facts section. Throws BytesError where a field is missing or cannot be, and
+ * {@link unsupported} for the CPU of a newer gospy.
+ */
+export function readFacts(value: unknown): Facts {
+  const fields = new Fields(value, 'facts');
+  const arch = readArch(fields.text('arch'));
+  return {
+    arch,
+    pid: fields.count('pid'),
+    threads: fields.list('threads', (item, where) => readThread(new Fields(item, where), arch)),
+    mappings: readMappings(fields),
+    executable: readExecutable(fields.map('executable')),
+    host: readHost(fields.map('host')),
+    capture: readCapture(fields.map('capture')),
+  };
+}
+
+/** Names `arch` as one of the CPUs that can be read; throws {@link unsupported} for another. */
+export function readArch(arch: string): Arch {
+  if (arch === 'amd64' || arch === 'arm64') return arch;
+  throw unsupported(`the snapshot is of the CPU ${JSON.stringify(arch)}; this gospy reads amd64 and arm64`, {
+    hint: 'use a newer gospy',
+  });
+}
+
+/** A value for every field of T: one that is added to the image and forgotten here does not compile. */
+type Plain<T> = Record<keyof T, unknown>;
+
+function plainThread({ tid, namespaceTid, name, state, registers }: Thread): Plain<Thread> {
+  return { tid, namespaceTid, name, state, registers: registers?.bytes ?? null };
+}
+
+function readThread(fields: Fields, arch: Arch): Thread {
+  const bytes = fields.orNull('registers', (key) => fields.bytes(key));
+  if (bytes !== null && bytes.length < registerSetSize(arch)) {
+    throw new BytesError(`${fields.where}.registers has ${bytes.length} bytes of ${registerSetSize(arch)}`);
+  }
+  return {
+    tid: fields.count('tid'),
+    namespaceTid: fields.count('namespaceTid'),
+    name: fields.text('name'),
+    state: fields.text('state'),
+    registers: bytes === null ? null : new Registers(arch, bytes),
+  };
+}
+
+function plainMapping(mapping: Mapping): Plain<Mapping> {
+  const { start, end, readable, writable, executable, fileOffset, path } = mapping;
+  return { start, end, readable, writable, executable, fileOffset, path };
+}
+
+function readMappings(facts: Fields): Mapping[] {
+  let last = 0;
+  return facts.list('mappings', (item, where) => {
+    const fields = new Fields(item, where);
+    const start = fields.address('start');
+    const end = fields.address('end');
+    if (start < last || end < start) throw new BytesError(`${where} is out of order`);
+    last = end;
+    return {
+      start,
+      end,
+      readable: fields.flag('readable'),
+      writable: fields.flag('writable'),
+      executable: fields.flag('executable'),
+      fileOffset: fields.count('fileOffset'),
+      path: fields.text('path'),
+    };
+  });
+}
+
+function plainExecutable({ path, deleted, buildId, goBuildId, sizeBytes }: Executable): Plain<Executable> {
+  return { path, deleted, buildId, goBuildId, sizeBytes };
+}
+
+function readExecutable(fields: Fields): Executable {
+  return {
+    path: fields.text('path'),
+    deleted: fields.flag('deleted'),
+    buildId: textOrNull(fields, 'buildId'),
+    goBuildId: textOrNull(fields, 'goBuildId'),
+    sizeBytes: fields.orNull('sizeBytes', (key) => fields.count(key)),
+  };
+}
+
+function plainHost({ hostname, kernel, bootId, cpus, namespacePids }: HostFacts): Plain<HostFacts> {
+  return { hostname, kernel, bootId, cpus, namespacePids };
+}
+
+function readHost(fields: Fields): HostFacts {
+  return {
+    hostname: fields.text('hostname'),
+    kernel: fields.text('kernel'),
+    bootId: textOrNull(fields, 'bootId'),
+    cpus: fields.count('cpus'),
+    namespacePids: fields.list('namespacePids', toCount),
+  };
+}
+
+function plainCapture(capture: CaptureFacts): Plain<CaptureFacts> {
+  const { mode, capturedAt, monotonicNs, pauseNs, partial, warnings, torn, writer } = capture;
+  return {
+    mode,
+    capturedAt,
+    monotonicNs,
+    pauseNs,
+    partial,
+    warnings: warnings.map(({ code, message }) => ({ code, message })),
+    torn,
+    writer,
+  };
+}
+
+function readCapture(fields: Fields): CaptureFacts {
+  const mode = fields.text('mode');
+  if (mode !== 'stop' && mode !== 'clone' && mode !== 'live' && mode !== 'core') {
+    throw new BytesError(`${fields.where}.mode is ${JSON.stringify(mode)}`);
+  }
+  return {
+    mode,
+    capturedAt: textOrNull(fields, 'capturedAt'),
+    monotonicNs: fields.orNull('monotonicNs', (key) => fields.big(key)),
+    pauseNs: fields.orNull('pauseNs', (key) => fields.count(key)),
+    partial: fields.flag('partial'),
+    warnings: fields.list('warnings', (item, where) => {
+      const warning = new Fields(item, where);
+      return { code: warning.text('code'), message: warning.text('message') };
+    }),
+    torn: fields.list('torn', toAddress),
+    writer: textOrNull(fields, 'writer'),
+  };
+}
+
+function textOrNull(fields: Fields, key: string): string | null {
+  return fields.orNull(key, (k) => fields.text(k));
+}

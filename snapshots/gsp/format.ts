@@ -1,0 +1,153 @@
+import { BytesError } from '../bytes.js';
+import { badFile } from '../errors.js';
+import { Fields } from './fields.js';
+import { pack } from './msgpack.js';
+
+/** The version of the format that this gospy writes; it reads this one and all before it. docs/format.md describes it. */
+export const FORMAT_VERSION = 1;
+
+/** What may be large is bounded here, for writers and readers alike. */
+export const Limit = {
+  /** Bytes of the header. */
+  header: 4096,
+  /** Bytes of memory that a writer puts into one section. */
+  chunk: 2 ** 20,
+  /** Bytes of memory in one section that a reader takes. */
+  memory: 2 ** 24,
+  /** Bytes of the facts and of the index, each. */
+  meta: 2 ** 28,
+  /** msgpack values in the facts and in the index, each. */
+  items: 5_000_000,
+} as const;
+
+/** First object of the file. */
+export interface Header {
+  readonly version: number;
+  /** Version of the gospy that wrote the file, or null. */
+  readonly writer: string | null;
+  readonly arch: string;
+  /** Bytes of the whole file; 0 where the writer never came to its end. */
+  readonly sizeBytes: number;
+}
+
+/** Where a section lies and what it holds, as the index has it. */
+export interface SectionEntry {
+  readonly name: string;
+  /** Of the section's msgpack object, from the start of the file. */
+  readonly offset: number;
+  /** Of that object, in bytes. */
+  readonly length: number;
+  /** Of what it holds, uncompressed. */
+  readonly rawBytes: number;
+  /** SHA-256 of the object's bytes in the file. */
+  readonly sha256: Uint8Array;
+  /** For memory: which addresses its bytes belong to, as gsp/ranges.ts encodes them. */
+  readonly ranges: Uint8Array | null;
+}
+
+/** Last object of the file. */
+export interface Trailer {
+  readonly sizeBytes: number;
+  /** SHA-256 of the header's bytes. */
+  readonly headerSha256: Uint8Array;
+  readonly indexOffset: number;
+  readonly indexLength: number;
+  /** SHA-256 of the index section's bytes in the file. */
+  readonly indexSha256: Uint8Array;
+}
+
+export function packHeader(header: Header): Buffer {
+  const { version, writer, arch, sizeBytes } = header;
+  return pack({ format: 'gospy', version, writer, arch, sizeBytes: BigInt(sizeBytes) });
+}
+
+/** Throws {@link badFile} where a newer gospy wrote the file, BytesError where it is no header. */
+export function readHeader(value: unknown, path: string): Header {
+  const fields = new Fields(value, 'header');
+  const version = fields.count('version');
+  const writer = fields.has('writer') ? fields.orNull('writer', (key) => fields.text(key)) : null;
+  if (version > FORMAT_VERSION) {
+    throw badFile(
+      `${path} is a snapshot of format version ${version}` +
+        `${writer === null ? '' : `, written by gospy ${writer}`}; this gospy reads versions up to ${FORMAT_VERSION}`,
+      { hint: 'use a newer gospy' },
+    );
+  }
+  return { version, writer, arch: fields.text('arch'), sizeBytes: fields.count('sizeBytes') };
+}
+
+export function packSection(name: string, rawBytes: number, data: Uint8Array): Buffer {
+  return pack({ section: name, encoding: 'deflate-raw', rawBytes, data });
+}
+
+/** The same length for every file: whole numbers take nine bytes, a digest 34. */
+export function packTrailer(trailer: Trailer): Buffer {
+  return pack({
+    trailer: 'gospy',
+    sizeBytes: BigInt(trailer.sizeBytes),
+    headerSha256: trailer.headerSha256,
+    indexOffset: BigInt(trailer.indexOffset),
+    indexLength: BigInt(trailer.indexLength),
+    indexSha256: trailer.indexSha256,
+  });
+}
+
+/** Bytes of every trailer. */
+export const TRAILER_LENGTH = packTrailer({
+  sizeBytes: 0,
+  headerSha256: new Uint8Array(32),
+  indexOffset: 0,
+  indexLength: 0,
+  indexSha256: new Uint8Array(32),
+}).length;
+
+/** Throws BytesError where the value is no trailer. */
+export function readTrailer(value: unknown): Trailer {
+  const fields = new Fields(value, 'trailer');
+  return {
+    sizeBytes: fields.count('sizeBytes'),
+    headerSha256: fields.bytes('headerSha256'),
+    indexOffset: fields.count('indexOffset'),
+    indexLength: fields.count('indexLength'),
+    indexSha256: fields.bytes('indexSha256'),
+  };
+}
+
+export function packIndex(sections: readonly SectionEntry[]): Buffer {
+  return pack({
+    sections: sections.map(({ ranges, ...entry }) => (ranges === null ? entry : { ...entry, ranges })),
+  });
+}
+
+/**
+ * The sections in file order, one right behind the other from the header's end to the index. Throws BytesError where the
+ * value is no index, or names places that cannot be.
+ */
+export function readIndex(value: unknown, headerLength: number, indexOffset: number): SectionEntry[] {
+  let at = headerLength;
+  const sections = new Fields(value, 'index').list('sections', (item, where) => {
+    const entry = readEntry(new Fields(item, where), at);
+    at += entry.length;
+    return entry;
+  });
+  if (at !== indexOffset) throw new BytesError(`the sections end at ${at} and not where the index starts`);
+  return sections;
+}
+
+function readEntry(fields: Fields, due: number): SectionEntry {
+  const name = fields.text('name');
+  const entry = {
+    name,
+    offset: fields.count('offset'),
+    length: fields.count('length'),
+    rawBytes: fields.count('rawBytes'),
+    sha256: fields.bytes('sha256'),
+    ranges: name === 'memory' ? fields.bytes('ranges') : null,
+  };
+  if (entry.offset !== due) throw new BytesError(`${fields.where} lies at ${entry.offset} and not at ${due}`);
+  const most = name === 'memory' ? Limit.memory : name === 'facts' ? Limit.meta : Infinity;
+  if (entry.rawBytes > most || entry.length > most + most / 1024 + Limit.header) {
+    throw new BytesError(`${fields.where} (${name}) is larger than ${most} bytes`);
+  }
+  return entry;
+}

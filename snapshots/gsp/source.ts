@@ -1,0 +1,109 @@
+import type { Addr } from '../address.js';
+import type { MemorySource, Range, Window } from '../memory.js';
+import type { SectionEntry } from './format.js';
+import { RangeTable } from './range-table.js';
+
+/** Bytes of uncompressed memory that are kept, at most. */
+const KEPT_BYTES = 256 * 2 ** 20;
+
+/**
+ * The memory of a snapshot: a section is read, verified and uncompressed when one of its addresses is asked for, and the
+ * ones that were not used for longest are let go. A section that is damaged is absent memory, with its reason kept.
+ */
+export class SnapshotSource implements MemorySource {
+  readonly #read: (entry: SectionEntry) => Uint8Array;
+  readonly #sections: readonly SectionEntry[];
+  readonly #table: RangeTable;
+  /** By place in the table; cleared when the section is let go. */
+  readonly #windows: (Window | undefined)[];
+  /** By section. */
+  readonly #loaded = new Map<number, Uint8Array>();
+  readonly #usedAt: Float64Array;
+  readonly #damage = new Map<number, string>();
+  readonly #keptBytes: number;
+  #loadedBytes = 0;
+  #clock = 0;
+
+  /** `read` gives the content of a memory section or throws. Throws BytesError where the sections' ranges cannot be. */
+  constructor(
+    sections: readonly SectionEntry[],
+    read: (entry: SectionEntry) => Uint8Array,
+    keptBytes: number = KEPT_BYTES,
+  ) {
+    this.#sections = sections;
+    this.#read = read;
+    this.#keptBytes = keptBytes;
+    this.#table = new RangeTable(sections);
+    this.#windows = new Array<Window | undefined>(this.#table.count).fill(undefined);
+    this.#usedAt = new Float64Array(sections.length);
+  }
+
+  /** Why sections that were asked for are absent, one sentence each. */
+  get damage(): readonly string[] {
+    return [...this.#damage.values()];
+  }
+
+  window(addr: number): Window | null {
+    const i = this.#table.find(addr);
+    if (i < 0) return null;
+    this.#usedAt[this.#table.section[i] ?? 0] = ++this.#clock;
+    return this.#windows[i] ?? this.#open(i);
+  }
+
+  *ranges(lo: number, hi: number): Iterable<Range> {
+    const table = this.#table;
+    for (let i = Math.max(0, table.lastAtOrBelow(lo)); i < table.count; i++) {
+      const start = table.lo[i] ?? 0;
+      const end = table.hi[i] ?? 0;
+      if (start >= hi) return;
+      if (end <= lo || this.#damage.has(table.section[i] ?? 0)) continue;
+      yield { lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr };
+    }
+  }
+
+  absence(addr: number): string | null {
+    const i = this.#table.find(addr);
+    return i < 0 ? null : (this.#damage.get(this.#table.section[i] ?? 0) ?? null);
+  }
+
+  #open(i: number): Window | null {
+    const table = this.#table;
+    const bytes = this.#section(table.section[i] ?? 0);
+    if (bytes === null) return null;
+    const lo = table.lo[i] ?? 0;
+    const hi = table.hi[i] ?? 0;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + (table.offset[i] ?? 0), hi - lo);
+    return (this.#windows[i] = { lo, hi, view });
+  }
+
+  #section(section: number): Uint8Array | null {
+    const kept = this.#loaded.get(section);
+    if (kept !== undefined) return kept;
+    const entry = this.#sections[section];
+    if (entry === undefined || this.#damage.has(section)) return null;
+    try {
+      const bytes = this.#read(entry);
+      this.#makeRoom(bytes.length);
+      this.#loaded.set(section, bytes);
+      this.#loadedBytes += bytes.length;
+      return bytes;
+    } catch (error) {
+      this.#damage.set(section, error instanceof Error ? error.message : String(error));
+      return null;
+    }
+  }
+
+  #makeRoom(bytes: number): void {
+    while (this.#loaded.size > 0 && this.#loadedBytes + bytes > this.#keptBytes) {
+      let oldest = -1;
+      for (const section of this.#loaded.keys()) {
+        if (oldest < 0 || (this.#usedAt[section] ?? 0) < (this.#usedAt[oldest] ?? 0)) oldest = section;
+      }
+      this.#loadedBytes -= this.#loaded.get(oldest)?.length ?? 0;
+      this.#loaded.delete(oldest);
+      for (let i = 0; i < this.#table.count; i++) {
+        if (this.#table.section[i] === oldest) this.#windows[i] = undefined;
+      }
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { Bytes, BytesError } from './bytes.js';
+import { badFile } from './errors.js';
+import { fileError } from './file-errors.js';
+
+/** Bytes that are read at offsets and never as a whole. */
+export interface FileBytes {
+  /** For messages. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** The bytes [offset, offset + length), which nobody will change. Throws {@link BytesError} where they are not there. */
+  read(offset: number, length: number): Uint8Array;
+  close(): void;
+}
+
+/** Bytes that are in memory already. */
+export class HeldBytes implements FileBytes {
+  readonly path: string;
+  readonly #bytes: Uint8Array;
+
+  constructor(path: string, bytes: Uint8Array) {
+    this.path = path;
+    this.#bytes = bytes;
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes.length;
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    return new Bytes(this.#bytes, offset).take(length);
+  }
+
+  close(): void {
+    return;
+  }
+}
+
+/** A file of the file system. */
+export class RegularFile implements FileBytes {
+  readonly path: string;
+  /** At the time it was opened. */
+  readonly sizeBytes: number;
+  #fd: number;
+
+  /**
+   * Opens `path`, or takes over `fd`, a descriptor that is open already and that `path` names in messages. Throws
+   * `badFile` where there is no such file or it is a folder, a device or a pipe.
+   */
+  constructor(path: string, fd?: number) {
+    this.path = path;
+    this.#fd = fd ?? openForReading(path);
+    const stat = fstatSync(this.#fd);
+    this.sizeBytes = stat.size;
+    if (stat.isFile()) return;
+    this.close();
+    throw badFile(`cannot read ${path}: it is ${stat.isDirectory() ? 'a folder' : 'no regular file'}`);
+  }
+
+  /** Throws {@link BytesError} where the file ends before, and `badFile` where the system cannot read it. */
+  read(offset: number, length: number): Buffer {
+    if (this.#fd < 0) throw new BytesError(`${this.path} was closed`);
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.sizeBytes)) {
+      throw new BytesError(`${length} bytes at ${offset} are not in a file of ${this.sizeBytes} bytes`);
+    }
+    const out = Buffer.allocUnsafeSlow(length);
+    for (let done = 0; done < length;) {
+      const n = this.#readInto(out, done, offset + done);
+      if (n === 0) throw new BytesError(`${this.path} became shorter while it was read: it ends at ${offset + done}`);
+      done += n;
+    }
+    return out;
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  #readInto(out: Buffer, at: number, offset: number): number {
+    try {
+      return readSync(this.#fd, out, at, out.length - at, offset);
+    } catch (error) {
+      throw fileError(`cannot read ${this.path} at offset ${offset}`, error);
+    }
+  }
+}
+
+function openForReading(path: string): number {
+  try {
+    // Never wait for a writer at the other end of a pipe.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    throw fileError(`cannot open ${path}`, error);
+  }
+}
