@@ -1,0 +1,268 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { Memory } from '../../snapshots/memory.js';
+import type { ModuleData } from '../runtime/module-data.js';
+import type { PclntabEra } from './pclntab.js';
+
+/** One function of the program: the runtime's _func (runtime2.go), and where its tables lie. */
+export interface Func {
+  /** In the function table. */
+  readonly index: number;
+  readonly entry: Addr;
+  /** One past its last byte: the entry of the function behind it. */
+  readonly end: Addr;
+  /** As the linker names it, with full type arguments from Go 1.21 on. */
+  readonly name: string;
+  readonly funcID: number;
+  /** 1 TOPFRAME, 2 SPWRITE, 4 ASM; 0 before Go 1.17. */
+  readonly flag: number;
+  readonly tables: FuncTables;
+}
+
+interface FuncTables {
+  readonly addr: Addr;
+  readonly pcsp: number;
+  readonly pcfile: number;
+  readonly pcln: number;
+  readonly npcdata: number;
+  readonly nfuncdata: number;
+  readonly cuOffset: number;
+}
+
+/** Offsets in _func, by release; -1 where it has no such field. `size` is where the pcdata array begins. */
+interface FuncLayout {
+  readonly name: number;
+  readonly pcsp: number;
+  readonly cuOffset: number;
+  readonly funcID: number;
+  readonly flag: number;
+  readonly nfuncdata: number;
+  readonly size: number;
+}
+
+const GO_1_2: FuncLayout = { name: 8, pcsp: 20, cuOffset: -1, funcID: 36, flag: -1, nfuncdata: 39, size: 40 };
+const GO_1_16: FuncLayout = { name: 8, pcsp: 20, cuOffset: 36, funcID: 40, flag: -1, nfuncdata: 43, size: 44 };
+const GO_1_17: FuncLayout = { ...GO_1_16, flag: 41 };
+const GO_1_18: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 36, flag: 37, nfuncdata: 39, size: 40 };
+const GO_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, flag: 41, nfuncdata: 43, size: 44 };
+
+/** Tables that the compiler gives for a function by index (internal/abi/symtab.go, cmd/internal/objabi/funcdata.go). */
+export type PcTable = 'pcsp' | 'pcfile' | 'pcln';
+
+const MAX_NAME = 64 * 1024;
+/** Steps of one table; no function has as many instructions. */
+const MAX_STEPS = 1 << 20;
+const NO_FUNCDATA = 0xffffffff;
+
+/**
+ * The functions of one module, read from its pclntab (runtime/symtab.go, 1.12 to 1.27). Each part has its own cursor
+ * into memory, since look-ups go back and forth between them. Its reads are not recorded: a snapshot holds all of it.
+ */
+export class FunctionTable {
+  readonly module: ModuleData;
+  readonly quantum: number;
+  readonly #era: PclntabEra;
+  readonly #layout: FuncLayout;
+  readonly #ftab: Memory;
+  readonly #funcs: Memory;
+  readonly #names: Memory;
+  readonly #tables: Memory;
+  readonly #sections: Memory;
+  readonly #byIndex = new Map<number, Func>();
+
+  /** `minor` tells Go 1.16 from 1.17, whose tables look the same. */
+  constructor(memory: Memory, module: ModuleData, minor: number) {
+    this.module = module;
+    this.quantum = module.pclntab.quantum;
+    this.#era = module.pclntab.era;
+    this.#layout = {
+      'go1.2': GO_1_2,
+      'go1.16': minor >= 17 ? GO_1_17 : GO_1_16,
+      'go1.18': GO_1_18,
+      'go1.20': GO_1_20,
+    }[this.#era];
+    const { source } = memory.unrecorded;
+    this.#ftab = new Memory(source);
+    this.#funcs = new Memory(source);
+    this.#names = new Memory(source);
+    this.#tables = new Memory(source);
+    this.#sections = new Memory(memory.source);
+  }
+
+  get length(): number {
+    return this.module.pclntab.nfunc;
+  }
+
+  /** The function that contains `pc`, or null. Throws MemoryFault where the table itself is absent. */
+  find(pc: number): Func | null {
+    const { minpc, maxpc } = this.module;
+    if (pc < minpc || pc >= maxpc) return null;
+    let lo = 0;
+    let hi = this.length;
+    while (lo < hi) {
+      const mid = Math.floor((lo + hi) / 2);
+      if (this.#entry(mid) <= pc) lo = mid + 1;
+      else hi = mid;
+    }
+    return lo === 0 ? null : this.at(lo - 1);
+  }
+
+  /** The function at an index below {@link length}. */
+  at(index: number): Func {
+    const known = this.#byIndex.get(index);
+    if (known !== undefined) return known;
+    const func = this.#read(index);
+    this.#byIndex.set(index, func);
+    return func;
+  }
+
+  /** The first functions of the given names. Walks the whole table: about ten milliseconds for 60,000 functions. */
+  named(names: ReadonlySet<string>): Map<string, Func> {
+    const found = new Map<string, Func>();
+    for (let i = 0; i < this.length && found.size < names.size; i++) {
+      const name = this.#name(this.#nameOffset(this.#funcAddr(i)), names);
+      if (name !== null && !found.has(name)) found.set(name, this.at(i));
+    }
+    return found;
+  }
+
+  /** A name by its offset: a function's, or that of an inlined call. */
+  nameAt(offset: number): string {
+    const { data, length } = this.module.funcnametab;
+    return offset >= length ? '?' : this.#names.cstring(plus(data, offset), Math.min(MAX_NAME, length - offset));
+  }
+
+  /** Value of a function's table at `pc`, with the end of the range that has it; null where there is no table. */
+  value(func: Func, table: PcTable, pc: number): number | null {
+    return this.#decode(func.tables[table], func, pc);
+  }
+
+  /** Value of PCDATA `index` at `pc`; -1, as in the runtime, where the function has none. */
+  pcdata(func: Func, index: number, pc: number): number {
+    const { addr, npcdata } = func.tables;
+    if (index >= npcdata) return -1;
+    return this.#decode(this.#funcs.u32(addr, this.#layout.size + 4 * index), func, pc) ?? -1;
+  }
+
+  /** Address of FUNCDATA `index`, or null. */
+  funcdata(func: Func, index: number): Addr | null {
+    const { addr, npcdata, nfuncdata } = func.tables;
+    if (index >= nfuncdata) return null;
+    const array = this.#layout.size + 4 * npcdata;
+    const { gofunc } = this.module;
+    if (gofunc === null) {
+      const aligned = array + ((addr + array) % 8 === 0 ? 0 : 4);
+      const at = this.#funcs.ptr(addr, aligned + 8 * index);
+      return at === 0 ? null : at;
+    }
+    const offset = this.#funcs.u32(addr, array + 4 * index);
+    return offset === NO_FUNCDATA ? null : plus(gofunc, offset);
+  }
+
+  /** The source file by the value of the `pcfile` table; `?` where there is none. */
+  file(func: Func, index: number): string {
+    const { cutab, filetab, pclntable } = this.module;
+    if (this.#era === 'go1.2') {
+      if (index <= 0 || index >= filetab.length) return '?';
+      return this.#names.cstring(plus(pclntable.data, this.#tables.u32(filetab.data, 4 * index)));
+    }
+    const cu = func.tables.cuOffset + index;
+    if (index < 0 || cu >= cutab.length) return '?';
+    const offset = this.#tables.u32(cutab.data, 4 * cu);
+    return offset >= filetab.length ? '?' : this.#names.cstring(plus(filetab.data, offset));
+  }
+
+  #read(index: number): Func {
+    const layout = this.#layout;
+    const at = this.#funcAddr(index);
+    const u32 = (offset: number): number => this.#funcs.u32(at, offset);
+    const flagAt = layout.flag;
+    return {
+      index,
+      entry: this.#entry(index) as Addr,
+      end: this.#entry(index + 1) as Addr,
+      name: this.nameAt(this.#nameOffset(at)),
+      funcID: this.#funcs.u8(at, layout.funcID),
+      flag: flagAt < 0 ? 0 : this.#funcs.u8(at, flagAt),
+      tables: {
+        addr: at,
+        pcsp: u32(layout.pcsp),
+        pcfile: u32(layout.pcsp + 4),
+        pcln: u32(layout.pcsp + 8),
+        npcdata: u32(layout.pcsp + 12),
+        nfuncdata: this.#funcs.u8(at, layout.nfuncdata),
+        cuOffset: layout.cuOffset < 0 ? 0 : u32(layout.cuOffset),
+      },
+    };
+  }
+
+  #entry(index: number): number {
+    const { ftab } = this.module;
+    if (this.#era === 'go1.2' || this.#era === 'go1.16') return this.#ftab.ptr(ftab.data, 16 * index);
+    return this.#textAddr(this.#ftab.u32(ftab.data, 8 * index));
+  }
+
+  #funcAddr(index: number): Addr {
+    const { ftab, pclntable } = this.module;
+    const wide = this.#era === 'go1.2' || this.#era === 'go1.16';
+    const offset = wide ? this.#ftab.word(ftab.data, 16 * index + 8) : this.#ftab.u32(ftab.data, 8 * index + 4);
+    return plus(pclntable.data, Math.min(offset, pclntable.length));
+  }
+
+  /** moduledata.textAddr: code that the linker split over several sections does not lie at its offset (1.18+). */
+  #textAddr(offset: number): number {
+    const { text, textsectmap } = this.module;
+    if (textsectmap.length <= 1) return text + offset;
+    for (let i = 0; i < textsectmap.length; i++) {
+      const vaddr = this.#sections.word(textsectmap.data, 24 * i);
+      const end = this.#sections.word(textsectmap.data, 24 * i + 8);
+      const last = i === textsectmap.length - 1;
+      if (offset >= vaddr && (offset < end || (last && offset === end))) {
+        return this.#sections.word(textsectmap.data, 24 * i + 16) + offset - vaddr;
+      }
+    }
+    return text + offset;
+  }
+
+  #nameOffset(funcAddr: Addr): number {
+    return this.#funcs.u32(funcAddr, this.#layout.name);
+  }
+
+  /** The name at an offset if it is one of `names`; compares no more of it than it has to. */
+  #name(offset: number, names: ReadonlySet<string>): string | null {
+    const { data, length } = this.module.funcnametab;
+    if (offset + 9 > length || this.#names.u32(plus(data, offset)) !== RUNT) return null;
+    const name = this.nameAt(offset);
+    return names.has(name) ? name : null;
+  }
+
+  /** pcvalue (runtime/symtab.go): pairs of a zigzag value delta and a pc delta, until the pc is passed. */
+  #decode(offset: number, func: Func, pc: number): number | null {
+    const { data, length } = this.module.pctab;
+    if (offset === 0 || offset >= length) return null;
+    let at = offset;
+    let value = -1;
+    let end: number = func.entry;
+    const varint = (): number => {
+      let result = 0;
+      let scale = 1;
+      for (let i = 0; i < 5; i++) {
+        const byte = this.#tables.u8(data, at++);
+        result += (byte % 128) * scale;
+        if (byte < 128) return result;
+        scale *= 128;
+      }
+      return result;
+    };
+    for (let step = 0; step < MAX_STEPS && at < length; step++) {
+      const delta = varint();
+      if (delta === 0 && step > 0) return null;
+      value += delta % 2 === 0 ? delta / 2 : -(delta + 1) / 2;
+      end += varint() * this.quantum;
+      if (pc < end) return value;
+    }
+    return null;
+  }
+}
+
+/** "runt" as a little-endian u32: all names that are looked for begin with it. */
+const RUNT = 0x746e7572;

@@ -1,0 +1,53 @@
+import type { Addr } from '../snapshots/address.js';
+import { MemoryFault } from '../snapshots/memory.js';
+import type { GoProgram } from './program.js';
+import { Places } from './report/places.js';
+import type { Unwound } from './stacks/unwind.js';
+import { readSched } from './runtime/sched.js';
+
+/** The runtime has fewer wait reasons in every release. */
+const REASONS = 64;
+
+/**
+ * Reads everything of a program that does not grow with its goroutines. Over memory that records, what was read is what
+ * a snapshot needs.
+ */
+export function exerciseRuntime(program: GoProgram): void {
+  for (let reason = 1; reason < REASONS; reason++) program.waitReasons.at(reason);
+  quietly(() => program.processors);
+  quietly(() => program.machines);
+  quietly(() => program.gomaxprocs);
+  quietly(() => readSched(program.memory, program.layouts, program.globals));
+}
+
+/** Reads sets of pprof labels. */
+export function exerciseLabels(program: GoProgram, labels: Iterable<Addr>): void {
+  for (const set of labels) quietly(() => program.labelReader.read(set));
+}
+
+/** Follows every stack, of goroutines and threads, and looks up every place and label, as the reports will. */
+export function exerciseStacks(program: GoProgram): void {
+  const places = new Places(program);
+  const look = (stack: Unwound | null): void => {
+    for (const frame of stack?.frames ?? []) frame.point.lines(frame.trap);
+  };
+  for (const m of program.machines) quietly(() => look(program.threadStackOf(m)));
+  for (const g of program.goroutines()) {
+    quietly(() => {
+      places.entry(g);
+      places.creator(g);
+      places.current(g);
+      look(program.stackOf(g));
+      program.labelReader.read(g.labels);
+    });
+  }
+}
+
+/** What cannot be read will be missing, and be reported, when the snapshot is read. */
+function quietly(read: () => unknown): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+  }
+}

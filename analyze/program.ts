@@ -1,0 +1,209 @@
+import { hex, type Addr } from '../snapshots/address.js';
+import { badFile, GospyError, noGoProcess, unsupported } from '../snapshots/errors.js';
+import type { ProcessImage, Thread } from '../snapshots/image.js';
+import { MemoryFault, type Memory } from '../snapshots/memory.js';
+import type { Registers } from '../snapshots/registers.js';
+import type { GoVersion } from './binary/go-version.js';
+import type { Warning } from './report/model.js';
+import { GlobalsNotFound, locateGlobals, type Globals } from './runtime/globals.js';
+import { GoroutineReader, type G } from './runtime/goroutine.js';
+import { LabelReader } from './runtime/labels.js';
+import { Layouts } from './runtime/layouts.js';
+import { locateModules, type GoCode } from './runtime/locate-modules.js';
+import { readMachines, type M } from './runtime/machine.js';
+import { readProcessors, type P } from './runtime/processor.js';
+import { WaitReasons } from './runtime/wait-reasons.js';
+import { CodeIndex } from './stacks/code-index.js';
+import type { StartRegisters } from './stacks/signal-frame.js';
+import { Unwinder, type UnwindStart, type Unwound } from './stacks/unwind.js';
+
+/** A Go program in an image: its code, the layouts of its release, its runtime's globals, and views of what they hold. */
+export class GoProgram {
+  readonly image: ProcessImage;
+  readonly memory: Memory;
+  readonly code: GoCode;
+  readonly layouts: Layouts;
+  readonly globals: Globals;
+  readonly index: CodeIndex;
+  readonly goroutineReader: GoroutineReader;
+  readonly waitReasons: WaitReasons;
+  readonly labelReader: LabelReader;
+  /** What the analysis could not tell; reports add theirs. */
+  readonly warnings: Warning[] = [];
+  readonly #unwinder: Unwinder;
+  #machines: readonly M[] | null = null;
+  #threadOf: Map<number, Thread> | null = null;
+
+  constructor(image: ProcessImage, code: GoCode, layouts: Layouts, globals: Globals) {
+    this.image = image;
+    this.memory = image.memory;
+    this.code = code;
+    this.layouts = layouts;
+    this.globals = globals;
+    this.index = new CodeIndex(this.memory, code.modules, code.version.minor);
+    this.goroutineReader = new GoroutineReader(this.memory, layouts);
+    this.waitReasons = new WaitReasons(this.memory, globals.waitReasonStrings);
+    this.labelReader = new LabelReader(this.memory, code.version.minor);
+    this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
+  }
+
+  get version(): GoVersion {
+    return this.code.version;
+  }
+
+  /** GOMAXPROCS; the number of Ps where the variable was removed from the program. */
+  get gomaxprocs(): number {
+    const { gomaxprocs, allp } = this.globals;
+    const ps = this.memory.word(allp, 8);
+    const value = gomaxprocs === null ? 0 : this.memory.i32(gomaxprocs);
+    return value > 0 && value <= ps ? value : ps;
+  }
+
+  get machines(): readonly M[] {
+    if (this.#machines === null) {
+      const { machines, damage } = readMachines(this.memory, this.layouts, this.globals);
+      if (damage !== null) this.warnings.push({ code: 'machines-damaged', message: damage });
+      this.#machines = machines;
+    }
+    return this.#machines;
+  }
+
+  /** Throws MemoryFault where they are damaged. */
+  get processors(): readonly P[] {
+    return readProcessors(this.memory, this.layouts, this.globals);
+  }
+
+  /** Goroutines that are not dead, in the order of their ids. One that cannot be read becomes a warning. */
+  *goroutines(): Iterable<G> {
+    const addresses = this.goroutineReader.addresses(this.globals.allgs);
+    const goids = addresses.map((address) => this.goroutineReader.goidAt(address as Addr));
+    const order = Uint32Array.from(addresses, (_, i) => i).sort((a, b) => (goids[a] ?? 0) - (goids[b] ?? 0));
+    for (const i of order) {
+      const g = this.#goroutine((addresses[i] ?? 0) as Addr);
+      if (g !== null) yield g;
+    }
+  }
+
+  /** The thread of an M, or null where the image has none of that id. */
+  threadOf(m: M): Thread | null {
+    this.#threadOf ??= new Map(this.image.threads.map((thread) => [thread.namespaceTid, thread]));
+    return m.procid === 0 ? null : (this.#threadOf.get(m.procid) ?? null);
+  }
+
+  machineAt(addr: Addr): M | null {
+    return addr === 0 ? null : (this.machines.find((m) => m.addr === addr) ?? null);
+  }
+
+  /** Where the goroutine's stack is followed from; null where it runs on a thread whose registers are not known. */
+  startOf(g: G): UnwindStart | null {
+    const user = { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched };
+    if (g.status === 'running') {
+      const machine = this.machineAt(g.m);
+      const registers = machine === null ? null : (this.threadOf(machine)?.registers ?? null);
+      if (registers === null) return null;
+      return { registers: startRegisters(registers), trap: true, syscall: false, user };
+    }
+    if (g.syscallsp !== 0) {
+      return { registers: { pc: g.syscallpc, sp: g.syscallsp, lr: 0 }, trap: false, syscall: true, user };
+    }
+    return { registers: g.sched, trap: false, syscall: false, user };
+  }
+
+  /**
+   * Where an M's thread stands, down to the outermost frame of its system stack, or of the goroutine that it came from.
+   * null where its registers are not known.
+   */
+  threadStackOf(m: M): Unwound | null {
+    const registers = this.threadOf(m)?.registers ?? null;
+    if (registers === null) return null;
+    const g = m.curg === 0 ? null : this.#goroutine(m.curg);
+    const user = g === null ? NO_USER_STACK : { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched };
+    return this.#unwinder.unwind({ registers: startRegisters(registers), trap: true, syscall: false, user });
+  }
+
+  /** The goroutine's stack, innermost frame first. */
+  stackOf(g: G, limit?: number): Unwound {
+    const start = this.startOf(g);
+    if (start === null)
+      return { frames: [], truncated: 'it was running, and the registers of its thread are not known' };
+    return this.#unwinder.unwind(start, limit);
+  }
+
+  #goroutine(address: Addr): G | null {
+    try {
+      return this.goroutineReader.isDead(address) ? null : this.goroutineReader.read(address);
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+      this.warnings.push({
+        code: 'goroutine-unreadable',
+        message: `the goroutine at ${hex(address)} cannot be read: ${error.message}`,
+      });
+      return null;
+    }
+  }
+}
+
+/** Of a thread that runs no goroutine: its system stack leads back to nothing. */
+const NO_USER_STACK = { lo: 0, hi: 0, sched: { pc: 0, sp: 0, lr: 0 } };
+
+function startRegisters(registers: Registers): StartRegisters {
+  const lr = registers.arch === 'arm64' ? Number(registers.get('x30')) : 0;
+  return { pc: Number(registers.pc), sp: Number(registers.sp), lr };
+}
+
+/**
+ * Finds the Go program in an image. Throws GospyError: 3 where there is none, 6 where its release is not known and the
+ * nearest layouts do not fit, 5 where a file has lost what the analysis stands on.
+ */
+export function openProgram(image: ProcessImage): GoProgram {
+  const code = locateModules(image);
+  if ('tried' in code) {
+    const what = image.kind === 'live' ? `process ${image.pid}` : 'the file';
+    throw noGoProcess(`looking for a Go runtime in ${what} found none: ${code.tried.slice(0, 3).join('; ')}`, {
+      hint: 'gospy reads programs built by Go 1.12 to 1.27 for amd64 and arm64',
+    });
+  }
+  const runtime = code.modules[0];
+  if (runtime === undefined) throw noGoProcess('the program has no Go code');
+  const layouts = new Layouts(code.version);
+  const program = new GoProgram(image, code, layouts, globalsOf(image, code, layouts));
+  warnOfFit(program);
+  return program;
+}
+
+function globalsOf(image: ProcessImage, code: GoCode, layouts: Layouts): Globals {
+  const [runtime] = code.modules;
+  if (runtime === undefined) throw noGoProcess('the program has no Go code');
+  try {
+    return locateGlobals(image.memory, image.arch, runtime, layouts);
+  } catch (error) {
+    if (!(error instanceof GlobalsNotFound) && !(error instanceof MemoryFault)) throw error;
+    throw notLocated(image, code, layouts, error);
+  }
+}
+
+function notLocated(image: ProcessImage, code: GoCode, layouts: Layouts, cause: Error): GospyError {
+  const release = `Go ${code.version.text}`;
+  if (layouts.fit !== 'other-minor' && image.kind !== 'live') {
+    return badFile(`reading the runtime's variables of ${release} failed: ${cause.message}`, {
+      cause,
+      hint: 'the file may have been cut or damaged; gospy info tells',
+    });
+  }
+  return unsupported(`the program was built by ${release}, and its runtime could not be made out: ${cause.message}`, {
+    cause,
+    hint: 'gospy knows Go 1.12 to 1.27; a newer gospy may know this release',
+  });
+}
+
+function warnOfFit(program: GoProgram): void {
+  const { version, layouts, globals } = program;
+  if (layouts.fit === 'newer-patch') {
+    const message = `Go ${version.text} is newer than the patch releases that were checked; its layouts were taken from the last one`;
+    program.warnings.push({ code: 'layout-newer-patch', message });
+  } else if (layouts.fit === 'other-minor') {
+    const message = `Go ${version.text} is not known; the layouts of the nearest release fit what was checked`;
+    program.warnings.push({ code: 'layout-nearest', message });
+  }
+  for (const note of globals.notes) program.warnings.push({ code: 'globals-second-way', message: note });
+}

@@ -1,0 +1,114 @@
+/**
+ * The plain data that reports are made of, shaped as docs/cli.md promises it in JSON. Addresses are hex strings.
+ */
+
+/** Status words of a goroutine, as runtime2.go's _Gidle... are known to users. */
+export type GoroutineStatus =
+  'idle' | 'runnable' | 'running' | 'syscall' | 'waiting' | 'dead' | 'copystack' | 'preempted' | 'leaked';
+
+export type ProcessorStatus = 'idle' | 'running' | 'syscall' | 'gcstop' | 'dead';
+
+/** A place in the program. */
+export interface Loc {
+  readonly func: string;
+  readonly file: string;
+  readonly line: number;
+  readonly pc: string;
+}
+
+/** One frame of a stack, innermost first; an inlined frame carries the pc, sp and fp of the frame it is inlined in. */
+export interface Frame extends Loc {
+  readonly sp: string;
+  readonly fp: string;
+  readonly inlined: boolean;
+}
+
+export interface Goroutine {
+  readonly goid: number;
+  readonly status: GoroutineStatus;
+  /** The runtime's own words, or null. */
+  readonly waitReason: string | null;
+  /** Age at capture in nanoseconds, a lower bound; null where the runtime has not stamped it. */
+  readonly waitSinceNs: number | null;
+  readonly system: boolean;
+  /** tid as the host sees it. */
+  readonly thread: { readonly m: number; readonly tid: number } | null;
+  readonly lockedToThread: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly parentGoid: number | null;
+  readonly creator: Loc | null;
+  readonly start: Loc | null;
+  readonly entry: Loc | null;
+  readonly current: Loc | null;
+  readonly user: Loc | null;
+  readonly frames: readonly Frame[];
+  readonly truncated: string | null;
+  readonly torn: boolean;
+}
+
+/** What a report could not tell, and for which goroutine. */
+export interface Warning {
+  readonly code: string;
+  readonly goid?: number;
+  readonly message: string;
+}
+
+export interface Target {
+  readonly kind: 'snapshot' | 'core' | 'live';
+  readonly pid: number;
+  readonly bin: string;
+  /** Without the `go` prefix. */
+  readonly goVersion: string;
+  readonly arch: string;
+  readonly gomaxprocs: number;
+  readonly capturedAt: string | null;
+  readonly mode: string;
+  readonly pauseNs: number | null;
+}
+
+export interface Summary {
+  readonly target: Target;
+  readonly ps: readonly {
+    readonly id: number;
+    readonly status: ProcessorStatus;
+    readonly schedtick: number;
+    readonly syscalltick: number;
+    /** Id of the M that holds it, or null. */
+    readonly m: number | null;
+    readonly runqsize: number;
+  }[];
+  readonly threads: {
+    readonly total: number;
+    readonly running: number;
+    readonly sleeping: number;
+    readonly stopped: number;
+    readonly zombie: number;
+  };
+  /** Dead goroutines are not counted. */
+  readonly goroutines: { readonly total: number; readonly system: number } & Readonly<
+    Record<Exclude<GoroutineStatus, 'dead'>, number>
+  >;
+  readonly sched: {
+    readonly runqsize: number;
+    readonly nmidle: number;
+    readonly npidle: number;
+    readonly nmspinning: number;
+    readonly gcwaiting: boolean;
+  };
+  readonly warnings: readonly Warning[];
+}
+
+/** A thread of the program, with the M that runs on it where there is one. */
+export interface ThreadReport {
+  /** Id of its M; null for a thread that the runtime does not know. */
+  readonly m: number | null;
+  /** As the host sees it. */
+  readonly tid: number;
+  readonly name: string;
+  /** The kernel's letter before the stop. */
+  readonly state: string;
+  /** The goroutine that it runs, or null. */
+  readonly goid: number | null;
+  readonly frames: readonly Frame[];
+  readonly truncated: string | null;
+}

@@ -1,0 +1,107 @@
+import { MemoryFault } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { P } from '../runtime/processor.js';
+import { readSched } from '../runtime/sched.js';
+import type { Goroutine, GoroutineStatus, ProcessorStatus, Summary, Target, Warning } from './model.js';
+
+const STATUSES: readonly Exclude<GoroutineStatus, 'dead'>[] = [
+  ...(['idle', 'runnable', 'running', 'syscall', 'waiting'] as const),
+  ...(['copystack', 'preempted', 'leaked'] as const),
+];
+
+/** Names what was looked at. */
+export function targetOf(program: GoProgram): Target {
+  const { image } = program;
+  return {
+    kind: image.kind,
+    pid: image.pid,
+    bin: image.executable.path,
+    goVersion: program.version.text,
+    arch: image.arch,
+    gomaxprocs: program.gomaxprocs,
+    capturedAt: image.capture.capturedAt,
+    mode: image.capture.mode,
+    pauseNs: image.capture.pauseNs,
+  };
+}
+
+/** The overview of a program; `goroutines` are those that listGoroutines gave for it. */
+export function summarize(program: GoProgram, goroutines: Iterable<Goroutine>): Summary {
+  const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<(typeof STATUSES)[number], number>;
+  let total = 0;
+  let system = 0;
+  const torn: number[] = [];
+  for (const goroutine of goroutines) {
+    total++;
+    if (goroutine.system) system++;
+    if (goroutine.torn) torn.push(goroutine.goid);
+    if (goroutine.status !== 'dead') counts[goroutine.status]++;
+  }
+  const problems: Warning[] = [];
+  const ps = attempt(problems, 'processors-damaged', [], () => processors(program));
+  const sched = attempt(problems, 'sched-damaged', NO_SCHED, () =>
+    readSched(program.memory, program.layouts, program.globals),
+  );
+  return {
+    target: targetOf(program),
+    ps,
+    threads: threadCounts(program),
+    goroutines: { total, ...counts, system },
+    sched,
+    warnings: [...program.image.capture.warnings, ...program.warnings, ...problems, ...tornWarnings(torn)],
+  };
+}
+
+/** Goroutines that moved in a capture without a stop, each by its id, as far as a list is of use. */
+function tornWarnings(goids: readonly number[]): Warning[] {
+  const code = 'goroutine-torn';
+  const listed = goids.slice(0, MAX_TORN).map((goid) => ({ code, goid, message: 'it moved while it was read' }));
+  const more = goids.length - listed.length;
+  return more === 0 ? listed : [...listed, { code, message: `${more} more goroutines moved while they were read` }];
+}
+
+const MAX_TORN = 1000;
+const NO_SCHED: Summary['sched'] = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false };
+
+function attempt<T>(problems: Warning[], code: string, otherwise: T, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    problems.push({ code, message: error.message });
+    return otherwise;
+  }
+}
+
+function processors(program: GoProgram): Summary['ps'] {
+  const machines = new Map(program.machines.map((m) => [m.addr, m]));
+  return program.processors.map((p) => ({
+    id: p.id,
+    status: statusOf(program, p),
+    schedtick: p.schedtick,
+    syscalltick: p.syscalltick,
+    m: machines.get(p.m)?.id ?? null,
+    runqsize: p.runqsize,
+  }));
+}
+
+/** From Go 1.26 on a P whose goroutine is in a system call says running: its M's goroutine tells. */
+function statusOf(program: GoProgram, p: P): ProcessorStatus {
+  if (p.status !== 'running' || program.version.minor < 26) return p.status;
+  const curg = program.machineAt(p.m)?.curg ?? 0;
+  if (curg === 0) return p.status;
+  return program.goroutineReader.read(curg).status === 'syscall' ? 'syscall' : p.status;
+}
+
+/** The kernel's letters in words: R runs, S D I sleep, T t are stopped, Z X are gone. */
+function threadCounts(program: GoProgram): Summary['threads'] {
+  const { threads } = program.image;
+  const count = (letters: string): number => threads.filter(({ state }) => letters.includes(state)).length;
+  return {
+    total: threads.length,
+    running: count('R'),
+    sleeping: count('SDI'),
+    stopped: count('Tt'),
+    zombie: count('ZX'),
+  };
+}

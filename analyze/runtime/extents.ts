@@ -1,0 +1,112 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Range } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from './goroutine.js';
+import type { M } from './machine.js';
+
+/** The stack of a goroutine that is kept at most, from its innermost frame outwards; deeper ones end with a reason. */
+const MAX_STACK_KEPT = 8 << 20;
+/** System stacks are shallow; the one of a cgo program's first thread is eight megabytes long. */
+const MAX_SYSTEM_STACK_KEPT = 64 << 10;
+/** What is read of a system stack in any case, and how far below the place where the thread last switched to it. */
+const PLANNED_SYSTEM_STACK = 8 << 10;
+const SYSTEM_STACK_SLACK = 2 << 10;
+/** amd64's red zone, which leaf code may use below the stack pointer. */
+const RED_ZONE = 128;
+/** Stacks up to this size are planned whole: neighbours then merge into long runs, which cost less than many short ones. */
+const SMALL_STACK = 8 << 10;
+/** How much deeper than at planning a goroutine with a large stack may be parked in the stop without a second read. */
+const SLACK = 1 << 10;
+
+/** The part of a stack that is in use when its innermost frame is at `sp`. */
+export function usedStack(lo: number, hi: number, sp: number, most = MAX_STACK_KEPT): Range | null {
+  if (sp <= lo || sp > hi) return null;
+  const from = Math.max(lo, sp - RED_ZONE);
+  return { lo: from as Addr, hi: Math.min(hi, from + most) as Addr };
+}
+
+/** What to read ahead of the stop for a goroutine's stack: whole where it is small, with some slack where it is not. */
+export function plannedStack(lo: number, hi: number, sp: number): Range | null {
+  if (hi - lo <= SMALL_STACK) return { lo: lo as Addr, hi: hi as Addr };
+  return usedStack(lo, hi, Math.max(lo + 1, sp - SLACK));
+}
+
+/**
+ * The runtime's own records: globals, allgs, every g, M, P and sched. What lies there is read in the stop; what the
+ * analysis reads besides is found by recording it.
+ */
+export function runtimeRecords(program: GoProgram, goroutines: Float64Array): Range[] {
+  const { memory, layouts, globals, machines } = program;
+  const out: Range[] = [];
+  const add = (at: Addr, length: number): void => {
+    if (at !== 0) out.push({ lo: at, hi: plus(at, length) });
+  };
+  const gSize = layouts.of('g').sizeBytes;
+  add(globals.allgs, 24);
+  add(globals.allp, 24);
+  add(globals.allm, 8);
+  if (globals.gomaxprocs !== null) add(globals.gomaxprocs, 4);
+  add(globals.sched, layouts.of('schedt').sizeBytes);
+  add(memory.ptr(globals.allgs), 8 * goroutines.length);
+  add(memory.ptr(globals.allp), 8 * memory.word(globals.allp, 8));
+  for (const p of program.processors) add(p.addr, layouts.of('p').sizeBytes);
+  for (const m of machines) for (const range of machineRecords(program, m)) out.push(range);
+  for (const g of goroutines) add(g as Addr, gSize);
+  return out;
+}
+
+/** An M, its two own goroutines, and its system stack as far as a thread that waits for work is in it. */
+export function machineRecords(program: GoProgram, m: M): Range[] {
+  const gSize = program.layouts.of('g').sizeBytes;
+  const out = [{ lo: m.addr, hi: plus(m.addr, program.layouts.of('m').sizeBytes) }];
+  for (const g of [m.g0, m.gsignal]) if (g !== 0) out.push({ lo: g, hi: plus(g, gSize) });
+  const g0 = m.g0 === 0 ? null : readable(program, m.g0);
+  if (g0 !== null) {
+    const sp = Math.max(g0.stack.lo + 1, g0.sched.sp - SYSTEM_STACK_SLACK);
+    const system = usedStack(g0.stack.lo, g0.stack.hi, sp, PLANNED_SYSTEM_STACK);
+    if (system !== null) out.push(system);
+  }
+  return out;
+}
+
+/** A goroutine that has not ended; null for the dead and for what cannot be read just now. */
+export function readable(program: GoProgram, address: Addr): G | null {
+  try {
+    return program.goroutineReader.isDead(address) ? null : program.goroutineReader.read(address);
+  } catch (error) {
+    if (error instanceof MemoryFault) return null;
+    throw error;
+  }
+}
+
+/** A thread as it stands in the stop. */
+export interface StoppedThread {
+  readonly namespaceTid: number;
+  readonly sp: number;
+}
+
+/**
+ * The stacks that threads stand on: of the goroutine that runs, of g0 and, in a signal handler, of gsignal. What cannot
+ * be read is left out: the analysis will say so.
+ */
+export function threadStacks(program: GoProgram, machines: readonly M[], threads: readonly StoppedThread[]): Range[] {
+  const byTid = new Map(threads.map((thread) => [thread.namespaceTid, thread.sp]));
+  const out: Range[] = [];
+  for (const m of machines) {
+    const sp = byTid.get(m.procid);
+    for (const [g, most] of [
+      [m.curg, MAX_STACK_KEPT],
+      [m.g0, MAX_SYSTEM_STACK_KEPT],
+      [m.gsignal, MAX_SYSTEM_STACK_KEPT],
+    ] as const) {
+      if (g !== 0) out.push(...stackAt(program, g, sp, most));
+    }
+  }
+  return out;
+}
+
+function stackAt(program: GoProgram, g: Addr, sp: number | undefined, most: number): Range[] {
+  const read = readable(program, g);
+  if (read === null) return [];
+  return [sp ?? 0, read.sched.sp].flatMap((at) => usedStack(read.stack.lo, read.stack.hi, at, most) ?? []);
+}

@@ -1,0 +1,155 @@
+import type { Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import type { Layouts } from './layouts.js';
+
+/** Constant from Go 1.12 to 1.27: gobuf.g lies 72 bytes into a g and holds the g's own address once it has run. */
+const G_SELF = 72;
+/** g.m, constant from Go 1.12 to 1.27. */
+const G_M = 48;
+const MAX_GOROUTINES = 1 << 27;
+const MAX_PROCESSORS = 1 << 16;
+const MAX_MACHINES = 1 << 17;
+/** How many goroutines of a long allgs are looked at. */
+const SAMPLE = 256;
+/** How far m.alllink may have moved from where the table has it. */
+const CALIBRATION_BYTES = 96;
+/** debug.SetMaxThreads sets it; the runtime begins with 10,000. */
+const MAX_MAXMCOUNT = 0x7fffffff;
+
+/** Tells the runtime's globals from other memory by what they must look like. A read of absent memory is a no. */
+export class GlobalChecks {
+  readonly #memory: Memory;
+  readonly #layouts: Layouts;
+
+  constructor(memory: Memory, layouts: Layouts) {
+    this.#memory = memory;
+    this.#layouts = layouts;
+  }
+
+  /** The number of goroutines in the slice at `a` if 90 in 100 are ones; else 0. */
+  allgs(a: Addr): number {
+    return this.#attempt(0, () => {
+      const list = this.#memory.ptr(a);
+      const length = this.#memory.word(a, 8);
+      if (length < 1 || length > this.#memory.word(a, 16) || length > MAX_GOROUTINES || list % 8 !== 0) return 0;
+      const step = Math.max(1, Math.floor(length / SAMPLE));
+      let seen = 0;
+      let good = 0;
+      for (let i = 0; i < length; i += step) {
+        seen++;
+        if (this.goroutine(this.#memory.ptr(list, 8 * i))) good++;
+      }
+      return good >= seen * 0.9 ? length : 0;
+    });
+  }
+
+  /** A g that has run or can run. */
+  goroutine(g: Addr): boolean {
+    return this.#attempt(false, () => {
+      const layout = this.#layouts.of('g');
+      if (g === 0 || g % 8 !== 0 || this.#memory.ptr(g, G_SELF) !== g) return false;
+      const goid = this.#memory.word(g, layout.offset('goid'));
+      const status = this.#memory.u32(g, layout.offset('atomicstatus')) & ~0x1000;
+      return goid < Number.MAX_SAFE_INTEGER && status <= 11;
+    });
+  }
+
+  /** The number of Ps in the slice at `a` if every one of them bears its own index; else 0. */
+  allp(a: Addr): number {
+    return this.#attempt(0, () => {
+      const layout = this.#layouts.of('p');
+      const list = this.#memory.ptr(a);
+      const length = this.#memory.word(a, 8);
+      if (length < 1 || length > this.#memory.word(a, 16) || length > MAX_PROCESSORS || list % 8 !== 0) return 0;
+      for (let i = 0; i < length; i++) {
+        const p = this.#memory.ptr(list, 8 * i);
+        if (p === 0 || this.#memory.i32(p, layout.offset('id')) !== i) return 0;
+        if (this.#memory.u32(p, layout.offset('status')) > 4) return 0;
+        if (this.#memory.ptr(p, layout.offset('mcache')) === 0) return 0;
+      }
+      return length;
+    });
+  }
+
+  /** The static pair: an m whose first word is this g, which points back at it. */
+  g0(g: Addr): boolean {
+    return this.machineOf(g) !== null;
+  }
+
+  /** The M of a g0, or null where the two do not name each other. */
+  machineOf(g: Addr): Addr | null {
+    return this.#attempt(null, () => {
+      const m = this.#memory.ptr(g, G_M);
+      return m !== 0 && this.#memory.ptr(m) === g ? m : null;
+    });
+  }
+
+  /** Where schedt.maxmcount lies; it is 10,000 in nearly every program. */
+  get maxmcountOffset(): number {
+    return this.#layouts.of('schedt').offset('maxmcount');
+  }
+
+  sched(a: Addr): boolean {
+    return this.#attempt(false, () => {
+      const layout = this.#layouts.of('schedt');
+      const maxmcount = this.#memory.i32(a, layout.offset('maxmcount'));
+      const goidgen = this.#memory.word(a, layout.offset('goidgen'));
+      const nmidle = this.#memory.i32(a, layout.offset('nmidle'));
+      const mnext = this.#memory.word(a, layout.offset('mnext'));
+      const midle = this.#memory.ptr(a, layout.offset('midle'));
+      return (
+        maxmcount > 0 &&
+        maxmcount <= MAX_MAXMCOUNT &&
+        goidgen > 0 &&
+        goidgen < 2 ** 48 &&
+        nmidle >= 0 &&
+        nmidle <= MAX_MACHINES &&
+        mnext > 0 &&
+        mnext <= MAX_MAXMCOUNT &&
+        (midle === 0 || this.#isMachine(midle))
+      );
+    });
+  }
+
+  /** The offset of m.alllink by which the list at `allm` ends at m0, the table's first; null where none does. */
+  alllink(allm: Addr, m0: Addr): number | null {
+    const expected = this.#layouts.of('m').offset('alllink');
+    const first = this.#attempt(null, () => this.#memory.ptr(allm));
+    if (first === null) return null;
+    if (this.chainLength(first, m0, expected) > 0) return expected;
+    for (let shift = 8; shift <= CALIBRATION_BYTES; shift += 8) {
+      for (const offset of [expected + shift, expected - shift]) {
+        if (this.chainLength(first, m0, offset) > 1) return offset;
+      }
+    }
+    return null;
+  }
+
+  /** The number of Ms from `first` through the link at `offset` to m0 and no further; 0 where it is no such list. */
+  chainLength(first: Addr, m0: Addr, offset: number): number {
+    return this.#attempt(0, () => {
+      let m = first;
+      for (let n = 1; n <= MAX_MACHINES; n++) {
+        if (m === 0 || !this.#isMachine(m)) return 0;
+        const next = this.#memory.ptr(m, offset);
+        if (m === m0) return next === 0 ? n : 0;
+        m = next;
+      }
+      return 0;
+    });
+  }
+
+  /** Its first word is its g0, which points back at it. */
+  #isMachine(m: Addr): boolean {
+    return this.#memory.ptr(this.#memory.ptr(m), G_M) === m;
+  }
+
+  #attempt<T>(otherwise: T, read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof MemoryFault) return otherwise;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import type { Addr } from '../../snapshots/address.js';
+import { Memory, MemoryFault } from '../../snapshots/memory.js';
+import type { GoroutineStatus } from '../report/model.js';
+import type { StartRegisters } from '../stacks/signal-frame.js';
+import type { Layouts } from './layouts.js';
+
+/** runtime.g (runtime2.go), the fields that reports need. */
+export interface G {
+  readonly addr: Addr;
+  readonly goid: number;
+  readonly status: GoroutineStatus;
+  /** Index into waitReasonStrings; meaningful while the status is waiting. */
+  readonly waitreason: number;
+  /** nanotime() when a garbage collection first saw it waiting; 0: not stamped. */
+  readonly waitsince: number;
+  readonly stack: { readonly lo: Addr; readonly hi: Addr };
+  readonly sched: StartRegisters;
+  /** Both 0 outside of system calls and cgo calls. */
+  readonly syscallsp: number;
+  readonly syscallpc: number;
+  /** The M that runs it, or 0. */
+  readonly m: Addr;
+  readonly lockedm: Addr;
+  /** Return address of the go statement that made it. */
+  readonly gopc: number;
+  readonly startpc: number;
+  /** 0 for none, null before Go 1.21. */
+  readonly parentGoid: number | null;
+  /** Pprof labels, or 0. */
+  readonly labels: Addr;
+  /** The slice that GODEBUG=tracebackancestors keeps, or 0. */
+  readonly ancestors: Addr;
+}
+
+/** _Gidle and its like (runtime2.go); an index without a word is no status. 11 is _Gdeadextra, 1.26+. */
+const STATUS: readonly (GoroutineStatus | null)[] = [
+  ...(['idle', 'runnable', 'running', 'syscall', 'waiting', null, 'dead', null] as const),
+  ...(['copystack', 'preempted', 'leaked', 'dead'] as const),
+];
+const GSCAN = 0x1000;
+/** Go limits a stack to 1 GB (runtime.maxstacksize); debug.SetMaxStack may raise it. */
+const MAX_STACK = 2 ** 36;
+const MAX_GOROUTINES = 2 ** 27;
+
+/** Reads goroutines with the offsets of one release. */
+export class GoroutineReader {
+  readonly sizeBytes: number;
+  readonly #memory: Memory;
+  readonly #at;
+
+  constructor(memory: Memory, layouts: Layouts) {
+    const g = layouts.of('g');
+    const gobuf = layouts.of('gobuf');
+    const sched = g.offset('sched');
+    this.#memory = new Memory(memory.source);
+    this.sizeBytes = g.sizeBytes;
+    this.#at = {
+      stack: g.offset('stack'),
+      m: g.offset('m'),
+      schedSp: sched + gobuf.offset('sp'),
+      schedPc: sched + gobuf.offset('pc'),
+      schedLr: sched + gobuf.offset('lr'),
+      syscallsp: g.offset('syscallsp'),
+      syscallpc: g.offset('syscallpc'),
+      atomicstatus: g.offset('atomicstatus'),
+      goid: g.offset('goid'),
+      waitsince: g.offset('waitsince'),
+      waitreason: g.offset('waitreason'),
+      lockedm: g.offset('lockedm'),
+      parentGoid: g.optional('parentGoid'),
+      gopc: g.offset('gopc'),
+      startpc: g.offset('startpc'),
+      labels: g.offset('labels'),
+      ancestors: g.offset('ancestors'),
+    };
+  }
+
+  /** Addresses of all goroutines in the slice at `allgs`; throws MemoryFault where the slice is damaged or absent. */
+  addresses(allgs: Addr): Float64Array {
+    const list = this.#memory.ptr(allgs);
+    const length = this.#memory.word(allgs, 8);
+    if (length > MAX_GOROUTINES) throw new MemoryFault(allgs, `runtime.allgs has an absurd length: ${length}`);
+    if (length > 0 && !this.#memory.has(list, 8 * length)) {
+      throw new MemoryFault(list, `the ${length} elements of runtime.allgs are not all in the image`);
+    }
+    const out = new Float64Array(length);
+    for (let i = 0; i < length; i++) out[i] = this.#memory.word(list, 8 * i);
+    return out;
+  }
+
+  /** Its id, or 0 where it is absent. */
+  goidAt(addr: Addr): number {
+    try {
+      return this.#memory.word(addr, this.#at.goid);
+    } catch (error) {
+      if (error instanceof MemoryFault) return 0;
+      throw error;
+    }
+  }
+
+  /** True for goroutines that ended, without reading more than one word. */
+  isDead(addr: Addr): boolean {
+    return STATUS[this.#memory.u32(addr, this.#at.atomicstatus) & ~GSCAN] === 'dead';
+  }
+
+  /** Throws MemoryFault where the g is absent or cannot be one. */
+  read(addr: Addr): G {
+    const memory = this.#memory;
+    const at = this.#at;
+    const number = memory.u32(addr, at.atomicstatus) & ~GSCAN;
+    const status = STATUS[number];
+    if (status === null || status === undefined) throw new MemoryFault(addr, `${number} is no goroutine status`);
+    const lo = memory.ptr(addr, at.stack);
+    const hi = memory.ptr(addr, at.stack + 8);
+    if (hi < lo || hi - lo > MAX_STACK) throw new MemoryFault(addr, 'its stack has no plausible bounds');
+    return {
+      addr,
+      goid: memory.word(addr, at.goid),
+      status,
+      waitreason: memory.u8(addr, at.waitreason),
+      waitsince: memory.word(addr, at.waitsince),
+      stack: { lo, hi },
+      sched: {
+        sp: memory.word(addr, at.schedSp),
+        pc: memory.word(addr, at.schedPc),
+        lr: memory.word(addr, at.schedLr),
+      },
+      syscallsp: memory.word(addr, at.syscallsp),
+      syscallpc: memory.word(addr, at.syscallpc),
+      m: memory.ptr(addr, at.m),
+      lockedm: memory.ptr(addr, at.lockedm),
+      gopc: memory.word(addr, at.gopc),
+      startpc: memory.word(addr, at.startpc),
+      parentGoid: at.parentGoid === null ? null : memory.word(addr, at.parentGoid),
+      labels: memory.ptr(addr, at.labels),
+      ancestors: memory.ptr(addr, at.ancestors),
+    };
+  }
+}

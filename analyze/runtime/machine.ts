@@ -1,0 +1,61 @@
+import type { Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import type { Globals } from './globals.js';
+import type { Layouts } from './layouts.js';
+
+/** runtime.m (runtime2.go): an OS thread as the scheduler sees it. */
+export interface M {
+  readonly addr: Addr;
+  readonly id: number;
+  /** What gettid() said inside the process; 0 for extra Ms, which wait for threads that C makes. */
+  readonly procid: number;
+  readonly g0: Addr;
+  readonly gsignal: Addr;
+  /** The goroutine that it runs, or 0. */
+  readonly curg: Addr;
+  /** The P that it holds, or 0. */
+  readonly p: Addr;
+  readonly lockedg: Addr;
+}
+
+const MAX_MACHINES = 1 << 17;
+
+/** All Ms, through m.alllink, the newest first; those before a damaged link where there is one. */
+export function readMachines(
+  memory: Memory,
+  layouts: Layouts,
+  globals: Globals,
+): { machines: M[]; damage: string | null } {
+  const layout = layouts.of('m');
+  const at = {
+    id: layout.offset('id'),
+    procid: layout.offset('procid'),
+    g0: layout.offset('g0'),
+    gsignal: layout.offset('gsignal'),
+    curg: layout.offset('curg'),
+    p: layout.offset('p'),
+    lockedg: layout.offset('lockedg'),
+  };
+  const machines: M[] = [];
+  const seen = new Set<Addr>();
+  try {
+    for (let m = memory.ptr(globals.allm); m !== 0; m = memory.ptr(m, globals.alllink)) {
+      if (seen.has(m) || seen.size >= MAX_MACHINES) return { machines, damage: 'the list of Ms is a circle' };
+      seen.add(m);
+      machines.push({
+        addr: m,
+        id: memory.word(m, at.id),
+        procid: memory.word(m, at.procid),
+        g0: memory.ptr(m, at.g0),
+        gsignal: memory.ptr(m, at.gsignal),
+        curg: memory.ptr(m, at.curg),
+        p: memory.ptr(m, at.p),
+        lockedg: memory.ptr(m, at.lockedg),
+      });
+    }
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    return { machines, damage: `the list of Ms ends early: ${error.message}` };
+  }
+  return { machines, damage: null };
+}

@@ -1,0 +1,120 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
+import { findWord } from '../binary/scan.js';
+import type { PclntabHeader } from '../binary/pclntab.js';
+import { layoutsOf, type Layout } from './layouts.js';
+
+/** A Go slice header. */
+export interface Slice {
+  readonly data: Addr;
+  readonly length: number;
+}
+
+/** runtime.moduledata (symtab.go): where the linker put the parts of one module. */
+export interface ModuleData {
+  readonly addr: Addr;
+  readonly pclntab: PclntabHeader;
+  readonly layout: Layout;
+  readonly ftab: Slice;
+  readonly pclntable: Slice;
+  /** The next five are in the pclntable itself before Go 1.16. */
+  readonly funcnametab: Slice;
+  readonly cutab: Slice;
+  readonly filetab: Slice;
+  readonly pctab: Slice;
+  readonly minpc: Addr;
+  readonly maxpc: Addr;
+  readonly text: Addr;
+  readonly etext: Addr;
+  /** Base of the funcdata offsets since Go 1.18; null before. */
+  readonly gofunc: Addr | null;
+  readonly textsectmap: Slice;
+  /** noptrdata, data, bss, noptrbss: in this order, none empty. */
+  readonly data: readonly Range[];
+  readonly next: Addr;
+}
+
+/** First release whose moduledata points at a pcHeader. */
+const PC_HEADER_FIELD = 'pcHeader';
+const MAX_TEXT_SECTIONS = 1024;
+
+/**
+ * The moduledata that belongs to a function table: an 8-aligned word that equals the table's address, followed by fields
+ * that make sense together. Every known layout is tried, those that `prefer` names first; null where none fits.
+ */
+export function findModuleData(
+  memory: Memory,
+  ranges: readonly Range[],
+  pclntab: PclntabHeader,
+  prefer: Layout | null,
+): ModuleData | null {
+  const layouts = layoutsOf('moduledata').filter((l) => l.has(PC_HEADER_FIELD) === (pclntab.era !== 'go1.2'));
+  const order = prefer === null ? layouts : [prefer, ...layouts];
+  for (const at of findWord(memory, ranges, pclntab.addr)) {
+    for (const layout of order) {
+      const module = readModuleData(memory, at, pclntab, layout);
+      if (module !== null) return module;
+    }
+  }
+  return null;
+}
+
+/** Reads one moduledata and checks it; null where it is none, or not of this layout. */
+export function readModuleData(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: Layout): ModuleData | null {
+  try {
+    return checked(memory, at, pclntab, layout);
+  } catch (error) {
+    if (error instanceof MemoryFault) return null;
+    throw error;
+  }
+}
+
+function checked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: Layout): ModuleData | null {
+  const word = (field: string): Addr => memory.ptr(at, layout.offset(field));
+  const slice = (field: string): Slice => {
+    const offset = layout.offset(field);
+    return { data: memory.ptr(at, offset), length: memory.word(at, offset + 8) };
+  };
+  const ftab = slice('ftab');
+  const pclntable = slice('pclntable');
+  const [minpc, maxpc, text, etext] = [word('minpc'), word('maxpc'), word('text'), word('etext')];
+  if (ftab.length !== pclntab.nfunc + 1) return null;
+  if (!(text <= minpc && minpc < maxpc && maxpc <= etext)) return null;
+  const data: Range[] = [];
+  for (const section of ['noptrdata', 'data', 'bss', 'noptrbss']) {
+    const lo = word(section);
+    const hi = word(`e${section}`);
+    if (lo > hi) return null;
+    if (lo < hi) data.push({ lo, hi });
+  }
+  if (data.length === 0 || word('types') > word('etypes')) return null;
+  const textsectmap = slice('textsectmap');
+  if (textsectmap.length > MAX_TEXT_SECTIONS) return null;
+  const inPclntable = pclntab.era === 'go1.2';
+  return {
+    addr: at,
+    pclntab,
+    layout,
+    ftab,
+    pclntable,
+    funcnametab: inPclntable ? pclntable : slice('funcnametab'),
+    cutab: inPclntable ? { data: pclntable.data, length: 0 } : slice('cutab'),
+    filetab: slice('filetab'),
+    pctab: inPclntable ? pclntable : slice('pctab'),
+    minpc,
+    maxpc,
+    text,
+    etext,
+    gofunc: layout.has('gofunc') ? word('gofunc') : null,
+    textsectmap,
+    data,
+    next: word('next'),
+  };
+}
+
+/** All of the function table, from its header to the end of its last part. */
+export function pclntabRange(module: ModuleData): Range {
+  const parts = [module.pclntable, module.funcnametab, module.filetab, module.pctab];
+  const hi = Math.max(...parts.map((p) => p.data + p.length), module.ftab.data + module.ftab.length * 8);
+  return { lo: module.pclntab.addr, hi: plus(module.pclntab.addr, hi - module.pclntab.addr) };
+}

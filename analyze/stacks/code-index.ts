@@ -1,0 +1,75 @@
+import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import type { Func, FunctionTable } from '../binary/function-table.js';
+import { Symbolizer, type CodeLine } from './symbolize.js';
+
+/** What the function tables say of one code address. Everything but the function is worked out when first asked for. */
+export class CodePoint {
+  readonly pc: number;
+  readonly func: Func;
+  readonly table: FunctionTable;
+  readonly #symbolizer: Symbolizer;
+  #spDelta: number | null | undefined;
+  #atCall: readonly CodeLine[] | undefined;
+  #atPc: readonly CodeLine[] | undefined;
+
+  constructor(pc: number, func: Func, table: FunctionTable, symbolizer: Symbolizer) {
+    this.pc = pc;
+    this.func = func;
+    this.table = table;
+    this.#symbolizer = symbolizer;
+  }
+
+  /** Bytes that the function has put on the stack at this pc, without the return address on amd64; null: no table. */
+  get spDelta(): number | null {
+    if (this.#spDelta === undefined) this.#spDelta = this.table.value(this.func, 'pcsp', this.pc);
+    return this.#spDelta;
+  }
+
+  /**
+   * Lines, innermost first: at the call for a return address, at the pc itself where it came from a trap
+   * (unwinder.symPC of runtime/traceback.go).
+   */
+  lines(trap: boolean): readonly CodeLine[] {
+    if (trap || this.pc <= this.func.entry) return (this.#atPc ??= this.#read(this.pc));
+    return (this.#atCall ??= this.#read(this.pc - 1));
+  }
+
+  #read(pc: number): readonly CodeLine[] {
+    try {
+      return this.#symbolizer.lines(this.table, this.func, pc);
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+      const { name, funcID } = this.func;
+      return [{ name, funcID, file: '?', line: 0, inlined: false }];
+    }
+  }
+}
+
+/** Code addresses to functions, remembered: most goroutines of a program stand in a few places. */
+export class CodeIndex {
+  readonly #tables: readonly FunctionTable[];
+  readonly symbolizer: Symbolizer;
+  readonly #points = new Map<number, CodePoint | null>();
+
+  constructor(memory: Memory, tables: readonly FunctionTable[], minor: number) {
+    this.#tables = tables;
+    this.symbolizer = new Symbolizer(memory, minor);
+  }
+
+  /** null where no Go function is at `pc`. Throws MemoryFault where the function table is absent from the image. */
+  at(pc: number): CodePoint | null {
+    const known = this.#points.get(pc);
+    if (known !== undefined) return known;
+    const point = this.#find(pc);
+    this.#points.set(pc, point);
+    return point;
+  }
+
+  #find(pc: number): CodePoint | null {
+    for (const table of this.#tables) {
+      const func = table.find(pc);
+      if (func !== null) return new CodePoint(pc, func, table, this.symbolizer);
+    }
+    return null;
+  }
+}

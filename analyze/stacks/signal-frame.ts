@@ -1,0 +1,30 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import type { Arch } from '../../snapshots/image.js';
+import type { Memory } from '../../snapshots/memory.js';
+
+/** The registers that a stack is followed from. */
+export interface StartRegisters {
+  readonly pc: number;
+  readonly sp: number;
+  /** The link register where the CPU has one; 0 on amd64. */
+  readonly lr: number;
+}
+
+/**
+ * Offsets in struct rt_sigframe behind the frame of the handler, which the kernel calls: <asm/ucontext.h>,
+ * <asm/sigcontext.h>. amd64: the return address is popped, ucontext follows; arm64: siginfo lies before ucontext.
+ */
+const LAYOUT = {
+  amd64: { pc: 168, sp: 160, lr: null },
+  arm64: { pc: 128 + 440, sp: 128 + 432, lr: 128 + 424 },
+} as const satisfies Record<Arch, { pc: number; sp: number; lr: number | null }>;
+
+/** The interrupted code's registers, from the signal frame above a handler whose caller's stack pointer is `fp`. */
+export function interruptedRegisters(memory: Memory, arch: Arch, fp: Addr): StartRegisters {
+  const layout = LAYOUT[arch];
+  return {
+    pc: memory.ptr(plus(fp, layout.pc)),
+    sp: memory.ptr(plus(fp, layout.sp)),
+    lr: layout.lr === null ? 0 : memory.word(plus(fp, layout.lr)),
+  };
+}
