@@ -1,0 +1,172 @@
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
+import { unsupported } from '../snapshots/errors.js';
+
+type Ffi = typeof import('ffi-rs');
+type Argument = 'int' | 'long';
+type NativeCall = (...values: number[]) => number;
+
+/** Key under which ffi-rs keeps the handle of this very program, in which libc is found whatever its file is called. */
+const SELF = 'self';
+
+/** errno values that callers tell apart; the numbers are those of every CPU that Go programs are read on. */
+export const Errno = { EPERM: 1, ESRCH: 3, EIO: 5, ECHILD: 10, EFAULT: 14, EINVAL: 22, ENOSYS: 38 } as const;
+
+interface Libc {
+  readonly ptrace: NativeCall;
+  readonly waitid: NativeCall;
+  readonly processVmReadv: NativeCall;
+  readonly alarm: NativeCall;
+  readonly sigaction: NativeCall;
+  readonly addressOf: (bytes: Uint8Array) => number;
+  /** The calling thread's errno itself: four bytes of libc's, shared without a copy. */
+  readonly errno: DataView;
+}
+
+let loaded: Libc | null = null;
+
+function libc(): Libc {
+  return (loaded ??= load());
+}
+
+function load(): Libc {
+  if (process.platform !== 'linux') {
+    throw unsupported(`Reaching into a running process works on Linux; this is ${process.platform}.`, {
+      hint: 'Capture on the Linux machine with `gospy capture`, then read the .gsp file here.',
+    });
+  }
+  let ffi: Ffi;
+  try {
+    ffi = createRequire(import.meta.url)('ffi-rs') as Ffi;
+  } catch (cause) {
+    throw unsupported(
+      `Reaching into a running process needs the native part of ffi-rs, which has no build for ${process.arch} here.`,
+      { hint: 'Run `npm ci` with optional packages on this machine; .gsp files and cores are read without it.', cause },
+    );
+  }
+  ffi.open({ library: SELF, path: '' });
+  return {
+    ptrace: prepare(ffi, 'ptrace', 'long', ['int', 'int', 'long', 'long']),
+    waitid: prepare(ffi, 'waitid', 'int', ['int', 'int', 'long', 'int']),
+    processVmReadv: prepare(ffi, 'process_vm_readv', 'long', ['int', 'long', 'long', 'long', 'long', 'long']),
+    alarm: prepare(ffi, 'alarm', 'int', ['int']),
+    sigaction: prepare(ffi, 'sigaction', 'int', ['int', 'long', 'long']),
+    addressOf: (bytes) => addressOf(ffi, bytes),
+    errno: errnoOf(ffi),
+  };
+}
+
+/** A call whose description is made once: only the values change from call to call. */
+function prepare(ffi: Ffi, funcName: string, returns: Argument, takes: readonly Argument[]): NativeCall {
+  const { I32, I64 } = ffi.DataType;
+  const type = (argument: Argument): typeof I32 | typeof I64 => (argument === 'int' ? I32 : I64);
+  const count = takes.length;
+  const values: number[] = takes.map(() => 0);
+  const call = {
+    library: SELF,
+    funcName,
+    retType: type(returns),
+    paramsType: takes.map(type),
+    paramsValue: values,
+    freeResultMemory: false,
+  };
+  return (...given) => {
+    for (let i = 0; i < count; i++) values[i] = given[i] ?? 0;
+    return ffi.load(call);
+  };
+}
+
+/** libc's own answer: memmove returns where its first argument lies. */
+function addressOf(ffi: Ffi, bytes: Uint8Array): number {
+  const { U8Array, I64 } = ffi.DataType;
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return ffi.load({
+    library: SELF,
+    funcName: 'memmove',
+    retType: I64,
+    paramsType: [U8Array, U8Array, I64],
+    paramsValue: [buffer, buffer, 0],
+  });
+}
+
+function errnoOf(ffi: Ffi): DataView {
+  const pointer = ffi.load({
+    library: SELF,
+    funcName: '__errno_location',
+    retType: ffi.DataType.External,
+    paramsType: [],
+    paramsValue: [],
+  });
+  const bytes = ffi.createExternalBuffer(pointer, 4);
+  return new DataView(bytes.buffer, bytes.byteOffset, 4);
+}
+
+/**
+ * Memory of gospy's own that the kernel may be handed the address of: it lies outside the JavaScript heap and never
+ * moves. An address keeps nothing alive: hold this object for as long as a call may write to it.
+ */
+export class Pinned {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Where `bytes` lies in gospy's own address space. */
+  readonly address: number;
+
+  /** `sizeBytes` zeroed bytes. Throws `unsupported` where there is no native code to call. */
+  constructor(sizeBytes: number) {
+    // An ArrayBuffer of its own: typed arrays of up to 64 bytes would otherwise lie in the heap that the collector moves.
+    const memory = new ArrayBuffer(Math.max(sizeBytes, 8));
+    this.bytes = new Uint8Array(memory);
+    this.view = new DataView(memory);
+    this.address = libc().addressOf(this.bytes);
+  }
+
+  /** Writes an address or a length as a 64-bit word. */
+  setWord(offset: number, value: number): void {
+    this.view.setUint32(offset, value % 2 ** 32, true);
+    this.view.setUint32(offset + 4, Math.floor(value / 2 ** 32), true);
+  }
+}
+
+/** ptrace(2). `address` and `data` are plain words. Answers -1 on failure: see {@link errno}. */
+export function ptrace(request: number, tid: number, address: number, data: number): number {
+  return libc().ptrace(request, tid, address, data);
+}
+
+/** waitid(2); `info` is the address of 128 bytes. Answers 0, or -1 on failure: see {@link errno}. */
+export function waitid(idType: number, id: number, info: number, options: number): number {
+  return libc().waitid(idType, id, info, options);
+}
+
+/** process_vm_readv(2) with the addresses of two iovec arrays. Answers the bytes read, or -1: see {@link errno}. */
+export function processVmReadv(
+  tid: number,
+  localIov: number,
+  localCount: number,
+  remoteIov: number,
+  remoteCount: number,
+): number {
+  return libc().processVmReadv(tid, localIov, localCount, remoteIov, remoteCount, 0);
+}
+
+/** alarm(2): SIGALRM after so many seconds; 0 takes that back. */
+export function alarm(seconds: number): void {
+  libc().alarm(seconds);
+}
+
+/** sigaction(2) with the addresses of struct sigaction, 0 for none. Answers 0, or -1 on failure: see {@link errno}. */
+export function sigaction(signal: number, action: number, before: number): number {
+  return libc().sigaction(signal, action, before);
+}
+
+/**
+ * Why the call just made failed. Only good straight after a call of this file answered -1: nothing but the return of a
+ * small integer lies between, which makes no system call that could fail.
+ */
+export function errno(): number {
+  return libc().errno.getInt32(0, true);
+}
+
+/** `EPERM` for 1. */
+export function errnoName(code: number): string {
+  return getSystemErrorName(-code);
+}

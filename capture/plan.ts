@@ -1,0 +1,76 @@
+import type { Addr } from '../snapshots/address.js';
+import type { Mapping, ProcessImage } from '../snapshots/image.js';
+import type { Memory, Range, Segment } from '../snapshots/memory.js';
+import { recordingMemory, type RecordingSource } from '../snapshots/recording.js';
+import { Runs } from '../snapshots/runs.js';
+import { exerciseLabels, exerciseRuntime } from '../analyze/exercise.js';
+import { GoProgram, openProgram } from '../analyze/program.js';
+import { runtimeRecords } from '../analyze/runtime/extents.js';
+import { pclntabRange } from '../analyze/runtime/module-data.js';
+import { StackPlan } from '../analyze/runtime/stack-plan.js';
+
+/** Neighbours this close are read as one run: a run costs as much as some hundred bytes. */
+const MAX_GAP = 512;
+
+/** What will be read in the stop, decided while the program runs. */
+export interface Plan {
+  readonly program: GoProgram;
+  /** Globals, allgs, gs, Ms, Ps: read first, since they say whether the stacks are where they were. */
+  readonly records: Runs;
+  readonly stacks: Runs;
+  readonly stackPlan: StackPlan;
+  /** The function tables, which no program changes: read already. */
+  readonly tables: readonly Segment[];
+}
+
+/** The first look, on which the plan stands. */
+export interface Survey {
+  readonly program: GoProgram;
+  readonly tables: readonly Segment[];
+  /** What the program's memory was asked for by then, and is asked for later. */
+  readonly recording: RecordingSource;
+}
+
+/** Finds the Go runtime in a running process. Throws GospyError where there is none, or it is not understood. */
+export function survey(image: ProcessImage): Survey {
+  const { memory, recording } = recordingMemory(image.memory);
+  const program = openProgram({ ...image, memory });
+  exerciseRuntime(program);
+  const tables = program.code.modules.map(({ module }) => {
+    const { lo, hi } = pclntabRange(module);
+    return { addr: lo, bytes: image.memory.bytes(lo, hi - lo) };
+  });
+  return { program, tables, recording };
+}
+
+/** Looks at every goroutine of the running program; `live` is memory that remembers nothing from before. */
+export function makePlan({ program, tables, recording }: Survey, live: Memory): Plan {
+  const now = withMemory(program, live);
+  const goroutines = now.goroutineReader.addresses(now.globals.allgs);
+  const stackPlan = new StackPlan(now, goroutines);
+  exerciseLabels(program, stackPlan.labels);
+  const recorded = within(recording.recorded(), program.image.mappings, (mapping) => mapping.writable);
+  const records = new Runs([...runtimeRecords(now, goroutines), ...recorded], MAX_GAP);
+  const stacks = new Runs(stackPlan.ranges, MAX_GAP);
+  stackPlan.bind(records, stacks);
+  return { program, records, stacks, stackPlan, tables };
+}
+
+/** The same program over other memory: its code and globals stay where they are. */
+export function withMemory({ image, code, layouts, globals }: GoProgram, memory: Memory): GoProgram {
+  return new GoProgram({ ...image, memory }, code, layouts, globals);
+}
+
+/** The parts of ranges that lie in mappings of a kind. */
+export function within(
+  ranges: readonly Range[],
+  mappings: readonly Mapping[],
+  wanted: (mapping: Mapping) => boolean,
+): Range[] {
+  const kept = mappings.filter(wanted);
+  return ranges.flatMap(({ lo, hi }) =>
+    kept
+      .filter(({ start, end }) => start < hi && end > lo)
+      .map(({ start, end }) => ({ lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr })),
+  );
+}

@@ -1,0 +1,85 @@
+import { getPriority, setPriority } from 'node:os';
+import { noGoProcess } from '../snapshots/errors.js';
+import type { Arch } from '../snapshots/image.js';
+import { collectGarbage } from './garbage.js';
+import { Tracees, type StoppedThread } from './tracees.js';
+import { armWatchdog } from './watchdog.js';
+
+const DEFAULT_TIMEOUT_MS = 300;
+const DEFAULT_HARD_LIMIT_SECONDS = 5;
+/** The highest there is without a real-time class, in which a tracer that polls would starve its own target. */
+const HIGHEST_PRIORITY = -20;
+
+export interface StopOptions {
+  readonly arch: Arch;
+  /** For how long the threads are waited for, in milliseconds; whoever is on its way then is not stopped. */
+  readonly timeoutMs?: number;
+  /**
+   * Whole seconds after which gospy ends itself by SIGALRM, should it be stuck in the stop: its death is what lets the
+   * process go then. Two ways are known: a page of the process on a file system that does not answer, and an execve
+   * between the first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
+   */
+  readonly hardLimitSeconds?: number;
+}
+
+/** What came of a stop. */
+export interface Stop<T> {
+  /** What the caller's function answered. */
+  readonly value: T;
+  /** Every thread that lived when the last one had stopped. */
+  readonly threads: readonly StoppedThread[];
+  /** From just before the first thread was interrupted until the last one was let go. */
+  readonly pauseNs: number;
+}
+
+/**
+ * Stops every thread of a process, calls `body`, and lets go on every path out. `body` must be synchronous and short,
+ * and should allocate nothing: the process stands still for all of it. Threads that did not stop in time are told by
+ * `stopped`; they are let go as soon as the kernel permits.
+ *
+ * Throws `permission` where the kernel refuses every thread, and `noGoProcess` where the process has ended.
+ */
+export function withStopped<T>(
+  pid: number,
+  options: StopOptions,
+  body: (threads: readonly StoppedThread[]) => T,
+): Stop<T> {
+  const tracees = new Tracees(pid, options.arch);
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  collectGarbage();
+  let begun = 0n;
+  let ended = 0n;
+  let value: T;
+  let threads: readonly StoppedThread[];
+  const restorePriority = raisePriority();
+  const disarm = armWatchdog(options.hardLimitSeconds ?? DEFAULT_HARD_LIMIT_SECONDS);
+  try {
+    tracees.seizeAll();
+    begun = process.hrtime.bigint();
+    tracees.interruptAll();
+    tracees.waitForAll(performance.now() + timeoutMs);
+    threads = tracees.threads();
+    if (threads.length === 0) throw noGoProcess(`Process ${pid} ended, or became another program, as it was stopped.`);
+    value = body(threads);
+  } finally {
+    tracees.release();
+    ended = process.hrtime.bigint();
+    disarm();
+    restorePriority();
+    tracees.settle();
+  }
+  return { value, threads, pauseNs: Number(ended - begun) };
+}
+
+/** Lifts gospy above the busy threads of the machine where it may; answers how to undo that. */
+function raisePriority(): () => void {
+  const before = getPriority();
+  try {
+    setPriority(HIGHEST_PRIORITY);
+  } catch {
+    return () => undefined;
+  }
+  return () => {
+    setPriority(before);
+  };
+}
