@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { ExitCode, GospyError } from '../../snapshots/errors.js';
+import { esbuildPath, startServer } from '../demo/server.js';
+import { explain } from '../failure.js';
+import { onInterrupt } from '../interrupt.js';
+import type { Io } from '../io.js';
+import { captureOptions } from '../live.js';
+import { examples } from '../options.js';
+import { captureText } from '../render/capture.js';
+import { withProgram } from '../target.js';
+import { printSummary } from './summary.js';
+
+/** A small program, captured when this gospy was made: for machines on which no process may be traced. */
+const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
+
+/** `gospy demo`: the whole story on a real Go process. */
+export function define(command: Command, io: Io): void {
+  command
+    .summary('the whole story on a real Go process')
+    .description(
+      'Starts a real Go program (esbuild, serving a folder on loopback), captures it, prints the pause and what ' +
+        'its goroutines were doing, shows that it still answers, and ends it. Where no process may be traced, a sample ' +
+        'snapshot is shown instead.',
+    )
+    .action(() => demo(io));
+  examples(command, ['gospy demo', 'gospy demo 2>/dev/null | head -20']);
+}
+
+async function demo(io: Io): Promise<void> {
+  const stops: (() => void)[] = [];
+  const stopAll = (): void => stops.splice(0).forEach((stop) => stop());
+  const forget = onInterrupt(stopAll);
+  try {
+    await showLive(io, (stop) => stops.push(stop));
+  } catch (error) {
+    if (!(error instanceof GospyError) || !NOT_HERE.has(error.exitCode)) throw error;
+    await showSample(io, explain(error));
+  } finally {
+    stopAll();
+    forget();
+  }
+}
+
+/** Ends of a capture that say something about the machine, not about gospy. */
+const NOT_HERE: ReadonlySet<ExitCode> = new Set([ExitCode.permission, ExitCode.unsupported]);
+
+async function showLive(io: Io, onStop: (stop: () => void) => void): Promise<void> {
+  const how = captureOptions(io, 'stop');
+  const folder = mkdtempSync(join(tmpdir(), 'gospy-demo-'));
+  onStop(() => rmSync(folder, { recursive: true, force: true }));
+  const server = await startServer(esbuildPath(), onStop);
+  await io.write(`A Go program runs: esbuild serves ${server.url} (pid ${server.pid}).\n\n`);
+
+  const path = join(folder, 'demo.gsp');
+  await io.write(`$ gospy capture --pid ${server.pid} -o demo.gsp\n`);
+  await io.end();
+  const { captureToFile } = await import('../../capture/capture.js');
+  const result = await captureToFile(server.pid, path, how);
+  await io.write(captureText({ ...result, path: 'demo.gsp' }));
+
+  await io.write('\n$ gospy summary demo.gsp\n');
+  await printSummaryOf(io, path);
+
+  const alive = await server.answers();
+  if (!alive) throw new Error('the demo program does not answer any more');
+  await io.write(`\nThe program was let go and still answers on ${server.url}. It is ended now.\n`);
+}
+
+async function showSample(io: Io, reason: string): Promise<void> {
+  io.note(`gospy demo: a live process cannot be captured here: ${reason}`);
+  await io.write('A snapshot of a small program that was made elsewhere:\n\n$ gospy summary queue.gsp\n');
+  await printSummaryOf(io, SAMPLE);
+}
+
+async function printSummaryOf(io: Io, path: string): Promise<void> {
+  await withProgram(io, path, {}, (program) => printSummary(io, program, { pc: 'start', limit: 200 }));
+}

@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import type { Io } from '../io.js';
+import { requireLinux } from '../live.js';
+import { examples, jsonOption, pidOption } from '../options.js';
+import { doctorText } from '../render/doctor.js';
+
+interface DoctorOptions {
+  readonly pid?: number;
+  readonly json?: true;
+}
+
+/** `gospy doctor`: what would work here. */
+export function define(command: Command, io: Io): void {
+  command
+    .summary('what would work here and, where something would not, what to type')
+    .description(
+      'Checks whether live Go processes can be captured on this machine and, with --pid, whether that one can. The ' +
+        'process is not stopped. Where a capture of it would fail, the exit code is the one it would fail with.',
+    )
+    .addOption(pidOption('check this process too'))
+    .addOption(jsonOption())
+    .action((options: DoctorOptions) => doctor(io, options));
+  examples(command, ['gospy doctor', 'gospy doctor --pid 4711']);
+}
+
+async function doctor(io: Io, { pid, json }: DoctorOptions): Promise<void> {
+  const [{ checkMachine }, { diagnose }] = await Promise.all([
+    import('../doctor/machine.js'),
+    import('../doctor/process.js'),
+  ]);
+  const machine = await checkMachine();
+  const diagnosis = pid === undefined || process.platform !== 'linux' ? null : diagnose(pid, machine);
+  const warnings = diagnosis?.warnings ?? [];
+  if (json === true) {
+    const checks = [...machine, ...(diagnosis?.checks ?? [])];
+    await io.json({
+      schema: 'gospy.doctor/1',
+      ok: checks.every(({ ok }) => ok !== false),
+      checks: machine,
+      process: diagnosis === null ? null : { pid, checks: diagnosis.checks, modes: diagnosis.modes },
+      target: diagnosis?.target ?? null,
+      warnings,
+    });
+  } else {
+    await io.write(doctorText(machine, diagnosis));
+  }
+  io.warnings(warnings);
+  await io.end();
+  if (pid !== undefined) requireLinux();
+  if (diagnosis !== null && diagnosis.error !== null) throw diagnosis.error;
+}

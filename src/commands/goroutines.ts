@@ -1,0 +1,97 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { GoProgram } from '../../analyze/program.js';
+import type { GroupBy } from '../../analyze/report/groups.js';
+import type { Io } from '../io.js';
+import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
+import { goroutineTable, groupText } from '../render/goroutines.js';
+import { moreLine } from '../render/summary.js';
+import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
+import { withProgram, type TargetOptions } from '../target.js';
+
+interface GoroutinesOptions extends SelectionOptions, TargetOptions {
+  readonly groupBy?: GroupBy;
+  readonly limit?: number;
+  readonly json?: true;
+  readonly ndjson?: true;
+}
+
+/** Lines that text stops after unless told. */
+const TEXT_LIMIT = 200;
+const PLACES = ['start', 'caller', 'current', 'user', 'stack', 'wait'] as const;
+
+/** `gospy goroutines`: one line a goroutine, or one a group. */
+export function define(command: Command, io: Io): void {
+  selectsGoroutines(takesTarget(command))
+    .summary('one line a goroutine, filtered, sorted or grouped')
+    .description(
+      'Prints what each goroutine does and where; with --group-by, what many have in common, the largest group first. ' +
+        'JSON has the whole stack of each.',
+    )
+    .addOption(
+      new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait or label:K').argParser(groupByOf),
+    )
+    .addOption(limitOption('print at most N, 0 for all (text: 200)'))
+    .addOption(jsonOption())
+    .addOption(new Option('--ndjson', 'print one JSON object a line').conflicts(['json', 'groupBy']))
+    .action((file: string | undefined, options: GoroutinesOptions) =>
+      withProgram(io, file, options, (program) =>
+        options.groupBy === undefined
+          ? printGoroutines(io, program, options)
+          : printGroups(io, program, options.groupBy, options),
+      ),
+    );
+  examples(command, [
+    'gospy goroutines snap.gsp --status waiting --min-wait 5m --sort wait',
+    'gospy goroutines --pid 4711 --group-by stack --no-system',
+  ]);
+}
+
+async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOptions): Promise<void> {
+  const { limited, selectedGoroutines, warningsOf, writeGoroutines } = await import('../listing.js');
+  const machine = options.json === true || options.ndjson === true;
+  const goroutines = selectedGoroutines(program, options, { frames: machine, user: true });
+  if (options.json === true) {
+    await writeGoroutines(io, program, 'gospy.goroutines/1', limited(goroutines, options.limit ?? 0));
+  } else if (options.ndjson === true) {
+    for (const goroutine of limited(goroutines, options.limit ?? 0)) await io.write(`${JSON.stringify(goroutine)}\n`);
+  } else {
+    const limit = options.limit ?? TEXT_LIMIT;
+    const shown = [];
+    let total = 0;
+    for (const goroutine of goroutines) {
+      if (limit === 0 || total < limit) shown.push(goroutine);
+      total++;
+    }
+    await io.write(goroutineTable(shown, io.columns));
+    if (total > shown.length) await io.write(moreLine(total - shown.length));
+  }
+  io.warnings(warningsOf(program));
+}
+
+async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: GoroutinesOptions): Promise<void> {
+  const [{ groupGoroutines }, { targetOf }, { warningsOf }] = await Promise.all([
+    import('../../analyze/report/groups.js'),
+    import('../../analyze/report/summary.js'),
+    import('../listing.js'),
+  ]);
+  const groups = groupGoroutines(program, by, selectionOf(options));
+  const limit = options.limit ?? (options.json === true ? 0 : TEXT_LIMIT);
+  const shown = limit === 0 ? groups : groups.slice(0, limit);
+  const key = by.kind === 'label' ? `label:${by.key}` : by.kind;
+  if (options.json === true) {
+    const target = targetOf(program);
+    await io.json({ schema: 'gospy.groups/1', target, by: key, groups: shown, warnings: warningsOf(program) });
+  } else {
+    for (const group of shown) await io.write(groupText(group));
+    if (groups.length > shown.length) await io.write(moreLine(groups.length - shown.length));
+  }
+  io.warnings(warningsOf(program));
+}
+
+function groupByOf(text: string): GroupBy {
+  const kind = PLACES.find((place) => place === text);
+  if (kind !== undefined) return { kind };
+  if (text.startsWith('label:') && text.length > 'label:'.length)
+    return { kind: 'label', key: text.slice('label:'.length) };
+  throw new InvalidArgumentError(`The keys are ${PLACES.join(', ')} and label:K.`);
+}

@@ -1,0 +1,79 @@
+import { Argument, type Command } from 'commander';
+import type { Target, Warning } from '../../analyze/report/model.js';
+import { badFile, GospyError } from '../../snapshots/errors.js';
+import type { SnapshotCheck } from '../../snapshots/gsp/verify.js';
+import type { Io } from '../io.js';
+import { examples, jsonOption } from '../options.js';
+import { infoText } from '../render/info.js';
+import { expectSnapshot } from '../target.js';
+
+/** `gospy info`: what is in a file, and whether it is whole. */
+export function define(command: Command, io: Io): void {
+  command
+    .summary('what is in a snapshot, how it was made, and whether it is whole')
+    .description(
+      'Reads a snapshot from end to end, verifies every checksum, and prints what is in it and how it was made. A ' +
+        'damaged file is exit code 5.',
+    )
+    .addArgument(new Argument('<FILE>', 'a .gsp snapshot'))
+    .addOption(jsonOption())
+    .action((file: string, options: { json?: true }) => info(io, file, options.json === true));
+  examples(command, ['gospy info snap.gsp', 'gospy info snap.gsp --json']);
+}
+
+async function info(io: Io, path: string, json: boolean): Promise<void> {
+  await expectSnapshot(path);
+  const { verifySnapshot } = await import('../../snapshots/gsp/verify.js');
+  const check = verifySnapshot(path);
+  const { target, warnings } = await programOf(path, check);
+  if (json) await io.json(infoDocument(path, check, target, warnings));
+  else await io.write(infoText(path, check, target));
+  io.warnings(warnings);
+  if (check.ok) return;
+  await io.end();
+  const [first = '', ...more] = check.problems;
+  throw badFile(more.length === 0 ? first : `${first} (and ${more.length} more)`, {
+    hint: 'copy the file again from where it was written, or capture again',
+  });
+}
+
+/** The Go program in the file, as far as it can be read. */
+async function programOf(
+  path: string,
+  { facts }: SnapshotCheck,
+): Promise<{ target: Target | null; warnings: readonly Warning[] }> {
+  if (facts === null) return { target: null, warnings: [] };
+  const [{ openSnapshot }, { openProgram }, { targetOf }] = await Promise.all([
+    import('../../snapshots/gsp/read.js'),
+    import('../../analyze/program.js'),
+    import('../../analyze/report/summary.js'),
+  ]);
+  try {
+    const snapshot = openSnapshot(path);
+    try {
+      const program = openProgram(snapshot);
+      return { target: targetOf(program), warnings: [...facts.capture.warnings, ...program.warnings] };
+    } finally {
+      snapshot.close();
+    }
+  } catch (error) {
+    if (!(error instanceof GospyError)) throw error;
+    return { target: null, warnings: [{ code: 'program-unreadable', message: error.message }] };
+  }
+}
+
+function infoDocument(path: string, check: SnapshotCheck, target: Target | null, warnings: readonly Warning[]): object {
+  const { facts, ...file } = check;
+  return {
+    schema: 'gospy.info/1',
+    path,
+    ...file,
+    target,
+    host: facts?.host ?? null,
+    executable: facts?.executable ?? null,
+    partial: facts?.capture.partial ?? null,
+    threads: facts?.threads.length ?? null,
+    mappings: facts?.mappings.length ?? null,
+    warnings,
+  };
+}

@@ -1,0 +1,53 @@
+import { Argument, type Command } from 'commander';
+import type { GoProgram } from '../../analyze/program.js';
+import type { Io } from '../io.js';
+import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
+import { printable } from '../render/text.js';
+import { goidOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
+import { withProgram, type TargetOptions } from '../target.js';
+
+interface StacksOptions extends SelectionOptions, TargetOptions {
+  readonly limit?: number;
+  readonly json?: true;
+}
+
+/** `gospy stacks`: whole stacks, as Go's own traceback prints them. */
+export function define(command: Command, io: Io): void {
+  selectsGoroutines(takesTarget(command))
+    .addArgument(new Argument('[GOID...]', 'only these goroutines').argParser(goidOf))
+    .summary("whole stacks, in the text of Go's own traceback")
+    .description(
+      'Prints the stack of every goroutine as the program itself would (pprof: debug=2), which panicparse and other ' +
+        'readers accept. With --pid, goroutine ids go to --goid.',
+    )
+    .addOption(limitOption('print at most N goroutines, 0 for all'))
+    .addOption(jsonOption())
+    .action((file: string | undefined, goids: number[] | undefined, options: StacksOptions) => {
+      const goid = [...(goids ?? []), ...(options.goid ?? [])];
+      const narrowed = goid.length === 0 ? options : { ...options, goid };
+      return withProgram(io, file, options, (program) => printStacks(io, program, narrowed));
+    });
+  examples(command, ['gospy stacks snap.gsp 18 42', "gospy stacks snap.gsp --func 'net/http' --no-system"]);
+}
+
+async function printStacks(io: Io, program: GoProgram, options: StacksOptions): Promise<void> {
+  const [{ limited, selectedGoroutines, warningsOf, writeGoroutines }, { tracebackText }] = await Promise.all([
+    import('../listing.js'),
+    import('../../analyze/report/traceback.js'),
+  ]);
+  const goroutines = limited(selectedGoroutines(program, options, { frames: true, user: true }), options.limit ?? 0);
+  if (options.json === true) {
+    await writeGoroutines(io, program, 'gospy.stacks/1', goroutines);
+  } else {
+    let separator = '';
+    for (const goroutine of goroutines) {
+      const lines = tracebackText(program, goroutine).split('\n');
+      await io.write(
+        separator +
+          lines.map((line) => (line.startsWith('\t') ? `\t${printable(line.slice(1))}` : printable(line))).join('\n'),
+      );
+      separator = '\n';
+    }
+  }
+  io.warnings(warningsOf(program));
+}

@@ -1,0 +1,33 @@
+import type { Check } from '../doctor/check.js';
+import type { ModeVerdict, ProcessDiagnosis } from '../doctor/process.js';
+import { printable } from './text.js';
+
+const MARKS = new Map([
+  [true, 'ok'],
+  [false, 'NO'],
+  [null, '--'],
+]);
+
+const LABEL_WIDTH = 14;
+
+/** A line a check, and below those that failed what to try. */
+export function doctorText(machine: readonly Check[], diagnosis: ProcessDiagnosis | null): string {
+  const parts = ['This machine\n', ...machine.map(checkLines)];
+  if (diagnosis !== null) {
+    parts.push(`\nProcess ${diagnosis.pid}\n`, ...diagnosis.checks.map(checkLines), ...diagnosis.modes.map(modeLine));
+  }
+  return parts.join('');
+}
+
+function checkLines({ name, ok, finding, advice }: Check): string {
+  const hint = ok === false && advice !== null ? `     ${' '.repeat(LABEL_WIDTH)}${printable(advice)}\n` : '';
+  return `${line(ok, name, finding)}${hint}`;
+}
+
+function modeLine({ mode, works }: ModeVerdict): string {
+  return line(works, `mode ${mode}`, works ? 'works' : 'does not work');
+}
+
+function line(ok: boolean | null, label: string, text: string): string {
+  return `  ${MARKS.get(ok) ?? '--'} ${label.padEnd(LABEL_WIDTH)}${printable(text)}\n`;
+}

@@ -1,0 +1,59 @@
+import type { Goroutine, Loc, Summary } from '../../analyze/report/model.js';
+import { grouped, printable } from './text.js';
+
+/** Which place of a goroutine a line shows. */
+export const PLACES = ['start', 'caller', 'current', 'user'] as const;
+export type Place = (typeof PLACES)[number];
+
+/** States that the line of counts always has, in its order; the others follow where they are not zero. */
+const ALWAYS = ['idle', 'running', 'syscall', 'waiting'] as const;
+const WHERE_ANY = ['runnable', 'preempted', 'copystack', 'leaked'] as const;
+
+/** The lines above the list: the program, its Ps, its threads, its goroutines. */
+export function overview(summary: Summary): string {
+  const { target, ps, threads, goroutines } = summary;
+  const counts = [
+    `${goroutines.total} total`,
+    ...ALWAYS.map((status) => `${goroutines[status]} ${status}`),
+    ...WHERE_ANY.filter((status) => goroutines[status] > 0).map((status) => `${goroutines[status]} ${status}`),
+  ];
+  return lines([
+    `bin: ${printable(target.bin)}, goVer: ${printable(target.goVersion)}, gomaxprocs: ${target.gomaxprocs}`,
+    ...ps.map((p) => `P${p.id} ${p.status}, schedtick: ${p.schedtick}, syscalltick: ${p.syscalltick}`),
+    `Threads: ${threads.total} total, ${threads.running} running, ${threads.sleeping} sleeping, ` +
+      `${threads.stopped} stopped, ${threads.zombie} zombie`,
+    `Goroutines: ${counts.join(', ')}`,
+  ]);
+}
+
+/** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */
+export function goroutineLine(g: Goroutine, place: Place): string {
+  const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
+  return `${g.goid} - ${status}: ${location(at(g, place))}\n`;
+}
+
+/** The last line of a list that stops early. */
+export function moreLine(more: number): string {
+  return `... ${grouped(more)} more (--limit 0 prints all)\n`;
+}
+
+function at(g: Goroutine, place: Place): Loc | null {
+  switch (place) {
+    case 'start':
+      return g.entry ?? g.start;
+    case 'caller':
+      return g.creator;
+    case 'current':
+      return g.current;
+    case 'user':
+      return g.user;
+  }
+}
+
+function location(loc: Loc | null): string {
+  return loc === null ? '?' : `${printable(loc.func)} (${printable(loc.file)}:${loc.line})`;
+}
+
+function lines(all: readonly string[]): string {
+  return all.map((line) => `${line}\n`).join('');
+}
