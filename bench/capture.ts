@@ -1,0 +1,192 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { deflateRawSync } from 'node:zlib';
+import { openProgram } from '../analyze/program.js';
+import { pclntabRange } from '../analyze/runtime/module-data.js';
+import { openSnapshot } from '../snapshots/gsp/read.js';
+import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
+
+const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
+const ROUNDS = 9;
+const PEER_ROUNDS = 3;
+const run = promisify(execFile);
+
+/** Stands in for a test: ends what was started when the measurement is over. */
+class Bench {
+  readonly #ends: (() => void)[] = [];
+  teardown(end: () => void): void {
+    this.#ends.push(end);
+  }
+  fail(message: string): void {
+    throw new Error(message);
+  }
+  comment(message: string): void {
+    process.stderr.write(`${message}\n`);
+  }
+  close(): void {
+    for (const end of this.#ends) end();
+  }
+}
+
+const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+};
+
+function note(what: string, values: readonly number[], unit: string): void {
+  const [mid, least, most] = [median(values), Math.min(...values), Math.max(...values)].map((v) => v.toFixed(2));
+  process.stdout.write(`| ${what} | ${mid ?? ''} ${unit} | ${least ?? ''} | ${most ?? ''} |\n`);
+}
+
+async function timed(action: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await action();
+  return performance.now() - begun;
+}
+
+/** The largest gap that the program felt while `action` went on, in ms. */
+async function felt(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
+  await program.ask('gap');
+  await action();
+  return Number(await program.ask('gap')) / 1e6;
+}
+
+function delve(): string | null {
+  const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gospy-test', 'bin');
+  const path = join(folder, 'dlv');
+  if (existsSync(path)) return path;
+  try {
+    const env = { ...process.env, GOBIN: folder, GOFLAGS: '' };
+    execFileSync('go', ['install', 'github.com/go-delve/delve/cmd/dlv@latest'], { env, stdio: 'ignore' });
+    return path;
+  } catch {
+    process.stderr.write('Delve could not be built: it is left out\n');
+    return null;
+  }
+}
+
+async function capture(program: GoProcess, path: string): Promise<number> {
+  const { stdout } = await run(process.execPath, [
+    GOSPY,
+    'capture',
+    '--pid',
+    String(program.pid),
+    '-o',
+    path,
+    '--json',
+  ]);
+  return (JSON.parse(stdout) as { pauseNs: number }).pauseNs / 1e6;
+}
+
+async function atThousand(bench: Bench, folder: string): Promise<void> {
+  const program = await startGo(bench, await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' }), {
+    args: ['-n', '1000'],
+  });
+  const path = join(folder, '1k.gsp');
+  const pauses: number[] = [];
+  const gaps: number[] = [];
+  const commands: number[] = [];
+  const idle: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) {
+    idle.push(await felt(program, () => new Promise((done) => setTimeout(done, 500))));
+    let pause = 0;
+    gaps.push(
+      await felt(program, async () => {
+        commands.push(await timed(async () => (pause = await capture(program, path))));
+      }),
+    );
+    pauses.push(pause);
+  }
+  note('1,000 goroutines: pause that gospy states', pauses, 'ms');
+  note('1,000 goroutines: largest gap felt during gospy capture', gaps, 'ms');
+  note('1,000 goroutines: largest gap felt in half a second without anything', idle, 'ms');
+  note('1,000 goroutines: gospy capture, the whole command', commands, 'ms');
+  note('1,000 goroutines: snapshot beyond its compressed pclntab', [beyondTables(path) / 1e6], 'MB');
+  await ofSummary(path, '1,000');
+  await ofPeers(program, folder, median(pauses));
+  await program.kill();
+}
+
+function beyondTables(path: string): number {
+  const image = openSnapshot(path);
+  const tables = openProgram(image).code.modules.map(({ module }) => {
+    const { lo, hi } = pclntabRange(module);
+    return deflateRawSync(image.memory.bytes(lo, hi - lo), { level: 3 }).length;
+  });
+  image.close();
+  return statSync(path).size - tables.reduce((a, b) => a + b, 0);
+}
+
+async function ofSummary(path: string, count: string): Promise<void> {
+  const times: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) times.push(await timed(() => run(process.execPath, [GOSPY, 'summary', path])));
+  note(`${count} goroutines: gospy summary of the snapshot`, times, 'ms');
+}
+
+async function ofPeers(program: GoProcess, folder: string, pause: number): Promise<void> {
+  const pid = String(program.pid);
+  const dlv = delve();
+  const peers: { name: string; action: () => Promise<unknown> }[] = [
+    { name: 'gcore', action: () => run('gcore', ['-o', join(folder, 'core'), pid]) },
+  ];
+  if (dlv !== null) {
+    const script = (line: string): Promise<unknown> =>
+      run(
+        'sh',
+        ['-c', `printf '%s\\nquit\\nn\\n' "${line}" | "${dlv}" attach ${pid} --allow-non-terminal-interactive=true`],
+        {
+          maxBuffer: 2 ** 28,
+        },
+      );
+    peers.push({ name: 'Delve attach + dump', action: () => script(`dump ${join(folder, 'dlv.core')}`) });
+    peers.push({ name: 'Delve attach + goroutines', action: () => script('goroutines') });
+  }
+  for (const { name, action } of peers) {
+    const gaps: number[] = [];
+    for (let i = 0; i < PEER_ROUNDS; i++) gaps.push(await felt(program, action));
+    note(`1,000 goroutines: largest gap felt during ${name}`, gaps, 'ms');
+    process.stdout.write(`| ... that is | ${(median(gaps) / pause).toFixed(0)} times gospy's pause | | |\n`);
+  }
+}
+
+async function atHundredThousand(bench: Bench, folder: string): Promise<void> {
+  const program = await startGo(bench, await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' }), {
+    args: ['-n', '100000'],
+  });
+  const path = join(folder, '100k.gsp');
+  const pauses: number[] = [];
+  const commands: number[] = [];
+  for (let i = 0; i < PEER_ROUNDS; i++) {
+    commands.push(await timed(async () => pauses.push(await capture(program, path))));
+  }
+  note('100,000 goroutines: pause that gospy states', pauses, 'ms');
+  note('100,000 goroutines: gospy capture, the whole command', commands, 'ms');
+  note('100,000 goroutines: snapshot', [statSync(path).size / 1e6], 'MB');
+  await program.kill();
+  await ofSummary(path, '100,000');
+}
+
+async function start(): Promise<void> {
+  const version: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) {
+    const bare = await timed(() => run(process.execPath, ['-e', '0']));
+    version.push((await timed(() => run(process.execPath, [GOSPY, '--version']))) - bare);
+  }
+  note('gospy --version beyond node -e 0', version, 'ms');
+}
+
+const bench = new Bench();
+const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
+try {
+  process.stdout.write('| what | median | least | most |\n|---|---|---|---|\n');
+  await start();
+  await atThousand(bench, folder);
+  await atHundredThousand(bench, folder);
+} finally {
+  bench.close();
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,48 @@
+import t from 'tap';
+import { parseGoVersion } from '../../analyze/binary/go-version.js';
+import table from '../../analyze/runtime/layouts.json' with { type: 'json' };
+import { Layouts, type StructName } from '../../analyze/runtime/layouts.js';
+import { buildGo, requireGo } from '../support/go.js';
+import { RELEASES, type Release } from '../support/releases.js';
+import { readDebugInfo } from './debuginfo.js';
+
+const STRUCTS = Object.keys(table) as StructName[];
+/** Says only that the struct may not lie on the heap; it takes no room. */
+const MARKERS = new Set(['_', 'NotInHeap']);
+
+for (const [release, exact] of Object.entries(RELEASES)) {
+  t.test(`layouts: every struct is as the DWARF of Go ${exact} has it`, async (t) => {
+    if (!requireGo(t)) return;
+    const program = await buildGo({ fixture: 'park', release: release as Release, link: 'plain' });
+    const { structs } = await readDebugInfo(program, STRUCTS);
+    const version = parseGoVersion(`go${exact}`);
+    if (version === null) throw new Error(`${exact} is no version`);
+    const layouts = new Layouts(version);
+    t.equal(layouts.fit, 'known');
+    for (const name of STRUCTS) {
+      const layout = layouts.of(name);
+      const actual = structs[name];
+      if (actual === undefined) throw new Error(`the DWARF has no runtime.${name}`);
+      t.equal(layout.sizeBytes, actual.size, `size of ${name}`);
+      const fields = Object.entries(actual.fields).filter(([field]) => !MARKERS.has(field));
+      t.same(
+        Object.fromEntries(layout.fields.map((field) => [field, layout.offset(field)])),
+        Object.fromEntries(fields),
+        name,
+      );
+    }
+  });
+}
+
+t.test('layouts: releases that the table does not have are told from those it has', (t) => {
+  const fitOf = (text: string): string => {
+    const version = parseGoVersion(text);
+    return version === null ? 'none' : new Layouts(version).fit;
+  };
+  t.equal(fitOf('go1.12'), 'known');
+  t.equal(fitOf('go1.21.0'), 'known');
+  t.equal(fitOf('go1.26.99'), 'newer-patch');
+  t.equal(fitOf('go1.11.13'), 'other-minor');
+  t.equal(fitOf('go1.28.0'), 'other-minor');
+  t.end();
+});

@@ -1,0 +1,199 @@
+import { readFileSync } from 'node:fs';
+import tap, { test, type Test } from 'tap';
+import { withStopped, type Stop } from '../../capture/stop.js';
+import type { StoppedThread } from '../../capture/tracees.js';
+import { startStopper } from './stopper-process.js';
+import { NO_PID, Target, buildC, isFree, patient, sleep, thrownBy, threadStates, tracers, until } from './targets.js';
+
+const programs = buildC();
+tap.teardown(() => programs.remove());
+
+function stop<T>(target: Target, body: (threads: readonly StoppedThread[]) => T): Stop<T> {
+  return withStopped(target.pid, patient, body);
+}
+
+async function runsOn(t: Test, target: Target): Promise<void> {
+  t.ok(isFree(target.pid), 'untraced, and no thread stands still');
+  await target.beatsOn();
+}
+
+test('stop: every thread stands still, and runs again afterwards', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '20');
+  t.teardown(() => target.end());
+  const { value, threads, pauseNs } = stop(target, () => [threadStates(target.pid), tracers(target.pid)]);
+  t.strictSame(value, [Array<string>(23).fill('t'), Array<number>(23).fill(process.pid)]);
+  t.equal(threads.length, 23);
+  t.ok(threads.every(({ stopped }) => stopped));
+  t.ok(pauseNs > 0);
+  await runsOn(t, target);
+});
+
+test('stop: the stated pause holds all the time that the threads stood still', async (t) => {
+  const target = await Target.start(programs.c, 'spinners', '2');
+  t.teardown(() => target.end());
+  const { pauseNs } = stop(target, () => {
+    const end = performance.now() + 150;
+    while (performance.now() < end);
+  });
+  t.ok(pauseNs >= 150e6);
+  const { longestGapNs } = await target.beatsOn();
+  t.ok(longestGapNs >= 150e6, 'its own clock says that it stood still for that long');
+  await runsOn(t, target);
+});
+
+test('stop: registers are those that the kernel shows for a thread in a system call', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '5');
+  t.teardown(() => target.end());
+  const { value } = stop(target, (threads) =>
+    threads.map(({ tid, registers }) => {
+      const [, sp = '', pc = ''] =
+        / (0x[0-9a-f]+) (0x[0-9a-f]+)\s*$/.exec(readFileSync(`/proc/${target.pid}/task/${tid}/syscall`, 'utf8')) ?? [];
+      return { kernel: [BigInt(sp), BigInt(pc)], ours: [registers?.sp, registers?.pc] };
+    }),
+  );
+  t.equal(value.length, 8);
+  for (const { kernel, ours } of value) t.strictSame(ours, kernel);
+  await runsOn(t, target);
+});
+
+test('stop: threads that are born all the time are stopped to the last', async (t) => {
+  const target = await Target.start(programs.c, 'churn', '6');
+  t.teardown(() => target.end());
+  for (let i = 0; i < 100; i++) {
+    const { value } = stop(target, () => threadStates(target.pid).filter((state) => !'tXZ'.includes(state)));
+    t.strictSame(value, []);
+    await sleep(1);
+  }
+  await runsOn(t, target);
+});
+
+test('stop: a body that throws lets go all the same', async (t) => {
+  const target = await Target.start(programs.c, 'spinners', '1');
+  t.teardown(() => target.end());
+  t.throws(
+    () =>
+      stop(target, () => {
+        throw new Error('in the middle');
+      }),
+    { message: 'in the middle' },
+  );
+  await runsOn(t, target);
+});
+
+test('stop: a process that was stopped by SIGSTOP stays so, until SIGCONT', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '3');
+  t.teardown(() => target.end());
+  process.kill(target.pid, 'SIGSTOP');
+  await until(() => threadStates(target.pid).every((state) => state === 'T'));
+  for (let i = 0; i < 20; i++) {
+    const { threads } = stop(target, () => undefined);
+    t.ok(threads.every(({ stopped }) => stopped));
+  }
+  await until(() => threadStates(target.pid).every((state) => state === 'T'));
+  t.ok(tracers(target.pid).every((tracer) => tracer === 0));
+  process.kill(target.pid, 'SIGCONT');
+  await until(() => isFree(target.pid));
+  await runsOn(t, target);
+});
+
+test('stop: a SIGSTOP that arrives during the stop takes effect after it', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '3');
+  t.teardown(() => target.end());
+  stop(target, () => process.kill(target.pid, 'SIGSTOP'));
+  await until(() => threadStates(target.pid).every((state) => state === 'T'));
+  process.kill(target.pid, 'SIGCONT');
+  await until(() => isFree(target.pid));
+  await runsOn(t, target);
+});
+
+test('stop: a process without its first thread', async (t) => {
+  const target = await Target.start(programs.c, 'leaderless');
+  t.teardown(() => target.end());
+  await until(() => threadStates(target.pid)[0] === 'Z');
+  const { threads } = stop(target, () => undefined);
+  t.equal(threads.length, 2);
+  t.ok(threads.every(({ tid, stopped }) => tid !== target.pid && stopped));
+  await runsOn(t, target);
+});
+
+test('stop: a process that executes another program again and again lives on', async (t) => {
+  const target = Target.spawn(programs.c, 'exec', '0');
+  t.teardown(() => target.end());
+  await target.line();
+  const ends: unknown[] = ['SIGALRM', 0];
+  for (let i = 0; i < 3; i++) {
+    // An execve between two SEIZEs is a deadlock within the kernel: then the stopper's own death must end it.
+    const stopper = startStopper(target.pid, { count: 40, hardLimitSeconds: 1 });
+    t.ok(ends.includes(await stopper.exited));
+  }
+  const generation = Number(await target.line());
+  while (Number(await target.line()) < generation + 100);
+  t.ok(tracers(target.pid).every((tracer) => tracer === 0));
+});
+
+test('stop: a tracer that is stuck in the stop ends itself', async (t) => {
+  const target = await Target.start(programs.c, 'spinners', '1');
+  t.teardown(() => target.end());
+  const stopper = startStopper(target.pid, { count: 1, hardLimitSeconds: 1, holdMs: 600_000 });
+  t.equal(await stopper.exited, 'SIGALRM');
+  await runsOn(t, target);
+});
+
+for (const signal of ['SIGKILL', 'SIGINT'] as const) {
+  test(`stop: a tracer that is ended by ${signal} at any moment leaves the process running`, async (t) => {
+    const target = await Target.start(programs.c, 'sleepers', '12');
+    t.teardown(() => target.end());
+    for (let i = 0; i < 15; i++) {
+      const stopper = startStopper(target.pid, { count: 1_000_000, holdMs: i % 3 });
+      await stopper.begun;
+      await sleep(Math.random() * 10);
+      stopper.child.kill(signal);
+      t.equal(await stopper.exited, signal);
+      await until(() => isFree(target.pid));
+      await target.beatsOn();
+    }
+  });
+}
+
+test('stop: a child of our own that is killed in the stop is reported to its parent', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '8');
+  stop(target, () => process.kill(target.pid, 'SIGKILL'));
+  t.equal(await target.exited, 'SIGKILL');
+});
+
+test('stop: a thread that cannot be stopped is told, and let go as soon as it wakes up', async (t) => {
+  const target = await Target.start(programs.c, 'vfork');
+  t.teardown(() => target.end());
+  await until(() => threadStates(target.pid).includes('D'));
+  const vforker = threadStates(target.pid).indexOf('D');
+  for (let i = 0; i < 3; i++) {
+    const { threads } = stop(target, () => undefined);
+    t.strictSame(
+      threads.map(({ stopped }) => stopped),
+      threads.map((_, index) => index !== vforker),
+    );
+    t.strictSame(
+      threads.map(({ registers }) => registers === null),
+      threads.map((_, index) => index === vforker),
+    );
+    await target.beatsOn();
+  }
+  const tid = String(tidAt(target.pid, vforker));
+  process.kill(Number(readFileSync(`/proc/${target.pid}/task/${tid}/children`, 'utf8').trim()), 'SIGKILL');
+  await until(() => isFree(target.pid));
+  t.notOk(threadStates(target.pid).includes('D'));
+  await runsOn(t, target);
+});
+
+test('stop: a process that is not there', (t) => {
+  t.match(
+    thrownBy(() => withStopped(NO_PID, patient, () => undefined)),
+    { exitCode: 3, message: /ended|no process/ },
+  );
+  t.end();
+});
+
+function tidAt(pid: number, index: number): number {
+  const [, tid] = /^Pid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/task/${pid}/status`, 'utf8')) ?? [];
+  return Number(tid) + index;
+}

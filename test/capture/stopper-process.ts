@@ -1,0 +1,30 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export interface StopperOptions {
+  /** How often it stops the process. */
+  readonly count: number;
+  /** For how long each time. */
+  readonly holdMs?: number;
+  readonly hardLimitSeconds?: number;
+}
+
+export interface Stopper {
+  readonly child: ChildProcess;
+  /** Settles as the first stop is about to begin. */
+  readonly begun: Promise<void>;
+  readonly exited: Promise<NodeJS.Signals | number>;
+}
+
+/** Starts stopper.js in a process of its own. */
+export function startStopper(pid: number, options: StopperOptions): Stopper {
+  const script = fileURLToPath(new URL('./stopper.js', import.meta.url));
+  const child = spawn(process.execPath, [script, String(pid), JSON.stringify(options)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return {
+    child,
+    begun: new Promise((resolve) => child.stdout.once('data', () => resolve())),
+    exited: new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code ?? -1))),
+  };
+}

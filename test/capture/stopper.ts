@@ -1,0 +1,23 @@
+import { ExitCode, GospyError } from '../../snapshots/errors.js';
+import { hostArch } from '../../capture/procfs.js';
+import { withStopped } from '../../capture/stop.js';
+import type { StopperOptions } from './stopper-process.js';
+
+/** A process that stops another one over and over: `node stopper.js PID OPTIONS`, the options as JSON. */
+const pid = Number(process.argv[2]);
+const { count, holdMs = 0, hardLimitSeconds = 5 } = JSON.parse(process.argv[3] ?? '{}') as StopperOptions;
+
+function hold(): void {
+  const end = performance.now() + holdMs;
+  while (performance.now() < end);
+}
+
+process.stdout.write('begun\n');
+for (let i = 0; i < count; i++) {
+  try {
+    withStopped(pid, { arch: hostArch(), hardLimitSeconds }, hold);
+  } catch (error) {
+    if (!(error instanceof GospyError) || error.exitCode !== ExitCode.noGoProcess) throw error;
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1));
+}

@@ -1,0 +1,156 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { hostArch } from '../../capture/procfs.js';
+import type { StopOptions } from '../../capture/stop.js';
+
+/** Stops with all the time that a busy machine may need. */
+export const patient: StopOptions = { arch: hostArch(), timeoutMs: 60_000, hardLimitSeconds: 90 };
+
+const programs = fileURLToPath(new URL('../../../test/capture/programs/', import.meta.url));
+
+/** The programs beside this file, built into a folder that `remove` takes away. */
+export interface Programs {
+  /** target.c: its first argument is what it does. */
+  readonly c: string;
+  readonly folder: string;
+  remove(): void;
+}
+
+export function buildC(): Programs {
+  const folder = mkdtempSync(join(tmpdir(), 'gospy-capture-'));
+  const c = join(folder, 'target');
+  execFileSync('gcc', ['-O1', '-pthread', '-o', c, join(programs, 'target.c')]);
+  return { c, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** busy.go. */
+export function buildBusyGo(folder: string): string {
+  const out = join(folder, 'busy');
+  execFileSync('go', ['build', '-o', out, join(programs, 'busy.go')], {
+    env: { ...process.env, CGO_ENABLED: '0', GO111MODULE: 'off', GOTOOLCHAIN: 'local' },
+  });
+  return out;
+}
+
+/** What a target answers about itself. */
+export interface Pulse {
+  readonly beats: number;
+  readonly longestGapNs: number;
+  readonly counts: readonly [number, number, number];
+}
+
+/** A running process that says by itself whether it runs. */
+export class Target {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly exited: Promise<NodeJS.Signals | number>;
+  readonly #lines: AsyncIterator<string>;
+  readonly #reader: Interface;
+
+  private constructor(child: ChildProcess) {
+    if (child.stdout === null || child.pid === undefined) throw new Error('the target could not be started');
+    this.child = child;
+    this.pid = child.pid;
+    this.exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code ?? -1)));
+    this.#reader = createInterface(child.stdout);
+    this.#lines = this.#reader[Symbol.asyncIterator]();
+  }
+
+  /** Starts it, and waits for its first line to be `ready`; lines before that are in `preamble`. */
+  static async start(file: string, ...args: string[]): Promise<Target & { preamble: string[] }> {
+    const target = Target.spawn(file, ...args);
+    const preamble: string[] = [];
+    for (let line = await target.line(); line !== 'ready'; line = await target.line()) preamble.push(line);
+    return Object.assign(target, { preamble });
+  }
+
+  static spawn(file: string, ...args: string[]): Target {
+    return new Target(spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
+  }
+
+  /** As {@link start}, without the rights of root. */
+  static async startAs(uid: number, file: string, ...args: string[]): Promise<Target> {
+    const target = new Target(spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'], uid, gid: uid }));
+    while ((await target.line()) !== 'ready');
+    return target;
+  }
+
+  async line(): Promise<string> {
+    const next = await this.#lines.next();
+    if (next.done === true) throw new Error(`the target has ended: ${await this.exited}`);
+    return next.value;
+  }
+
+  async pulse(): Promise<Pulse> {
+    this.child.stdin?.write('?\n');
+    const [beats = 0, longestGapNs = 0, a = 0, b = 0, c = 0] = (await this.line()).split(' ').map(Number);
+    return { beats, longestGapNs, counts: [a, b, c] };
+  }
+
+  /** Waits until its heart has beaten ten times more: only a process that runs comes back from here. */
+  async beatsOn(): Promise<Pulse> {
+    const { beats } = await this.pulse();
+    for (;;) {
+      const pulse = await this.pulse();
+      if (pulse.beats >= beats + 10) return pulse;
+      await sleep(1);
+    }
+  }
+
+  async end(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+    this.#reader.close();
+  }
+}
+
+/** The states of all threads, as the kernel writes them: `S`, `R`, `t`... */
+export function threadStates(pid: number): string[] {
+  return taskStatus(pid).map((status) => /^State:\s*(\S)/m.exec(status)?.[1] ?? '?');
+}
+
+/** Who traces the threads; each 0 where nobody does. */
+export function tracers(pid: number): number[] {
+  return taskStatus(pid).map((status) => Number(/^TracerPid:\s*(\d+)/m.exec(status)?.[1] ?? -1));
+}
+
+function taskStatus(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
+    try {
+      return [readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8')];
+    } catch {
+      return []; // it ended meanwhile
+    }
+  });
+}
+
+/** True where nobody traces the process and none of its threads stands still. */
+export function isFree(pid: number): boolean {
+  return tracers(pid).every((tracer) => tracer === 0) && threadStates(pid).every((state) => !'tT'.includes(state));
+}
+
+/** Waits for a condition that comes true sooner or later. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(2);
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Above what any kernel gives out. */
+export const NO_PID = 2 ** 22 + 1;
+
+/** What a function throws, or undefined. */
+export function thrownBy(body: () => unknown): unknown {
+  try {
+    body();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}

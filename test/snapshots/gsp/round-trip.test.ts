@@ -1,0 +1,161 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { addr } from '../../../snapshots/address.js';
+import { Limit } from '../../../snapshots/gsp/format.js';
+import { openSnapshot } from '../../../snapshots/gsp/read.js';
+import { verifySnapshot } from '../../../snapshots/gsp/verify.js';
+import { writeSnapshot } from '../../../snapshots/gsp/write.js';
+import { Memory, MemoryFault, SegmentSource, type Segment } from '../../../snapshots/memory.js';
+import { random, someFacts, someSegment, temporaryFolder, type Random } from '../../support/gsp.js';
+
+t.test('gsp: the facts come back as they were written', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const facts = someFacts();
+  const { bytesWritten } = await writeSnapshot(path, { image: facts, memory: [] });
+  t.equal(statSync(path).size, bytesWritten);
+  const snapshot = openSnapshot(path);
+  t.teardown(() => snapshot.close());
+  const { arch, pid, threads, mappings, executable, host, capture } = snapshot;
+  const { threads: givenThreads, ...given } = facts;
+  t.strictSame({ arch, pid, mappings, executable, host, capture }, given);
+  t.strictSame(
+    threads.map(({ registers: _, ...rest }) => rest),
+    givenThreads.map(({ registers: _, ...rest }) => rest),
+  );
+  t.equal(threads[0]?.registers?.get('rip'), givenThreads[0]?.registers?.get('rip'));
+  t.equal(threads[1]?.registers, null);
+  t.equal(snapshot.kind, 'snapshot');
+  t.strictSame([...snapshot.memory.ranges(addr(0), addr(2 ** 50))], []);
+});
+
+t.test('gsp: memory comes back byte for byte, whatever its layout', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  for (let seed = 1; seed <= 60; seed++) {
+    const groups = someGroups(random(seed));
+    await writeSnapshot(path, { image: someFacts(), memory: groups });
+    const snapshot = openSnapshot(path);
+    const expected = new Memory(new SegmentSource(groups.flat()));
+    t.strictSame(contentOf(snapshot.memory), contentOf(expected), `seed ${seed}`);
+    t.strictSame(snapshot.damage, []);
+    snapshot.close();
+    t.ok(verifySnapshot(path).ok);
+  }
+});
+
+t.test('gsp: segments larger than a section are split and read as one', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const next = random(3);
+  const small = someSegment(next, 0x10000, 100);
+  const large = someSegment(next, 0x200000, 2 * Limit.chunk + 5, 16);
+  const after = someSegment(next, 0x200000 + 2 * Limit.chunk + 5, 7);
+  await writeSnapshot(path, { image: someFacts(), memory: [[small, large, after]] });
+  const snapshot = openSnapshot(path);
+  t.teardown(() => snapshot.close());
+  const both = Buffer.concat([large.bytes, after.bytes]);
+  t.equal(Buffer.compare(snapshot.memory.bytes(large.addr, both.length), both), 0);
+  t.equal(Buffer.compare(snapshot.memory.bytes(small.addr, 100), small.bytes), 0);
+  t.throws(() => snapshot.memory.u8(addr(0x10000 + 100)), MemoryFault);
+});
+
+t.test('gsp: groups share no section', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const next = random(4);
+  const groups = [0, 1, 2, 3].map((i) => [
+    someSegment(next, 0x10000 * (i + 1), 50),
+    someSegment(next, 0x10000 * (i + 1) + 500, 9),
+  ]);
+  await writeSnapshot(path, { image: someFacts(), memory: [...groups, []] });
+  const { chunks, memoryBytes, sections, problems } = verifySnapshot(path);
+  t.strictSame(problems, []);
+  t.equal(chunks, 4);
+  t.equal(memoryBytes, 4 * 59);
+  t.strictSame(
+    sections.map(({ name, count }) => [name, count]),
+    [
+      ['header', 1],
+      ['facts', 1],
+      ['memory', 4],
+      ['index', 1],
+      ['trailer', 1],
+    ],
+  );
+  t.equal(
+    sections.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    statSync(path).size,
+  );
+});
+
+t.test('gsp: fewer sections are kept in memory than were read, and still all bytes are right', async (t) => {
+  const { Container } = await import('../../../snapshots/gsp/container.js');
+  const { SnapshotSource } = await import('../../../snapshots/gsp/source.js');
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const next = random(5);
+  const groups = Array.from({ length: 12 }, (_, i) => [someSegment(next, 0x10000 * (i + 1), 1000)]);
+  await writeSnapshot(path, { image: someFacts(), memory: groups });
+  const file = new Container(path);
+  t.teardown(() => file.close());
+  let reads = 0;
+  const source = new SnapshotSource(
+    file.sections.filter(({ name }) => name === 'memory'),
+    (entry) => {
+      reads++;
+      return file.read(entry);
+    },
+    3000,
+  );
+  const memory = new Memory(source);
+  for (let round = 0; round < 200; round++) {
+    const segment = groups[next(12)]?.[0];
+    if (segment === undefined) continue;
+    const offset = next(1000);
+    t.equal(memory.u8(segment.addr, offset), segment.bytes[offset]);
+  }
+  t.ok(reads > 12, `${reads} reads of 12 sections`);
+});
+
+t.test('gsp: a million ranges open', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const bytes = new Uint8Array(2);
+  const segments: Segment[] = Array.from({ length: 1_000_000 }, (_, i) => ({
+    addr: addr(0xc000000000 + i * 8),
+    bytes,
+  }));
+  const { bytesWritten } = await writeSnapshot(path, { image: someFacts(), memory: [segments] });
+  t.ok(bytesWritten < 1_000_000, `${bytesWritten} bytes`);
+  const snapshot = openSnapshot(path);
+  t.teardown(() => snapshot.close());
+  t.equal(snapshot.memory.u16(addr(0xc000000000 + 999_999 * 8)), 0);
+  t.notOk(snapshot.memory.has(addr(0xc000000000 + 999_998 * 8 + 2), 1));
+});
+
+t.test('gsp: memory that was not read before the file is closed is absent', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const segment = someSegment(random(6), 0x1000, 8);
+  await writeSnapshot(path, { image: someFacts(), memory: [[segment]] });
+  const snapshot = openSnapshot(path);
+  snapshot.close();
+  snapshot.close();
+  t.throws(() => snapshot.memory.u8(segment.addr), { name: 'MemoryFault', message: /closed/ });
+});
+
+/** Some groups of segments: apart, touching, overlapping, empty, in any order. */
+function someGroups(next: Random): Segment[][] {
+  return Array.from({ length: next(5) }, () =>
+    Array.from({ length: next(20) }, () => {
+      const base = [0, 0x400000, 0xc000000000, 2 ** 47 - 4096, 2 ** 52 - 4096][next(5)] ?? 0;
+      return someSegment(next, base + next(3000), next(10) === 0 ? 0 : next(400), 1 + next(256));
+    }),
+  );
+}
+
+/** Each run of known bytes with what is in it. */
+function contentOf(memory: Memory): [number, string][] {
+  const runs: [number, number][] = [];
+  for (const { lo, hi } of memory.ranges(addr(0), addr(2 ** 53 - 2))) {
+    const last = runs[runs.length - 1];
+    if (last?.[1] === lo) last[1] = hi;
+    else runs.push([lo, hi]);
+  }
+  return runs.map(([lo, hi]) => [lo, Buffer.from(memory.bytes(addr(lo), hi - lo)).toString('hex')]);
+}

@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { ExitCode } from '../../../snapshots/errors.js';
+import { checkOutput, removeUnfinished } from '../../../snapshots/gsp/atomic-file.js';
+import { openSnapshot } from '../../../snapshots/gsp/read.js';
+import { writeSnapshot } from '../../../snapshots/gsp/write.js';
+import type { Segment } from '../../../snapshots/memory.js';
+import { random, someFacts, someSegment, temporaryFolder, writeSmallSnapshot } from '../../support/gsp.js';
+
+const BAD = { name: 'GospyError', exitCode: ExitCode.badFile };
+
+t.test('gsp writer: the file is readable by its owner alone', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const umask = process.umask(0);
+  t.teardown(() => process.umask(umask));
+  writeFileSync(path, 'something else', { mode: 0o644 });
+  await writeSmallSnapshot(path);
+  t.equal(statSync(path).mode & 0o7777, 0o600);
+});
+
+t.test('gsp writer: what was there before is replaced in one step', async (t) => {
+  const folder = temporaryFolder(t);
+  const path = join(folder, 'a.gsp');
+  const other = join(folder, 'other-name-of-the-old-file');
+  writeFileSync(path, 'old');
+  linkSync(path, other);
+  await writeSnapshot(path, {
+    image: someFacts(),
+    memory: (function* () {
+      yield [someSegment(random(1), 0x1000, 3_000_000)];
+      t.equal(readFileSync(path, 'utf8'), 'old', 'it is there while the new one is written');
+      t.equal(readdirSync(folder).length, 3, 'the new one is beside it');
+    })(),
+  });
+  openSnapshot(path).close();
+  t.equal(readFileSync(other, 'utf8'), 'old', 'the old file was not written to');
+  t.strictSame(readdirSync(folder).sort(), ['a.gsp', 'other-name-of-the-old-file']);
+});
+
+t.test('gsp writer: a symbolic link is replaced and not followed', async (t) => {
+  const folder = temporaryFolder(t);
+  writeFileSync(join(folder, 'precious'), 'precious');
+  symlinkSync('precious', join(folder, 'a.gsp'));
+  await writeSmallSnapshot(join(folder, 'a.gsp'));
+  t.equal(readFileSync(join(folder, 'precious'), 'utf8'), 'precious');
+  openSnapshot(join(folder, 'a.gsp')).close();
+});
+
+t.test('gsp writer: an output that cannot be is refused, and nothing is left behind', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'sub'));
+  writeFileSync(join(folder, 'file'), '');
+  const outputs: Record<string, RegExp> = {
+    [join(folder, 'sub')]: /it is a folder/,
+    [join(folder, 'none', 'a.gsp')]: /no such file or folder/,
+    [join(folder, 'file', 'a.gsp')]: /no folder/,
+    [join(folder, 'x'.repeat(300))]: /too long/,
+    '/dev/null': /no regular file/,
+    '': /empty/,
+  };
+  for (const [path, message] of Object.entries(outputs)) {
+    t.throws(() => checkOutput(path), { ...BAD, message }, path);
+    await t.rejects(writeSmallSnapshot(path), { ...BAD, message }, path);
+  }
+  t.strictSame(readdirSync(folder).sort(), ['file', 'sub']);
+  t.strictSame(readdirSync(join(folder, 'sub')), []);
+});
+
+t.test('gsp writer: a folder that may not be written to is refused', async (t) => {
+  const folder = temporaryFolder(t);
+  chmodSync(folder, 0o555);
+  const asRoot = process.geteuid?.() === 0;
+  if (asRoot) process.seteuid?.(65534);
+  try {
+    await t.rejects(writeSmallSnapshot(join(folder, 'a.gsp')), { ...BAD, message: /permission denied/ });
+  } finally {
+    if (asRoot) process.seteuid?.(0);
+    chmodSync(folder, 0o700);
+  }
+  t.strictSame(readdirSync(folder), []);
+});
+
+const smallDisk = mountSmallDisk();
+
+t.test('gsp writer: a disk that is full ends it, and the old file stays', { skip: smallDisk.refused }, async (t) => {
+  t.teardown(smallDisk.remove);
+  const path = join(smallDisk.path, 'a.gsp');
+  writeFileSync(path, 'old');
+  const memory = [[someSegment(random(2), 0x1000, 2_000_000)]];
+  await t.rejects(writeSnapshot(path, { image: someFacts(), memory }), { ...BAD, message: /no space is left/ });
+  t.strictSame(readdirSync(smallDisk.path), ['a.gsp']);
+  t.equal(readFileSync(path, 'utf8'), 'old');
+});
+
+t.test('gsp writer: an interrupt leaves nothing behind', async (t) => {
+  const folder = temporaryFolder(t);
+  const controller = new AbortController();
+  function* memory(): Generator<Segment[]> {
+    for (let i = 0; ; i++) {
+      if (i === 10) controller.abort();
+      yield [someSegment(random(i), 0x10000 * (i + 1), 1000)];
+    }
+  }
+  const writing = writeSnapshot(
+    join(folder, 'a.gsp'),
+    { image: someFacts(), memory: memory() },
+    { signal: controller.signal },
+  );
+  await t.rejects(writing, { name: 'GospyError', exitCode: ExitCode.interrupted });
+  t.strictSame(readdirSync(folder), []);
+});
+
+t.test('gsp writer: an error of who gives the memory is passed on, and nothing is left behind', async (t) => {
+  const folder = temporaryFolder(t);
+  function* memory(): Generator<Segment[]> {
+    yield [someSegment(random(1), 0x1000, 100)];
+    throw new RangeError('mine');
+  }
+  await t.rejects(writeSnapshot(join(folder, 'a.gsp'), { image: someFacts(), memory: memory() }), {
+    name: 'RangeError',
+    message: 'mine',
+  });
+  t.strictSame(readdirSync(folder), []);
+});
+
+t.test('gsp writer: a signal handler removes what is unfinished', async (t) => {
+  const folder = temporaryFolder(t);
+  const path = join(folder, 'a.gsp');
+  function* memory(): Generator<Segment[]> {
+    yield [someSegment(random(1), 0x1000, 100)];
+    t.equal(readdirSync(folder).length, 1);
+    removeUnfinished();
+    t.strictSame(readdirSync(folder), []);
+  }
+  await t.rejects(writeSnapshot(path, { image: someFacts(), memory: memory() }), BAD);
+  t.notOk(existsSync(path));
+  t.strictSame(readdirSync(folder), []);
+});
+
+/** A file system of 256 KB; `refused` says why there is none. */
+function mountSmallDisk(): { path: string; refused: string | false; remove: () => void } {
+  const path = mkdtempSync(join(tmpdir(), 'gospy-disk-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', path], { stdio: 'pipe' });
+  } catch {
+    rmdirSync(path);
+    return { path, refused: 'this user may not mount a file system', remove: () => undefined };
+  }
+  const remove = (): void => {
+    execFileSync('umount', [path]);
+    rmdirSync(path);
+  };
+  return { path, refused: false, remove };
+}

@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { esbuildPath } from '../../src/demo/server.js';
+
+/** A Go program that a test started: esbuild, serving a folder on loopback. */
+export interface GoTarget {
+  readonly pid: number;
+  readonly path: string;
+  /** Asks it for the traceback of all goroutines, which ends it. */
+  quit(): Promise<string>;
+}
+
+/** Starts the program, and ends it with the test. */
+export async function startGoTarget(t: { teardown(end: () => unknown): void }, folder: string): Promise<GoTarget> {
+  const path = esbuildPath();
+  const child = spawn(path, [`--servedir=${folder}`, '--serve=127.0.0.1:0'], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: { ...process.env, GOTRACEBACK: 'system' },
+  });
+  const closed = once(child, 'close');
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await closed;
+  });
+  let said = '';
+  await new Promise<void>((resolve) => {
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8');
+      if (said.includes('Local:')) resolve();
+    });
+    child.once('close', () => resolve());
+  });
+  if (child.pid === undefined || child.exitCode !== null) throw new Error(`esbuild did not start: ${said}`);
+  return {
+    pid: child.pid,
+    path,
+    async quit() {
+      child.kill('SIGQUIT');
+      await closed;
+      return said;
+    },
+  };
+}
+
+/** A field of /proc/PID/status, trimmed. */
+export function statusField(pid: number, name: string): string {
+  const line = readFileSync(`/proc/${pid}/status`, 'utf8')
+    .split('\n')
+    .find((text) => text.startsWith(`${name}:`));
+  return line?.slice(name.length + 1).trim() ?? '';
+}

@@ -1,0 +1,39 @@
+import { spawn, type StdioOptions } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The built command. */
+export const GOSPY = fileURLToPath(new URL('../../src/gospy.js', import.meta.url));
+
+export interface Ended {
+  /** null where a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs gospy as users do, in a process of its own; with `stdoutPath`, its standard output is that file. */
+export function gospy(
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; stdoutPath?: string } = {},
+): Promise<Ended> {
+  const file = options.stdoutPath === undefined ? null : openSync(options.stdoutPath, 'w');
+  const stdio: StdioOptions = ['ignore', file ?? 'pipe', 'pipe'];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [GOSPY, ...args], {
+      stdio,
+      env: { ...process.env, GOSPY_DEBUG: '', ...options.env },
+    });
+    if (file !== null) closeSync(file);
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout: text(stdout), stderr: text(stderr) }));
+  });
+}
+
+function text(chunks: readonly Buffer[]): string {
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import t from 'tap';
+import { temporaryFolder } from '../support/gsp.js';
+import { parseTraceback } from '../support/traceback.js';
+import { startGoTarget, statusField } from './go-target.js';
+import { GOSPY, gospy } from './gospy-process.js';
+
+const folder = temporaryFolder(t);
+const served = join(folder, 'served');
+mkdirSync(served);
+
+/** A new empty folder for snapshots. */
+function outputs(name: string): string {
+  const path = join(folder, name);
+  mkdirSync(path);
+  return path;
+}
+
+/** `12 - waiting for chan receive: main.f (/f.go:1)` by id. */
+function lines(stdout: string): Map<number, string> {
+  return new Map([...stdout.matchAll(/^(\d+) - ([^:]+): /gm)].map(([, goid, status = '']) => [Number(goid), status]));
+}
+
+t.test('capture and summary: say what the program itself says of its goroutines', async (t) => {
+  const target = await startGoTarget(t, served);
+  const path = join(outputs('truth'), 'snap.gsp');
+  t.match(await gospy(['capture', '--pid', `${target.pid}`, '-o', path]), { code: 0, stderr: '' });
+  const live = await gospy(['summary', '--pid', `${target.pid}`, '--limit', '0']);
+  const truth = parseTraceback(await target.quit());
+
+  const file = await gospy(['summary', path, '--limit', '0']);
+  for (const { code, stdout, stderr } of [live, file]) {
+    t.equal(code, 0);
+    t.equal(stderr, '');
+    t.ok(stdout.startsWith(`bin: ${target.path}, goVer: 1.`), 'the first line');
+    const said = lines(stdout);
+    t.match(stdout, `Goroutines: ${said.size} total, `);
+    t.same(
+      [...said.keys()],
+      [...said.keys()].sort((a, b) => a - b),
+      'in the order of ids',
+    );
+    // Id 0 is a thread's own stack.
+    const parked = truth.filter(({ goid, status }) => goid !== 0 && status !== 'running' && status !== 'runnable');
+    t.ok(parked.length >= 5, `${parked.length} parked goroutines`);
+    for (const { goid, status } of parked) {
+      const expected = status === 'syscall' ? status : `waiting for ${status}`;
+      t.equal(said.get(goid), expected, `goroutine ${goid}`);
+    }
+  }
+});
+
+t.test('summary: counts the threads that /proc has', async (t) => {
+  const target = await startGoTarget(t, served);
+  const count = (): number => readdirSync(`/proc/${target.pid}/task`).length;
+  const before = count();
+  const { stdout } = await gospy(['summary', '--pid', `${target.pid}`]);
+  const total = Number(/^Threads: (\d+) total/m.exec(stdout)?.[1]);
+  t.ok([before, count()].includes(total), `${total} threads, /proc says ${before}`);
+});
+
+t.test('capture --json: one document with the fields of the contract, and one private file', async (t) => {
+  const target = await startGoTarget(t, served);
+  const here = outputs('json');
+  const path = join(here, 'snap.gsp');
+  const { code, stdout, stderr } = await gospy(['capture', '--pid', `${target.pid}`, '-o', path, '--json', '--strict']);
+  t.equal(code, 0);
+  t.equal(stderr, '');
+  const document = JSON.parse(stdout) as Record<string, unknown>;
+  t.same(Object.keys(document), [
+    ...['schema', 'path', 'pid', 'goVersion', 'mode', 'pauseNs', 'goroutines', 'bytesRead', 'bytesWritten', 'threads'],
+    ...['partial', 'warnings'],
+  ]);
+  t.match(document, { schema: 'gospy.capture/1', path, pid: target.pid, mode: 'stop', partial: false, warnings: [] });
+  t.ok(Number(document['pauseNs']) > 0);
+  t.equal(document['bytesWritten'], statSync(path).size);
+  t.equal(statSync(path).mode % 0o1000, 0o600);
+  t.same(readdirSync(here), ['snap.gsp']);
+
+  const summary = JSON.parse((await gospy(['summary', path, '--json'])).stdout) as Record<string, unknown>;
+  t.same(Object.keys(summary), ['schema', 'target', 'ps', 'threads', 'goroutines', 'sched', 'warnings']);
+  t.match(summary, {
+    schema: 'gospy.summary/1',
+    target: { kind: 'snapshot', pid: target.pid, bin: target.path, pauseNs: document['pauseNs'], mode: 'stop' },
+    goroutines: { total: document['goroutines'] },
+  });
+  const live = await gospy(['summary', '--pid', `${target.pid}`, '--json']);
+  t.match(JSON.parse(live.stdout), { target: { kind: 'live', pid: target.pid } });
+  const info = await gospy(['info', path, '--json']);
+  t.match(JSON.parse(info.stdout), {
+    schema: 'gospy.info/1',
+    ok: true,
+    target: { bin: target.path },
+    threads: document['threads'],
+  });
+});
+
+t.test('capture --non-blocking: is mode live, without a pause', async (t) => {
+  const target = await startGoTarget(t, served);
+  const path = join(outputs('live'), 'snap.gsp');
+  for (const how of [['--non-blocking'], ['--mode', 'live'], ['--mode', 'live', '--non-blocking']]) {
+    const { code, stdout } = await gospy(['capture', '--pid', `${target.pid}`, '-o', path, '--json', ...how]);
+    t.equal(code, 0);
+    t.match(JSON.parse(stdout), { mode: 'live', pauseNs: 0 });
+  }
+});
+
+t.test('summary --limit: says how many more there are, and 0 is all', async (t) => {
+  const target = await startGoTarget(t, served);
+  const path = join(outputs('limit'), 'snap.gsp');
+  await gospy(['capture', '--pid', `${target.pid}`, '-o', path]);
+  const all = await gospy(['summary', path, '--limit', '0']);
+  const total = lines(all.stdout).size;
+  t.notMatch(all.stdout, / more /);
+  const two = await gospy(['summary', path, '--limit', '2']);
+  t.same([...lines(two.stdout)], [...lines(all.stdout)].slice(0, 2));
+  t.match(two.stdout, new RegExp(`^\\.\\.\\. ${total - 2} more .*\\n$`, 'm'));
+});
+
+t.test('capture: refuses what is no Go program, and leaves no file', async (t) => {
+  const here = outputs('refused');
+  const path = join(here, 'snap.gsp');
+  const refused = async (pid: number, code: number, words: RegExp): Promise<void> => {
+    for (const args of [['capture', '-o', path], ['summary'], ['summary', '--json']]) {
+      const ended = await gospy([...args, '--pid', `${pid}`]);
+      t.equal(ended.code, code, `${args.join(' ')}: ${ended.stderr}`);
+      t.equal(ended.stdout, '');
+      t.match(ended.stderr, words);
+      t.equal(ended.stderr.split('\n').length, 2, 'one paragraph');
+    }
+  };
+  await refused(process.pid, 3, /Go/);
+  const gone = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+  await once(gone, 'exit');
+  await refused(gone.pid ?? 0, 3, /no process/);
+
+  // The shell becomes a program that never collects its child, which ends when that has happened.
+  const child = '(until read -r name < /proc/$$/comm && [ "$name" = sleep ]; do :; done) & echo $!';
+  const parent = spawn('sh', ['-c', `${child}; exec sleep 1000`], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.teardown(() => parent.kill('SIGKILL'));
+  const [said] = (await once(parent.stdout, 'data')) as [Buffer];
+  const zombie = Number(said.toString('utf8'));
+  while (!statusField(zombie, 'State').startsWith('Z')) await setTimeout(20);
+  await refused(zombie, 3, /zombie/);
+  t.same(readdirSync(here), []);
+});
+
+t.test('capture: the output is looked at before the process is', async (t) => {
+  const here = outputs('output');
+  for (const [output, words] of [
+    [here, /folder/],
+    ['/dev/null', /no regular file/],
+    [join(here, 'none', 'snap.gsp'), /no such/],
+  ] as const) {
+    const { code, stdout, stderr } = await gospy(['capture', '--pid', '1', '-o', output]);
+    t.equal(code, 5);
+    t.equal(stdout, '');
+    t.match(stderr, words);
+  }
+  t.ok(statSync('/dev/null').isCharacterDevice());
+});
+
+t.test('capture: another user may not, and is told why', async (t) => {
+  const target = await startGoTarget(t, served);
+  const nobody = 65534;
+  const asNobody = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
+  const pid = process.getuid?.() === 0 ? target.pid : 1;
+  const run = async (args: string[]): Promise<{ code: number | null; stderr: string }> => {
+    const child = spawn(process.execPath, [GOSPY, ...args], { ...asNobody, stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, stderr };
+  };
+  if ((await run(['--version'])).code !== 0) {
+    t.comment('another user cannot read this folder');
+    return;
+  }
+  for (const args of [['summary'], ['doctor']]) {
+    const { code, stderr } = await run([...args, '--pid', `${pid}`]);
+    t.equal(code, 4, stderr);
+    t.match(stderr, /root/);
+  }
+});
+
+t.test('capture: a signal at any instant ends it with 130 and leaves the process as it was', async (t) => {
+  const target = await startGoTarget(t, served);
+  const here = outputs('interrupted');
+  const path = join(here, 'snap.gsp');
+  let interrupted = 0;
+  for (let i = 0; i < 12; i++) {
+    const child = spawn(process.execPath, [GOSPY, 'capture', '--pid', `${target.pid}`, '-o', path], {
+      stdio: 'ignore',
+    });
+    const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+    await setTimeout(i * 60);
+    child.kill(i % 2 === 0 ? 'SIGINT' : 'SIGTERM');
+    const [code, signal] = await ended;
+    // A signal that comes before gospy's first line is the system's to handle.
+    t.ok(code === 130 || code === 0 || signal !== null, `ended with ${code ?? signal ?? ''}`);
+    if (code !== 0) interrupted++;
+    t.ok(
+      readdirSync(here).every((name) => name === 'snap.gsp'),
+      readdirSync(here).join(' '),
+    );
+    t.equal(statusField(target.pid, 'TracerPid'), '0');
+    t.notMatch(statusField(target.pid, 'State'), /^[Tt]/);
+  }
+  t.ok(interrupted > 0, `${interrupted} of 12 were interrupted`);
+  if (existsSync(path)) t.equal((await gospy(['info', path])).code, 0, 'what has its name is whole');
+  t.equal((await gospy(['summary', '--pid', `${target.pid}`])).code, 0, 'the program goes on');
+});

@@ -1,0 +1,125 @@
+import t from 'tap';
+import type { Goroutine, Loc, Summary } from '../../analyze/report/model.js';
+import { goroutineLine, moreLine, overview } from '../../src/render/summary.js';
+import { counted, duration, printable, size } from '../../src/render/text.js';
+
+function loc(func: string, file: string, line: number): Loc {
+  return { func, file, line, pc: '0x1000' };
+}
+
+const parked: Goroutine = {
+  goid: 1,
+  status: 'waiting',
+  waitReason: 'chan receive',
+  waitSinceNs: null,
+  system: false,
+  thread: null,
+  lockedToThread: false,
+  labels: {},
+  parentGoid: null,
+  creator: loc('runtime.rt0_go', '/usr/local/go/src/runtime/asm_amd64.s', 200),
+  start: loc('main.main.gowrap1', '/src/main.go', 9),
+  entry: loc('runtime.main', '/usr/local/go/src/runtime/proc.go', 110),
+  current: loc('runtime.gopark', '/usr/local/go/src/runtime/proc.go', 302),
+  user: loc('main.main', '/src/main.go', 17),
+  frames: [],
+  truncated: null,
+  torn: false,
+};
+
+const summary: Summary = {
+  target: {
+    kind: 'snapshot',
+    pid: 4711,
+    bin: '/usr/bin/prometheus',
+    goVersion: '1.12.8',
+    arch: 'amd64',
+    gomaxprocs: 6,
+    capturedAt: null,
+    mode: 'stop',
+    pauseNs: null,
+  },
+  ps: [
+    { id: 0, status: 'idle', schedtick: 642, syscalltick: 81, m: null, runqsize: 0 },
+    { id: 1, status: 'running', schedtick: 7, syscalltick: 0, m: 3, runqsize: 2 },
+  ],
+  threads: { total: 14, running: 0, sleeping: 14, stopped: 0, zombie: 0 },
+  goroutines: {
+    total: 44,
+    system: 4,
+    idle: 0,
+    runnable: 0,
+    running: 0,
+    syscall: 5,
+    waiting: 39,
+    copystack: 0,
+    preempted: 0,
+    leaked: 0,
+  },
+  sched: { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false },
+  warnings: [],
+};
+
+t.test('summary text: has the lines that users of the first gospy know', (t) => {
+  t.equal(
+    overview(summary),
+    [
+      'bin: /usr/bin/prometheus, goVer: 1.12.8, gomaxprocs: 6',
+      'P0 idle, schedtick: 642, syscalltick: 81',
+      'P1 running, schedtick: 7, syscalltick: 0',
+      'Threads: 14 total, 0 running, 14 sleeping, 0 stopped, 0 zombie',
+      'Goroutines: 44 total, 0 idle, 0 running, 5 syscall, 39 waiting',
+      '',
+    ].join('\n'),
+  );
+  t.end();
+});
+
+t.test('summary text: further states are counted where they are not zero', (t) => {
+  const counts = { ...summary.goroutines, runnable: 2, preempted: 1 };
+  t.match(
+    overview({ ...summary, goroutines: counts }),
+    'Goroutines: 44 total, 0 idle, 0 running, 5 syscall, 39 waiting, 2 runnable, 1 preempted\n',
+  );
+  t.end();
+});
+
+t.test('goroutine line: shows the place that was asked for', (t) => {
+  t.equal(
+    goroutineLine(parked, 'start'),
+    '1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)\n',
+  );
+  t.match(goroutineLine(parked, 'caller'), ': runtime.rt0_go (');
+  t.match(goroutineLine(parked, 'current'), ': runtime.gopark (');
+  t.match(goroutineLine(parked, 'user'), ': main.main (/src/main.go:17)\n');
+  t.end();
+});
+
+t.test('goroutine line: states other than waiting stand alone, and an unknown place is a question mark', (t) => {
+  t.match(goroutineLine({ ...parked, goid: 8, status: 'syscall', waitReason: null }, 'start'), /^8 - syscall: runtime/);
+  t.match(goroutineLine({ ...parked, status: 'runnable', waitReason: null }, 'start'), /^1 - runnable: runtime/);
+  t.match(goroutineLine({ ...parked, waitReason: null }, 'start'), /^1 - waiting: runtime/);
+  t.equal(goroutineLine({ ...parked, creator: null }, 'caller'), '1 - waiting for chan receive: ?\n');
+  t.match(goroutineLine({ ...parked, entry: null }, 'start'), ': main.main.gowrap1 (/src/main.go:9)');
+  t.end();
+});
+
+t.test('text: control characters of a target do not reach the terminal', (t) => {
+  t.equal(printable('a\u001b[2Jb\nc\u202ed\u0085'), 'a\\x1b[2Jb\\x0ac\\u202ed\\x85');
+  t.equal(printable('main.(*T[...]).Grüße·dwrap·1'), 'main.(*T[...]).Grüße·dwrap·1');
+  const hostile: Goroutine = { ...parked, entry: loc('main.\u001b]0;x\u0007', '/a\nb.go', 1) };
+  t.equal(goroutineLine(hostile, 'start'), '1 - waiting for chan receive: main.\\x1b]0;x\\x07 (/a\\x0ab.go:1)\n');
+  t.end();
+});
+
+t.test('text: numbers read well', (t) => {
+  t.same(
+    [0, 999, 1000, 1234567].map((n) => counted(n, 'goroutine')),
+    ['0 goroutines', '999 goroutines', '1,000 goroutines', '1,234,567 goroutines'],
+  );
+  t.equal(counted(1, 'thread'), '1 thread');
+  t.same([840_000, 12_300_000, 1_250_000_000, 4_100].map(duration), ['0.84 ms', '12.3 ms', '1.25 s', '4.10 us']);
+  t.same([912, 1_210_000, 45_600].map(size), ['912 B', '1.21 MB', '45.6 kB']);
+  t.match(moreLine(99_800), /^\.\.\. 99,800 more /);
+  t.end();
+});

@@ -1,0 +1,113 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { withLock } from './lock.js';
+import { cellName, RELEASES, type Cell, type Link, type Release } from './releases.js';
+
+const run = promisify(execFile);
+
+const FIXTURES = fileURLToPath(new URL('../../../test/fixtures/', import.meta.url));
+
+const LINK_ARGS: Readonly<Record<Link, readonly string[]>> = {
+  plain: [],
+  stripped: ['-ldflags=-s -w'],
+  pie: ['-buildmode=pie'],
+  'stripped-pie': ['-buildmode=pie', '-ldflags=-s -w'],
+  cgo: ['-tags=callbacks', '-ldflags=-linkmode=external'],
+};
+
+/**
+ * Builds a fixture with one Go release in one way to link, unless that was done before, and gives the path of the
+ * program. The first use of a release downloads its toolchain. Any number of processes may ask at the same time.
+ */
+export async function buildGo(cell: Cell): Promise<string> {
+  const sources = readSources(cell);
+  const args = [...LINK_ARGS[cell.link], ...(cell.args ?? [])];
+  const cgo = needsCgo(cell);
+  const key = createHash('sha256')
+    .update(
+      JSON.stringify([sources, RELEASES[cell.release], args, cgo, ...(cell.arch === undefined ? [] : [cell.arch])]),
+    )
+    .digest('hex')
+    .slice(0, 16);
+  const folder = join(cacheFolder(), `${cell.fixture}-${RELEASES[cell.release]}-${cell.link}-${key}`);
+  const program = join(folder, cell.fixture);
+  if (existsSync(program)) return program;
+  mkdirSync(folder, { recursive: true });
+  await withLock(join(folder, 'lock'), async () => {
+    if (existsSync(program)) return;
+    writeFileSync(join(folder, 'go.mod'), `module ${cell.fixture}\n\ngo ${cell.release}\n`);
+    for (const [name, text] of sources) writeFileSync(join(folder, name), text);
+    const unfinished = `${program}.${process.pid}`;
+    await goBuild(cell, folder, cgo, [...args, '-o', unfinished, ...sources.map(([name]) => name)]);
+    renameSync(unfinished, program);
+  });
+  return program;
+}
+
+/** Where built programs are kept from run to run: `gospy-test` in the user's cache folder. */
+function cacheFolder(): string {
+  const base = process.env['XDG_CACHE_HOME'];
+  return join(base === undefined || base === '' ? join(homedir(), '.cache') : base, 'gospy-test');
+}
+
+/**
+ * Go source files of a fixture, by name, in a fixed order; without `_go1NN.go`, where the release is older than 1.NN,
+ * and without `_cgo.go`, where there is to be no C code. Old releases resolve imports of files that build tags exclude.
+ */
+function readSources(cell: Cell): [name: string, text: string][] {
+  const folder = join(FIXTURES, cell.fixture);
+  const sources = readdirSync(folder)
+    .filter((name) => name.endsWith('.go') && fits(name, cell))
+    .sort()
+    .map((name): [string, string] => [name, readFileSync(join(folder, name), 'utf8')]);
+  const { replace } = cell;
+  if (replace === undefined) return sources;
+  const [from, to] = replace;
+  if (!sources.some(([, text]) => text.includes(from))) throw new Error(`${cell.fixture} has no ${from} to replace`);
+  return sources.map(([name, text]) => [name, text.replace(from, () => to)]);
+}
+
+function fits(name: string, cell: Cell): boolean {
+  const since = /_go1(\d\d)\.go$/.exec(name)?.[1];
+  if (since !== undefined) return minorOf(cell.release) >= Number(since);
+  return cell.link === 'cgo' || !name.endsWith('_cgo.go');
+}
+
+function minorOf(release: Release): number {
+  return Number(release.slice(2));
+}
+
+/** Before Go 1.15, position-independent programs need the system's linker, and cgo with it. */
+function needsCgo(cell: Cell): boolean {
+  return cell.link === 'cgo' || (cell.link.endsWith('pie') && minorOf(cell.release) < 15);
+}
+
+async function goBuild(cell: Cell, folder: string, cgo: boolean, args: readonly string[]): Promise<void> {
+  const go = join(await goRoot(RELEASES[cell.release]), 'bin', 'go');
+  const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: cgo ? '1' : '0', GO111MODULE: 'on', GOWORK: 'off' };
+  // What the user has set for the go command of today may be unknown to old ones.
+  const target = { GOROOT: '', GOARCH: cell.arch ?? '' };
+  const options = { cwd: folder, env: { ...env, ...target, GOENV: 'off', GOFLAGS: '' }, maxBuffer: 1 << 24 };
+  try {
+    await run(go, ['build', ...args], options);
+  } catch (error) {
+    throw new Error(`building ${cellName(cell)} failed in ${folder}: ${String(error)}`, { cause: error });
+  }
+}
+
+const roots = new Map<string, Promise<string>>();
+
+/** Where an exact release lies; the go command on PATH downloads it where it is missing. */
+function goRoot(release: string): Promise<string> {
+  const known = roots.get(release);
+  if (known !== undefined) return known;
+  const env = { ...process.env, GOTOOLCHAIN: `go${release}`, GO111MODULE: 'on' };
+  const root = run('go', ['env', 'GOROOT'], { cwd: tmpdir(), env }).then(({ stdout }) => stdout.trim());
+  roots.set(release, root);
+  return root;
+}

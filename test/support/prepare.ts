@@ -1,0 +1,24 @@
+import { buildGo } from './go-build.js';
+import { hasGo } from './go.js';
+import { cellName, PREPARED_CELLS } from './releases.js';
+
+/** Builds every program that tests start, two side by side, so that no test waits for a compiler or a download. */
+async function prepare(): Promise<void> {
+  if (!hasGo()) {
+    process.stderr.write('no go on PATH: tests that need Go programs will say so\n');
+    return;
+  }
+  const waiting = [...PREPARED_CELLS];
+  let done = 0;
+  const build = async (): Promise<void> => {
+    for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
+      const start = performance.now();
+      await buildGo(cell);
+      const seconds = ((performance.now() - start) / 1000).toFixed(1);
+      process.stderr.write(`[${++done}/${PREPARED_CELLS.length}] ${cellName(cell)}: ${seconds} s\n`);
+    }
+  };
+  await Promise.all([build(), build()]);
+}
+
+await prepare();
