@@ -5,6 +5,7 @@ import { findBuildInfo, goString } from '../binary/build-info.js';
 import { FunctionTable, type Func } from '../binary/function-table.js';
 import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
 import { findPclntabs } from '../binary/pclntab.js';
+import { blocks } from '../binary/scan.js';
 import { dataReferences } from './code-references.js';
 import { Layouts } from './layouts.js';
 import { findModuleData, readModuleData, type ModuleData } from './module-data.js';
@@ -12,7 +13,7 @@ import { findModuleData, readModuleData, type ModuleData } from './module-data.j
 /** The Go code of a process: one module, or several where plugins were loaded (moduledata.next). */
 export interface GoCode {
   readonly version: GoVersion;
-  /** Where the version was read: the build-info blob, or runtime.buildVersion through the code of schedinit. */
+  /** Where the version was read: the build-info blob, or runtime.buildVersion, by the code of schedinit or its words. */
   readonly versionFrom: 'build info' | 'runtime.buildVersion';
   /** Module information of the build-info blob; empty where that was removed. */
   readonly modInfo: string;
@@ -49,7 +50,7 @@ function locateIn(image: ProcessImage, mappings: readonly Mapping[], tried: stri
       tried.push(`${name}: a function table without a moduledata that points to it`);
       continue;
     }
-    const version = known ?? versionFromCode(image, module);
+    const version = known ?? versionFromCode(image, module) ?? versionFromData(memory, module);
     if (version === null) {
       tried.push(`${name}: neither build info nor runtime.buildVersion tell the Go version`);
       continue;
@@ -135,11 +136,29 @@ function versionFromCode(image: ProcessImage, module: ModuleData): GoVersion | n
   return null;
 }
 
+/** The first string in the module's data that words a release: runtime.buildVersion, where schedinit does not lead there. */
+function versionFromData(memory: Memory, module: ModuleData): GoVersion | null {
+  for (const { at, bytes } of blocks(memory, module.data, 16)) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let i = (8 - (at % 8)) % 8; i + 16 <= bytes.length; i += 8) {
+      const length = view.getUint32(i + 8, true);
+      if (length < MIN_VERSION || length > MAX_VERSION || view.getUint32(i + 12, true) !== 0) continue;
+      const version = parseVersionAt(memory, (at + i) as Addr);
+      if (version !== null) return version;
+    }
+  }
+  return null;
+}
+
+/** Characters of a version: `go1.12` at least; development trees add a commit, a date and experiments. */
+const MIN_VERSION = 6;
+const MAX_VERSION = 256;
+
 function parseVersionAt(memory: Memory, at: Addr): GoVersion | null {
   if (!memory.has(at, 16)) return null;
   const length = memory.word(at, 8);
   const data = memory.word(at);
-  if (length < 4 || length > 256 || !isAddr(data) || !memory.has(data, length)) return null;
+  if (length < MIN_VERSION || length > MAX_VERSION || !isAddr(data) || !memory.has(data, length)) return null;
   const text = goString(memory, at);
   return /^(devel )?go1\.\d/.test(text) ? parseGoVersion(text) : null;
 }

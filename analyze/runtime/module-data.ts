@@ -53,10 +53,22 @@ export function findModuleData(
   for (const at of findWord(memory, ranges, pclntab.addr)) {
     for (const layout of order) {
       const module = readModuleData(memory, at, pclntab, layout);
-      if (module !== null) return module;
+      if (module !== null && startsAtText(memory, module, layout === prefer)) return module;
     }
   }
   return null;
+}
+
+/**
+ * True where the map of text sections begins with one that lies at offset 0 and at the module's text, as the linker
+ * writes it (textsectmap in symtab.go, 1.12 to 1.27): what the layout of a neighbouring release takes for that map does
+ * not. `otherwise` where the map is absent from the image.
+ */
+function startsAtText(memory: Memory, { textsectmap, text }: ModuleData, otherwise: boolean): boolean {
+  const { data, length } = textsectmap;
+  if (length === 0) return false;
+  if (!memory.has(data, 24)) return otherwise;
+  return memory.word(data) === 0 && memory.word(data, 16) === text;
 }
 
 /** Reads one moduledata and checks it; null where it is none, or not of this layout. */

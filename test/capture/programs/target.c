@@ -222,9 +222,9 @@ int main(int argc, char **argv) {
   } else if (strcmp(mode, "pattern") == 0) {
     pattern();
   }
+  start(answer, NULL);
   puts("ready");
   fflush(stdout);
-  start(answer, NULL);
   if (strcmp(mode, "leaderless") == 0) pthread_exit(NULL);
   for (;;) pause();
 }
