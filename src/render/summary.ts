@@ -45,8 +45,9 @@ function at(g: Goroutine, place: Place): Loc | null {
       return g.creator;
     case 'current':
       return g.current;
+    // The runtime's own goroutines have no other place than theirs.
     case 'user':
-      return g.user;
+      return g.user ?? g.entry ?? g.start;
   }
 }
 

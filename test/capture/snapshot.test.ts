@@ -67,17 +67,12 @@ if (requireGo(t)) {
     const modules = join(root, 'node_modules');
     // None may lie within another: Node 20 ends at once where a pattern begins like one before it.
     const allowed = new Set([path, join(root, 'dist'), join(root, 'package.json'), modules, realpathSync(modules)]);
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [
-        ...[
-          '--experimental-permission',
-          ...[...allowed].map((place) => `--allow-fs-read=${place}${isFile(place) ? '' : '/*'}`),
-        ],
-        ...[GOSPY, 'summary', path, '--json', '--pc', 'user'],
-      ],
-      { env: { ...process.env, NODE_OPTIONS: '' } },
-    );
+    // The test runner adds its own loader to every Node process that a test starts, by this variable.
+    const { stdout } = await promisify(execFile)('env', [
+      ...['-u', 'NODE_OPTIONS', process.execPath, '--experimental-permission'],
+      ...[...allowed].map((place) => `--allow-fs-read=${place}${isFile(place) ? '' : '/*'}`),
+      ...[GOSPY, 'summary', path, '--json', '--pc', 'user'],
+    ]);
     t.same(JSON.parse(stdout), JSON.parse(before.stdout));
     t.equal((JSON.parse(stdout) as Summary).target.bin, executable);
   });

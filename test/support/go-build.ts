@@ -50,7 +50,7 @@ export async function buildGo(cell: Cell): Promise<string> {
 }
 
 /** Where built programs are kept from run to run: `gospy-test` in the user's cache folder. */
-function cacheFolder(): string {
+export function cacheFolder(): string {
   const base = process.env['XDG_CACHE_HOME'];
   return join(base === undefined || base === '' ? join(homedir(), '.cache') : base, 'gospy-test');
 }

@@ -1,9 +1,13 @@
+import { unpackDebian } from './debian.js';
 import { buildGo } from './go-build.js';
 import { hasGo } from './go.js';
 import { cellName, PREPARED_CELLS } from './releases.js';
 
-/** Builds every program that tests start, two side by side, so that no test waits for a compiler or a download. */
+/** Fetches or builds every program that tests start, two side by side: no test waits for a compiler or a download. */
 async function prepare(): Promise<void> {
+  await unpackDebian().catch((error: unknown) => {
+    process.stderr.write(`tests that need packages of Debian will say so: ${String(error)}\n`);
+  });
   if (!hasGo()) {
     process.stderr.write('no go on PATH: tests that need Go programs will say so\n');
     return;

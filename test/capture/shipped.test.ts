@@ -1,0 +1,152 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { openProgram } from '../../analyze/program.js';
+import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { captureToFile } from '../../capture/capture.js';
+import { openSnapshot } from '../../snapshots/gsp/read.js';
+import { esbuildPath } from '../../src/demo/server.js';
+import { compareWithTraceback } from '../support/compare.js';
+import { requireDebian } from '../support/debian.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { parseTraceback } from '../support/traceback.js';
+
+/** Programs as people run them: none of them was built for this test, none has a symbol table. */
+interface Shipped {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly path?: string;
+  /** What it is told at its start. */
+  readonly input?: string;
+  /** What it writes once it is up. */
+  readonly ready: RegExp;
+  /** The signal at which it prints its goroutines; some handle SIGQUIT in ways of their own. */
+  readonly signal: 'SIGQUIT' | 'SIGABRT';
+  /** True where `command` starts the program as its only child. */
+  readonly nested?: boolean;
+  readonly goroutines: number;
+}
+
+const START_MS = 60_000;
+
+async function isExact(t: Test, shipped: Shipped): Promise<void> {
+  const { command, args, path, input = '', signal, nested = false } = shipped;
+  const env = { ...process.env, GOTRACEBACK: 'system', ...(path === undefined ? {} : { PATH: path }) };
+  const child = spawn(command, args, { env });
+  const closed = once(child, 'close');
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await closed;
+  });
+  child.stdin.write(input);
+  const written = await untilReady(child, shipped.ready);
+  const pid = nested ? await onlyChild(child.pid ?? 0) : (child.pid ?? 0);
+  const file = join(temporaryFolder(t), 'shipped.gsp');
+  const from = written().length;
+  const report = await captureToFile(pid, file, { mode: 'stop', writer: '0.0.0' });
+  process.kill(pid, signal);
+  await closed;
+  const image = openSnapshot(file);
+  t.teardown(() => image.close());
+  const program = openProgram(image);
+  const goroutines = [...listGoroutines(program, { frames: true, user: true })];
+  const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(written().slice(from)));
+  t.same(differences, []);
+  t.same([...report.warnings, ...program.warnings], []);
+  t.ok(compared.goroutines >= shipped.goroutines, `Go ${report.goVersion}: ${compared.goroutines} goroutines compared`);
+}
+
+/** Resolves when it is up, with what tells all that it has written by then and later. */
+async function untilReady(child: ChildProcessWithoutNullStreams, ready: RegExp): Promise<() => string> {
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+  for (let waited = 0; !ready.test(said); waited += 20) {
+    if (child.exitCode !== null || waited > START_MS)
+      throw new Error(`the program did not start: ${said.slice(-2000)}`);
+    await setTimeout(20);
+  }
+  return () => said;
+}
+
+async function onlyChild(pid: number): Promise<number> {
+  for (;;) {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+    if (child !== undefined && child > 0) return child;
+    await setTimeout(20);
+  }
+}
+
+t.setTimeout(300_000);
+
+t.test('shipped: esbuild, a compiler in an npm package', async (t) => {
+  await isExact(t, {
+    command: esbuildPath(),
+    args: [`--servedir=${temporaryFolder(t)}`, '--serve=127.0.0.1:0'],
+    ready: /Local:/,
+    signal: 'SIGQUIT',
+    goroutines: 5,
+  });
+});
+
+t.test("shipped: TypeScript's native compiler as a language server, in an npm package", async (t) => {
+  const wrapper = createRequire(import.meta.url).resolve('@typescript/native-preview/package.json');
+  const name = `@typescript/native-preview-${process.platform}-${process.arch}/package.json`;
+  const request = JSON.stringify({
+    ...{ jsonrpc: '2.0', id: 1, method: 'initialize' },
+    params: { processId: null, rootUri: null, capabilities: {} },
+  });
+  await isExact(t, {
+    command: join(dirname(createRequire(wrapper).resolve(name)), 'lib', 'tsgo'),
+    args: ['--lsp', '--stdio'],
+    input: `Content-Length: ${request.length}\r\n\r\n${request}`,
+    ready: /"capabilities"/,
+    signal: 'SIGQUIT',
+    goroutines: 8,
+  });
+});
+
+t.test("shipped: Debian's Prometheus, stripped, with cgo", async (t) => {
+  const root = await requireDebian(t);
+  if (root === null) return;
+  const folder = temporaryFolder(t);
+  const config = join(folder, 'prometheus.yml');
+  writeFileSync(config, '');
+  await isExact(t, {
+    command: join(root, 'usr/bin/prometheus'),
+    args: [
+      `--config.file=${config}`,
+      '--web.listen-address=127.0.0.1:0',
+      `--storage.tsdb.path=${join(folder, 'data')}`,
+    ],
+    ready: /Server is ready to receive web requests/,
+    signal: 'SIGQUIT',
+    goroutines: 20,
+  });
+});
+
+t.test("shipped: Debian's dockerd, a stripped PIE linked externally, in namespaces of its own", async (t) => {
+  const root = await requireDebian(t);
+  if (root === null) return;
+  const folder = temporaryFolder(t);
+  const inside = (name: string): string => join(folder, name);
+  mkdirSync(inside('data'));
+  const command = join(root, 'usr/sbin/dockerd');
+  await isExact(t, {
+    command: 'unshare',
+    args: [
+      ...['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', command, '--storage-driver', 'vfs'],
+      ...['--data-root', inside('data'), '--exec-root', inside('exec'), '--pidfile', inside('pid')],
+      ...['--host', `unix://${inside('socket')}`, '--bridge=none', '--iptables=false', '--ip6tables=false'],
+    ],
+    path: [join(root, 'usr/bin'), join(root, 'usr/sbin'), process.env['PATH'] ?? ''].join(delimiter),
+    ready: /API listen on/,
+    signal: 'SIGABRT',
+    nested: true,
+    goroutines: 30,
+  });
+});
