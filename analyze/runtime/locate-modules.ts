@@ -66,7 +66,10 @@ function locateIn(image: ProcessImage, mappings: readonly Mapping[], tried: stri
   return null;
 }
 
-/** Mapped files, the main program first; then, where files are not known, all memory that a file could lie in. */
+/**
+ * Mapped files, the main program first; then memory without a file: all of it where files are not known, else what has
+ * code in it, where an executable packer puts the program.
+ */
 function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings: Mapping[] }> {
   const byPath = new Map<string, Mapping[]>([[image.executable.path, []]]);
   let previous: Mapping | null = null;
@@ -84,7 +87,26 @@ function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings
   }
   for (const [name, mappings] of byPath) if (mappings.length > 0) yield { name, mappings };
   const anonymous = image.mappings.filter((m) => m.path === '');
-  if (byPath.size <= 1 && anonymous.length > 0) yield { name: 'anonymous memory', mappings: anonymous };
+  const groups = byPath.size <= 1 ? [anonymous] : neighbours(anonymous).filter((group) => group.some(isCode));
+  for (const mappings of groups) if (mappings.length > 0) yield { name: 'anonymous memory', mappings };
+}
+
+/** How far apart the segments of one program may lie: linkers align them to 2 MB at most. */
+const MAX_SEGMENT_GAP = 2 ** 21;
+
+function neighbours(mappings: readonly Mapping[]): Mapping[][] {
+  const groups: Mapping[][] = [];
+  for (const mapping of mappings) {
+    const group = groups.at(-1);
+    const end = group?.at(-1)?.end ?? -Infinity;
+    if (group !== undefined && mapping.start - end <= MAX_SEGMENT_GAP) group.push(mapping);
+    else groups.push([mapping]);
+  }
+  return groups;
+}
+
+function isCode({ executable }: Mapping): boolean {
+  return executable;
 }
 
 type Kind = 'read-only' | 'writable' | 'code';

@@ -13,6 +13,7 @@ import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { parseTraceback } from '../support/traceback.js';
+import { buildC } from './targets.js';
 
 /** On a busy machine. */
 const LONG = { timeout: 300_000 };
@@ -87,6 +88,20 @@ if (requireGo(t)) {
     t.same(differences, []);
     t.ok(compared.goroutines > 40);
   });
+
+  t.test(
+    'snapshot: a program in memory that no file is mapped into, as packers leave it, is captured as well',
+    async (t) => {
+      const programs = buildC();
+      t.teardown(() => programs.remove());
+      const packed = await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' });
+      const program = await startGo(t, programs.loader, { args: [packed] });
+      const goroutines = await captured(program, join(temporaryFolder(t), 'park.gsp'), 'stop');
+      const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(await program.quit()));
+      t.same(differences, []);
+      t.ok(compared.goroutines > 40);
+    },
+  );
 
   t.test('capture: without a stop, what stands still is as exact', async (t) => {
     const program = await startGo(t, await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }));

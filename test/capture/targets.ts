@@ -16,15 +16,21 @@ const programs = fileURLToPath(new URL('../../../test/capture/programs/', import
 export interface Programs {
   /** target.c: its first argument is what it does. */
   readonly c: string;
+  /** loader.c: runs the static program that its arguments name, from memory without a file. */
+  readonly loader: string;
   readonly folder: string;
   remove(): void;
 }
 
 export function buildC(): Programs {
   const folder = mkdtempSync(join(tmpdir(), 'gospy-capture-'));
-  const c = join(folder, 'target');
-  execFileSync('gcc', ['-O1', '-pthread', '-o', c, join(programs, 'target.c')]);
-  return { c, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  const build = (name: string): string => {
+    const out = join(folder, name);
+    execFileSync('gcc', ['-O1', '-pthread', '-o', out, join(programs, `${name}.c`)]);
+    return out;
+  };
+  const [c, loader] = [build('target'), build('loader')];
+  return { c, loader, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** busy.go. */
