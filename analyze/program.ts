@@ -8,7 +8,7 @@ import type { Warning } from './report/model.js';
 import { GlobalsNotFound, locateGlobals, type Globals } from './runtime/globals.js';
 import { GoroutineReader, type G } from './runtime/goroutine.js';
 import { LabelReader } from './runtime/labels.js';
-import { Layouts } from './runtime/layouts.js';
+import { Layouts, NO_DEBUG_INFO, type DebugInfo } from './runtime/layouts.js';
 import { locateModules, type GoCode } from './runtime/locate-modules.js';
 import { readMachines, type M } from './runtime/machine.js';
 import { readProcessors, type P } from './runtime/processor.js';
@@ -153,11 +153,16 @@ function startRegisters(registers: Registers): StartRegisters {
 
 /**
  * Finds the Go program in an image. Throws GospyError: 3 where there is none, 6 where its release is not known and the
- * nearest layouts do not fit, 5 where a file has lost what the analysis stands on.
+ * nearest layouts do not fit, 5 where a file has lost what the analysis stands on. `debugInfo` is asked for the layouts of
+ * a release that is not known, unless the image has them.
  */
-export function openProgram(image: ProcessImage): GoProgram {
-  const code = locateModules(image);
+export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG_INFO): GoProgram {
+  const structs = image.structs.size > 0 ? () => image.structs : debugInfo;
+  const code = locateModules(image, structs);
   if ('tried' in code) {
+    if (code.release !== null && new Layouts(code.release, structs).fit === 'other-minor') {
+      throw notUnderstood(code.release, code.tried.slice(0, 3).join('; '));
+    }
     const what = image.kind === 'live' ? `process ${image.pid}` : 'the file';
     throw noGoProcess(`looking for a Go runtime in ${what} found none: ${code.tried.slice(0, 3).join('; ')}`, {
       hint: 'gospy reads programs built by Go 1.12 to 1.27 for amd64 and arm64',
@@ -165,7 +170,7 @@ export function openProgram(image: ProcessImage): GoProgram {
   }
   const runtime = code.modules[0];
   if (runtime === undefined) throw noGoProcess('the program has no Go code');
-  const layouts = new Layouts(code.version);
+  const layouts = new Layouts(code.version, structs);
   const program = new GoProgram(image, code, layouts, globalsOf(image, code, layouts));
   warnOfFit(program);
   return program;
@@ -190,9 +195,13 @@ function notLocated(image: ProcessImage, code: GoCode, layouts: Layouts, cause: 
       hint: 'the file may have been cut or damaged; gospy info tells',
     });
   }
-  return unsupported(`the program was built by ${release}, and its runtime could not be made out: ${cause.message}`, {
+  return notUnderstood(code.version, cause.message, cause);
+}
+
+function notUnderstood({ text }: GoVersion, why: string, cause?: Error): GospyError {
+  return unsupported(`the program was built by Go ${text}, and its runtime could not be made out: ${why}`, {
     cause,
-    hint: 'gospy knows Go 1.12 to 1.27; a newer gospy may know this release',
+    hint: 'gospy knows Go 1.12 to 1.27; with its debug information (--bin names a build that has it) it reads others too',
   });
 }
 
@@ -201,6 +210,9 @@ function warnOfFit(program: GoProgram): void {
   if (layouts.fit === 'newer-patch') {
     const message = `Go ${version.text} is newer than the patch releases that were checked; its layouts were taken from the last one`;
     program.warnings.push({ code: 'layout-newer-patch', message });
+  } else if (layouts.fit === 'debug-info') {
+    const message = `Go ${version.text} is not known; its layouts were taken from the program's debug information`;
+    program.warnings.push({ code: 'layout-debug-info', message });
   } else if (layouts.fit === 'other-minor') {
     const message = `Go ${version.text} is not known; the layouts of the nearest release fit what was checked`;
     program.warnings.push({ code: 'layout-nearest', message });

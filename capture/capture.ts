@@ -1,6 +1,7 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { GoProgram } from '../analyze/program.js';
 import type { CaptureFacts, ImageWarning, Thread } from '../snapshots/image.js';
+import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { Copy } from './copy.js';
 import { collectGarbage } from './garbage.js';
 import { finish, standing, type Captured } from './finish.js';
@@ -19,6 +20,8 @@ export interface CaptureOptions {
   readonly writer: string;
   /** Told what is being done, for a progress line; never called in the stop. */
   readonly progress?: (doing: string) => void;
+  /** Asked for struct layouts where the release is not known and the executable does not have them. */
+  readonly debugInfo?: DebugInfo;
   /** Is shown the program before anything is stopped, and refuses it by throwing. */
   readonly inspect?: (program: GoProgram) => void;
   /** Gives up at the next step, with nothing left behind. */
@@ -93,7 +96,11 @@ async function captureFrom(
   options: CaptureOptions,
 ): Promise<Captured & { readonly bytesRead: number }> {
   const base = target.image();
-  const surveyed = survey(base);
+  const structs = options.debugInfo ?? NO_DEBUG_INFO;
+  const surveyed = survey(base, (names) => {
+    const own = target.structs(names);
+    return own.size > 0 ? own : structs(names);
+  });
   options.inspect?.(surveyed.program);
   options.signal?.throwIfAborted();
   if (options.mode === 'stop') await rehearseStop();

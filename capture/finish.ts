@@ -38,7 +38,8 @@ export function finish(base: ProcessImage, copy: Copy, threads: readonly Thread[
     new LayeredSource([whole, readOnly.memory.source]),
     new Memory(new LayeredSource([whole, readOnly.memory.unrecorded.source])),
   );
-  const image = { ...base, threads, capture: facts, memory };
+  const { debugInfo: structs } = copy.plan.program.layouts;
+  const image = { ...base, threads, capture: facts, memory, structs };
   const program = openProgram(image);
   exerciseRuntime(program);
   exerciseStacks(program);

@@ -5,6 +5,7 @@ import { recordingMemory, type RecordingSource } from '../snapshots/recording.js
 import { Runs } from '../snapshots/runs.js';
 import { exerciseLabels, exerciseRuntime } from '../analyze/exercise.js';
 import { GoProgram, openProgram } from '../analyze/program.js';
+import type { DebugInfo } from '../analyze/runtime/layouts.js';
 import { runtimeRecords } from '../analyze/runtime/extents.js';
 import { pclntabRange } from '../analyze/runtime/module-data.js';
 import { StackPlan } from '../analyze/runtime/stack-plan.js';
@@ -31,10 +32,13 @@ export interface Survey {
   readonly recording: RecordingSource;
 }
 
-/** Finds the Go runtime in a running process. Throws GospyError where there is none, or it is not understood. */
-export function survey(image: ProcessImage): Survey {
+/**
+ * Finds the Go runtime in a running process; `debugInfo` is asked where its release is not known. Throws GospyError where
+ * there is none, or it is not understood.
+ */
+export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   const { memory, recording } = recordingMemory(image.memory);
-  const program = openProgram({ ...image, memory });
+  const program = openProgram({ ...image, memory }, debugInfo);
   exerciseRuntime(program);
   const tables = program.code.modules.map(({ module }) => {
     const { lo, hi } = pclntabRange(module);

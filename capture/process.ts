@@ -1,6 +1,15 @@
+import { dwarfStructs } from '../analyze/binary/dwarf-structs.js';
 import { ElfFile } from '../snapshots/elf/elf-file.js';
 import { GospyError, noGoProcess } from '../snapshots/errors.js';
-import type { Arch, CaptureFacts, Executable, Mapping, ProcessImage, Thread } from '../snapshots/image.js';
+import type {
+  Arch,
+  CaptureFacts,
+  Executable,
+  Mapping,
+  ProcessImage,
+  StructLayout,
+  Thread,
+} from '../snapshots/image.js';
 import { Memory } from '../snapshots/memory.js';
 import type { Runs } from '../snapshots/runs.js';
 import { assertReachable } from './permission.js';
@@ -46,7 +55,8 @@ export class LiveProcess {
     this.#tid = liveThread(pid);
     this.mappings = readMappings(pid, this.#tid);
     this.#port = new MemoryPort(pid, this.#tid);
-    this.executable = { ...readExecutable(pid, this.#tid), ...buildIds(executableLink(pid, this.#tid)) };
+    const ids = inExecutable(executableLink(pid, this.#tid), ({ buildId, goBuildId }) => ({ buildId, goBuildId }));
+    this.executable = { ...readExecutable(pid, this.#tid), ...(ids ?? { buildId: null, goBuildId: null }) };
   }
 
   /** The process without registers; its memory remembers what was read from it. */
@@ -61,11 +71,17 @@ export class LiveProcess {
       executable: this.executable,
       host: readHostFacts(this.pid),
       capture: NOT_CAPTURED,
+      structs: new Map(),
     };
   }
 
   memory(): Memory {
     return new Memory(new ProcessMemory(this.#port, this.mappings));
+  }
+
+  /** Struct types by name, from the debug information of its executable: none where that was stripped. */
+  structs(names: ReadonlySet<string>): ReadonlyMap<string, StructLayout> {
+    return inExecutable(executableLink(this.pid, this.#tid), (file) => dwarfStructs(file, names)) ?? new Map();
   }
 
   threads(): Thread[] {
@@ -101,17 +117,17 @@ export class LiveProcess {
   }
 }
 
-/** What tells builds apart; an executable that cannot be opened or read has none. */
-function buildIds(link: string): Pick<Executable, 'buildId' | 'goBuildId'> {
+/** What an executable says; null where it cannot be opened or is broken. */
+function inExecutable<T>(link: string, read: (file: ElfFile) => T): T | null {
   try {
     const file = ElfFile.open(link);
     try {
-      return { buildId: file.buildId, goBuildId: file.goBuildId };
+      return read(file);
     } finally {
       file.close();
     }
   } catch (error) {
-    if (error instanceof GospyError) return { buildId: null, goBuildId: null };
+    if (error instanceof GospyError) return null;
     throw error;
   }
 }

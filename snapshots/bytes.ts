@@ -65,11 +65,20 @@ export class Bytes {
     }
     throw new BytesError(`LEB128 at ${this.at - 8} is longer than 8 bytes`);
   }
+  /** Passes over a LEB128 of any value. */
+  skipLeb(): void {
+    while (this.u8() >= 128);
+  }
   /** NUL-terminated UTF-8. */
   cstring(): string {
-    const out: number[] = [];
-    for (let b = this.u8(); b !== 0; b = this.u8()) out.push(b);
-    return Buffer.from(out).toString('utf8');
+    const start = this.at;
+    this.skipString();
+    const { buffer, byteOffset } = this.view;
+    return Buffer.from(buffer, byteOffset + start, this.at - 1 - start).toString('utf8');
+  }
+  /** Passes over a NUL-terminated string. */
+  skipString(): void {
+    while (this.u8() !== 0);
   }
 
   #take(length: number): number {

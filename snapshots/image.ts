@@ -21,6 +21,15 @@ export interface ProcessImage {
   readonly executable: Executable;
   readonly host: HostFacts;
   readonly capture: CaptureFacts;
+  /** Struct types of the program by name, as its debug information had them; empty where they were not needed. */
+  readonly structs: ReadonlyMap<string, StructLayout>;
+}
+
+/** Where the fields of a struct type lie, in bytes. */
+export interface StructLayout {
+  readonly sizeBytes: number;
+  /** Offsets by name. */
+  readonly fields: Readonly<Record<string, number>>;
 }
 
 /** One kernel thread. */

@@ -1,9 +1,10 @@
+import { dwarfStructs } from '../analyze/binary/dwarf-structs.js';
 import { matchBinary } from '../analyze/binary/same-code.js';
 import { openProgram, type GoProgram } from '../analyze/program.js';
 import { ElfFile } from '../snapshots/elf/elf-file.js';
 import { ElfSource } from '../snapshots/elf/image-source.js';
 import { badFile } from '../snapshots/errors.js';
-import type { Executable, ProcessImage } from '../snapshots/image.js';
+import type { Executable, ProcessImage, StructLayout } from '../snapshots/image.js';
 import { LayeredSource, Memory } from '../snapshots/memory.js';
 
 /** The file that `--bin` names: the executable of the target, or a build of the same source with more in it. */
@@ -21,7 +22,13 @@ export class Binary {
    */
   under(program: GoProgram): GoProgram {
     const { bias, identical } = this.#match(program);
-    return identical ? openProgram(underlaid(program.image, new ElfSource(this.#file, bias))) : program;
+    if (!identical) return program;
+    return openProgram(underlaid(program.image, new ElfSource(this.#file, bias)), (names) => this.structs(names));
+  }
+
+  /** Struct types by name, from its debug information. */
+  structs(names: ReadonlySet<string>): ReadonlyMap<string, StructLayout> {
+    return dwarfStructs(this.#file, names);
   }
 
   /** Throws `badFile` where the file has other code than the program. */
@@ -51,7 +58,7 @@ function buildIds({ buildId, goBuildId }: Pick<Executable, 'buildId' | 'goBuildI
 }
 
 function underlaid(image: ProcessImage, lower: ElfSource): ProcessImage {
-  const { kind, arch, pid, threads, mappings, executable, host, capture } = image;
+  const { kind, arch, pid, threads, mappings, executable, host, capture, structs } = image;
   const memory = new Memory(new LayeredSource([image.memory.source, lower]));
-  return { kind, arch, pid, threads, mappings, memory, executable, host, capture };
+  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs };
 }

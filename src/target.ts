@@ -54,7 +54,7 @@ async function useTarget(
 ): Promise<void> {
   try {
     const { openProgram } = await import('../analyze/program.js');
-    const program = openProgram(target.image);
+    const program = openProgram(target.image, (names) => binary?.structs(names) ?? new Map());
     await use(binary?.under(program) ?? program);
   } catch (error) {
     throw error instanceof ReaderGone ? error : (damageOf(target, error) ?? error);

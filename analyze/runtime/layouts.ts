@@ -1,3 +1,5 @@
+import { unsupported } from '../../snapshots/errors.js';
+import type { StructLayout } from '../../snapshots/image.js';
 import { compareGoVersions, parseGoVersion, type GoVersion } from '../binary/go-version.js';
 import table from './layouts.json' with { type: 'json' };
 
@@ -20,11 +22,13 @@ export class Layout {
     return Object.hasOwn(this.#fields, field);
   }
 
-  /** Offset of a field; throws RangeError where this release has none of that name. */
+  /** Offset of a field; throws `unsupported` where this release has none of that name. */
   offset(field: string): number {
     const offset = this.optional(field);
-    if (offset === null) throw new RangeError(`${this.struct} has no field ${field} in this Go release`);
-    return offset;
+    if (offset !== null) return offset;
+    throw unsupported(`runtime.${this.struct} has no field ${field} in the program's Go release`, {
+      hint: 'a newer gospy may know this release',
+    });
   }
 
   optional(field: string): number | null {
@@ -42,8 +46,16 @@ export type LayoutFit =
   | 'known'
   /** A later patch release of a minor that the table has. */
   | 'newer-patch'
+  /** A release that the table does not have: the program's debug information told. */
+  | 'debug-info'
   /** A minor release that the table does not have: the nearest one was taken. */
   | 'other-minor';
+
+/** Looks struct types up in a program's debug information: those of the names that it has. */
+export type DebugInfo = (names: ReadonlySet<string>) => ReadonlyMap<string, StructLayout>;
+
+/** Of a program that has none. */
+export const NO_DEBUG_INFO: DebugInfo = () => new Map();
 
 interface Entry {
   readonly from: string;
@@ -54,18 +66,31 @@ interface Entry {
 
 const OLDEST_MINOR = 12;
 
-/** The layouts of all structs for one release. */
+/** Those without which the debug information is of no use. */
+const ESSENTIAL: readonly StructName[] = ['g', 'gobuf', 'm', 'p', 'schedt', 'moduledata'];
+
+/**
+ * The layouts of all structs for one release: from the table, and for a release that it does not have from the program's
+ * debug information, where there is any.
+ */
 export class Layouts {
   readonly version: GoVersion;
   readonly fit: LayoutFit;
+  /** What was taken from the debug information, by name. */
+  readonly debugInfo: ReadonlyMap<string, StructLayout>;
   readonly #structs = new Map<StructName, Layout>();
 
-  constructor(version: GoVersion) {
+  constructor(version: GoVersion, debugInfo: DebugInfo) {
+    const structs = Object.keys(table) as StructName[];
+    const fit = fitOf(version);
+    const told = fit === 'known' ? NO_STRUCTS : debugInfo(new Set(structs.map(nameOf)));
     this.version = version;
-    this.fit = fitOf(version);
-    for (const struct of Object.keys(table) as StructName[]) {
-      const entry = nearest(entriesOf(struct), version);
-      this.#structs.set(struct, new Layout(struct, entry.size, entry.fields));
+    this.debugInfo = ESSENTIAL.every((struct) => told.has(nameOf(struct))) ? told : NO_STRUCTS;
+    this.fit = this.debugInfo.size > 0 ? 'debug-info' : fit;
+    for (const struct of structs) {
+      const own = this.debugInfo.get(nameOf(struct));
+      const { size, fields } = nearest(entriesOf(struct), version);
+      this.#structs.set(struct, new Layout(struct, own?.sizeBytes ?? size, own?.fields ?? fields));
     }
   }
 
@@ -81,6 +106,12 @@ export function layoutsOf(struct: StructName): readonly Layout[] {
   return entriesOf(struct)
     .map((entry) => new Layout(struct, entry.size, entry.fields))
     .reverse();
+}
+
+const NO_STRUCTS: ReadonlyMap<string, StructLayout> = new Map();
+
+function nameOf(struct: StructName): string {
+  return `runtime.${struct}`;
 }
 
 function entriesOf(struct: StructName): readonly Entry[] {

@@ -7,7 +7,7 @@ import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
 import { findPclntabs } from '../binary/pclntab.js';
 import { blocks } from '../binary/scan.js';
 import { dataReferences } from './code-references.js';
-import { Layouts } from './layouts.js';
+import { Layouts, type DebugInfo } from './layouts.js';
 import { findModuleData, readModuleData, type ModuleData } from './module-data.js';
 
 /** The Go code of a process: one module, or several where plugins were loaded (moduledata.next). */
@@ -24,30 +24,42 @@ export interface GoCode {
 /** Why no Go runtime was found: how far the search came, for the error message. */
 export interface NotFound {
   readonly tried: readonly string[];
+  /** The release by which the program says that it was built, where it says so. */
+  readonly release: GoVersion | null;
 }
 
 const MAX_MODULES = 1024;
 
 /** Finds the Go runtime of a process without any symbol table: function table, moduledata, version. */
-export function locateModules(image: ProcessImage): GoCode | NotFound {
-  const tried: string[] = [];
+export function locateModules(image: ProcessImage, debugInfo: DebugInfo): GoCode | NotFound {
+  const search: Search = { image, debugInfo, tried: [], release: null };
   for (const { name, mappings } of candidateFiles(image)) {
-    const found = locateIn(image, mappings, tried, name);
+    const found = locateIn(search, mappings, name);
     if (found !== null) return found;
   }
-  return { tried };
+  const { tried, release } = search;
+  return { tried, release };
 }
 
-function locateIn(image: ProcessImage, mappings: readonly Mapping[], tried: string[], name: string): GoCode | null {
+interface Search {
+  readonly image: ProcessImage;
+  readonly debugInfo: DebugInfo;
+  readonly tried: string[];
+  release: GoVersion | null;
+}
+
+function locateIn(search: Search, mappings: readonly Mapping[], name: string): GoCode | null {
+  const { image, debugInfo, tried } = search;
   const { memory } = image;
   const data = rangesOf(mappings, ['writable', 'read-only']);
   for (const header of findPclntabs(memory, rangesOf(mappings, ['read-only', 'writable', 'code']))) {
     const info = findBuildInfo(memory, data);
     const known = info === null ? null : parseGoVersion(info.goVersion);
-    const layout = known === null ? null : new Layouts(known).of('moduledata');
+    const layout = known === null ? null : new Layouts(known, debugInfo).of('moduledata');
     const module = findModuleData(memory, data, header, layout);
     if (module === null) {
-      tried.push(`${name}: a function table without a moduledata that points to it`);
+      tried.push(`${name}: a function table without a moduledata that points to it and fits a known layout`);
+      search.release ??= known;
       continue;
     }
     const version = known ?? versionFromCode(image, module) ?? versionFromData(memory, module);

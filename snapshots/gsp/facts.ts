@@ -1,6 +1,15 @@
 import { BytesError } from '../bytes.js';
 import { unsupported } from '../errors.js';
-import type { Arch, CaptureFacts, Executable, HostFacts, Mapping, ProcessImage, Thread } from '../image.js';
+import type {
+  Arch,
+  CaptureFacts,
+  Executable,
+  HostFacts,
+  Mapping,
+  ProcessImage,
+  StructLayout,
+  Thread,
+} from '../image.js';
 import { Registers, registerSetSize } from '../registers.js';
 import { Fields, toAddress, toCount } from './fields.js';
 import { pack } from './msgpack.js';
@@ -18,6 +27,7 @@ export function packFacts(facts: Facts): Buffer {
     executable: plainExecutable(facts.executable),
     host: plainHost(facts.host),
     capture: plainCapture(facts.capture),
+    structs: plainStructs(facts.structs),
   } satisfies Plain<Facts>);
 }
 
@@ -36,6 +46,7 @@ export function readFacts(value: unknown): Facts {
     executable: readExecutable(fields.map('executable')),
     host: readHost(fields.map('host')),
     capture: readCapture(fields.map('capture')),
+    structs: fields.has('structs') ? readStructs(fields) : new Map(),
   };
 }
 
@@ -153,6 +164,26 @@ function readCapture(fields: Fields): CaptureFacts {
     torn: fields.list('torn', toAddress),
     writer: textOrNull(fields, 'writer'),
   };
+}
+
+function plainStructs(structs: ProcessImage['structs']): unknown {
+  return [...structs].map(([name, { sizeBytes, fields }]) => ({
+    ...{ name, sizeBytes },
+    fields: Object.entries(fields).map(([field, offset]) => ({ name: field, offset })),
+  }));
+}
+
+function readStructs(facts: Fields): Map<string, StructLayout> {
+  return new Map(
+    facts.list('structs', (item, where): [string, StructLayout] => {
+      const struct = new Fields(item, where);
+      const fields = struct.list('fields', (one, at): [string, number] => {
+        const field = new Fields(one, at);
+        return [field.text('name'), field.count('offset')];
+      });
+      return [struct.text('name'), { sizeBytes: struct.count('sizeBytes'), fields: Object.fromEntries(fields) }];
+    }),
+  );
 }
 
 function textOrNull(fields: Fields, key: string): string | null {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseGoVersion } from '../../analyze/binary/go-version.js';
 import table from '../../analyze/runtime/layouts.json' with { type: 'json' };
-import { Layouts, type StructName } from '../../analyze/runtime/layouts.js';
+import { Layouts, NO_DEBUG_INFO, type StructName } from '../../analyze/runtime/layouts.js';
 import { buildGo, requireGo } from '../support/go.js';
 import { RELEASES, type Release } from '../support/releases.js';
 import { readDebugInfo } from './debuginfo.js';
@@ -17,7 +17,7 @@ for (const [release, exact] of Object.entries(RELEASES)) {
     const { structs } = await readDebugInfo(program, STRUCTS);
     const version = parseGoVersion(`go${exact}`);
     if (version === null) throw new Error(`${exact} is no version`);
-    const layouts = new Layouts(version);
+    const layouts = new Layouts(version, NO_DEBUG_INFO);
     t.equal(layouts.fit, 'known');
     for (const name of STRUCTS) {
       const layout = layouts.of(name);
@@ -37,7 +37,7 @@ for (const [release, exact] of Object.entries(RELEASES)) {
 t.test('layouts: releases that the table does not have are told from those it has', (t) => {
   const fitOf = (text: string): string => {
     const version = parseGoVersion(text);
-    return version === null ? 'none' : new Layouts(version).fit;
+    return version === null ? 'none' : new Layouts(version, NO_DEBUG_INFO).fit;
   };
   t.equal(fitOf('go1.12'), 'known');
   t.equal(fitOf('go1.21.0'), 'known');

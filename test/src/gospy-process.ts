@@ -12,15 +12,18 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs gospy as users do, in a process of its own; with `stdoutPath`, its standard output is that file. */
+/**
+ * Runs gospy as users do, in a process of its own; with `stdoutPath`, its standard output is that file, and with
+ * `command` it is another build of it.
+ */
 export function gospy(
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; stdoutPath?: string } = {},
+  options: { env?: NodeJS.ProcessEnv; stdoutPath?: string; command?: string } = {},
 ): Promise<Ended> {
   const file = options.stdoutPath === undefined ? null : openSync(options.stdoutPath, 'w');
   const stdio: StdioOptions = ['ignore', file ?? 'pipe', 'pipe'];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [GOSPY, ...args], {
+    const child = spawn(process.execPath, [options.command ?? GOSPY, ...args], {
       stdio,
       env: { ...process.env, GOSPY_DEBUG: '', ...options.env },
     });

@@ -45,6 +45,7 @@ export function someFacts(): Facts {
       ...{ partial: true, warnings: [{ code: 'thread-not-stopped', message: 'one' }], torn: [addr(0xc000000000)] },
       writer: '0.1.0',
     },
+    structs: new Map([['runtime.g', { sizeBytes: 440, fields: { stack: 0, goid: 152 } }]]),
   };
 }
 

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { matchBinary, type BinaryMatch } from '../../../analyze/binary/same-code.js';
 import type { GoProgram } from '../../../analyze/program.js';
+import { NO_DEBUG_INFO } from '../../../analyze/runtime/layouts.js';
 import { locateModules } from '../../../analyze/runtime/locate-modules.js';
 import { addr } from '../../../snapshots/address.js';
 import { ElfFile } from '../../../snapshots/elf/elf-file.js';
@@ -31,7 +32,7 @@ async function unstarted(
     memory: new Memory(new ElfSource(file, 0, { writable: true })),
     executable: { path, deleted: false, buildId, goBuildId, sizeBytes },
   };
-  const code = locateModules(image);
+  const code = locateModules(image, NO_DEBUG_INFO);
   if ('tried' in code) throw new Error(code.tried.join('; '));
   return { image, code };
 }

@@ -34,9 +34,13 @@ t.test('gsp: a reader written from docs/format.md alone finds everything', async
 
 /** The facts in the words of the document. */
 function plainFacts(): unknown {
-  const { threads, ...facts } = someFacts();
+  const { threads, structs, ...facts } = someFacts();
   return {
     ...facts,
+    structs: [...structs].map(([name, { sizeBytes, fields }]) => ({
+      ...{ name, sizeBytes },
+      fields: Object.entries(fields).map(([field, offset]) => ({ name: field, offset })),
+    })),
     threads: threads.map((thread) => ({
       ...thread,
       registers: thread.registers === null ? null : Buffer.from(thread.registers.bytes),
