@@ -176,12 +176,16 @@ t.test('gsp: memory that is not what the index says is absent', (t) => {
   t.end();
 });
 
+/** What docs/format.md says that older files lack. */
+const MAY_BE_MISSING = new Set(['facts without structs']);
+
 t.test('gsp: facts in which any field is of another type are refused', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const wrong: string[] = [];
   let tried = 0;
   const facts = unpack(packFacts(someFacts()), 1000);
   for (const changed of withOneWrong(facts)) {
+    if (MAY_BE_MISSING.has(changed.what)) continue;
     tried++;
     forge(path, { sections: [{ name: 'facts', raw: pack(changed.value) }] });
     try {
