@@ -45,10 +45,17 @@ export interface Cell {
 /** The releases on which every way to link is tested: each one changed something that gospy reads. */
 export const TESTED_RELEASES = ['1.12', '1.15', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'] as const;
 
-/** What the tests of the `park` fixture run over. */
-export const PARK_CELLS: readonly Cell[] = TESTED_RELEASES.flatMap((release) =>
+/**
+ * What the tests of the `park` fixture run over; every release in every way to link where the environment has
+ * GOSPY_TEST_ALL, as `npm run test:all` has it.
+ */
+export const PARK_CELLS: readonly Cell[] = parkReleases().flatMap((release) =>
   LINKS.map((link): Cell => ({ fixture: 'park', release, link })),
 );
+
+function parkReleases(): readonly Release[] {
+  return process.env['GOSPY_TEST_ALL'] === '1' ? (Object.keys(RELEASES) as Release[]) : TESTED_RELEASES;
+}
 
 /** The releases on which builds of the same source are told from others: where the linker lays programs out anew. */
 export const SAME_CODE_RELEASES = ['1.12', '1.17', '1.19', '1.21', '1.26', '1.27'] as const;
