@@ -15,7 +15,7 @@ import { readProcessors, type P } from './runtime/processor.js';
 import { WaitReasons } from './runtime/wait-reasons.js';
 import { CodeIndex } from './stacks/code-index.js';
 import type { StartRegisters } from './stacks/signal-frame.js';
-import { Unwinder, type UnwindStart, type Unwound } from './stacks/unwind.js';
+import { Unwinder, type UnwindStart, type Unwound, type UserStack } from './stacks/unwind.js';
 
 /** A Go program in an image: its code, the layouts of its release, its runtime's globals, and views of what they hold. */
 export class GoProgram {
@@ -31,6 +31,8 @@ export class GoProgram {
   /** What the analysis could not tell; reports add theirs. */
   readonly warnings: Warning[] = [];
   readonly #unwinder: Unwinder;
+  /** See {@link M.vdsoSP}. */
+  readonly #vdsoShift: number;
   #machines: readonly M[] | null = null;
   #threadOf: Map<number, Thread> | null = null;
 
@@ -44,6 +46,7 @@ export class GoProgram {
     this.goroutineReader = new GoroutineReader(this.memory, layouts);
     this.waitReasons = new WaitReasons(this.memory, globals.waitReasonStrings);
     this.labelReader = new LabelReader(this.memory, code.version.minor);
+    this.#vdsoShift = image.arch === 'amd64' && code.version.minor <= 13 ? 8 : 0;
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
   }
 
@@ -97,16 +100,38 @@ export class GoProgram {
   /** Where the goroutine's stack is followed from; null where it runs on a thread whose registers are not known. */
   startOf(g: G): UnwindStart | null {
     const user = { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched };
-    if (g.status === 'running') {
+    const still = { trap: false, syscall: false, user, machine: null };
+    // A goroutine is running for a moment before it is given an M (execute in proc.go).
+    if (g.status === 'running' && g.m !== 0) {
       const machine = this.machineAt(g.m);
-      const registers = machine === null ? null : (this.threadOf(machine)?.registers ?? null);
-      if (registers === null) return null;
-      return { registers: startRegisters(registers), trap: true, syscall: false, user };
+      return machine === null ? null : this.#runningOn(machine, user);
     }
     if (g.syscallsp !== 0) {
-      return { registers: { pc: g.syscallpc, sp: g.syscallsp, lr: 0 }, trap: false, syscall: true, user };
+      return { ...still, registers: { pc: g.syscallpc, sp: g.syscallsp, lr: 0 }, syscall: true };
     }
-    return { registers: g.sched, trap: false, syscall: false, user };
+    return { ...still, registers: g.sched };
+  }
+
+  /** null where the registers of the M's thread are not known. */
+  #runningOn(m: M, user: UserStack): UnwindStart | null {
+    const registers = this.threadOf(m)?.registers ?? null;
+    if (registers === null) return null;
+    const machine = {
+      systemSp: this.#ownGoroutine(m.g0)?.sched.sp ?? 0,
+      signal: this.#ownGoroutine(m.gsignal)?.stack ?? { lo: 0, hi: 0 },
+      vdso: { pc: m.vdsoPC, sp: m.vdsoSP === 0 ? 0 : m.vdsoSP + this.#vdsoShift },
+    };
+    return { registers: startRegisters(registers), trap: true, syscall: false, user, machine };
+  }
+
+  /** g0 or gsignal of an M, as far as it can be read. */
+  #ownGoroutine(address: Addr): G | null {
+    try {
+      return address === 0 ? null : this.goroutineReader.read(address);
+    } catch (error) {
+      if (error instanceof MemoryFault) return null;
+      throw error;
+    }
   }
 
   /**
@@ -114,11 +139,9 @@ export class GoProgram {
    * null where its registers are not known.
    */
   threadStackOf(m: M): Unwound | null {
-    const registers = this.threadOf(m)?.registers ?? null;
-    if (registers === null) return null;
     const g = m.curg === 0 ? null : this.#goroutine(m.curg);
-    const user = g === null ? NO_USER_STACK : { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched };
-    return this.#unwinder.unwind({ registers: startRegisters(registers), trap: true, syscall: false, user });
+    const start = this.#runningOn(m, g === null ? NO_USER_STACK : { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched });
+    return start === null ? null : this.#unwinder.unwind(start);
   }
 
   /** The goroutine's stack, innermost frame first. */

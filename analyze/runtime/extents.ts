@@ -8,6 +8,8 @@ import type { M } from './machine.js';
 const MAX_STACK_KEPT = 8 << 20;
 /** System stacks are shallow; the one of a cgo program's first thread is eight megabytes long. */
 const MAX_SYSTEM_STACK_KEPT = 64 << 10;
+/** What is kept of a stack whose goroutine has left it for another: nearly all are smaller. */
+const MAX_LEFT_STACK = 256 << 10;
 /** What is read of a system stack in any case, and how far below the place where the thread last switched to it. */
 const PLANNED_SYSTEM_STACK = 8 << 10;
 const SYSTEM_STACK_SLACK = 2 << 10;
@@ -94,6 +96,7 @@ export function threadStacks(program: GoProgram, machines: readonly M[], threads
   const out: Range[] = [];
   for (const m of machines) {
     const sp = byTid.get(m.procid);
+    out.push(...leftStack(program, m, sp));
     for (const [g, most] of [
       [m.curg, MAX_STACK_KEPT],
       [m.g0, MAX_SYSTEM_STACK_KEPT],
@@ -103,6 +106,14 @@ export function threadStacks(program: GoProgram, machines: readonly M[], threads
     }
   }
   return out;
+}
+
+/** The stack of a goroutine whose thread stands on another one, in a signal handler or the vDSO: what it left is unknown. */
+function leftStack(program: GoProgram, { curg }: M, sp: number | undefined): Range[] {
+  const read = curg === 0 || sp === undefined ? null : readable(program, curg);
+  if (read?.status !== 'running') return [];
+  const { lo, hi } = read.stack;
+  return sp !== undefined && sp > lo && sp <= hi ? [] : [{ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi }];
 }
 
 function stackAt(program: GoProgram, g: Addr, sp: number | undefined, most: number): Range[] {

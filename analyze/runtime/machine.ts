@@ -16,6 +16,12 @@ export interface M {
   /** The P that it holds, or 0. */
   readonly p: Addr;
   readonly lockedg: Addr;
+  /**
+   * While it asks the kernel for the time, the return address and stack pointer of the caller; else `vdsoSP` is 0
+   * (nanotime1 and walltime in sys_linux_*.s). Up to Go 1.13 on amd64 it is the address of the return address.
+   */
+  readonly vdsoPC: number;
+  readonly vdsoSP: number;
 }
 
 const MAX_MACHINES = 1 << 17;
@@ -35,6 +41,8 @@ export function readMachines(
     curg: layout.offset('curg'),
     p: layout.offset('p'),
     lockedg: layout.offset('lockedg'),
+    vdsoPC: layout.offset('vdsoPC'),
+    vdsoSP: layout.offset('vdsoSP'),
   };
   const machines: M[] = [];
   const seen = new Set<Addr>();
@@ -51,6 +59,8 @@ export function readMachines(
         curg: memory.ptr(m, at.curg),
         p: memory.ptr(m, at.p),
         lockedg: memory.ptr(m, at.lockedg),
+        vdsoPC: memory.word(m, at.vdsoPC),
+        vdsoSP: memory.word(m, at.vdsoSP),
       });
     }
   } catch (error) {

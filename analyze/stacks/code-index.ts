@@ -1,11 +1,13 @@
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
+import { specialFunc, type SpecialFunc } from './func-ids.js';
 import { Symbolizer, type CodeLine } from './symbolize.js';
 
 /** What the function tables say of one code address. Everything but the function is worked out when first asked for. */
 export class CodePoint {
   readonly pc: number;
   readonly func: Func;
+  readonly special: SpecialFunc | null;
   readonly table: FunctionTable;
   readonly #symbolizer: Symbolizer;
   #spDelta: number | null | undefined;
@@ -15,6 +17,7 @@ export class CodePoint {
   constructor(pc: number, func: Func, table: FunctionTable, symbolizer: Symbolizer) {
     this.pc = pc;
     this.func = func;
+    this.special = specialFunc(func.name);
     this.table = table;
     this.#symbolizer = symbolizer;
   }

@@ -13,7 +13,12 @@ export type SpecialFunc =
   | 'sigpanic'
   | 'systemstack'
   | 'injectedCall'
-  | 'sigtramp';
+  | 'sigtramp'
+  | 'sigreturn'
+  | 'gogo'
+  | 'racecall'
+  | 'clock'
+  | 'aligns';
 
 const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['runtime.goexit', 'goexit'],
@@ -31,7 +36,38 @@ const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['runtime.debugCallV2', 'injectedCall'],
   ['runtime.sigtramp', 'sigtramp'],
   ['runtime.cgoSigtramp', 'sigtramp'],
+  ['runtime.sigreturn', 'sigreturn'],
+  ['runtime.sigreturn__sigaction', 'sigreturn'],
+  ['runtime.gogo', 'gogo'],
+  ['gogo', 'gogo'],
+  ['runtime.racecall', 'racecall'],
+  ['racecall', 'racecall'],
+  ...(['runtime.nanotime', 'runtime.nanotime1', 'runtime.walltime', 'runtime.walltime1', 'time.now'] as const).map(
+    (name) => [name, 'clock'] as const,
+  ),
+  ...(
+    ['runtime.callCgoMmap', 'runtime.callCgoMunmap', 'runtime.callCgoSigaction', 'runtime.racecallbackthunk'] as const
+  ).map((name) => [name, 'aligns'] as const),
 ]);
+
+/** What writes SP although it is not marked before Go 1.17 (SPWRITE): asm_*.s, race_*.s, sys_linux_*.s. */
+const WRITES_SP: ReadonlySet<SpecialFunc> = new Set([
+  ...(['mcall', 'morestack', 'rt0_go', 'asmcgocall', 'cgocallback', 'systemstack'] as const),
+  ...(['gogo', 'racecall', 'clock', 'aligns'] as const),
+]);
+
+export function writesSp(special: SpecialFunc | null): boolean {
+  return special !== null && WRITES_SP.has(special);
+}
+
+/** Functions that write SP only in order to leave the goroutine's stack: as long as SP is on it, their tables hold. */
+const LEAVES_STACK: ReadonlySet<SpecialFunc> = new Set([
+  ...(['mcall', 'morestack', 'asmcgocall', 'systemstack', 'gogo', 'racecall', 'clock'] as const),
+]);
+
+export function leavesStack(special: SpecialFunc | null): boolean {
+  return special !== null && LEAVES_STACK.has(special);
+}
 
 export function specialFunc(name: string): SpecialFunc | null {
   return BY_NAME.get(name) ?? null;

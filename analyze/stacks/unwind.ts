@@ -2,7 +2,7 @@ import { hex, plus, type Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/image.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
-import { specialFunc } from './func-ids.js';
+import { leavesStack, writesSp, type SpecialFunc } from './func-ids.js';
 import { interruptedRegisters, type StartRegisters } from './signal-frame.js';
 
 /** One function call on a stack; inlined calls are not told apart yet ({@link CodePoint.lines} does). */
@@ -24,6 +24,16 @@ export interface UserStack {
   readonly sched: StartRegisters;
 }
 
+/** What the M of a running goroutine has kept of its switches between stacks. */
+export interface MachineState {
+  /** m.g0.sched.sp: where the system stack was begun. 0: not known. */
+  readonly systemSp: number;
+  /** The stack of signal handlers; both 0 where it is not known. */
+  readonly signal: { readonly lo: number; readonly hi: number };
+  /** m.vdsoPC and m.vdsoSP: the caller of the function that asks the kernel for the time; 0 outside of it. */
+  readonly vdso: { readonly pc: number; readonly sp: number };
+}
+
 export interface UnwindStart {
   readonly registers: StartRegisters;
   /** True where `registers.pc` came from a trap or from a thread. */
@@ -32,6 +42,8 @@ export interface UnwindStart {
   readonly syscall: boolean;
   /** The goroutine's own stack. */
   readonly user: UserStack;
+  /** null where `registers` are no thread's. */
+  readonly machine: MachineState | null;
 }
 
 /** A stack as far as it could be followed. */
@@ -46,10 +58,17 @@ const MAX_FRAMES = 50_000;
 /** A signal handler that was interrupted by another, and so on. */
 const MAX_SIGNAL_FRAMES = 8;
 
+/** Up to Go 1.16, systemstack begins its stack with a return address to mstart. Below that, it was called on it already. */
+const MSTART_PUSHED = 8;
+
 const TOP_FRAME = 1;
 const SP_WRITE = 2;
 
-type Step = { readonly end: string | null } | { readonly next: StartRegisters; readonly trap: boolean };
+interface Next {
+  readonly next: StartRegisters;
+  readonly trap: boolean;
+}
+type Step = { readonly end: string | null } | Next;
 
 /**
  * Follows stacks by the function tables as runtime/traceback.go does (unwinder, 1.21+; gentraceback before), from 1.12
@@ -59,11 +78,14 @@ export class Unwinder {
   readonly #memory: Memory;
   readonly #arch: Arch;
   readonly #code: CodeIndex;
+  /** Bytes between a caller's frame and the one it calls: the return address, where it is pushed. */
+  readonly #pushed: number;
 
   constructor(memory: Memory, arch: Arch, code: CodeIndex) {
     this.#memory = new Memory(memory.source);
     this.#arch = arch;
     this.#code = code;
+    this.#pushed = arch === 'amd64' ? 8 : 0;
   }
 
   /** All frames, innermost first, at most `limit`. Never throws for what lies in the target's memory. */
@@ -83,19 +105,13 @@ export class Unwinder {
     let { registers, trap } = this.#callNil(start);
     let signals = 0;
     for (let steps = 0; steps <= MAX_FRAMES; steps++) {
-      const point = this.#code.at(registers.pc);
-      if (point === null) {
-        if (frames.length > 0 || !this.#onSystemStack(start, registers.sp))
-          return `no Go function at ${hex(registers.pc)}`;
-        registers = start.user.sched;
-        trap = false;
-        continue;
-      }
       if (frames.length >= limit) return null;
-      const step = this.#step(start, point, registers, trap, frames);
+      const point = this.#code.at(registers.pc);
+      const step =
+        point === null ? this.#outsideGo(start, registers, trap) : this.#step(start, point, registers, trap, frames);
       if ('end' in step) return step.end;
       if (step.next.pc === registers.pc && step.next.sp === registers.sp) return `stuck at ${hex(registers.sp)}`;
-      if (specialFunc(point.func.name) === 'sigtramp' && ++signals > MAX_SIGNAL_FRAMES) {
+      if (point?.special === 'sigtramp' && ++signals > MAX_SIGNAL_FRAMES) {
         return `more than ${MAX_SIGNAL_FRAMES} signal frames`;
       }
       registers = step.next;
@@ -109,50 +125,84 @@ export class Unwinder {
     const { registers, trap } = start;
     if (registers.pc !== 0) return { registers, trap };
     const pc = this.#memory.ptr(registers.sp as Addr);
-    const sp = this.#arch === 'amd64' ? registers.sp + 8 : registers.sp;
-    return { registers: { pc, sp, lr: 0 }, trap };
+    return { registers: { pc, sp: registers.sp + this.#pushed, lr: 0 }, trap };
+  }
+
+  /**
+   * In C code or the kernel's vDSO, where a thread stood or a signal came: back to the Go code that called it, by what
+   * that kept. Where it kept nothing, g.sched is of an earlier switch.
+   */
+  #outsideGo(start: UnwindStart, registers: StartRegisters, trap: boolean): Step {
+    const { user, machine } = start;
+    if (!trap || machine === null || !this.#onSystemStack(start, registers.sp)) {
+      return { end: `no Go function at ${hex(registers.pc)}` };
+    }
+    const { vdso, systemSp, signal } = machine;
+    if (registers.sp > signal.lo && registers.sp <= signal.hi) return { end: 'in C code that handles a signal' };
+    if (vdso.sp !== 0) return { next: { ...vdso, lr: 0 }, trap: false };
+    if (user.sched.sp === 0 || this.#inRaceDetector(systemSp))
+      return { end: 'in C code that keeps no trace of its caller' };
+    return { next: user.sched, trap: false };
+  }
+
+  /** racecall (race_*.s) goes to where the system stack begins without saving anything: its return address is there. */
+  #inRaceDetector(systemSp: number): boolean {
+    if (systemSp === 0) return false;
+    const pc = this.#memory.word((systemSp - (systemSp % 16) - 8) as Addr);
+    return this.#code.at(pc)?.special === 'racecall';
   }
 
   /** Adds the frame at `registers` and says where the one above it is. */
   #step(start: UnwindStart, point: CodePoint, registers: StartRegisters, trap: boolean, frames: PhysicalFrame[]): Step {
-    const { func } = point;
-    const special = specialFunc(func.name);
+    const { func, special } = point;
     const innermost = frames.length === 0;
+    const delta = point.spDelta;
     let { sp } = registers;
-    let spWrite = (func.flag & SP_WRITE) !== 0 && special !== 'cgocallback' && !(innermost && start.syscall);
+    let spWrite = ((func.flag & SP_WRITE) !== 0 || writesSp(special)) && special !== 'cgocallback';
+    if (innermost && start.syscall) spWrite = false;
     if (this.#onSystemStack(start, registers.sp)) {
       if (special === 'morestack' || special === 'mcall') return { next: start.user.sched, trap: false };
-      if (special === 'systemstack' && !(this.#arch === 'arm64' && point.spDelta === 0)) {
-        sp = start.user.sched.sp;
+      if (special === 'gogo') spWrite = false;
+      const { machine } = start;
+      if (special === 'systemstack' && !(this.#arch === 'arm64' && delta === 0)) {
+        const switched = !innermost || machine === null || sp >= machine.systemSp - MSTART_PUSHED;
+        if (switched) sp = start.user.sched.sp;
         spWrite = false;
       }
+      if (special === 'clock' && trap && machine !== null && delta !== null) {
+        if (machine.vdso.sp !== 0) sp = machine.vdso.sp - this.#pushed - delta;
+        spWrite = false;
+      }
+    } else if (start.user.sched.pc !== 0 && leavesStack(special)) {
+      if (special === 'gogo' && trap) return { next: { ...start.user.sched, sp }, trap: false };
+      spWrite = false;
     }
-    const delta = point.spDelta;
     if (delta === null) return { end: innermost ? `no frame information for ${func.name}` : null };
-    const fp = sp + delta + (this.#arch === 'amd64' ? 8 : 0);
+    const fp = sp + delta + this.#pushed;
     frames.push({ point, pc: registers.pc, sp, fp, trap });
-    if (isOutermost(special, func.flag)) return { end: null };
-    if (special === 'sigtramp') {
-      return { next: interruptedRegisters(this.#memory, this.#arch, fp as Addr), trap: true };
+    if (special === 'sigtramp' || special === 'sigreturn') {
+      const frame = (special === 'sigtramp' ? fp : sp) as Addr;
+      return { next: interruptedRegisters(this.#memory, this.#arch, frame), trap: true };
     }
+    if (isOutermost(start, special, func.flag)) return { end: null };
     if (spWrite) return { end: `${func.name} switches stacks` };
-    return this.#caller(point, { ...registers, sp }, fp, innermost);
+    return this.#caller(point, { ...registers, sp }, fp, innermost || trap);
   }
 
-  #caller(point: CodePoint, at: StartRegisters, fp: number, innermost: boolean): Step {
-    const { func } = point;
+  /** `live`: the registers are those of this very frame, the link register among them. */
+  #caller(point: CodePoint, at: StartRegisters, fp: number, live: boolean): Step {
+    const { special } = point;
     let { lr } = at;
     if (this.#arch === 'amd64') lr = this.#memory.ptr((fp - 8) as Addr);
-    else if ((innermost && at.sp < fp) || lr === 0) lr = this.#memory.ptr(at.sp as Addr);
+    else if ((live && at.sp < fp) || lr === 0) lr = this.#memory.ptr(at.sp as Addr);
     if (lr === 0) return { end: null };
-    const special = specialFunc(func.name);
     const injected = special === 'sigpanic' || special === 'injectedCall';
     if (!injected || this.#arch === 'amd64') return { next: { pc: lr, sp: fp, lr: 0 }, trap: injected };
     return this.#behindInjected(lr, fp);
   }
 
   /** arm64: sighandler stores the interrupted function's LR before it fakes a call. */
-  #behindInjected(pc: number, sp: number): Step {
+  #behindInjected(pc: number, sp: number): Next {
     const savedLr = this.#memory.ptr(sp as Addr);
     const above = this.#code.at(pc);
     const next = {
@@ -169,13 +219,8 @@ export class Unwinder {
   }
 }
 
-/** TOPFRAME since Go 1.17; by name before (topofstack). */
-function isOutermost(special: ReturnType<typeof specialFunc>, flag: number): boolean {
-  return (
-    (flag & TOP_FRAME) !== 0 ||
-    special === 'goexit' ||
-    special === 'mstart' ||
-    special === 'rt0_go' ||
-    special === 'mcall'
-  );
+/** TOPFRAME since Go 1.17; by name before (topofstack). The last two begin what a thread does without a goroutine. */
+function isOutermost({ user }: UnwindStart, special: SpecialFunc | null, flag: number): boolean {
+  if ((flag & TOP_FRAME) !== 0 || special === 'goexit' || special === 'mstart' || special === 'rt0_go') return true;
+  return user.sched.pc === 0 && (special === 'mcall' || special === 'morestack');
 }

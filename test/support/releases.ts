@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy';
+export type Fixture = 'park' | 'many' | 'busy' | 'steps';
 
 /** One program to build. */
 export interface Cell {
@@ -56,6 +56,16 @@ export const PARK_CELLS: readonly Cell[] = parkReleases().flatMap((release) =>
 function parkReleases(): readonly Release[] {
   return process.env['GOSPY_TEST_ALL'] === '1' ? (Object.keys(RELEASES) as Release[]) : TESTED_RELEASES;
 }
+
+/** What is stepped through: calls by stack and by register, panics of every make, and C code. */
+export const STEPS_CELLS: readonly Cell[] = [
+  ...(['1.12', '1.17', '1.21', '1.27'] as const).map((release): Cell => ({
+    fixture: 'steps',
+    release,
+    link: 'stripped',
+  })),
+  { fixture: 'steps', release: '1.26', link: 'cgo' },
+];
 
 /** The releases on which builds of the same source are told from others: where the linker lays programs out anew. */
 export const SAME_CODE_RELEASES = ['1.12', '1.17', '1.19', '1.21', '1.26', '1.27'] as const;
@@ -88,6 +98,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...(['many', 'busy'] as const).flatMap((fixture) =>
     (['plain', 'stripped'] as const).map((link): Cell => ({ fixture, release: '1.26', link })),
   ),
+  ...STEPS_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),

@@ -1,0 +1,247 @@
+import t from 'tap';
+import { GoProgram, openProgram } from '../../analyze/program.js';
+import { LiveProcess } from '../../capture/process.js';
+import type { Addr } from '../../snapshots/address.js';
+import { Memory } from '../../snapshots/memory.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { STEPS_CELLS, cellName } from '../support/releases.js';
+import { ShadowStack, type At } from '../support/shadow-stack.js';
+import { Stepper, SteppedMemory } from '../support/stepper.js';
+
+/** A round has some ten thousand instructions; a panic more than all the rest. */
+const MOST_STEPS = 50_000;
+/** Enough for some hundred preemptions. */
+const PREEMPTED_STEPS = 15_000;
+/** The vDSO begins anew each time that the kernel's clock ticks: a look at every step would keep it there for ever. */
+const MOST_OUTSIDE = 40;
+/** What switches from one stack to another: a stack that leads through it shows it in one guise or another. */
+const SWITCHES =
+  /^runtime\.(mcall|morestack|morestack_noctxt|systemstack_switch|systemstack|asmcgocall|asmcgocall_landingpad|nanotime1?|walltime1?|gogo)$|^(gogo|time\.now|crosscall2)$/;
+/** Puts the frame that it will resume in into g.sched, while those of the panic are still there. */
+const REWRITES = 'runtime.recovery';
+/** What a signal's handler makes the interrupted code call, step by step. */
+const INJECTED = /^runtime\.(sigpanic0?|asyncPreempt)$/;
+/** Up to Go 1.16, jmpdefer turns the return address back to the call of deferreturn. */
+const CALL_BYTES = 5;
+/** Functions that must have been stepped through, so that the test is known to have seen what it is about. */
+const SEEN = ['runtime.memmove', 'runtime.systemstack', 'runtime.mcall', 'runtime.sigpanic', 'runtime.sigtramp'];
+
+t.setTimeout(600_000);
+
+for (const cell of STEPS_CELLS) {
+  t.test(`unwind: the callers are right at every instruction (${cellName(cell)})`, async (t) => {
+    if (!requireGo(t)) return;
+    const program = await startGo(t, await buildGo(cell), { ready: /^ready \d+\n/m });
+    const tid = Number(/ready (\d+)/.exec(program.stdout)?.[1]);
+    const outcome = stepThrough(program.pid, tid, false);
+    t.same(outcome.wrong, []);
+    t.ok(endedEarly(outcome) < 20, `${outcome.steps} steps; those that end early: ${JSON.stringify(outcome.ended)}`);
+    t.same(
+      SEEN.filter((name) => !outcome.seen.has(name)),
+      [],
+      'the round led through all of these',
+    );
+    const preempted = stepThrough(program.pid, tid, true);
+    t.same(preempted.wrong, []);
+    t.ok(endedEarly(preempted) < 50, `those that end early: ${JSON.stringify(preempted.ended)}`);
+  });
+}
+
+interface Outcome {
+  steps: number;
+  /** Those in the kernel's vDSO and in C code. */
+  outside: number;
+  /** How many stacks led to the end. */
+  whole: number;
+  /** How many ended early, by reason. */
+  ended: Record<string, number>;
+  wrong: string[];
+  readonly seen: Set<string>;
+}
+
+/** Steps at which a stack ends with a reason: in C code on the signal stack, and while a handler rewrites its frame. */
+function endedEarly({ ended }: Outcome): number {
+  return Object.values(ended).reduce((sum, n) => sum + n, 0);
+}
+
+/** `preempted`: sysmon runs on, and takes the P from a goroutine that seems to spin, after nearly every step. */
+function stepThrough(pid: number, tid: number, preempted: boolean): Outcome {
+  const target = new LiveProcess(pid, 'read');
+  const stepper = new Stepper(tid);
+  const source = new SteppedMemory(pid, target.mappings);
+  let sysmon: Stepper | null = null;
+  try {
+    const steps = new Steps(target, source, stepper, tid);
+    sysmon = new Stepper(steps.sysmon);
+    const shadow = steps.untilRound();
+    if (!preempted) return steps.run(shadow, MOST_STEPS);
+    sysmon.close();
+    sysmon = null;
+    return steps.run(shadow, PREEMPTED_STEPS);
+  } finally {
+    sysmon?.close();
+    stepper.close();
+    source.close();
+    target.close();
+  }
+}
+
+class Steps {
+  readonly #memory: Memory;
+  readonly #source: SteppedMemory;
+  readonly #stepper: Stepper;
+  readonly #tid: number;
+  readonly #first: GoProgram;
+  readonly #g: Addr;
+  readonly #image;
+  readonly #outcome: Outcome = { steps: 0, outside: 0, whole: 0, ended: {}, wrong: [], seen: new Set() };
+
+  constructor(target: LiveProcess, source: SteppedMemory, stepper: Stepper, tid: number) {
+    this.#source = source;
+    this.#stepper = stepper;
+    this.#tid = tid;
+    this.#memory = new Memory(source);
+    this.#image = { ...target.image(), memory: this.#memory };
+    this.#first = openProgram(this.#image);
+    const g = this.#first.machines.find(({ procid }) => procid === tid)?.lockedg;
+    if (g === undefined || g === 0) throw new Error('no goroutine is locked to the thread');
+    this.#g = g;
+  }
+
+  /** The thread of the M that was made to watch the others. */
+  get sysmon(): number {
+    const { machines, layouts } = this.#first;
+    const startsAt = (m: Addr): number => {
+      const func = this.#memory.ptr(m, layouts.of('m').offset('mstartfn'));
+      return func === 0 ? 0 : this.#memory.ptr(func);
+    };
+    const sysmon = machines.find(({ addr }) => this.#nameAt(startsAt(addr)) === 'runtime.sysmon');
+    if (sysmon === undefined) throw new Error('there is no sysmon');
+    return sysmon.procid;
+  }
+
+  /** Steps through one round, or through the first steps of it. */
+  run(shadow: ShadowStack, most: number): Outcome {
+    let at = this.#at();
+    const outcome = this.#outcome;
+    const end = { sp: at.sp + 8 };
+    while (at.sp !== end.sp || this.#nameAt(at.pc) !== 'main.stepped') {
+      if (++outcome.steps >= most) {
+        if (most === MOST_STEPS) throw new Error(`the round does not end: ${JSON.stringify(outcome)}`);
+        return outcome;
+      }
+      if (!this.#outside(at.pc) || outcome.outside++ < MOST_OUTSIDE) this.#check(shadow, at);
+      const before = at;
+      const call = this.#isKnown(before.pc) && shadow.isCall(before.pc);
+      const back = shadow.isSignalReturn(before.pc, this.#stepper.registers.get('rax'));
+      const signal = this.#outside(before.pc) && outcome.outside > MOST_OUTSIDE ? this.#leave() : this.#stepper.step();
+      if (signal !== 0) {
+        this.#stepper.step();
+        this.#source.refresh();
+        at = this.#at();
+        shadow.interrupted(before, at);
+        continue;
+      }
+      this.#source.refresh();
+      at = this.#at();
+      if (back) shadow.returnedFromSignal(at);
+      else if (call) shadow.called(at);
+      else shadow.moved(at);
+    }
+    return outcome;
+  }
+
+  #outside(pc: number): boolean {
+    return this.#nameAt(pc) === null;
+  }
+
+  /** Steps until the thread is back in Go code, or a signal came. */
+  #leave(): number {
+    for (let i = 0; i < MOST_STEPS; i++) {
+      const signal = this.#stepper.step();
+      if (signal !== 0 || !this.#outside(this.#at().pc)) return signal;
+    }
+    throw new Error('the thread does not come back to Go code');
+  }
+
+  /** Runs to the first instruction of the next round. */
+  untilRound(): ShadowStack {
+    for (let i = 0; i < MOST_STEPS; i++) {
+      const { pc, sp } = this.#at();
+      const func = this.#first.index.at(pc)?.func;
+      if (func?.name === 'main.round' && func.entry === pc) {
+        this.#source.refresh();
+        const { stack } = this.#first.goroutineReader.read(this.#g);
+        const caller = this.#memory.ptr(sp as Addr);
+        const outermost = this.#first.index.at(caller);
+        if (outermost?.func.name !== 'main.stepped' || outermost.spDelta === null) throw new Error('not in the loop');
+        const slot = sp + 8 + outermost.spDelta;
+        const callers = [
+          { pc: caller, slot: sp },
+          { pc: this.#memory.ptr(slot as Addr), slot },
+        ];
+        const gsignal = this.#first.machines.find(({ procid }) => procid === this.#tid)?.gsignal ?? (0 as Addr);
+        const signal = gsignal === 0 ? { lo: 0, hi: 0 } : this.#first.goroutineReader.read(gsignal).stack;
+        return new ShadowStack(this.#memory, stack, signal, callers);
+      }
+      this.#stepper.step();
+    }
+    throw new Error('the thread does not come by');
+  }
+
+  #check(shadow: ShadowStack, at: At): void {
+    const registers = this.#stepper.registers;
+    const threads = this.#image.threads.map((thread) =>
+      thread.namespaceTid === this.#tid ? { ...thread, registers } : thread,
+    );
+    const image = { ...this.#image, threads };
+    const { code, layouts, globals } = this.#first;
+    const program = new GoProgram(image, code, layouts, globals);
+    const g = program.goroutineReader.read(this.#g);
+    const { frames, truncated } = program.stackOf(g);
+    this.#outcome.seen.add(this.#nameAt(at.pc) ?? '?');
+    const running = g.status === 'running' && g.m !== 0;
+    const counts = (pc: number): boolean =>
+      this.#counts(pc) && !(shadow.inSignal && INJECTED.test(this.#nameAt(pc) ?? ''));
+    const got = frames.map(({ pc }) => pc).filter(counts);
+    const all = [at.pc, ...shadow.callers].filter(counts);
+    // On its way to where it goes on: that is not called by anything yet.
+    if (/^(runtime\.)?gogo$/.test(this.#nameAt(at.pc) ?? '') && got.length === all.length + 1) got.shift();
+    const wanted = running ? all : all.slice(all.length - got.length);
+    // In a system call it is where it called entersyscall.
+    if (g.status === 'syscall' && this.#nameAt(got[0] ?? 0) === this.#nameAt(wanted[0] ?? 0)) got[0] = wanted[0] ?? 0;
+    const agrees =
+      got.every((pc, i) => pc === wanted[i] || pc === (wanted[i] ?? 0) - CALL_BYTES) &&
+      (truncated !== null || got.length === wanted.length);
+    if (truncated === null) this.#outcome.whole++;
+    else {
+      const reason = `${this.#nameAt(at.pc) ?? '?'}: ${truncated.replace(/0x[0-9a-f]+/, '0x?')}`;
+      this.#outcome.ended[reason] = (this.#outcome.ended[reason] ?? 0) + 1;
+    }
+    if (agrees || this.#outcome.wrong.length > 20 || all.some((pc) => this.#nameAt(pc) === REWRITES)) return;
+    const names = (pcs: readonly number[]): string =>
+      pcs.map((pc) => `${this.#nameAt(pc) ?? '?'}@${pc.toString(16)}`).join(' < ');
+    this.#outcome.wrong.push(
+      `step ${this.#outcome.steps} at ${this.#nameAt(at.pc) ?? '?'} (${g.status}, ${truncated ?? 'whole'}): ${names(got)} instead of ${names(wanted)}`,
+    );
+  }
+
+  /** A frame of Go code that does not switch stacks. */
+  #counts(pc: number): boolean {
+    const name = this.#nameAt(pc);
+    return name !== null && !SWITCHES.test(name);
+  }
+
+  #nameAt(pc: number): string | null {
+    return this.#first.index.at(pc)?.func.name ?? null;
+  }
+
+  #isKnown(pc: number): boolean {
+    return this.#memory.has(pc as Addr, 3);
+  }
+
+  #at(): At {
+    const registers = this.#stepper.registers;
+    return { pc: Number(registers.pc), sp: Number(registers.sp) };
+  }
+}

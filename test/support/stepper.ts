@@ -1,0 +1,117 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { detach, interrupt, pollStop, RegisterSlots, seize, signalOfLastStop } from '../../capture/ptrace.js';
+import { ptrace } from '../../capture/libc.js';
+import { hostArch } from '../../capture/procfs.js';
+import type { Addr } from '../../snapshots/address.js';
+import type { Mapping } from '../../snapshots/image.js';
+import type { MemorySource, Range, Window } from '../../snapshots/memory.js';
+import { Registers, registerSetSize } from '../../snapshots/registers.js';
+
+const PTRACE_SINGLESTEP = 9;
+const SIGTRAP = 5;
+const PAGE = 4096;
+const SPINS = 200;
+const NAP_MS = 0.05;
+const PATIENCE_MS = 20_000;
+
+/** One thread of a program of the test's own, stepped from instruction to instruction while the others run. */
+export class Stepper {
+  readonly #tid: number;
+  readonly #slots = new RegisterSlots(1, registerSetSize(hostArch()));
+  #signal = 0;
+
+  /** Stops the thread. Throws where that cannot be. */
+  constructor(tid: number) {
+    this.#tid = tid;
+    const failed = seize(tid) || interrupt(tid);
+    if (failed !== 0) throw new Error(`thread ${tid} cannot be traced: errno ${failed}`);
+    this.#wait();
+  }
+
+  /** As they are before the next instruction. */
+  get registers(): Registers {
+    if (!this.#slots.read(this.#tid, 0)) throw new Error(`the registers of thread ${this.#tid} cannot be read`);
+    return new Registers(hostArch(), this.#slots.bytes(0));
+  }
+
+  /**
+   * Executes one instruction. Answers the signal that is about to be delivered in its place, 0 for none; it is handed on
+   * by the next step, after which the thread stands at the start of its handler.
+   */
+  step(): number {
+    if (ptrace(PTRACE_SINGLESTEP, this.#tid, 0, this.#signal) !== 0) throw new Error('the thread cannot be stepped');
+    const stop = this.#wait();
+    this.#signal = stop === SIGTRAP ? 0 : stop;
+    return this.#signal;
+  }
+
+  close(): void {
+    detach(this.#tid, this.#signal);
+  }
+
+  #wait(): number {
+    const deadline = performance.now() + PATIENCE_MS;
+    for (let looks = 0; ; looks++) {
+      const seen = pollStop(this.#tid);
+      if (seen === 'stopped') return signalOfLastStop();
+      if (seen === 'gone') throw new Error(`thread ${this.#tid} has ended`);
+      if (looks < SPINS) continue;
+      if (performance.now() > deadline) throw new Error(`thread ${this.#tid} does not stop`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, NAP_MS);
+    }
+  }
+}
+
+/** The memory of a program as it is at each step: pages are shared with those who look, and read anew in place. */
+export class SteppedMemory implements MemorySource {
+  readonly #file: number;
+  readonly #mappings: readonly Mapping[];
+  readonly #pages = new Map<number, Window | null>();
+  readonly #changing: { readonly lo: number; readonly bytes: Uint8Array }[] = [];
+
+  constructor(pid: number, mappings: readonly Mapping[]) {
+    this.#file = openSync(`/proc/${pid}/mem`, 'r');
+    this.#mappings = mappings;
+  }
+
+  window(addr: number): Window | null {
+    const lo = addr - (addr % PAGE);
+    let page = this.#pages.get(lo);
+    if (page === undefined) {
+      page = this.#open(lo);
+      this.#pages.set(lo, page);
+    }
+    return page;
+  }
+
+  *ranges(lo: number, hi: number): Iterable<Range> {
+    for (let at = lo - (lo % PAGE); at < hi; at += PAGE) {
+      if (this.window(at) !== null) yield { lo: Math.max(lo, at) as Addr, hi: Math.min(hi, at + PAGE) as Addr };
+    }
+  }
+
+  /** Reads what may have changed. */
+  refresh(): void {
+    for (const { lo, bytes } of this.#changing) this.#read(lo, bytes);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #open(lo: number): Window | null {
+    const mapping = this.#mappings.find(({ start, end }) => lo >= start && lo < end);
+    const bytes = new Uint8Array(PAGE);
+    if (!this.#read(lo, bytes)) return null;
+    if (mapping?.writable !== false) this.#changing.push({ lo, bytes });
+    return { lo, hi: lo + PAGE, view: new DataView(bytes.buffer) };
+  }
+
+  #read(lo: number, bytes: Uint8Array): boolean {
+    try {
+      return readSync(this.#file, bytes, 0, PAGE, lo) === PAGE;
+    } catch {
+      return false;
+    }
+  }
+}
