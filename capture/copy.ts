@@ -67,6 +67,7 @@ export class Copy {
     this.#known.failed = this.#records.read();
     this.#dirty.fill(0);
     this.plan.stackPlan.moved(this.#beforeView, this.#view, this.#restless, this.#dirty);
+    this.plan.stackPlan.markUnplanned(this.#view, this.#restless);
     this.#before.set(this.#records.bytes);
   }
 

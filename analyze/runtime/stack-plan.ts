@@ -105,15 +105,33 @@ export class StackPlan {
       if (status === GDEAD || status === GDEADEXTRA) continue;
       if (restless[i] === 0 && status === GWAITING && !untold && this.#stayed(before, after, g)) continue;
       restless[i] = 1;
-      const syscallsp = word(after, g + at.syscallsp);
-      const sp = syscallsp === 0 ? word(after, g + at.sched) : syscallsp;
-      const range = usedStack(word(after, g + at.stack), word(after, g + at.stack + 8), sp);
+      const range = this.#used(after, g);
       if (range === null) continue;
       const run = this.#runs[i] ?? -1;
       if (run >= 0 && range.lo >= (this.#from[i] ?? 0) && range.hi <= (this.#to[i] ?? 0)) dirty[run] = 1;
       else out.push(range);
     }
     return out;
+  }
+
+  /**
+   * Marks in `restless` the goroutines that moved between the planning and the first reading of the records: those whose
+   * stack in use is not wholly in what was planned.
+   */
+  markUnplanned(records: DataView, restless: Uint8Array): void {
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const g = this.#offsets[i] ?? -1;
+      if (g < 0) continue;
+      const range = this.#used(records, g);
+      if (range !== null && (range.lo < (this.#from[i] ?? 0) || range.hi > (this.#to[i] ?? 0))) restless[i] = 1;
+    }
+  }
+
+  #used(records: DataView, g: number): Range | null {
+    const at = this.#at;
+    const syscallsp = word(records, g + at.syscallsp);
+    const sp = syscallsp === 0 ? word(records, g + at.sched) : syscallsp;
+    return usedStack(word(records, g + at.stack), word(records, g + at.stack + 8), sp);
   }
 
   /** Label sets that goroutines were given since. */

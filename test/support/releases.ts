@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy' | 'steps';
+export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin';
 
 /** One program to build. */
 export interface Cell {
@@ -67,6 +67,17 @@ export const STEPS_CELLS: readonly Cell[] = [
   { fixture: 'steps', release: '1.26', link: 'cgo' },
 ];
 
+/** What is captured while it runs. */
+export const SPIN_CELLS: readonly Cell[] = [
+  ...(['1.12', '1.17', '1.22', '1.27'] as const).map((release): Cell => ({
+    fixture: 'spin',
+    release,
+    link: 'stripped',
+  })),
+  { fixture: 'spin', release: '1.12', link: 'cgo' },
+  { fixture: 'spin', release: '1.26', link: 'cgo' },
+];
+
 /** The releases on which builds of the same source are told from others: where the linker lays programs out anew. */
 export const SAME_CODE_RELEASES = ['1.12', '1.17', '1.19', '1.21', '1.26', '1.27'] as const;
 
@@ -99,6 +110,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
     (['plain', 'stripped'] as const).map((link): Cell => ({ fixture, release: '1.26', link })),
   ),
   ...STEPS_CELLS,
+  ...SPIN_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
