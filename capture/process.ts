@@ -72,6 +72,7 @@ export class LiveProcess {
       host: readHostFacts(this.pid),
       capture: NOT_CAPTURED,
       structs: new Map(),
+      signal: null,
     };
   }
 

@@ -1,6 +1,7 @@
 import type { Addr } from './address.js';
 import type { Memory } from './memory.js';
 import type { Registers } from './registers.js';
+import type { FatalSignal } from './signals.js';
 
 /** CPUs whose Go programs can be read, named as GOARCH names them. */
 export type Arch = 'amd64' | 'arm64';
@@ -23,6 +24,8 @@ export interface ProcessImage {
   readonly capture: CaptureFacts;
   /** Struct types of the program by name, as its debug information had them; empty where they were not needed. */
   readonly structs: ReadonlyMap<string, StructLayout>;
+  /** The signal that ended the process; null where it was alive. */
+  readonly signal: FatalSignal | null;
 }
 
 /** Where the fields of a struct type lie, in bytes. */

@@ -39,6 +39,16 @@ export class Registers {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
+  /** From values by the kernel's names; a register without one is 0, a name that the CPU lacks is left out. */
+  static of(arch: Arch, values: ReadonlyMap<string, bigint>): Registers {
+    const bytes = new Uint8Array(registerSetSize(arch));
+    const view = new DataView(bytes.buffer);
+    for (const [i, name] of ORDER[arch].entries()) {
+      view.setBigUint64(8 * i, BigInt.asUintN(64, values.get(name) ?? 0n), true);
+    }
+    return new Registers(arch, bytes);
+  }
+
   /** Value of a register by the kernel's name (`rip`, `x30`); throws RangeError for a name that the CPU lacks. */
   get(name: string): bigint {
     const index = (ORDER[this.arch] as readonly string[]).indexOf(name);

@@ -23,13 +23,12 @@ export class Binary {
   under(program: GoProgram): GoProgram {
     const { bias, identical } = this.#match(program);
     if (!identical) return program;
-    return openProgram(underlaid(program.image, new ElfSource(this.#file, bias)), (names) => this.structs(names));
+    return openProgram(underlaid(program.image, new ElfSource(this.#file, bias)), this.debugInfo);
   }
 
   /** Struct types by name, from its debug information. */
-  structs(names: ReadonlySet<string>): ReadonlyMap<string, StructLayout> {
-    return dwarfStructs(this.#file, names);
-  }
+  readonly debugInfo = (names: ReadonlySet<string>): ReadonlyMap<string, StructLayout> =>
+    dwarfStructs(this.#file, names);
 
   /** Throws `badFile` where the file has other code than the program. */
   check(program: GoProgram): void {
@@ -58,7 +57,7 @@ function buildIds({ buildId, goBuildId }: Pick<Executable, 'buildId' | 'goBuildI
 }
 
 function underlaid(image: ProcessImage, lower: ElfSource): ProcessImage {
-  const { kind, arch, pid, threads, mappings, executable, host, capture, structs } = image;
+  const { kind, arch, pid, threads, mappings, executable, host, capture, structs, signal } = image;
   const memory = new Memory(new LayeredSource([image.memory.source, lower]));
-  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs };
+  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal };
 }

@@ -1,9 +1,11 @@
 import type { GoProgram } from '../analyze/program.js';
 import { listGoroutines, type Detail } from '../analyze/report/goroutines.js';
 import type { Goroutine, Warning } from '../analyze/report/model.js';
+import { crashOf } from '../analyze/report/crash.js';
 import { targetOf } from '../analyze/report/summary.js';
 import { comparison, needsFrames, selects } from '../analyze/report/selection.js';
 import type { Io } from './io.js';
+import { crashLine } from './render/crash.js';
 import { selectionOf, type SelectionOptions } from './selection-options.js';
 
 /** The goroutines that the options select, in their order; held back only where an order other than by id is asked for. */
@@ -45,6 +47,11 @@ export async function writeGoroutines(
     separator = ',\n';
   }
   await io.write(`\n],"warnings":${JSON.stringify(warningsOf(program))}}\n`);
+}
+
+/** Names the crash of a program that had one, ahead of everything else in text. */
+export async function writeCrash(io: Io, program: GoProgram): Promise<void> {
+  await io.write(crashLine(crashOf(program)));
 }
 
 /** What the capture and the analysis could not tell. */

@@ -22,7 +22,7 @@ export function captureOptions(io: Io, mode: CaptureMode, binary: Binary | null 
     mode,
     writer: version(),
     progress: (doing) => io.progress(doing),
-    debugInfo: (names) => binary?.structs(names) ?? new Map(),
+    debugInfo: (names) => binary?.debugInfo(names) ?? new Map(),
     inspect: (program) => binary?.check(program),
   };
 }

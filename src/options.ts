@@ -35,12 +35,21 @@ export function binOption(): Option {
   );
 }
 
-/** `[TARGET]` and `--pid`, of which every reading command takes one, and `--bin`. */
+/** `--debug-dir DIR`, any number of times. */
+export function debugDirOption(): Option {
+  return new Option(
+    '--debug-dir <DIR>',
+    'a tree of executables, by build id or by path, that cores are read with; may be given again',
+  ).argParser((folder: string, before: string[] | undefined) => [...(before ?? []), folder]);
+}
+
+/** `[TARGET]` and `--pid`, of which every reading command takes one, `--bin` and `--debug-dir`. */
 export function takesTarget(command: Command): Command {
   return command
-    .addArgument(new Argument('[TARGET]', 'a .gsp snapshot'))
+    .addArgument(new Argument('[TARGET]', 'a .gsp snapshot or an ELF core'))
     .addOption(pidOption('read the live process N in place of a file'))
-    .addOption(binOption());
+    .addOption(binOption())
+    .addOption(debugDirOption());
 }
 
 /** Two examples at the end of the help. */

@@ -1,6 +1,5 @@
 import type { GoProgram } from '../analyze/program.js';
 import { badFile, usageError } from '../snapshots/errors.js';
-import type { ProcessImage } from '../snapshots/image.js';
 import type { Binary } from './binary.js';
 import { ReaderGone, type Io } from './io.js';
 import { captureOptions } from './live.js';
@@ -9,11 +8,12 @@ import { captureOptions } from './live.js';
 export interface TargetOptions {
   readonly pid?: number;
   readonly bin?: string;
+  readonly debugDir?: readonly string[];
 }
 
-/** An image, and what it takes to let go of it. */
-interface OpenImage {
-  readonly image: ProcessImage;
+/** A target, and what it takes to let go of it. */
+interface OpenTarget {
+  readonly program: GoProgram;
   /** Memory that was asked for and could not be had although the file should have it, one sentence each. */
   readonly damage: readonly string[];
   close(): void;
@@ -27,35 +27,12 @@ interface OpenImage {
 export async function withProgram(
   io: Io,
   file: string | undefined,
-  { pid, bin }: TargetOptions,
+  options: TargetOptions,
   use: (program: GoProgram) => Promise<void>,
 ): Promise<void> {
-  const open = targetOf(io, file, pid);
-  const binary = await openBinary(bin);
+  const target = await openTarget(io, file, options);
   try {
-    await useTarget(io, await open(binary), binary, use);
-  } finally {
-    binary?.close();
-  }
-}
-
-/** Opens what `--bin` names. Throws a GospyError where it cannot be read or is no executable. */
-export async function openBinary(path: string | undefined): Promise<Binary | null> {
-  if (path === undefined) return null;
-  const { Binary } = await import('./binary.js');
-  return new Binary(path);
-}
-
-async function useTarget(
-  io: Io,
-  target: OpenImage,
-  binary: Binary | null,
-  use: (program: GoProgram) => Promise<void>,
-): Promise<void> {
-  try {
-    const { openProgram } = await import('../analyze/program.js');
-    const program = openProgram(target.image, (names) => binary?.structs(names) ?? new Map());
-    await use(binary?.under(program) ?? program);
+    await use(target.program);
   } catch (error) {
     throw error instanceof ReaderGone ? error : (damageOf(target, error) ?? error);
   } finally {
@@ -67,7 +44,14 @@ async function useTarget(
   throw damage;
 }
 
-function damageOf({ damage }: OpenImage, cause?: unknown): Error | null {
+/** Opens what `--bin` names. Throws a GospyError where it cannot be read or is no executable. */
+export async function openBinary(path: string | undefined): Promise<Binary | null> {
+  if (path === undefined) return null;
+  const { Binary } = await import('./binary.js');
+  return new Binary(path);
+}
+
+function damageOf({ damage }: Pick<OpenTarget, 'damage'>, cause?: unknown): Error | null {
   const [first] = damage;
   if (first === undefined) return null;
   const more = damage.length === 1 ? '' : ` (and ${damage.length - 1} more)`;
@@ -77,48 +61,110 @@ function damageOf({ damage }: OpenImage, cause?: unknown): Error | null {
   });
 }
 
-type OpenTarget = (binary: Binary | null) => Promise<OpenImage>;
-
-function targetOf(io: Io, file: string | undefined, pid: number | undefined): OpenTarget {
+function openTarget(io: Io, file: string | undefined, options: TargetOptions): Promise<OpenTarget> {
+  const { pid, bin } = options;
   if (file !== undefined && pid !== undefined) {
     throw usageError(`the target is either a file or a process, not both ${file} and --pid ${pid}`);
   }
-  if (file !== undefined) return () => openFile(file);
-  if (pid !== undefined) return (binary) => openLive(io, pid, binary);
-  throw usageError('no target is given', { hint: 'name a .gsp snapshot, or a live process with --pid N' });
+  if (file !== undefined) return openFile(file, options);
+  if (pid !== undefined) return openLive(io, pid, bin);
+  throw usageError('no target is given', { hint: 'name a .gsp snapshot or a core, or a live process with --pid N' });
 }
 
 /** A live process is captured into memory, and let go before the first answer. */
-async function openLive(io: Io, pid: number, binary: Binary | null): Promise<OpenImage> {
-  const how = captureOptions(io, 'stop', binary);
-  const { captureToImage } = await import('../capture/capture.js');
-  const { image } = await captureToImage(pid, how);
-  return { image, damage: [], close: () => undefined };
+async function openLive(io: Io, pid: number, bin: string | undefined): Promise<OpenTarget> {
+  const binary = await openBinary(bin);
+  try {
+    const how = captureOptions(io, 'stop', binary);
+    const [{ captureToImage }, { openProgram }] = await Promise.all([
+      import('../capture/capture.js'),
+      import('../analyze/program.js'),
+    ]);
+    const { image } = await captureToImage(pid, how);
+    const program = openProgram(image, binary?.debugInfo);
+    return { program: binary?.under(program) ?? program, damage: [], close: () => binary?.close() };
+  } catch (error) {
+    binary?.close();
+    throw error;
+  }
 }
+
+/** A file that gospy reads, told by its start. */
+export type ReadableKind = 'snapshot' | 'core';
 
 /**
- * Checks that a file is a snapshot, as far as its start tells. Throws a GospyError of exit code 5 that says what it is
- * in place of one.
+ * Tells what a file is, as far as its start says. Throws a GospyError of exit code 5 that says what it is where it is
+ * neither a snapshot nor a core.
  */
-export async function expectSnapshot(path: string): Promise<void> {
+export async function kindOfTarget(path: string): Promise<ReadableKind> {
   const { describe, detectFile } = await import('../snapshots/detect.js');
   const file = detectFile(path);
-  if (file.kind === 'snapshot') return;
+  if (file.kind === 'snapshot' || file.kind === 'core') return file.kind;
   const what = `cannot read ${path}: it is ${describe(file)}`;
   if (file.kind === 'compressed') throw badFile(what);
-  if (file.kind === 'core') throw badFile(`${what}, and this release of gospy reads snapshots only`);
-  throw badFile(`${what} and no snapshot`, { hint: '`gospy capture` makes one of a running Go process' });
+  throw badFile(`${what}, neither a snapshot nor a core`, {
+    hint: '`gospy capture` makes a snapshot of a running Go process',
+  });
 }
 
-async function openFile(path: string): Promise<OpenImage> {
-  await expectSnapshot(path);
-  const { openSnapshot } = await import('../snapshots/gsp/read.js');
-  const image = openSnapshot(path);
-  return {
-    image,
-    get damage() {
-      return image.damage;
-    },
-    close: () => image.close(),
-  };
+async function openFile(path: string, options: TargetOptions): Promise<OpenTarget> {
+  switch (await kindOfTarget(path)) {
+    case 'snapshot':
+      return openSnapshotTarget(path, options.bin);
+    case 'core':
+      return openCoreTarget(path, options);
+  }
+}
+
+async function openSnapshotTarget(path: string, bin: string | undefined): Promise<OpenTarget> {
+  const [{ openSnapshot }, { openProgram }] = await Promise.all([
+    import('../snapshots/gsp/read.js'),
+    import('../analyze/program.js'),
+  ]);
+  const binary = await openBinary(bin);
+  const close = (): void => binary?.close();
+  try {
+    const image = openSnapshot(path);
+    return openedFrom(image, () => {
+      const program = openProgram(image, binary?.debugInfo);
+      return { program: binary?.under(program) ?? program, close };
+    });
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+async function openCoreTarget(path: string, options: TargetOptions): Promise<OpenTarget> {
+  const [{ openCore }, { openCoreProgram }] = await Promise.all([
+    import('../snapshots/elf/core-image.js'),
+    import('./core-files.js'),
+  ]);
+  const core = openCore(path);
+  return openedFrom(core, () => openCoreProgram(core, options));
+}
+
+interface Damageable {
+  readonly damage: readonly string[];
+  close(): void;
+}
+
+/** The program that `open` finds in a file; where it finds none and the file is damaged, that is the reason. */
+function openedFrom(file: Damageable, open: () => { program: GoProgram; close: () => void }): OpenTarget {
+  try {
+    const { program, close } = open();
+    return {
+      program,
+      get damage() {
+        return file.damage;
+      },
+      close() {
+        close();
+        file.close();
+      },
+    };
+  } catch (error) {
+    file.close();
+    throw damageOf(file, error) ?? error;
+  }
 }

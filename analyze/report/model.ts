@@ -53,6 +53,22 @@ export interface Warning {
   readonly message: string;
 }
 
+/** How a program ended. */
+export interface Crash {
+  /** The signal of the fault, such as SIGSEGV; where there was none, the one that ended the process. */
+  readonly signal: string;
+  /** si_code of that signal. */
+  readonly code: number;
+  /** The address at fault; null where the signal has none. */
+  readonly addr: string | null;
+  /** The signal that ended the process: the runtime makes SIGABRT of a panic under GOTRACEBACK=crash. */
+  readonly endedBy: string;
+  /** The goroutine at fault; null where the runtime itself was. */
+  readonly goid: number | null;
+  /** Its thread. */
+  readonly tid: number;
+}
+
 export interface Target {
   readonly kind: 'snapshot' | 'core' | 'live';
   readonly pid: number;
@@ -64,6 +80,8 @@ export interface Target {
   readonly capturedAt: string | null;
   readonly mode: string;
   readonly pauseNs: number | null;
+  /** null where the program was alive. */
+  readonly crash: Crash | null;
 }
 
 export interface Summary {

@@ -2,6 +2,7 @@ import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { P } from '../runtime/processor.js';
 import { readSched } from '../runtime/sched.js';
+import { crashOf } from './crash.js';
 import type { Goroutine, GoroutineStatus, ProcessorStatus, Summary, Target, Warning } from './model.js';
 
 const STATUSES: readonly Exclude<GoroutineStatus, 'dead'>[] = [
@@ -22,6 +23,7 @@ export function targetOf(program: GoProgram): Target {
     capturedAt: image.capture.capturedAt,
     mode: image.capture.mode,
     pauseNs: image.capture.pauseNs,
+    crash: crashOf(program),
   };
 }
 

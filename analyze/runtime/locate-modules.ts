@@ -79,8 +79,8 @@ function locateIn(search: Search, mappings: readonly Mapping[], name: string): G
 }
 
 /**
- * Mapped files, the main program first; then memory without a file: all of it where files are not known, else what has
- * code in it, where an executable packer puts the program.
+ * Mapped files, the main program first; then memory without a file: what has code in it, where an executable packer puts
+ * the program, and where files are not known the rest too.
  */
 function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings: Mapping[] }> {
   const byPath = new Map<string, Mapping[]>([[image.executable.path, []]]);
@@ -98,9 +98,10 @@ function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings
     }
   }
   for (const [name, mappings] of byPath) if (mappings.length > 0) yield { name, mappings };
-  const anonymous = image.mappings.filter((m) => m.path === '');
-  const groups = byPath.size <= 1 ? [anonymous] : neighbours(anonymous).filter((group) => group.some(isCode));
-  for (const mappings of groups) if (mappings.length > 0) yield { name: 'anonymous memory', mappings };
+  const groups = neighbours(image.mappings.filter((m) => m.path === ''));
+  const withCode = groups.filter((group) => group.some(isCode));
+  const others = byPath.size <= 1 ? groups.filter((group) => !group.some(isCode)) : [];
+  for (const mappings of [...withCode, ...others]) yield { name: 'anonymous memory', mappings };
 }
 
 /** How far apart the segments of one program may lie: linkers align them to 2 MB at most. */

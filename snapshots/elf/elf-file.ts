@@ -65,7 +65,9 @@ export class ElfFile {
     }
     this.problems = problems;
     const loads = this.segments.filter(({ type }) => type === SegmentType.load);
-    const end = loads.reduce((most, { fileOffset, fileSize }) => Math.max(most, fileOffset + fileSize), 0);
+    const end = this.segments
+      .filter(({ type }) => type === SegmentType.load || type === SegmentType.note)
+      .reduce((most, { fileOffset, fileSize }) => Math.max(most, fileOffset + fileSize), 0);
     this.missingBytes = Math.max(0, end - this.sizeBytes);
     this.loaded = loadedRanges(loads, this.sizeBytes);
   }
@@ -87,6 +89,11 @@ export class ElfFile {
   /** The same for bytes in memory, which `path` names in messages. */
   static from(path: string, bytes: Uint8Array): ElfFile {
     return new ElfFile(new HeldBytes(path, bytes));
+  }
+
+  /** The same for bytes that are had from somewhere else, and closed with it. */
+  static over(bytes: FileBytes): ElfFile {
+    return new ElfFile(bytes);
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import type { MemorySource, Range, Window } from '../memory.js';
 import type { ElfFile, LoadedRange } from './elf-file.js';
 
 /** Bytes of a window; windows start at multiples of it, or where a segment does. */
-const BLOCK = 2 ** 18;
+const BLOCK_BYTES = 2 ** 18;
 /** Windows that are kept: 64 MB of them. */
 const KEPT_BLOCKS = 256;
 
@@ -19,15 +19,23 @@ export class ElfSource implements MemorySource {
   readonly #bias: number;
   readonly #ranges: readonly LoadedRange[];
   readonly #writable: boolean;
+  readonly #blockBytes: number;
+  readonly #keptBlocks: number;
   /** By start address, the oldest first. */
   readonly #windows = new Map<number, Window>();
   #problem: string | null = null;
 
   /** `bias`: address in the process minus address at link time, in bytes; 0 where the file is not position-independent. */
-  constructor(file: ElfFile, bias: number, { writable = false } = {}) {
+  constructor(
+    file: ElfFile,
+    bias: number,
+    { writable = false, blockBytes = BLOCK_BYTES, keptBlocks = KEPT_BLOCKS } = {},
+  ) {
     this.#file = file;
     this.#bias = bias;
     this.#writable = writable;
+    this.#blockBytes = blockBytes;
+    this.#keptBlocks = keptBlocks;
     this.#ranges = file.loaded.filter((range) => this.#has(range));
   }
 
@@ -35,9 +43,9 @@ export class ElfSource implements MemorySource {
     const vaddr = addr - this.#bias;
     const range = this.#file.rangeAt(vaddr);
     if (range === undefined || !this.#has(range)) return null;
-    const block = vaddr - (vaddr % BLOCK);
+    const block = vaddr - (vaddr % this.#blockBytes);
     const lo = Math.max(range.lo, block);
-    return this.#windows.get(lo) ?? this.#read(range, lo, Math.min(range.hi, block + BLOCK));
+    return this.#windows.get(lo) ?? this.#read(range, lo, Math.min(range.hi, block + this.#blockBytes));
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
@@ -69,7 +77,7 @@ export class ElfSource implements MemorySource {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const window = { lo: lo + this.#bias, hi: hi + this.#bias, view };
     const [oldest] = this.#windows.keys();
-    if (oldest !== undefined && this.#windows.size >= KEPT_BLOCKS) this.#windows.delete(oldest);
+    if (oldest !== undefined && this.#windows.size >= this.#keptBlocks) this.#windows.delete(oldest);
     this.#windows.set(lo, window);
     return window;
   }

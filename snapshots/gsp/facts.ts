@@ -11,6 +11,7 @@ import type {
   Thread,
 } from '../image.js';
 import { Registers, registerSetSize } from '../registers.js';
+import type { FatalSignal } from '../signals.js';
 import { Fields, toAddress, toCount } from './fields.js';
 import { pack } from './msgpack.js';
 
@@ -28,6 +29,7 @@ export function packFacts(facts: Facts): Buffer {
     host: plainHost(facts.host),
     capture: plainCapture(facts.capture),
     structs: plainStructs(facts.structs),
+    signal: plainSignal(facts.signal),
   } satisfies Plain<Facts>);
 }
 
@@ -47,6 +49,7 @@ export function readFacts(value: unknown): Facts {
     host: readHost(fields.map('host')),
     capture: readCapture(fields.map('capture')),
     structs: fields.has('structs') ? readStructs(fields) : new Map(),
+    signal: readSignal(fields),
   };
 }
 
@@ -184,6 +187,26 @@ function readStructs(facts: Fields): Map<string, StructLayout> {
       return [struct.text('name'), { sizeBytes: struct.count('sizeBytes'), fields: Object.fromEntries(fields) }];
     }),
   );
+}
+
+function plainSignal(signal: FatalSignal | null): Plain<FatalSignal> | null {
+  if (signal === null) return null;
+  const { number, code, addr, tid } = signal;
+  return { number, code: code >>> 0, addr, tid };
+}
+
+/** Snapshots of live processes need not have the field: it is nil there. */
+function readSignal(facts: Fields): FatalSignal | null {
+  if (!facts.has('signal')) return null;
+  return facts.orNull('signal', (key) => {
+    const fields = facts.map(key);
+    return {
+      number: fields.count('number'),
+      code: fields.count('code') | 0,
+      addr: fields.orNull('addr', (name) => fields.count(name)),
+      tid: fields.count('tid'),
+    };
+  });
 }
 
 function textOrNull(fields: Fields, key: string): string | null {

@@ -47,7 +47,7 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOptions): Promise<void> {
-  const { limited, selectedGoroutines, warningsOf, writeGoroutines } = await import('../listing.js');
+  const { limited, selectedGoroutines, warningsOf, writeCrash, writeGoroutines } = await import('../listing.js');
   const machine = options.json === true || options.ndjson === true;
   const goroutines = selectedGoroutines(program, options, { frames: machine, user: true });
   if (options.json === true) {
@@ -62,6 +62,7 @@ async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOp
       if (limit === 0 || total < limit) shown.push(goroutine);
       total++;
     }
+    await writeCrash(io, program);
     await io.write(goroutineTable(shown, io.columns));
     if (total > shown.length) await io.write(moreLine(total - shown.length));
   }
@@ -69,7 +70,7 @@ async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOp
 }
 
 async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: GoroutinesOptions): Promise<void> {
-  const [{ groupGoroutines }, { targetOf }, { warningsOf }] = await Promise.all([
+  const [{ groupGoroutines }, { targetOf }, { warningsOf, writeCrash }] = await Promise.all([
     import('../../analyze/report/groups.js'),
     import('../../analyze/report/summary.js'),
     import('../listing.js'),
@@ -82,6 +83,7 @@ async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: Gor
     const target = targetOf(program);
     await io.json({ schema: 'gospy.groups/1', target, by: key, groups: shown, warnings: warningsOf(program) });
   } else {
+    await writeCrash(io, program);
     for (const group of shown) await io.write(groupText(group));
     if (groups.length > shown.length) await io.write(moreLine(groups.length - shown.length));
   }

@@ -5,7 +5,7 @@ import type { SnapshotCheck } from '../../snapshots/gsp/verify.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption } from '../options.js';
 import { infoText } from '../render/info.js';
-import { expectSnapshot } from '../target.js';
+import { kindOfTarget } from '../target.js';
 
 /** `gospy info`: what is in a file, and whether it is whole. */
 export function define(command: Command, io: Io): void {
@@ -22,7 +22,7 @@ export function define(command: Command, io: Io): void {
 }
 
 async function info(io: Io, path: string, json: boolean): Promise<void> {
-  await expectSnapshot(path);
+  await kindOfTarget(path);
   const { verifySnapshot } = await import('../../snapshots/gsp/verify.js');
   const check = verifySnapshot(path);
   const { target, warnings } = await programOf(path, check);

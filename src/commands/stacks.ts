@@ -31,15 +31,14 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printStacks(io: Io, program: GoProgram, options: StacksOptions): Promise<void> {
-  const [{ limited, selectedGoroutines, warningsOf, writeGoroutines }, { tracebackText }] = await Promise.all([
-    import('../listing.js'),
-    import('../../analyze/report/traceback.js'),
-  ]);
+  const [{ limited, selectedGoroutines, warningsOf, writeCrash, writeGoroutines }, { tracebackText }] =
+    await Promise.all([import('../listing.js'), import('../../analyze/report/traceback.js')]);
   const goroutines = limited(selectedGoroutines(program, options, { frames: true, user: true }), options.limit ?? 0);
   if (options.json === true) {
     await writeGoroutines(io, program, 'gospy.stacks/1', goroutines);
   } else {
-    let separator = '';
+    await writeCrash(io, program);
+    let separator = program.image.signal === null ? '' : '\n';
     for (const goroutine of goroutines) {
       const lines = tracebackText(program, goroutine).split('\n');
       await io.write(

@@ -1,4 +1,5 @@
 import type { Goroutine, Loc, Summary } from '../../analyze/report/model.js';
+import { crashLine } from './crash.js';
 import { grouped, printable } from './text.js';
 
 /** Which place of a goroutine a line shows. */
@@ -17,13 +18,14 @@ export function overview(summary: Summary): string {
     ...ALWAYS.map((status) => `${goroutines[status]} ${status}`),
     ...WHERE_ANY.filter((status) => goroutines[status] > 0).map((status) => `${goroutines[status]} ${status}`),
   ];
-  return lines([
+  const facts = lines([
     `bin: ${printable(target.bin)}, goVer: ${printable(target.goVersion)}, gomaxprocs: ${target.gomaxprocs}`,
     ...ps.map((p) => `P${p.id} ${p.status}, schedtick: ${p.schedtick}, syscalltick: ${p.syscalltick}`),
     `Threads: ${threads.total} total, ${threads.running} running, ${threads.sleeping} sleeping, ` +
       `${threads.stopped} stopped, ${threads.zombie} zombie`,
     `Goroutines: ${counts.join(', ')}`,
   ]);
+  return crashLine(target.crash) + facts;
 }
 
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */

@@ -38,6 +38,7 @@ const summary: Summary = {
     capturedAt: null,
     mode: 'stop',
     pauseNs: null,
+    crash: null,
   },
   ps: [
     { id: 0, status: 'idle', schedtick: 642, syscalltick: 81, m: null, runqsize: 0 },

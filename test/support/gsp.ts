@@ -46,6 +46,7 @@ export function someFacts(): Facts {
       writer: '0.1.0',
     },
     structs: new Map([['runtime.g', { sizeBytes: 440, fields: { stack: 0, goid: 152 } }]]),
+    signal: { number: 11, code: -6, addr: 0xc000000008, tid: 4712 },
   };
 }
 

@@ -1,0 +1,10 @@
+import type { Crash } from '../../analyze/report/model.js';
+
+/** The first line about a program that crashed: `crashed: SIGSEGV at 0x0 in goroutine 7, on thread 4712`; empty else. */
+export function crashLine(crash: Crash | null): string {
+  if (crash === null) return '';
+  const { signal, addr, endedBy, goid, tid } = crash;
+  const where = goid === null ? 'in the runtime itself' : `in goroutine ${goid}`;
+  const end = endedBy === signal ? '' : `, ended by ${endedBy}`;
+  return `crashed: ${signal}${addr === null ? '' : ` at ${addr}`} ${where}, on thread ${tid}${end}\n`;
+}
