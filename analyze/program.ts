@@ -48,6 +48,11 @@ export class GoProgram {
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
   }
 
+  /** The same program in another image of it: its code and globals stay where they are, and what is known of them. */
+  over(image: ProcessImage): GoProgram {
+    return new GoProgram(image, this.code, this.layouts, this.globals, this.index);
+  }
+
   get version(): GoVersion {
     return this.code.version;
   }
