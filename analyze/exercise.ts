@@ -3,7 +3,7 @@ import { MemoryFault } from '../snapshots/memory.js';
 import type { GoProgram } from './program.js';
 import { Places } from './report/places.js';
 import type { Unwound } from './stacks/unwind.js';
-import { readSched } from './runtime/sched.js';
+import { readGcPhase, readSched } from './runtime/sched.js';
 
 /** The runtime has fewer wait reasons in every release. */
 const REASONS = 64;
@@ -18,6 +18,7 @@ export function exerciseRuntime(program: GoProgram): void {
   quietly(() => program.machines);
   quietly(() => program.gomaxprocs);
   quietly(() => readSched(program.memory, program.layouts, program.globals));
+  quietly(() => readGcPhase(program.memory, program.globals));
 }
 
 /** Reads sets of pprof labels. */

@@ -36,18 +36,24 @@ export class GoProgram {
   #machines: readonly M[] | null = null;
   #threadOf: Map<number, Thread> | null = null;
 
-  constructor(image: ProcessImage, code: GoCode, layouts: Layouts, globals: Globals) {
+  /** `index` is what is known of the code already, where the program was looked at before. */
+  constructor(image: ProcessImage, code: GoCode, layouts: Layouts, globals: Globals, index?: CodeIndex) {
     this.image = image;
     this.memory = image.memory;
     this.code = code;
     this.layouts = layouts;
     this.globals = globals;
-    this.index = new CodeIndex(this.memory, code.modules, code.version.minor);
+    this.index = index ?? new CodeIndex(this.memory, code.modules, code.version.minor);
     this.goroutineReader = new GoroutineReader(this.memory, layouts);
     this.waitReasons = new WaitReasons(this.memory, globals.waitReasonStrings);
     this.labelReader = new LabelReader(this.memory, code.version.minor);
     this.#vdsoShift = image.arch === 'amd64' && code.version.minor <= 13 ? 8 : 0;
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
+  }
+
+  /** The same program in another image of it: its code and globals stay where they are, and what is known of them. */
+  over(image: ProcessImage): GoProgram {
+    return new GoProgram(image, this.code, this.layouts, this.globals, this.index);
   }
 
   get version(): GoVersion {
@@ -78,13 +84,18 @@ export class GoProgram {
 
   /** Goroutines that are not dead, in the order of their ids. One that cannot be read becomes a warning. */
   *goroutines(): Iterable<G> {
+    for (const address of this.goroutineAddresses()) {
+      const g = this.#goroutine(address as Addr);
+      if (g !== null) yield g;
+    }
+  }
+
+  /** Where all goroutines lie, the dead ones too, in the order of their ids. Throws MemoryFault where allgs is damaged. */
+  goroutineAddresses(): Float64Array {
     const addresses = this.goroutineReader.addresses(this.globals.allgs);
     const goids = addresses.map((address) => this.goroutineReader.goidAt(address as Addr));
     const order = Uint32Array.from(addresses, (_, i) => i).sort((a, b) => (goids[a] ?? 0) - (goids[b] ?? 0));
-    for (const i of order) {
-      const g = this.#goroutine((addresses[i] ?? 0) as Addr);
-      if (g !== null) yield g;
-    }
+    return Float64Array.from(order, (i) => addresses[i] ?? 0);
   }
 
   /** The thread of an M, or null where the image has none of that id. */

@@ -193,7 +193,7 @@ class LateSource implements MemorySource {
 }
 
 /** Runs that lie in one buffer, as memory. */
-class RunSource implements MemorySource {
+export class RunSource implements MemorySource {
   /** Indices of runs that could not be read: absent, not zero. */
   failed: readonly number[] = [];
   readonly #runs: Runs;

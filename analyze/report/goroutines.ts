@@ -31,7 +31,8 @@ export function* describeGoroutines(program: GoProgram, detail: Detail): Iterabl
   for (const g of program.goroutines()) yield { g, goroutine: describe.goroutine(g) };
 }
 
-class Describer {
+/** Works out one goroutine after another. */
+export class Describer {
   readonly #program: GoProgram;
   readonly #detail: Detail;
   readonly #places: Places;

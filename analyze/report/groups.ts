@@ -8,7 +8,7 @@ import { needsFrames, selects, type Selection } from './selection.js';
 
 /** What goroutines are grouped by. */
 export type GroupBy =
-  | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'stack' | 'wait' }
+  | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'stack' | 'wait' | 'status' }
   | { readonly kind: 'label'; readonly key: string };
 
 /** Goroutines that have something in common. */
@@ -35,23 +35,42 @@ const NONE = '(none)';
 
 /** Groups the selected goroutines, the largest group first. */
 export function groupGoroutines(program: GoProgram, by: GroupBy, selection: Selection): Group[] {
-  const keyed = new Keys(program, by);
+  const grouping = new Grouping(program, by);
   const wanted = selects(selection);
-  const groups = new Map<string, OpenGroup>();
   const detail = { frames: needsFrames(selection), user: by.kind === 'user' };
   for (const { g, goroutine } of describeGoroutines(program, detail)) {
-    if (!wanted(goroutine)) continue;
-    const { key, extra } = keyed.of(g, goroutine);
-    let group = groups.get(key);
+    if (wanted(goroutine)) grouping.add(g, goroutine);
+  }
+  return grouping.groups();
+}
+
+/** Puts goroutines into groups, one at a time. */
+export class Grouping {
+  readonly #keys: Keys;
+  readonly #groups = new Map<string, OpenGroup>();
+
+  constructor(program: GoProgram, by: GroupBy) {
+    this.#keys = new Keys(program, by);
+  }
+
+  /** Answers the key of the group that the goroutine went to. */
+  add(g: G, goroutine: Goroutine): string {
+    const { key, extra } = this.#keys.of(g, goroutine);
+    let group = this.#groups.get(key);
     if (group === undefined) {
       group = new OpenGroup(extra());
-      groups.set(key, group);
+      this.#groups.set(key, group);
     }
     group.add(goroutine);
+    return group.key;
   }
-  return [...groups.values()]
-    .map((group) => group.close())
-    .sort((a, b) => b.count - a.count || (a.goids[0] ?? 0) - (b.goids[0] ?? 0));
+
+  /** The largest group first. */
+  groups(): Group[] {
+    return [...this.#groups.values()]
+      .map((group) => group.close())
+      .sort((a, b) => b.count - a.count || (a.goids[0] ?? 0) - (b.goids[0] ?? 0));
+  }
 }
 
 interface Common {
@@ -71,6 +90,10 @@ class OpenGroup {
 
   constructor(common: Common) {
     this.#common = common;
+  }
+
+  get key(): string {
+    return this.#common.key;
   }
 
   add({ goid, status, waitReason, waitSinceNs }: Goroutine): void {
@@ -131,6 +154,8 @@ class Keys {
         return this.#stack(g, goroutine);
       case 'wait':
         return worded(goroutine.waitReason ?? goroutine.status);
+      case 'status':
+        return worded(goroutine.status);
       case 'label':
         return worded(goroutine.labels[this.#by.key] ?? NONE);
       case 'start':

@@ -94,6 +94,8 @@ export interface Summary {
     /** Id of the M that holds it, or null. */
     readonly m: number | null;
     readonly runqsize: number;
+    /** For how long sysmon has seen it run the same goroutine, a lower bound; null where it has not. */
+    readonly sinceScheduledNs: number | null;
   }[];
   readonly threads: {
     readonly total: number;
@@ -112,8 +114,33 @@ export interface Summary {
     readonly npidle: number;
     readonly nmspinning: number;
     readonly gcwaiting: boolean;
+    /** What the garbage collector does; null where that cannot be told. */
+    readonly gcPhase: 'off' | 'mark' | 'mark termination' | null;
   };
+  /** Goroutines that are known to have waited longest, the runtime's own left out. */
+  readonly longestWaits: readonly LongWait[];
+  /** What stands out, the most telling first. */
+  readonly findings: readonly Finding[];
   readonly warnings: readonly Warning[];
+}
+
+/** A goroutine that has waited for long; `waitSinceNs` is a lower bound. */
+export interface LongWait {
+  readonly goid: number;
+  readonly waitSinceNs: number;
+  readonly waitReason: string | null;
+  readonly entry: Loc | null;
+}
+
+/** Something to look at first. */
+export interface Finding {
+  /** A stable word for scripts. */
+  readonly code: 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
+  /** Of goroutines, or of Ps. */
+  readonly count: number;
+  /** Some of the goroutines, ascending. */
+  readonly goids: readonly number[];
+  readonly message: string;
 }
 
 /** A thread of the program, with the M that runs on it where there is one. */

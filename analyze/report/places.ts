@@ -3,7 +3,7 @@ import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import { callTargets } from '../runtime/code-references.js';
 import type { G } from '../runtime/goroutine.js';
-import type { CodePoint } from '../stacks/code-index.js';
+import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { wrapperFuncID } from '../stacks/func-ids.js';
 import type { CodeLine } from '../stacks/symbolize.js';
 import type { PhysicalFrame } from '../stacks/unwind.js';
@@ -20,25 +20,39 @@ interface Entry {
   readonly wrapper: boolean;
 }
 
+/** Places by code address, which stay the same as long as the program does. */
+class KnownPlaces {
+  readonly starts = new Map<number, Loc | null>();
+  readonly entries = new Map<number, Entry | null>();
+  readonly creators = new Map<number, Loc | null>();
+  readonly currents = new Map<number, Loc | null>();
+  /** By pc: of return addresses, and of traps. */
+  readonly users: readonly [Map<number, Loc | null>, Map<number, Loc | null>] = [new Map(), new Map()];
+  /** What a wrapper called, by the goroutine that it is the start of: the id of one is never given to another. */
+  readonly called = new Map<number, Loc>();
+}
+
+/** One program may be looked at again and again: its places are worked out once. */
+const KNOWN = new WeakMap<CodeIndex, KnownPlaces>();
+/** Goroutines whose wrapper is remembered; those of a program that starts many without end are forgotten. */
+const MAX_CALLED = 1 << 17;
+
 /** Turns code addresses of a program into the places that reports show; equal addresses yield the same object. */
 export class Places {
   readonly #program: GoProgram;
   readonly #wrapper: number;
-  readonly #starts = new Map<number, Loc | null>();
-  readonly #entries = new Map<number, Entry | null>();
-  readonly #creators = new Map<number, Loc | null>();
-  readonly #currents = new Map<number, Loc | null>();
-  /** By pc: of return addresses, and of traps. */
-  readonly #users: readonly [Map<number, Loc | null>, Map<number, Loc | null>] = [new Map(), new Map()];
+  readonly #known: KnownPlaces;
 
   constructor(program: GoProgram) {
     this.#program = program;
     this.#wrapper = wrapperFuncID(program.version.minor);
+    this.#known = KNOWN.get(program.index) ?? new KnownPlaces();
+    KNOWN.set(program.index, this.#known);
   }
 
   /** The goroutine's function, as the bottom frame of a traceback has it. */
   start(g: G): Loc | null {
-    return remembered(this.#starts, g.startpc, (pc) => this.#functionAt(pc));
+    return remembered(this.#known.starts, g.startpc, (pc) => this.#functionAt(pc));
   }
 
   /**
@@ -46,13 +60,13 @@ export class Places {
    * calls through a pointer is told by what it called: the frame below it on the goroutine's stack.
    */
   entry(g: G): Loc | null {
-    const entry = remembered(this.#entries, g.startpc, (pc) => this.#seenThrough(pc));
-    return entry?.wrapper === true ? (this.#calledOnStack(g) ?? entry.loc) : (entry?.loc ?? null);
+    const entry = remembered(this.#known.entries, g.startpc, (pc) => this.#seenThrough(pc));
+    return entry?.wrapper === true ? (this.#calledBehind(g) ?? entry.loc) : (entry?.loc ?? null);
   }
 
   /** The go statement that made the goroutine. */
   creator(g: G): Loc | null {
-    return remembered(this.#creators, g.gopc, (pc) => {
+    return remembered(this.#known.creators, g.gopc, (pc) => {
       const point = pc === 0 ? null : this.#point(pc);
       const [innermost] = point?.lines(false) ?? [];
       if (point === null || innermost === undefined) return null;
@@ -69,13 +83,13 @@ export class Places {
       const [innermost] = this.#point(pc)?.lines(start.trap) ?? [];
       return innermost === undefined ? null : this.#loc(innermost, pc);
     };
-    return start.trap ? read() : remembered(this.#currents, pc, read);
+    return start.trap ? read() : remembered(this.#known.currents, pc, read);
   }
 
   /** The innermost line of a stack that is outside of the runtime. */
   user(physical: readonly PhysicalFrame[]): Loc | null {
     for (const { point, pc, trap } of physical) {
-      const known = this.#users[trap ? 1 : 0];
+      const known = this.#known.users[trap ? 1 : 0];
       const loc = remembered(known, pc, () => {
         const line = point.lines(trap).find(({ name }) => !isRuntime(name));
         return line === undefined ? null : this.#loc(line, pc);
@@ -119,6 +133,16 @@ export class Places {
     }
     const loc = this.#functionAt(pc);
     return loc === null ? null : { loc, wrapper };
+  }
+
+  #calledBehind(g: G): Loc | null {
+    const { called } = this.#known;
+    const known = called.get(g.goid);
+    if (known !== undefined) return known;
+    const loc = this.#calledOnStack(g);
+    if (called.size >= MAX_CALLED) called.clear();
+    if (loc !== null) called.set(g.goid, loc);
+    return loc;
   }
 
   /** The outermost call on a stack, inlined ones included, that is neither goexit nor a wrapper. */

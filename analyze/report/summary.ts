@@ -1,8 +1,9 @@
 import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { P } from '../runtime/processor.js';
-import { readSched } from '../runtime/sched.js';
+import { readGcPhase, readSched } from '../runtime/sched.js';
 import { crashOf } from './crash.js';
+import { Tally } from './findings.js';
 import type { Goroutine, GoroutineStatus, ProcessorStatus, Summary, Target, Warning } from './model.js';
 
 const STATUSES: readonly Exclude<GoroutineStatus, 'dead'>[] = [
@@ -33,23 +34,28 @@ export function summarize(program: GoProgram, goroutines: Iterable<Goroutine>): 
   let total = 0;
   let system = 0;
   const torn: number[] = [];
+  const tally = new Tally();
   for (const goroutine of goroutines) {
     total++;
     if (goroutine.system) system++;
+    tally.add(goroutine);
     if (goroutine.torn) torn.push(goroutine.goid);
     if (goroutine.status !== 'dead') counts[goroutine.status]++;
   }
   const problems: Warning[] = [];
   const ps = attempt(problems, 'processors-damaged', [], () => processors(program));
-  const sched = attempt(problems, 'sched-damaged', NO_SCHED, () =>
+  const counted = attempt(problems, 'sched-damaged', NO_SCHED, () =>
     readSched(program.memory, program.layouts, program.globals),
   );
+  const sched = { ...counted, gcPhase: readGcPhase(program.memory, program.globals) };
   return {
     target: targetOf(program),
     ps,
     threads: threadCounts(program),
     goroutines: { total, ...counts, system },
     sched,
+    longestWaits: tally.longestWaits,
+    findings: tally.findings(program, { ps, sched }),
     warnings: [...program.image.capture.warnings, ...program.warnings, ...problems, ...tornWarnings(torn)],
   };
 }
@@ -63,7 +69,13 @@ function tornWarnings(goids: readonly number[]): Warning[] {
 }
 
 const MAX_TORN = 1000;
-const NO_SCHED: Summary['sched'] = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false };
+const NO_SCHED: Omit<Summary['sched'], 'gcPhase'> = {
+  runqsize: 0,
+  nmidle: 0,
+  npidle: 0,
+  nmspinning: 0,
+  gcwaiting: false,
+};
 
 function attempt<T>(problems: Warning[], code: string, otherwise: T, read: () => T): T {
   try {
@@ -77,6 +89,8 @@ function attempt<T>(problems: Warning[], code: string, otherwise: T, read: () =>
 
 function processors(program: GoProgram): Summary['ps'] {
   const machines = new Map(program.machines.map((m) => [m.addr, m]));
+  const { monotonicNs } = program.image.capture;
+  const now = monotonicNs === null ? null : Number(monotonicNs);
   return program.processors.map((p) => ({
     id: p.id,
     status: statusOf(program, p),
@@ -84,6 +98,7 @@ function processors(program: GoProgram): Summary['ps'] {
     syscalltick: p.syscalltick,
     m: machines.get(p.m)?.id ?? null,
     runqsize: p.runqsize,
+    sinceScheduledNs: now === null || p.sameSince === null ? null : Math.max(0, now - p.sameSince),
   }));
 }
 

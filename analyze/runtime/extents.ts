@@ -48,6 +48,7 @@ export function runtimeRecords(program: GoProgram, goroutines: Float64Array): Ra
   add(globals.allp, 24);
   add(globals.allm, 8);
   if (globals.gomaxprocs !== null) add(globals.gomaxprocs, 4);
+  if (globals.gcphase !== null) add(globals.gcphase, 4);
   add(globals.sched, layouts.of('schedt').sizeBytes);
   add(memory.ptr(globals.allgs), 8 * goroutines.length);
   add(memory.ptr(globals.allp), 8 * memory.word(globals.allp, 8));

@@ -21,6 +21,8 @@ export interface Globals {
   readonly g0: Addr;
   /** null where dead-code elimination removed its readers: then len(allp) is the same. */
   readonly gomaxprocs: Addr | null;
+  /** The phase of the garbage collection; null where it was not found. */
+  readonly gcphase: Addr | null;
   /** The array of string headers; null where it was not found. */
   readonly waitReasonStrings: Addr | null;
   /** Offset of m.alllink as the target has it: it moved in patch releases. */
@@ -48,6 +50,7 @@ const SOURCES = [
   'rt0_go',
   'mexit',
   'GOMAXPROCS',
+  'freeSomeWbufs',
   'waitReason.String',
 ] as const;
 
@@ -77,12 +80,20 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   if (g0 === null || m0 === null || allm === null || alllink === null) throw notFound('g0, m0 and allm', notes);
   if (allgs === null || allp === null || sched === null) throw notFound('allgs, allp and sched', notes);
   const gomaxprocs = refs.afterFirst('GOMAXPROCS', plus(sched, layouts.of('schedt').offset('lock')));
+  const gcphase = phaseOf(refs);
   const reasons = refs.of('waitReason.String');
   return {
     ...{ allgs, allp, allm, sched, m0, g0, alllink, notes },
     gomaxprocs: gomaxprocs !== null && memory.has(gomaxprocs, 4) ? gomaxprocs : null,
+    gcphase: gcphase !== null && memory.has(gcphase, 4) ? gcphase : null,
     waitReasonStrings: reasons.length === 0 ? null : reasons.reduce((a, b) => (a < b ? a : b)),
   };
+}
+
+/** freeSomeWbufs takes work.wbufSpans.lock, and looks at gcphase next (mgcwork.go). */
+function phaseOf(refs: CodeReferences): Addr | null {
+  const lock = refs.of('freeSomeWbufs')[0];
+  return lock === undefined ? null : refs.afterFirst('freeSomeWbufs', lock);
 }
 
 function notFound(what: string, notes: readonly string[]): GlobalsNotFound {

@@ -16,6 +16,8 @@ export interface P {
   readonly m: Addr;
   /** Goroutines in its local run queue, runnext not among them (runqtail - runqhead). */
   readonly runqsize: number;
+  /** nanotime() when sysmon first saw it at its present schedtick; null where it has scheduled since, or never was seen. */
+  readonly sameSince: number | null;
 }
 
 const STATUS: readonly ProcessorStatus[] = ['idle', 'running', 'syscall', 'gcstop', 'dead'];
@@ -25,6 +27,9 @@ const TWO_32 = 2 ** 32;
 /** All Ps. Throws MemoryFault where runtime.allp or one of them is absent or damaged. */
 export function readProcessors(memory: Memory, layouts: Layouts, globals: Globals): P[] {
   const layout = layouts.of('p');
+  const tick = layouts.of('sysmontick');
+  const seen = layout.offset('sysmontick') + tick.offset('schedtick');
+  const when = layout.offset('sysmontick') + tick.offset('schedwhen');
   const list = memory.ptr(globals.allp);
   const length = memory.word(globals.allp, 8);
   if (length > MAX_PROCESSORS) throw new MemoryFault(globals.allp, `runtime.allp has an absurd length: ${length}`);
@@ -35,14 +40,17 @@ export function readProcessors(memory: Memory, layouts: Layouts, globals: Global
     const status = STATUS[number];
     if (status === undefined) throw new MemoryFault(p, `${number} is no status of a P`);
     const [head, tail] = [memory.u32(p, layout.offset('runqhead')), memory.u32(p, layout.offset('runqtail'))];
+    const schedtick = memory.u32(p, layout.offset('schedtick'));
+    const schedwhen = memory.word(p, when);
     out.push({
       addr: p,
       id: memory.i32(p, layout.offset('id')),
       status,
-      schedtick: memory.u32(p, layout.offset('schedtick')),
+      schedtick,
       syscalltick: memory.u32(p, layout.offset('syscalltick')),
       m: memory.ptr(p, layout.offset('m')),
       runqsize: (tail - head + TWO_32) % TWO_32,
+      sameSince: schedwhen !== 0 && memory.u32(p, seen) === schedtick ? schedwhen : null,
     });
   }
   return out;

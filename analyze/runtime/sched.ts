@@ -1,4 +1,4 @@
-import type { Memory } from '../../snapshots/memory.js';
+import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { Globals } from './globals.js';
 import type { Layouts } from './layouts.js';
 
@@ -28,4 +28,21 @@ export function readSched(memory: Memory, layouts: Layouts, { sched }: Globals):
     nmspinning: memory.i32(sched, layout.offset('nmspinning')),
     gcwaiting: memory.u8(sched, layout.offset('gcwaiting')) !== 0,
   };
+}
+
+/** What the garbage collector does: between collections it may still sweep. */
+export type GcPhase = 'off' | 'mark' | 'mark termination';
+
+/** _GCoff and its like (mgc.go, 1.12+). */
+const PHASES: readonly GcPhase[] = ['off', 'mark', 'mark termination'];
+
+/** null where the variable was not found, is not in the image, or holds no phase. */
+export function readGcPhase(memory: Memory, { gcphase }: Globals): GcPhase | null {
+  if (gcphase === null) return null;
+  try {
+    return PHASES[memory.u32(gcphase)] ?? null;
+  } catch (error) {
+    if (error instanceof MemoryFault) return null;
+    throw error;
+  }
 }

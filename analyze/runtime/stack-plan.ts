@@ -12,7 +12,7 @@ const GDEADEXTRA = 11;
 const TWO_32 = 2 ** 32;
 
 /** Where goroutines change their stack without leaving a trace in their g: coroutines switch by a CAS of their own. */
-const UNTRACKED_REASONS = new Set(['coroutine', 'preempted']);
+export const UNTRACKED_REASONS: ReadonlySet<string> = new Set(['coroutine', 'preempted']);
 const MAX_REASONS = 256;
 
 /**

@@ -1,6 +1,6 @@
-import type { Goroutine, Loc, Summary } from '../../analyze/report/model.js';
+import type { Goroutine, Loc, LongWait, Summary } from '../../analyze/report/model.js';
 import { crashLine } from './crash.js';
-import { grouped, printable } from './text.js';
+import { duration, grouped, printable } from './text.js';
 
 /** Which place of a goroutine a line shows. */
 export const PLACES = ['start', 'caller', 'current', 'user'] as const;
@@ -12,7 +12,7 @@ const WHERE_ANY = ['runnable', 'preempted', 'copystack', 'leaked'] as const;
 
 /** The lines above the list: the program, its Ps, its threads, its goroutines. */
 export function overview(summary: Summary): string {
-  const { target, ps, threads, goroutines } = summary;
+  const { target, ps, threads, goroutines, sched, longestWaits, findings } = summary;
   const counts = [
     `${goroutines.total} total`,
     ...ALWAYS.map((status) => `${goroutines[status]} ${status}`),
@@ -24,8 +24,29 @@ export function overview(summary: Summary): string {
     `Threads: ${threads.total} total, ${threads.running} running, ${threads.sleeping} sleeping, ` +
       `${threads.stopped} stopped, ${threads.zombie} zombie`,
     `Goroutines: ${counts.join(', ')}`,
+    '',
+    queues(summary),
+    `GC: ${sched.gcPhase ?? 'not known'}${sched.gcwaiting ? ', waits for the world to stop' : ''}`,
+    ...(longestWaits.length === 0 ? [] : [`Longest waits: ${longestWaits.map(longWait).join('; ')}`]),
+    ...findings.map(({ message }) => `Look here first: ${printable(message)}`),
   ]);
   return crashLine(target.crash) + facts;
+}
+
+/** Who waits for a processor, and which processors and threads wait for work. */
+function queues({ ps, sched }: Summary): string {
+  const local = ps.reduce((sum, p) => sum + p.runqsize, 0);
+  const longest = ps.reduce((most, p) => Math.max(most, p.runqsize), 0);
+  const most = longest === 0 ? '' : ` (up to ${longest} on one P)`;
+  return (
+    `Run queues: ${sched.runqsize} global, ${local} local${most}; ` +
+    `idle: ${sched.npidle} Ps, ${sched.nmidle} Ms; spinning: ${sched.nmspinning} Ms`
+  );
+}
+
+function longWait({ goid, waitSinceNs, waitReason, entry }: LongWait): string {
+  const reason = waitReason === null ? '' : ` for ${printable(waitReason)}`;
+  return `goroutine ${goid} ${duration(waitSinceNs)}+${reason} in ${entry === null ? '?' : printable(entry.func)}`;
 }
 
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */

@@ -23,7 +23,17 @@ for (const release of TESTED_RELEASES) {
 
         t.same(program.warnings, []);
         t.same(globals.notes, [], 'each was found by the code that refers to it');
-        const names = ['allgs', 'allp', 'allm', 'sched', 'g0', 'm0', 'gomaxprocs', 'waitReasonStrings'] as const;
+        const names = [
+          'allgs',
+          'allp',
+          'allm',
+          'sched',
+          'g0',
+          'm0',
+          'gomaxprocs',
+          'gcphase',
+          'waitReasonStrings',
+        ] as const;
         for (const name of names) t.equal(globals[name], symbol(name), name);
         t.equal(globals.alllink, program.layouts.of('m').offset('alllink'), 'alllink');
 

@@ -81,8 +81,7 @@ for (const cell of SPIN_CELLS) {
       const { image } = await captureToImage(program.pid, { mode: 'stop', writer: 'test' });
       for (const goroutine of listGoroutines(openProgram(image), { frames: true, user: true })) {
         wrong.push(...wrongness(goroutine));
-        const key = `${goroutine.status}`;
-        seen.set(key, (seen.get(key) ?? 0) + 1);
+        seen.set(goroutine.status, (seen.get(goroutine.status) ?? 0) + 1);
       }
     }
     t.same(wrong.slice(0, 20), []);

@@ -41,8 +41,8 @@ const summary: Summary = {
     crash: null,
   },
   ps: [
-    { id: 0, status: 'idle', schedtick: 642, syscalltick: 81, m: null, runqsize: 0 },
-    { id: 1, status: 'running', schedtick: 7, syscalltick: 0, m: 3, runqsize: 2 },
+    { id: 0, status: 'idle', schedtick: 642, syscalltick: 81, m: null, runqsize: 0, sinceScheduledNs: null },
+    { id: 1, status: 'running', schedtick: 7, syscalltick: 0, m: 3, runqsize: 2, sinceScheduledNs: null },
   ],
   threads: { total: 14, running: 0, sleeping: 14, stopped: 0, zombie: 0 },
   goroutines: {
@@ -57,7 +57,9 @@ const summary: Summary = {
     preempted: 0,
     leaked: 0,
   },
-  sched: { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false },
+  sched: { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false, gcPhase: 'mark' },
+  longestWaits: [{ goid: 8, waitSinceNs: 93e9, waitReason: 'chan receive', entry: null }],
+  findings: [{ code: 'all-in-syscalls', count: 2, goids: [], message: 'all 2 Ps are in system calls' }],
   warnings: [],
 };
 
@@ -70,6 +72,10 @@ t.test('summary text: has the lines that users of the first gospy know', (t) => 
       'P1 running, schedtick: 7, syscalltick: 0',
       'Threads: 14 total, 0 running, 14 sleeping, 0 stopped, 0 zombie',
       'Goroutines: 44 total, 0 idle, 0 running, 5 syscall, 39 waiting',
+      'Run queues: 0 global, 2 local (up to 2 on one P); idle: 0 Ps, 0 Ms; spinning: 0 Ms',
+      'GC: mark',
+      'Longest waits: goroutine 8 93.0 s+ for chan receive in ?',
+      'Look here first: all 2 Ps are in system calls',
       '',
     ].join('\n'),
   );
