@@ -82,7 +82,17 @@ t.test('capture --json: one document with the fields of the contract, and one pr
   t.same(readdirSync(here), ['snap.gsp']);
 
   const summary = JSON.parse((await gospy(['summary', path, '--json'])).stdout) as Record<string, unknown>;
-  t.same(Object.keys(summary), ['schema', 'target', 'ps', 'threads', 'goroutines', 'sched', 'warnings']);
+  t.same(Object.keys(summary), [
+    'schema',
+    'target',
+    'ps',
+    'threads',
+    'goroutines',
+    'sched',
+    'longestWaits',
+    'findings',
+    'warnings',
+  ]);
   t.match(summary, {
     schema: 'gospy.summary/1',
     target: { kind: 'snapshot', pid: target.pid, bin: target.path, pauseNs: document['pauseNs'], mode: 'stop' },

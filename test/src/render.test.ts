@@ -72,6 +72,7 @@ t.test('summary text: has the lines that users of the first gospy know', (t) => 
       'P1 running, schedtick: 7, syscalltick: 0',
       'Threads: 14 total, 0 running, 14 sleeping, 0 stopped, 0 zombie',
       'Goroutines: 44 total, 0 idle, 0 running, 5 syscall, 39 waiting',
+      '',
       'Run queues: 0 global, 2 local (up to 2 on one P); idle: 0 Ps, 0 Ms; spinning: 0 Ms',
       'GC: mark',
       'Longest waits: goroutine 8 93.0 s+ for chan receive in ?',

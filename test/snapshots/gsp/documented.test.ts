@@ -34,9 +34,10 @@ t.test('gsp: a reader written from docs/format.md alone finds everything', async
 
 /** The facts in the words of the document. */
 function plainFacts(): unknown {
-  const { threads, structs, ...facts } = someFacts();
+  const { threads, structs, signal, ...facts } = someFacts();
   return {
     ...facts,
+    signal: signal === null ? null : { ...signal, code: signal.code >>> 0 },
     structs: [...structs].map(([name, { sizeBytes, fields }]) => ({
       ...{ name, sizeBytes },
       fields: Object.entries(fields).map(([field, offset]) => ({ name: field, offset })),

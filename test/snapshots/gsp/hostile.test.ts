@@ -177,7 +177,7 @@ t.test('gsp: memory that is not what the index says is absent', (t) => {
 });
 
 /** What docs/format.md says that older files lack. */
-const MAY_BE_MISSING = new Set(['facts without structs']);
+const MAY_BE_MISSING = new Set(['facts without structs', 'facts without signal']);
 
 t.test('gsp: facts in which any field is of another type are refused', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');

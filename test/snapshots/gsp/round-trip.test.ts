@@ -16,9 +16,9 @@ t.test('gsp: the facts come back as they were written', async (t) => {
   t.equal(statSync(path).size, bytesWritten);
   const snapshot = openSnapshot(path);
   t.teardown(() => snapshot.close());
-  const { arch, pid, threads, mappings, executable, host, capture, structs } = snapshot;
+  const { arch, pid, threads, mappings, executable, host, capture, structs, signal } = snapshot;
   const { threads: givenThreads, ...given } = facts;
-  t.strictSame({ arch, pid, mappings, executable, host, capture, structs }, given);
+  t.strictSame({ arch, pid, mappings, executable, host, capture, structs, signal }, given);
   t.strictSame(
     threads.map(({ registers: _, ...rest }) => rest),
     givenThreads.map(({ registers: _, ...rest }) => rest),
