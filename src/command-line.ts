@@ -14,6 +14,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['stacks', () => import('./commands/stacks.js')],
   ['threads', () => import('./commands/threads.js')],
   ['top', () => import('./commands/top.js')],
+  ['diff', () => import('./commands/diff.js')],
   ['info', () => import('./commands/info.js')],
   ['doctor', () => import('./commands/doctor.js')],
   ['demo', () => import('./commands/demo.js')],
