@@ -13,6 +13,8 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['goroutines', () => import('./commands/goroutines.js')],
   ['stacks', () => import('./commands/stacks.js')],
   ['threads', () => import('./commands/threads.js')],
+  ['top', () => import('./commands/top.js')],
+  ['diff', () => import('./commands/diff.js')],
   ['info', () => import('./commands/info.js')],
   ['doctor', () => import('./commands/doctor.js')],
   ['demo', () => import('./commands/demo.js')],

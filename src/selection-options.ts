@@ -72,7 +72,7 @@ function labelOf(text: string, before: Record<string, string> = {}): Record<stri
 }
 
 /** As Go's time.ParseDuration has it: numbers with units in a row. */
-function durationOf(text: string): number {
+export function durationOf(text: string): number {
   if (!/^(\d+(\.\d+)?(ns|us|ms|s|m|h))+$/.test(text))
     throw new InvalidArgumentError('A duration is like 90s, 5m or 1h30m.');
   return [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)/g)].reduce(

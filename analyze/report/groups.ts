@@ -204,3 +204,20 @@ function placed(loc: Loc | null): Keyed {
   const key = loc === null ? NONE : `${loc.func} (${loc.file}:${loc.line})`;
   return { key, extra: () => ({ key, loc }) };
 }
+
+/** What puts a goroutine into its group by names alone: lines and files change from build to build. */
+export function nameKey(program: GoProgram, by: GroupBy): (g: G, goroutine: Goroutine) => string {
+  if (by.kind === 'stack') {
+    const { symbolizer } = program.index;
+    return (g) =>
+      program
+        .stackOf(g)
+        .frames.flatMap(({ point, trap }) => point.lines(trap).map(({ name }) => symbolizer.printedName(name)))
+        .join('\n');
+  }
+  const keys = new Keys(program, by);
+  return (g, goroutine) => {
+    const { key, loc } = keys.of(g, goroutine).extra();
+    return loc === undefined || loc === null ? key : loc.func;
+  };
+}

@@ -39,13 +39,13 @@ export function look(program: GoProgram, { by, open, goid }: Question): Look {
   const describe = new Describer(program, { frames: false, user: by.kind === 'user' });
   const members: G[] = [];
   const labelKeys = new Set<string>();
-  let wanted: G | null = null;
+  const wanted: G[] = [];
   function* pass(): Iterable<Goroutine> {
     for (const g of program.goroutines()) {
       const goroutine = describe.goroutine(g);
       const key = grouping.add(g, goroutine);
       if (key === open && members.length < MAX_MEMBERS) members.push(g);
-      if (g.goid === goid) wanted = g;
+      if (g.goid === goid) wanted.push(g);
       if (g.labels !== 0 && labelKeys.size < MAX_LABEL_KEYS)
         Object.keys(goroutine.labels).forEach((k) => labelKeys.add(k));
       yield goroutine;
@@ -57,7 +57,7 @@ export function look(program: GoProgram, { by, open, goid }: Question): Look {
     groups: grouping.groups(),
     labelKeys: [...labelKeys].sort(),
     members: open === null ? null : described(program, members),
-    goroutine: wanted === null ? null : new Describer(program, { frames: true, user: true }).goroutine(wanted),
+    goroutine: wanted.map((g) => new Describer(program, { frames: true, user: true }).goroutine(g))[0] ?? null,
   };
 }
 

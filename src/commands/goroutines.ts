@@ -90,7 +90,8 @@ async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: Gor
   io.warnings(warningsOf(program));
 }
 
-function groupByOf(text: string): GroupBy {
+/** What `--group-by` names. */
+export function groupByOf(text: string): GroupBy {
   const kind = PLACES.find((place) => place === text);
   if (kind !== undefined) return { kind };
   if (text.startsWith('label:') && text.length > 'label:'.length)

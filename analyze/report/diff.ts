@@ -1,0 +1,221 @@
+import { MemoryFault } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import { UNTRACKED_REASONS } from '../runtime/stack-plan.js';
+import { describeGoroutines, Describer } from './goroutines.js';
+import { nameKey, type GroupBy } from './groups.js';
+import type { Goroutine, GoroutineStatus, Loc, Target, Warning } from './model.js';
+import { comparedSchedulers, type SchedulerDiff } from './diff-scheduler.js';
+import { relationOf, type Relation } from './relation.js';
+import { targetOf } from './summary.js';
+
+/** Where a goroutine was. */
+export interface Standing {
+  readonly status: GoroutineStatus;
+  readonly waitReason: string | null;
+  /** The innermost frame outside of the runtime, else the innermost of all; null where it is not known. */
+  readonly at: Loc | null;
+}
+
+/** A goroutine of one of the two. */
+export interface Passing extends Standing {
+  readonly goid: number;
+  readonly entry: Loc | null;
+  readonly creator: Loc | null;
+}
+
+/** A goroutine that went from one place to another. */
+export interface Moving {
+  readonly goid: number;
+  readonly entry: Loc | null;
+  readonly before: Standing;
+  readonly after: Standing;
+}
+
+export interface GroupDiff {
+  readonly key: string;
+  readonly before: number;
+  readonly after: number;
+  readonly growth: number;
+  /** null between two processes. */
+  readonly started: number | null;
+  readonly ended: number | null;
+}
+
+/** What became of the goroutines of one process, each list in the order of ids. */
+export interface Fates {
+  readonly started: readonly Passing[];
+  readonly ended: readonly Passing[];
+  readonly moved: readonly Moving[];
+  /** Ids of those that ran, and are back where they were. */
+  readonly returned: readonly number[];
+  /** Ids of those that did not run in between. */
+  readonly parked: readonly number[];
+}
+
+/** What changed between two looks. */
+export interface Diff extends SchedulerDiff {
+  readonly before: Target;
+  readonly after: Target;
+  readonly relation: Relation;
+  readonly goroutines: { readonly before: number; readonly after: number };
+  /** null between two processes: the ids of one mean nothing in the other. */
+  readonly fates: Fates | null;
+  /** By function names alone, which hold from build to build; the one that grew most first. */
+  readonly groups: readonly GroupDiff[];
+  readonly warnings: readonly Warning[];
+}
+
+/** Goroutines whose innermost frame outside of the runtime is looked for, of each list. */
+const MAX_LOCATED = 10_000;
+
+/** Compares two programs, or one at two times. */
+export function compare(before: GoProgram, after: GoProgram, by: GroupBy): Diff {
+  const relation = relationOf(before, after);
+  const sides = [new Side(before, by), new Side(after, by)] as const;
+  const fates = relation.kind === 'same-process' ? fatesOf(...sides) : null;
+  return {
+    before: targetOf(before),
+    after: targetOf(after),
+    relation,
+    goroutines: { before: sides[0].all.size, after: sides[1].all.size },
+    fates,
+    groups: groupsOf(...sides, fates),
+    ...comparedSchedulers(before, after, relation.kind === 'same-process'),
+    warnings: [...warningsOf(before, 'before'), ...warningsOf(after, 'after'), ...guesses(before, fates)],
+  };
+}
+
+interface Described {
+  readonly g: G;
+  readonly goroutine: Goroutine;
+  readonly key: string;
+}
+
+/** All goroutines of one program. */
+class Side {
+  readonly program: GoProgram;
+  readonly all = new Map<number, Described>();
+  readonly #located: Describer;
+  readonly #seq: number | null;
+
+  constructor(program: GoProgram, by: GroupBy) {
+    this.program = program;
+    this.#located = new Describer(program, { frames: false, user: true });
+    this.#seq = program.layouts.of('g').optional('trackingSeq');
+    const keyOf = nameKey(program, by);
+    for (const { g, goroutine } of describeGoroutines(program, { frames: false, user: by.kind === 'user' })) {
+      this.all.set(g.goid, { g, goroutine, key: keyOf(g, goroutine) });
+    }
+  }
+
+  standing({ g, goroutine }: Described, located: boolean): Standing {
+    const { status, waitReason, current } = goroutine;
+    const at = located ? (this.#located.goroutine(g).user ?? current) : current;
+    return { status, waitReason, at };
+  }
+
+  passing(described: Described, located: boolean): Passing {
+    const { goid, entry, creator } = described.goroutine;
+    return { goid, entry, creator, ...this.standing(described, located) };
+  }
+
+  /** g.trackingSeq, which goes up each time the goroutine leaves running (1.17+); null where there is none. */
+  seqOf({ g }: Described): number | null {
+    try {
+      return this.#seq === null ? null : this.program.memory.u8(g.addr, this.#seq);
+    } catch (error) {
+      if (error instanceof MemoryFault) return null;
+      throw error;
+    }
+  }
+}
+
+function fatesOf(before: Side, after: Side): Fates {
+  const started: Passing[] = [];
+  const ended: Passing[] = [];
+  const moved: Moving[] = [];
+  const returned: number[] = [];
+  const parked: number[] = [];
+  for (const [goid, was] of before.all) {
+    const is = after.all.get(goid);
+    if (is === undefined) {
+      ended.push(before.passing(was, ended.length < MAX_LOCATED));
+    } else if (!samePlace(was, is)) {
+      const located = moved.length < MAX_LOCATED;
+      const { entry } = is.goroutine;
+      moved.push({ goid, entry, before: before.standing(was, located), after: after.standing(is, located) });
+    } else if (ranBetween(was, is) || before.seqOf(was) !== after.seqOf(is)) {
+      returned.push(goid);
+    } else {
+      parked.push(goid);
+    }
+  }
+  for (const [goid, is] of after.all) {
+    if (!before.all.has(goid)) started.push(after.passing(is, started.length < MAX_LOCATED));
+  }
+  return { started, ended, moved, returned, parked };
+}
+
+/** The same stack pointer and program counter, in the same state. One that runs is nowhere for long. */
+function samePlace({ g: a, goroutine: { waitReason } }: Described, { g: b, goroutine }: Described): boolean {
+  return (
+    a.status !== 'running' &&
+    a.status === b.status &&
+    waitReason === goroutine.waitReason &&
+    a.sched.sp === b.sched.sp &&
+    a.sched.pc === b.sched.pc &&
+    a.syscallsp === b.syscallsp &&
+    a.syscallpc === b.syscallpc &&
+    a.stack.hi === b.stack.hi
+  );
+}
+
+/** A wait that was stamped by a collection is over once its stamp has gone; coroutines switch without a trace. */
+function ranBetween({ g: a }: Described, { g: b, goroutine }: Described): boolean {
+  if (a.waitsince !== 0 && a.waitsince !== b.waitsince) return true;
+  return goroutine.waitReason !== null && UNTRACKED_REASONS.has(goroutine.waitReason);
+}
+
+function groupsOf(before: Side, after: Side, fates: Fates | null): GroupDiff[] {
+  const counts = new Map<string, { before: number; after: number; started: number; ended: number }>();
+  const of = (key: string): { before: number; after: number; started: number; ended: number } => {
+    let count = counts.get(key);
+    if (count === undefined) counts.set(key, (count = { before: 0, after: 0, started: 0, ended: 0 }));
+    return count;
+  };
+  for (const [goid, { key }] of before.all) {
+    const count = of(key);
+    count.before++;
+    if (!after.all.has(goid)) count.ended++;
+  }
+  for (const [goid, { key }] of after.all) {
+    const count = of(key);
+    count.after++;
+    if (!before.all.has(goid)) count.started++;
+  }
+  return [...counts]
+    .map(([key, count]) => ({
+      key,
+      before: count.before,
+      after: count.after,
+      growth: count.after - count.before,
+      started: fates === null ? null : count.started,
+      ended: fates === null ? null : count.ended,
+    }))
+    .sort((a, b) => b.growth - a.growth || b.after - a.after || (a.key < b.key ? -1 : 1));
+}
+
+function warningsOf({ image, warnings }: GoProgram, which: string): Warning[] {
+  return [...image.capture.warnings, ...warnings].map((warning) => ({
+    ...warning,
+    message: `${which}: ${warning.message}`,
+  }));
+}
+
+function guesses(program: GoProgram, fates: Fates | null): Warning[] {
+  if (fates === null || program.layouts.of('g').has('trackingSeq')) return [];
+  const message =
+    'before Go 1.17 the runtime does not count how often a goroutine ran: one that is back where it was counts as parked';
+  return [{ code: 'parked-by-place', message }];
+}

@@ -1,0 +1,80 @@
+import { Argument, Option, type Command } from 'commander';
+import type { GoProgram } from '../../analyze/program.js';
+import type { GroupBy } from '../../analyze/report/groups.js';
+import { usageError } from '../../snapshots/errors.js';
+import type { Io } from '../io.js';
+import { examples, jsonOption, limitOption, pidOption } from '../options.js';
+import { withProgram } from '../target.js';
+import { groupByOf } from './goroutines.js';
+
+interface DiffOptions {
+  readonly pid?: number;
+  readonly bin?: readonly string[];
+  readonly groupBy: GroupBy;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+/** `gospy diff`: what changed between two looks. */
+export function define(command: Command, io: Io): void {
+  command
+    .summary('what changed between two snapshots')
+    .description(
+      'Compares two snapshots of one process: which goroutines started, ended, moved, and which stayed where they were ' +
+        'all the time; which groups grew; what the scheduler did. Snapshots of two processes, or of two builds, are ' +
+        'compared by function names.',
+    )
+    .addArgument(new Argument('<A>', 'the earlier snapshot'))
+    .addArgument(new Argument('[B]', 'the later one'))
+    .addOption(pidOption('compare with the live process N in place of B'))
+    .option('--bin <FILE>', 'the executable, as with other commands; given twice, that of A and that of B', collected)
+    .addOption(
+      new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait or label:K')
+        .argParser(groupByOf)
+        .default({ kind: 'start' } satisfies GroupBy, 'start'),
+    )
+    .addOption(limitOption('print at most N lines of each list, 0 for all', 20))
+    .addOption(jsonOption())
+    .action((a: string, b: string | undefined, options: DiffOptions) => diff(io, a, b, options));
+  examples(command, ['gospy diff monday.gsp tuesday.gsp', 'gospy diff before.gsp --pid 4711 --group-by stack']);
+}
+
+async function diff(io: Io, a: string, b: string | undefined, options: DiffOptions): Promise<void> {
+  const { pid, bin = [] } = options;
+  if (b === undefined && pid === undefined)
+    throw usageError('diff compares two: name B, or a live process with --pid N');
+  if (bin.length > 2) throw usageError('--bin is given at most twice: for A, and for B');
+  const [binA] = bin;
+  const binB = bin.at(-1);
+  await withProgram(io, a, binA === undefined ? {} : { bin: binA }, (before) =>
+    withProgram(
+      io,
+      b,
+      { ...(pid === undefined ? {} : { pid }), ...(binB === undefined ? {} : { bin: binB }) },
+      (after) => print(io, before, after, options),
+    ),
+  );
+}
+
+async function print(io: Io, before: GoProgram, after: GoProgram, options: DiffOptions): Promise<void> {
+  const [{ compare }, { diffText }] = await Promise.all([
+    import('../../analyze/report/diff.js'),
+    import('../render/diff.js'),
+  ]);
+  const compared = compare(before, after, options.groupBy);
+  if (options.json === true) {
+    const { after, fates, goroutines: counts, ...rest } = compared;
+    const goroutines = { ...counts, ...(fates ?? NO_FATES) };
+    await io.json({ schema: 'gospy.diff/1', target: after, ...rest, goroutines });
+  } else {
+    await io.write(diffText(compared, options.limit));
+  }
+  io.warnings(compared.warnings);
+}
+
+/** Between two processes nothing is known of single goroutines. */
+const NO_FATES = { started: null, ended: null, moved: null, returned: null, parked: null };
+
+function collected(file: string, before: readonly string[] = []): string[] {
+  return [...before, file];
+}

@@ -1,0 +1,144 @@
+import { isatty } from 'node:tty';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { GroupBy } from '../../analyze/report/groups.js';
+import { usageError } from '../../snapshots/errors.js';
+import { explain } from '../failure.js';
+import { onInterrupt } from '../interrupt.js';
+import type { Io } from '../io.js';
+import { captureOptions } from '../live.js';
+import { examples, limitOption, takesTarget } from '../options.js';
+import { durationOf } from '../selection-options.js';
+import { openBinary, withProgram, type TargetOptions } from '../target.js';
+import type { Subject } from '../tui/session.js';
+import type { ProcessSource } from '../tui/source.js';
+import type { Mode, SortKey, State } from '../tui/state.js';
+import { groupByOf } from './goroutines.js';
+
+interface TopOptions extends TargetOptions {
+  readonly groupBy: GroupBy;
+  readonly sort: SortKey;
+  readonly filter: string;
+  readonly mode: Mode;
+  /** Nanoseconds. */
+  readonly interval: number;
+  readonly limit: number;
+  readonly once?: true;
+}
+
+const SORTS: readonly SortKey[] = ['count', 'delta', 'rate', 'wait', 'name'];
+const MODES: readonly Mode[] = ['live', 'stop'];
+const SECOND_NS = 1e9;
+const LEAST_INTERVAL_NS = 1e8;
+
+/** `gospy top`: the live view. */
+export function define(command: Command, io: Io): void {
+  takesTarget(command)
+    .summary('watches groups of goroutines come and go, full-screen')
+    .description(
+      'Shows what the goroutines of a running process have in common, how many there are, and how fast they grow; ' +
+        'opens groups, goroutines and stacks; ? lists the keys. The process is never stopped, unless --mode stop is ' +
+        'given. A snapshot is shown the same way.',
+    )
+    .addOption(
+      new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait, status or label:K')
+        .argParser(groupingOf)
+        .default({ kind: 'start' } satisfies GroupBy, 'start'),
+    )
+    .addOption(new Option('--sort <KEY>', 'the order').choices(SORTS).default('count'))
+    .addOption(new Option('--filter <TEXT>', 'show only lines with this text').default('', 'none'))
+    .addOption(
+      new Option('--mode <MODE>', 'live: nothing is stopped; stop: all threads stand still for each look')
+        .choices(MODES)
+        .default('live'),
+    )
+    .addOption(
+      new Option('--interval <DUR>', 'time between two looks, such as 500ms, 2s')
+        .argParser(intervalOf)
+        .default(SECOND_NS, '1s'),
+    )
+    .option('--once', 'print one plain frame, and end')
+    .addOption(limitOption('with --once, print at most N groups, 0 for all', 200))
+    .action((file: string | undefined, options: TopOptions) => top(io, file, options));
+  examples(command, ['gospy top --pid 4711', 'gospy top --pid 4711 --once --group-by wait']);
+}
+
+async function top(io: Io, file: string | undefined, options: TopOptions): Promise<void> {
+  if (options.once !== true) requireTerminal();
+  if (file !== undefined || options.pid === undefined) {
+    await withProgram(io, file, options, (program) => watch(io, { program }, options));
+    return;
+  }
+  const { bin, pid, mode } = options;
+  const binary = await openBinary(bin);
+  // Without progress, which would be written over the screen.
+  const { writer, inspect } = captureOptions(io, mode, binary);
+  const { ProcessSource: Source } = await import('../tui/source.js');
+  const source: ProcessSource = new Source(pid, mode, { writer, ...(inspect === undefined ? {} : { inspect }) });
+  try {
+    const first = await source.next();
+    await watch(io, { source, first, saveAs: () => snapshotName(pid) }, options);
+  } finally {
+    source.close();
+    binary?.close();
+  }
+}
+
+async function watch(io: Io, subject: Subject, options: TopOptions): Promise<void> {
+  const { initialState } = await import('../tui/state.js');
+  const { mode, interval, groupBy: by, sort, filter } = options;
+  const sampling = 'source' in subject ? { mode, intervalMs: interval / 1e6, paused: false } : null;
+  const state = initialState({ columns: io.columns, rows: 0, sampling, by, sort, filter });
+  if (options.once === true) await printOnce(io, subject, state, options.limit);
+  else await show(io, subject, state);
+}
+
+async function printOnce(io: Io, subject: Subject, state: State, limit: number): Promise<void> {
+  const [{ look }, { questionOf }, { onceText }] = await Promise.all([
+    import('../../analyze/report/look.js'),
+    import('../tui/state.js'),
+    import('../tui/once.js'),
+  ]);
+  const program = 'program' in subject ? subject.program : subject.first.program;
+  const answer = look(program, questionOf(state));
+  await io.write(onceText({ ...state, look: answer }, limit));
+  io.warnings(answer.summary.warnings);
+}
+
+async function show(io: Io, subject: Subject, state: State): Promise<void> {
+  const [{ Session }, { onceText }, { removeUnfinished }] = await Promise.all([
+    import('../tui/session.js'),
+    import('../tui/once.js'),
+    import('../../snapshots/gsp/atomic-file.js'),
+  ]);
+  await io.end();
+  const session = new Session(subject, state);
+  const forget = [onInterrupt(removeUnfinished), onInterrupt(() => session.leave())];
+  const ending = await session.run().finally(() => forget.forEach((take) => take()));
+  if (ending.kind !== 'target-ended') return;
+  // The last that was seen of the process stays on the terminal.
+  await io.write(onceText({ ...session.state, views: [{ kind: 'groups', selected: null, top: 0 }] }, state.rows));
+  await io.end();
+  io.note(`gospy top: ${explain(ending.error)}`);
+}
+
+/** Throws a usage error where there is no terminal to draw on and to read keys from. */
+function requireTerminal(): void {
+  const hint = '--once prints one plain frame';
+  if (!isatty(1) || !isatty(0)) throw usageError('top needs a terminal for its input and output', { hint });
+  if ((process.env['TERM'] ?? 'dumb') === 'dumb') throw usageError('this terminal cannot move its cursor', { hint });
+}
+
+/** In the current folder; the time tells one from the next. */
+function snapshotName(pid: number): string {
+  return `gospy-${pid}-${new Date().toISOString().replace(/[-:]|\.\d+Z$/g, '')}.gsp`;
+}
+
+function groupingOf(text: string): GroupBy {
+  return text === 'status' ? { kind: 'status' } : groupByOf(text);
+}
+
+function intervalOf(text: string): number {
+  const interval = durationOf(text);
+  if (interval < LEAST_INTERVAL_NS) throw new InvalidArgumentError('The shortest interval is 100ms.');
+  return interval;
+}

@@ -1,0 +1,115 @@
+import type { Diff, Fates, GroupDiff, Moving, Passing, Standing } from '../../analyze/report/diff.js';
+import type { Change } from '../../analyze/report/diff-scheduler.js';
+import type { Target } from '../../analyze/report/model.js';
+import { table } from './table.js';
+import { counted, duration, grouped, printable } from './text.js';
+
+/** What changed, as text; `limit` lines of each list, 0 for all. */
+export function diffText(diff: Diff, limit: number): string {
+  return [
+    `before: ${targetText(diff.before)}, ${counted(diff.goroutines.before, 'goroutine')}\n`,
+    `after:  ${targetText(diff.after)}, ${counted(diff.goroutines.after, 'goroutine')}\n`,
+    `${relationText(diff)}\n`,
+    diff.fates === null ? '' : `Goroutines: ${fatesText(diff.fates)}\n`,
+    schedulerText(diff),
+    `\n${groupTable(diff, limit)}`,
+    diff.fates === null ? '' : lists(diff.fates, limit),
+  ].join('');
+}
+
+function targetText({ bin, pid, goVersion, capturedAt }: Target): string {
+  return `${printable(bin)}, pid ${pid}, Go ${printable(goVersion)}, ${capturedAt ?? 'at a time that is not known'}`;
+}
+
+function relationText({ relation: { kind, elapsedNs } }: Diff): string {
+  const when =
+    elapsedNs === null
+      ? ''
+      : `, ${duration(Math.abs(elapsedNs))} ${elapsedNs < 0 ? 'earlier: are they swapped?' : 'later'}`;
+  if (kind === 'same-process') return `The same process${when}.`;
+  const what = kind === 'same-build' ? 'Two processes of one build' : 'Two builds';
+  return `${what}${when}: goroutines are compared by function names alone.`;
+}
+
+function fatesText({ started, ended, moved, returned, parked }: Fates): string {
+  return (
+    `${grouped(started.length)} started, ${grouped(ended.length)} ended, ${grouped(moved.length)} moved, ` +
+    `${grouped(returned.length)} ran and are back, ${grouped(parked.length)} parked in the same place all the time`
+  );
+}
+
+function schedulerText({ ps, ms, sched }: Diff): string {
+  const perP = ps.flatMap(({ id, schedtick, syscalltick }) =>
+    schedtick === null || syscalltick === null ? [] : [`P${id} +${schedtick}/+${syscalltick}`],
+  );
+  const ticks =
+    sched.schedtick === null || sched.syscalltick === null
+      ? ''
+      : `Ps: schedtick +${sched.schedtick}, syscalltick +${sched.syscalltick} (${perP.join(', ')})\n`;
+  const fates =
+    ms.started === null || ms.ended === null || ms.changed === null
+      ? ''
+      : ` (${ms.started.length} started, ${ms.ended.length} ended, ${ms.changed.length} run another goroutine)`;
+  return (
+    `${ticks}Ms: ${changeText(ms.total)}${fates}\n` +
+    `Scheduler: run queue ${changeText(sched.runqsize)}; idle Ps ${changeText(sched.npidle)}; ` +
+    `idle Ms ${changeText(sched.nmidle)}; spinning Ms ${changeText(sched.nmspinning)}; ` +
+    `GC ${sched.gcPhase.before ?? '?'} -> ${sched.gcPhase.after ?? '?'}\n`
+  );
+}
+
+function changeText({ before, after }: Change): string {
+  return `${before} -> ${after}`;
+}
+
+function groupTable({ groups, fates }: Diff, limit: number): string {
+  const shown = limit === 0 ? groups : groups.slice(0, limit);
+  const optional = fates === null ? [] : ['STARTED', 'ENDED'];
+  const rows = shown.map((group) => [
+    signed(group.growth),
+    String(group.before),
+    String(group.after),
+    ...(fates === null ? [] : [String(group.started ?? ''), String(group.ended ?? '')]),
+    keyText(group),
+  ]);
+  return table(['GROWTH', 'BEFORE', 'AFTER', ...optional, 'GROUP'], rows) + more(groups.length - shown.length);
+}
+
+/** A stack in one line. */
+function keyText({ key }: GroupDiff): string {
+  return key.split('\n').map(printable).join(' < ');
+}
+
+function lists({ started, ended, moved }: Fates, limit: number): string {
+  const list = <T>(title: string, all: readonly T[], line: (item: T) => string): string => {
+    if (all.length === 0) return '';
+    const shown = limit === 0 ? all : all.slice(0, limit);
+    return `\n${title}:\n\n${shown.map(line).join('')}${more(all.length - shown.length)}`;
+  };
+  return list('started', started, passingLine) + list('ended', ended, passingLine) + list('moved', moved, movingLine);
+}
+
+function passingLine(passing: Passing): string {
+  return `${passing.goid} - ${func(passing.entry)}, ${standingText(passing)}\n`;
+}
+
+function movingLine({ goid, entry, before, after }: Moving): string {
+  return `${goid} - ${func(entry)}: ${standingText(before)} -> ${standingText(after)}\n`;
+}
+
+function standingText({ status, waitReason, at }: Standing): string {
+  const place = at === null ? '' : ` at ${printable(at.func)} (${printable(at.file)}:${at.line})`;
+  return `${printable(waitReason ?? status)}${place}`;
+}
+
+function func(loc: { readonly func: string } | null): string {
+  return loc === null ? '?' : printable(loc.func);
+}
+
+function signed(n: number): string {
+  return n > 0 ? `+${n}` : String(n);
+}
+
+function more(n: number): string {
+  return n > 0 ? `... ${grouped(n)} more (--limit 0 prints all)\n` : '';
+}
