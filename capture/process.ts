@@ -76,8 +76,13 @@ export class LiveProcess {
     };
   }
 
-  memory(): Memory {
-    return new Memory(new ProcessMemory(this.#port, this.mappings));
+  memory(mappings = this.mappings): Memory {
+    return new Memory(new ProcessMemory(this.#port, mappings));
+  }
+
+  /** Mappings as they are now: a program that grows has others than at first. Throws `noGoProcess` where it has ended. */
+  currentMappings(): readonly Mapping[] {
+    return readMappings(this.pid, this.#tid);
   }
 
   /** Struct types by name, from the debug information of its executable: none where that was stripped. */

@@ -51,8 +51,8 @@ export class Sampler {
       pauseNs: 0,
     };
     try {
-      const { image } = this.#program;
-      return this.#read({ ...image, threads: this.#target.threads(), capture });
+      const mappings = this.#target.currentMappings();
+      return this.#read({ ...this.#program.image, threads: this.#target.threads(), mappings, capture });
     } catch (error) {
       this.#target.assertUnchanged(error);
       throw error;
@@ -79,7 +79,7 @@ export class Sampler {
   /** Finds out where the records lie: goroutines that end are used again, so that hardly any are new. */
   #plan(image: ProcessImage): void {
     this.#records = null;
-    const program = this.#program.over({ ...image, memory: this.#target.memory() });
+    const program = this.#program.over({ ...image, memory: this.#target.memory(image.mappings) });
     const goroutines = program.goroutineReader.addresses(program.globals.allgs);
     const runs = new Runs(runtimeRecords(program, goroutines), MAX_GAP);
     this.#records = { runs, reader: this.#target.reader(runs), count: goroutines.length };
@@ -88,7 +88,7 @@ export class Sampler {
   /** What was planned lies in a buffer; all else is read from the process when it is asked for. */
   #over(image: ProcessImage, runs: Runs, reader: RunReader, failed: readonly number[]): GoProgram {
     const records = sourceOf(runs, reader.bytes, failed);
-    const memory = new Memory(new LayeredSource([records, this.#target.memory().source]));
+    const memory = new Memory(new LayeredSource([records, this.#target.memory(image.mappings).source]));
     return new SampledProgram(this.#program, { ...image, memory }, this.#target);
   }
 }
@@ -129,10 +129,12 @@ class SampledProgram extends GoProgram {
     const ticks = this.#ticks();
     const failed = reader.read();
     const before = this.#with([sourceOf(records, reader.bytes.slice(), failed)]);
-    const ranges = [...wanted].flatMap((g) => plannedFor(readable(before, g as Addr)));
-    const stacks = new Runs(ranges, MAX_GAP);
+    const gs = [...wanted].flatMap((g) => readable(before, g as Addr) ?? []);
+    const stacks = new Runs(gs.flatMap(plannedFor), MAX_GAP);
     const stackReader = this.#target.reader(stacks);
     const absent = stackReader.read();
+    const once = gs.some((g) => this.#isUntracked(g)) ? stackReader.bytes.slice() : null;
+    if (once !== null) stackReader.read();
     const failedAgain = reader.read();
     const untold = ticks !== null && ticks !== this.#ticks();
     this.#still = this.#with([
@@ -140,28 +142,33 @@ class SampledProgram extends GoProgram {
       sourceOf(stacks, stackReader.bytes, absent),
     ]);
     this.#batch = new Map();
-    for (const address of wanted as Iterable<Addr>) {
-      const [was, is] = [readable(before, address), readable(this.#still, address)];
-      if (was !== null && is !== null && !untold && this.#stayed(before, was, this.#still, is))
-        this.#batch.set(address, is);
+    for (const was of untold ? [] : gs) {
+      const is = readable(this.#still, was.addr);
+      if (is === null || !this.#stayed(before, was, this.#still, is)) continue;
+      if (this.#isUntracked(is) && !isSame(stacks, once, stackReader.bytes, is)) continue;
+      this.#batch.set(is.addr, is);
     }
   }
 
   /**
    * True where a goroutine did not run between two readings: g.trackingSeq goes up each time it leaves running
-   * (casgstatus in proc.go, 1.17+). Coroutines switch, and preempted ones are parked, without that.
+   * (casgstatus in proc.go, 1.17+).
    */
   #stayed(before: GoProgram, was: G, after: GoProgram, is: G): boolean {
     if (is.status === 'running' || !samePlace(was, is) || was.stack.lo !== is.stack.lo) return false;
-    if (is.status === 'waiting' && UNTRACKED_REASONS.has(this.waitReasons.at(is.waitreason) ?? '')) return false;
     const seq = this.layouts.of('g').optional('trackingSeq');
     return seq === null || before.memory.u8(was.addr, seq) === after.memory.u8(is.addr, seq);
+  }
+
+  /** Coroutines switch, and preempted goroutines are parked, without being counted. */
+  #isUntracked({ status, waitreason }: G): boolean {
+    return status === 'waiting' && UNTRACKED_REASONS.has(this.waitReasons.at(waitreason) ?? '');
   }
 
   /** What every P has scheduled so far; null where each goroutine tells by itself whether it ran. */
   #ticks(): string | null {
     if (this.layouts.of('g').has('trackingSeq')) return null;
-    const { processors } = this.over({ ...this.image, memory: this.#target.memory() });
+    const { processors } = this.over({ ...this.image, memory: this.#target.memory(this.image.mappings) });
     return processors.map(({ schedtick }) => schedtick).join();
   }
 
@@ -237,6 +244,15 @@ class MappedSource implements MemorySource {
 function plannedFor(g: G | null): Range[] {
   const range = g === null ? null : stackToRead(g);
   return range === null ? [] : [range];
+}
+
+/** True where two readings of a goroutine's stack are the same to the byte. */
+function isSame(stacks: Runs, once: Uint8Array | null, again: Uint8Array, g: G): boolean {
+  const [range] = plannedFor(g);
+  const offset = range === undefined ? -1 : stacks.offsetOf(range.lo, range.hi - range.lo);
+  if (once === null || range === undefined || offset < 0) return false;
+  const end = offset + range.hi - range.lo;
+  return Buffer.compare(once.subarray(offset, end), again.subarray(offset, end)) === 0;
 }
 
 function sourceOf(runs: Runs, bytes: Uint8Array, failed: readonly number[]): RunSource {

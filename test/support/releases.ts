@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin';
+export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin' | 'flow';
 
 /** One program to build. */
 export interface Cell {
@@ -100,6 +100,17 @@ export function manyArm64(release: Release, link: Link): Cell {
   return { fixture: 'many', release, link, arch: 'arm64' };
 }
 
+/** `flow` before and after g.trackingSeq came, and once more as another build with all lines further down. */
+export const FLOW = {
+  now: { fixture: 'flow', release: '1.26', link: 'stripped' },
+  old: { fixture: 'flow', release: '1.15', link: 'plain' },
+  rebuilt: {
+    ...{ fixture: 'flow', release: '1.27', link: 'plain' },
+    replace: ['// settle gives', '// This line was added.\n//\n// settle gives'],
+  },
+} as const satisfies Record<string, Cell>;
+const FLOW_CELLS: readonly Cell[] = Object.values(FLOW);
+
 /**
  * Every program that is built before the tests run, so that none of them waits for a compiler. Neighbours differ in
  * release, so that builds side by side do not compile the same standard library twice.
@@ -111,6 +122,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ),
   ...STEPS_CELLS,
   ...SPIN_CELLS,
+  ...FLOW_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),

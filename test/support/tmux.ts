@@ -1,0 +1,115 @@
+import { execFileSync } from 'node:child_process';
+import { setTimeout } from 'node:timers/promises';
+
+/** What these helpers need of a tap test. */
+interface Test {
+  teardown(end: () => void): void;
+}
+
+const POLL_MS = 50;
+const PATIENCE_MS = 60_000;
+let servers = 0;
+
+/** A shell in a terminal of its own, that keys are typed into and whose screen can be read. */
+export class Tmux {
+  readonly #socket: string;
+
+  /** A server of its own: no other tmux on the machine is touched. It ends with the test. */
+  constructor(t: Test, columns: number, rows: number, folder: string) {
+    this.#socket = `gospy-test-${process.pid}-${servers++}`;
+    const size = ['-x', String(columns), '-y', String(rows)];
+    const env = {
+      ...process.env,
+      LC_ALL: 'C.UTF-8',
+      TERM: 'xterm-256color',
+      PS1: '$ ',
+      PROMPT_COMMAND: '',
+      NO_COLOR: '',
+    };
+    execFileSync(
+      'tmux',
+      [
+        '-L',
+        this.#socket,
+        '-f',
+        '/dev/null',
+        'new-session',
+        '-d',
+        ...size,
+        '-c',
+        folder,
+        'bash',
+        '--norc',
+        '--noprofile',
+      ],
+      { env },
+    );
+    t.teardown(() => {
+      this.#tmux('kill-server');
+    });
+  }
+
+  /** Types keys by their names in tmux: `Enter`, `C-c`, `Down`, or characters. */
+  keys(...names: string[]): void {
+    this.#tmux('send-keys', ...names);
+  }
+
+  /** Types a command line, and Enter. */
+  type(line: string): void {
+    this.#tmux('send-keys', '-l', line);
+    this.keys('Enter');
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#tmux('resize-window', '-x', String(columns), '-y', String(rows));
+  }
+
+  /** What is on the screen, a line each. */
+  screen(): string[] {
+    return this.#tmux('capture-pane', '-p').replace(/\n$/, '').split('\n');
+  }
+
+  /** True while a program has the other screen, the one without a memory. */
+  get alternate(): boolean {
+    return this.#format('#{alternate_on}') === '1';
+  }
+
+  get cursorShown(): boolean {
+    return this.#format('#{cursor_flag}') === '1';
+  }
+
+  /** Waits until the screen is as is wanted, and answers it. Throws with the screen where it never is. */
+  async until(wanted: (screen: string) => boolean, what: string): Promise<string> {
+    const end = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const screen = this.screen().join('\n');
+      if (wanted(screen)) return screen;
+      if (performance.now() > end) throw new Error(`the screen never had ${what}:\n${screen}`);
+      await setTimeout(POLL_MS);
+    }
+  }
+
+  /** Runs a command in the shell, which must be at its prompt, and answers what it printed. */
+  async ask(line: string): Promise<string> {
+    const mark = `done-${servers++}`;
+    this.type(`clear; ${line}; echo ${mark.slice(0, 2)}''${mark.slice(2)}`);
+    const screen = await this.until((text) => text.includes(`\n${mark}`) || text.startsWith(mark), mark);
+    const lines = screen.split('\n');
+    const end = lines.findIndex((text) => text === mark);
+    return lines.slice(lines.findIndex((text) => text.includes(line)) + 1, end).join('\n');
+  }
+
+  /** Everything that programs change of a terminal: modes, screen, cursor. */
+  async state(): Promise<string> {
+    const modes = await this.ask('stty -a');
+    return `${modes}\nalternate: ${this.alternate}\ncursor: ${this.cursorShown}`;
+  }
+
+  #format(format: string): string {
+    return this.#tmux('display-message', '-p', format).trim();
+  }
+
+  #tmux(...args: string[]): string {
+    return execFileSync('tmux', ['-L', this.#socket, ...args], { encoding: 'utf8' });
+  }
+}
