@@ -16,6 +16,7 @@ export interface Question {
 
 /** The answer. */
 export interface Look {
+  readonly question: Question;
   readonly summary: Summary;
   /** The largest first. */
   readonly groups: readonly Group[];
@@ -34,7 +35,8 @@ const MAX_LOCATED = 1000;
 const MAX_LABEL_KEYS = 32;
 
 /** Answers all of a question in one pass over the goroutines. */
-export function look(program: GoProgram, { by, open, goid }: Question): Look {
+export function look(program: GoProgram, question: Question): Look {
+  const { by, open, goid } = question;
   const grouping = new Grouping(program, by);
   const describe = new Describer(program, { frames: false, user: by.kind === 'user' });
   const members: G[] = [];
@@ -53,6 +55,7 @@ export function look(program: GoProgram, { by, open, goid }: Question): Look {
   }
   const summary = summarize(program, pass());
   return {
+    question,
     summary,
     groups: grouping.groups(),
     labelKeys: [...labelKeys].sort(),

@@ -50,7 +50,8 @@ function made(state: State): readonly Row[] {
     case 'goroutines':
       return (state.look?.members ?? []).map(goroutineRow).filter(matching(state.filter)).sort(COMPARE[state.sort]);
     case 'stack':
-      return stackLines(state.look?.goroutine ?? null)
+      if (state.look?.question.goid !== view.goid) return [];
+      return stackLines(state.look.goroutine)
         .map((name, i) => ({ ...BLANK, id: String(i), name }))
         .filter(matching(state.filter));
   }

@@ -89,10 +89,10 @@ function headLines(state: State, glyphs: Glyphs): Line[] {
 function samplingSpans({ sampling, pausedNs }: State): Span[] {
   if (sampling === null) return [span('file', 'dim')];
   const { mode, intervalMs, paused } = sampling;
-  const stood = mode === 'stop' || pausedNs > 0 ? `, stood still ${duration(pausedNs)} in all` : '';
+  const stood = mode === 'stop' || pausedNs > 0 ? `, ${duration(pausedNs)} stopped` : '';
   return [
+    ...(paused ? [span('PAUSED', 'alert'), span('  ')] : []),
     span(`${mode}, every ${intervalMs / 1000} s${stood}`, 'dim'),
-    ...(paused ? [span('  '), span('PAUSED', 'alert')] : []),
   ];
 }
 
@@ -137,6 +137,7 @@ function bodyLines(state: State, glyphs: Glyphs): Line[] {
   const view = currentView(state);
   const height = bodyHeight(state);
   const rows = rowsOf(state).slice(view.top, view.top + height);
+  if (!isAnswered(state)) return [[span('...', 'dim')]];
   if (view.kind === 'stack') return rows.map(({ name }) => [span(name, name.startsWith('    ') ? 'dim' : 'plain')]);
   const selected = selectedIndex(state) - view.top;
   const line = view.kind === 'groups' ? groupLine : goroutineLine;
@@ -146,6 +147,13 @@ function bodyLines(state: State, glyphs: Glyphs): Line[] {
     const spans = line(row, state, glyphs);
     return i === selected ? highlighted(spans, state.columns) : spans;
   });
+}
+
+/** False while what the view is about has not been looked at. */
+function isAnswered(state: State): boolean {
+  const view = currentView(state);
+  const { open, goid } = state.look?.question ?? { open: null, goid: null };
+  return view.kind === 'groups' || (view.kind === 'goroutines' ? open === view.key : goid === view.goid);
 }
 
 function groupLine(row: Row, state: State, glyphs: Glyphs): Line {
@@ -185,13 +193,13 @@ function foot(state: State): Line {
   if (filter !== '') return [span(`Only lines with "${printable(filter)}": Esc shows all`, 'alert')];
   const view = currentView(state);
   const keys = [
+    'q quit',
+    '? help',
     ...(view.kind === 'stack' ? [] : ['Enter open']),
     ...(view.kind === 'groups' ? ['1-7 group'] : ['Esc back']),
     ...(view.kind === 'stack' ? [] : ['cdrwn sort']),
     '/ filter',
     ...(sampling === null ? [] : [sampling.paused ? 'p go on' : 'p pause', 's save']),
-    '? help',
-    'q quit',
   ];
   return [span(keys.join('  '), 'dim')];
 }

@@ -28,7 +28,6 @@ export class Session {
   #program: GoProgram;
   #ending: Ending | null = null;
   #error: { readonly cause: unknown } | null = null;
-  #asked = false;
   #saving = false;
   #nextLookAt = 0;
   #failures = 0;
@@ -56,9 +55,9 @@ export class Session {
 
   /** Runs until the user or the process ends it. The terminal is as before then, whatever happens. */
   async run(): Promise<Ending> {
-    const leave = (): void => this.leave();
-    // Node prints what nobody caught, and it must not be printed on a screen that is about to vanish.
-    process.on('uncaughtExceptionMonitor', leave);
+    // What nobody caught must not be printed on a screen that is about to vanish.
+    const caught = (cause: unknown): void => this.#fail(cause);
+    process.on('uncaughtException', caught);
     this.#terminal.enter();
     try {
       this.#show('source' in this.#subject ? this.#subject.first : { program: this.#program, pauseNs: 0 });
@@ -68,8 +67,8 @@ export class Session {
         await this.#turn();
       }
     } finally {
-      leave();
-      process.off('uncaughtExceptionMonitor', leave);
+      this.leave();
+      process.off('uncaughtException', caught);
     }
   }
 
@@ -77,7 +76,6 @@ export class Session {
   async #turn(): Promise<void> {
     const subject = this.#subject;
     if (this.#saving) await this.#save();
-    else if (this.#asked) this.#answer();
     else if ('source' in subject && this.#state.sampling?.paused === false && performance.now() >= this.#nextLookAt) {
       await this.#sample(subject.source);
     } else await this.#rest();
@@ -100,14 +98,12 @@ export class Session {
   }
 
   #show({ program, pauseNs }: Taken): void {
-    this.#asked = false;
     this.#program = program;
     const answer = look(program, questionOf(this.#state));
     this.#happen({ kind: 'looked', look: answer, atMs: performance.now(), pauseNs });
   }
 
   #answer(): void {
-    this.#asked = false;
     try {
       this.#happen({ kind: 'answered', look: look(this.#program, questionOf(this.#state)) });
     } catch (error) {
@@ -167,7 +163,7 @@ export class Session {
         this.#saving = true;
         break;
       case 'ask':
-        this.#asked = true;
+        this.#answer();
         break;
       case 'reschedule':
         this.#nextLookAt = 0;
@@ -194,8 +190,12 @@ export class Session {
     try {
       listener();
     } catch (cause) {
-      this.#error = { cause };
-      this.#wake();
+      this.#fail(cause);
     }
+  }
+
+  #fail(cause: unknown): void {
+    this.#error = { cause };
+    this.#wake();
   }
 }

@@ -1,0 +1,163 @@
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { openProgram } from '../../../analyze/program.js';
+import { look } from '../../../analyze/report/look.js';
+import { openSnapshot } from '../../../snapshots/gsp/read.js';
+import { onceText } from '../../../src/tui/once.js';
+import { ASCII, BLOCKS, screen, trendText } from '../../../src/tui/screen.js';
+import { initialState, questionOf, update, type Effect, type State } from '../../../src/tui/state.js';
+
+const SAMPLE = fileURLToPath(new URL('../../../../snapshots/samples/queue.gsp', import.meta.url));
+const image = openSnapshot(SAMPLE);
+t.teardown(() => image.close());
+const program = openProgram(image);
+
+/** A view of the sample as if it were a process, with its first look. */
+function shown(columns: number, rows: number): State {
+  const sampling = { mode: 'live', intervalMs: 1000, paused: false } as const;
+  const state = initialState({ columns, rows, sampling, by: { kind: 'start' }, sort: 'count', filter: '' });
+  return update(state, { kind: 'looked', look: look(program, questionOf(state)), atMs: 0, pauseNs: 0 }).state;
+}
+
+/** The state after keys, with every question answered; and what was to be done. */
+function pressed(state: State, ...keys: readonly string[]): { state: State; effects: Effect[] } {
+  const done: Effect[] = [];
+  let current = state;
+  for (const key of keys) {
+    const { state: next, effects } = update(current, { kind: 'key', key });
+    done.push(...effects);
+    const answer = (): State => update(next, { kind: 'answered', look: look(program, questionOf(next)) }).state;
+    current = effects.includes('ask') ? answer() : next;
+  }
+  return { state: current, effects: done };
+}
+
+const lines = (state: State): string[] =>
+  screen(state, BLOCKS).map((line) =>
+    line
+      .map(({ text }) => text)
+      .join('')
+      .trimEnd(),
+  );
+
+t.test('screen: has exactly the size of the terminal', (t) => {
+  for (const [columns, rows] of [
+    [80, 24],
+    [200, 50],
+    [40, 10],
+    [12, 5],
+    [1, 1],
+  ] as const) {
+    for (const keys of [[], ['?'], ['ENTER'], ['ENTER', 'ENTER'], ['/', 'x'], ['2'], ['END']]) {
+      const made = screen(pressed(shown(columns, rows), ...keys).state, BLOCKS);
+      t.equal(made.length, Math.min(rows, Math.max(rows, 1)), `${columns}x${rows} ${keys.join(' ')}`);
+      for (const line of made) t.ok(line.reduce((sum, { text }) => sum + text.length, 0) <= columns);
+    }
+  }
+  t.end();
+});
+
+t.test('screen: groups, largest first, as the summary counts them', (t) => {
+  const made = lines(shown(80, 24));
+  t.match(made[0], /^gospy top {2}queue {2}pid \d+ {2}Go 1\.26\.8 {2}live, every 1 s$/);
+  t.match(made[1], /^Goroutines 26 .*26 waiting$/);
+  t.match(made[4], /^ +16 .*main\.\(\*queue\)\.worker/);
+  t.match(made[5], /^ +4 .*main\.\(\*queue\)\.stats/);
+  t.end();
+});
+
+t.test('state: Enter opens a group and a stack, Escape goes back', (t) => {
+  const first = shown(80, 24);
+  const group = pressed(first, 'DOWN', 'ENTER').state;
+  t.equal(lines(group).filter((line) => line.includes('sync.Mutex.Lock')).length, 4);
+  const stack = pressed(group, 'END', 'ENTER').state;
+  t.match(lines(stack)[4], /^goroutine 25 \[sync\.Mutex\.Lock/);
+  t.ok(lines(stack).includes('main.(*queue).stats'));
+  const again = pressed(stack, 'BACKSPACE').state;
+  t.same(lines(again), lines(pressed(group, 'END').state), 'the same line is selected');
+  t.same(lines(pressed(again, 'ESCAPE').state), lines(pressed(first, 'DOWN').state));
+  t.same(pressed(first, 'ESCAPE').state.views.length, 1, 'there is nothing to go back to');
+  t.end();
+});
+
+t.test('state: a filter is typed, kept and dropped', (t) => {
+  const typed = pressed(shown(80, 24), '/', 'S', 'T', 'A', 'x', 'BACKSPACE', 'q').state;
+  t.match(lines(typed).at(-1), /^\/STAq_/, 'letters are no commands');
+  const kept = pressed(typed, 'BACKSPACE', 'ENTER').state;
+  t.equal(
+    lines(kept)
+      .slice(4, -1)
+      .filter((line) => line !== '').length,
+    1,
+  );
+  t.ok(lines(kept)[4]?.includes('stats'), 'whatever its case');
+  t.equal(pressed(kept, 'ESCAPE').state.filter, '');
+  t.equal(pressed(typed, 'ESCAPE').state.filter, '');
+  const none = pressed(shown(80, 24), '/', 'z', 'z', 'ENTER').state;
+  t.match(lines(none)[4], /no line has "zz"/);
+  t.equal(pressed(none, 'ENTER').state.views.length, 1, 'nothing can be opened');
+  t.end();
+});
+
+t.test('state: the selected group stays selected while others pass it', (t) => {
+  const state = pressed(shown(80, 24), 'DOWN').state;
+  const { groups, ...rest } = look(program, questionOf(state));
+  const grown = groups.map((group) => (group.key.includes('stats') ? { ...group, count: 900 } : group));
+  const next = update(state, { kind: 'looked', look: { ...rest, groups: grown }, atMs: 1000, pauseNs: 0 }).state;
+  t.match(lines(next)[4], /^ +900 +\+896 .*stats/);
+  const opened = pressed(next, 'ENTER').state;
+  t.ok(lines(opened)[4]?.includes('sync.Mutex.Lock'), 'Enter opens the one that was chosen');
+  const untouched = update(shown(80, 24), { kind: 'looked', look: { ...rest, groups: grown }, atMs: 1000, pauseNs: 0 });
+  t.match(questionOf(pressed(untouched.state, 'ENTER').state).open, /stats/, 'unless chosen, the first line is it');
+  t.end();
+});
+
+t.test('state: what keys ask for', (t) => {
+  const state = shown(80, 24);
+  t.same(pressed(state, 'q').effects, ['quit']);
+  t.same(pressed(state, 'CTRL_C').effects, ['interrupt']);
+  t.same(pressed(state, '/', 'CTRL_C').effects, ['interrupt'], 'also while typing');
+  t.same(pressed(state, 'CTRL_Z').effects, ['suspend']);
+  t.same(pressed(state, 's').effects, ['save']);
+  t.same(pressed(state, 'p').effects, ['reschedule']);
+  t.equal(pressed(state, 'p').state.sampling?.paused, true);
+  t.equal(pressed(state, 'p', 'p').state.sampling?.paused, false);
+  t.equal(pressed(state, 'm').state.sampling?.mode, 'stop');
+  t.equal(pressed(state, '-', '-', '-', '-', '-', '-').state.sampling?.intervalMs, 100);
+  t.same(pressed(state, 'F1', 'x', 'CTRL_Q').effects, [], 'others do nothing');
+  t.end();
+});
+
+t.test('state: the pause of all looks together is shown', (t) => {
+  let state = pressed(shown(80, 24), 'm').state;
+  const taken = look(program, questionOf(state));
+  for (const atMs of [1000, 2000]) state = update(state, { kind: 'looked', look: taken, atMs, pauseNs: 1.5e6 }).state;
+  t.match(lines(state)[0], /stop, every 1 s, 3\.00 ms stopped$/);
+  t.end();
+});
+
+t.test('screen: a name that could move the cursor does no harm', (t) => {
+  const state = shown(80, 24);
+  const taken = look(program, questionOf(state));
+  const loc = { func: 'main.\u001b[2J', file: '/\u202e.go', line: 1, pc: '0x1' };
+  const groups = taken.groups.map((group) => ({ ...group, loc }));
+  const next = update(state, { kind: 'answered', look: { ...taken, groups } }).state;
+  t.notMatch(lines(next).join(''), /[\u0000-\u001f\u202e]/);
+  t.end();
+});
+
+t.test('trend: from the lowest to the highest count', (t) => {
+  t.equal(trendText([1, 2, 3, 4, 5, 6, 7, 8], 8, BLOCKS), '▁▂▃▄▅▆▇█');
+  t.equal(trendText([1, 2, 9, 9], 2, BLOCKS), '▁▁', 'only what fits, and no slope where there is none');
+  t.equal(trendText([0, 10], 8, ASCII), '_@');
+  t.equal(trendText([], 8, BLOCKS), '');
+  t.end();
+});
+
+t.test('once: whole names, a line a group', (t) => {
+  const text = onceText(shown(80, 24), 2).split('\n');
+  t.match(text[0], /^pid \d+: .*queue, Go 1\.26\.8, 26 goroutines, /);
+  t.match(text[3], /^ +16 +\S* *chan receive +main\.\(\*queue\)\.worker \(example\.com\/queue\/main\.go:17\)$/);
+  t.match(text.at(-2), /^\.\.\. \d+ more/);
+  t.end();
+});
