@@ -207,17 +207,17 @@ function placed(loc: Loc | null): Keyed {
 
 /** What puts a goroutine into its group by names alone: lines and files change from build to build. */
 export function nameKey(program: GoProgram, by: GroupBy): (g: G, goroutine: Goroutine) => string {
-  if (by.kind === 'stack') {
-    const { symbolizer } = program.index;
-    return (g) =>
-      program
-        .stackOf(g)
-        .frames.flatMap(({ point, trap }) => point.lines(trap).map(({ name }) => symbolizer.printedName(name)))
-        .join('\n');
-  }
   const keys = new Keys(program, by);
+  const names = new Map<string, string>();
   return (g, goroutine) => {
-    const { key, loc } = keys.of(g, goroutine).extra();
-    return loc === undefined || loc === null ? key : loc.func;
+    const { key, extra } = keys.of(g, goroutine);
+    let name = names.get(key);
+    if (name === undefined) names.set(key, (name = nameOf(extra())));
+    return name;
   };
+}
+
+function nameOf({ key, loc, frames }: Common): string {
+  if (frames !== undefined && frames.length > 0) return frames.map(({ func }) => func).join('\n');
+  return loc === undefined || loc === null ? key : loc.func;
 }

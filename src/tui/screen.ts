@@ -1,4 +1,4 @@
-import { grouped, duration, printable } from '../render/text.js';
+import { counted, duration, grouped, printable } from '../render/text.js';
 import { delta, ratePerSecond } from './history.js';
 import { bodyHeight, rowsOf, type Row } from './rows.js';
 import { byName, currentView, historyOf, selectedIndex, type State } from './state.js';
@@ -86,13 +86,14 @@ function headLines(state: State, glyphs: Glyphs): Line[] {
   ];
 }
 
-function samplingSpans({ sampling, pausedNs }: State): Span[] {
+function samplingSpans({ sampling, pausedNs, looks, columns }: State): Span[] {
   if (sampling === null) return [span('file', 'dim')];
   const { mode, intervalMs, paused } = sampling;
   const stood = mode === 'stop' || pausedNs > 0 ? `, ${duration(pausedNs)} stopped` : '';
   return [
     ...(paused ? [span('PAUSED', 'alert'), span('  ')] : []),
     span(`${mode}, every ${intervalMs / 1000} s${stood}`, 'dim'),
+    ...(columns >= WIDE ? [span(`, ${counted(looks, 'look')}`, 'dim')] : []),
   ];
 }
 

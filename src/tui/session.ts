@@ -84,6 +84,7 @@ export class Session {
 
   async #sample(source: ProcessSource): Promise<void> {
     const begun = performance.now();
+    const before = process.cpuUsage();
     try {
       source.mode = this.#state.sampling?.mode ?? 'live';
       this.#show(await source.next());
@@ -91,10 +92,11 @@ export class Session {
     } catch (error) {
       this.#missed(error);
     }
-    // At least as long as a look took is left to others.
-    const ended = performance.now();
+    const { user, system } = process.cpuUsage(before);
     const { intervalMs } = this.#state.sampling ?? { intervalMs: 0 };
-    this.#nextLookAt = Math.max(begun + intervalMs, ended + (ended - begun));
+    // A look that comes late does not put off those behind it; and at least as much time as it used is left to others.
+    const due = Math.max(this.#nextLookAt, begun - intervalMs);
+    this.#nextLookAt = Math.max(due + intervalMs, performance.now() + (user + system) / 1000);
   }
 
   #show({ program, pauseNs }: Taken): void {

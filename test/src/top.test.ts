@@ -71,7 +71,7 @@ if (requireGo(t)) {
       t.notOk(tmux.cursorShown);
       const first = tmux.screen();
       t.equal(first.length, size[1], 'the screen is full');
-      t.match(first[0], /^gospy top {2}flow {2}pid \d+ {2}Go 1\.26\.\d+ {2}live, every 1 s$/);
+      t.match(first[0], /^gospy top {2}flow {2}pid \d+ {2}Go 1\.26\.\d+ {2}live, every 1 s(, \d+ looks?)?$/);
       t.match(first[1], /^Goroutines \d+/);
       t.match(first[2], /^Ps \d+: .* GC off/);
       t.match(first.at(-1), /^q quit/);

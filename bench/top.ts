@@ -1,0 +1,131 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { buildGo, startGo } from '../test/support/go.js';
+import { Tmux } from '../test/support/tmux.js';
+
+const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
+/** For how long a view is watched, in seconds, and how often. */
+const WATCHED = 10;
+const ROUNDS = 3;
+/** Clock ticks a second in /proc/PID/stat on every Linux. */
+const TICKS = 100;
+const run = promisify(execFile);
+
+/** Stands in for a test: ends what was started when the measurement is over. */
+class Bench {
+  readonly #ends: (() => void)[] = [];
+  teardown(end: () => void): void {
+    this.#ends.push(end);
+  }
+  fail(message: string): void {
+    throw new Error(message);
+  }
+  comment(message: string): void {
+    process.stderr.write(`${message}\n`);
+  }
+  close(): void {
+    for (const end of this.#ends.reverse()) end();
+  }
+}
+
+function note(what: string, values: readonly number[], unit: string): void {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [mid, least, most] = [sorted[Math.floor(sorted.length / 2)], sorted[0], sorted.at(-1)];
+  const text = [mid, least, most].map((value) => (value ?? NaN).toFixed(2));
+  process.stdout.write(`| ${what} | ${text[0] ?? ''} ${unit} | ${text[1] ?? ''} | ${text[2] ?? ''} |\n`);
+}
+
+/** Seconds of CPU that a process has used. */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** The most memory that it had, in MB. */
+function peakMegabytes(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1000;
+}
+
+/** Watches a program with many goroutines: frames a second, share of a core, peak memory. */
+async function ofTop(folder: string, goroutines: number, interval: string, groupBy: string): Promise<void> {
+  const bench = new Bench();
+  const frames: number[] = [];
+  const cores: number[] = [];
+  const memory: number[] = [];
+  try {
+    const path = await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' });
+    const program = await startGo(bench, path, { args: ['-n', String(goroutines)] });
+    for (let round = 0; round < ROUNDS; round++) {
+      const tmux = new Tmux(bench, 200, 50, folder);
+      const args = `top --pid ${program.pid} --interval ${interval} --group-by ${groupBy}`;
+      tmux.type(`(echo $BASHPID > pid; exec ${process.execPath} ${GOSPY} ${args})`);
+      await tmux.until((screen) => screen.includes('main.'), 'a frame');
+      const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'));
+      const looks = (): number => Number(/, (\d+) looks?/.exec(tmux.screen()[0] ?? '')?.[1]);
+      await setTimeout(3000);
+      const [begun, looked, used] = [performance.now(), looks(), cpuSeconds(pid)];
+      await setTimeout(WATCHED * 1000);
+      const seconds = (performance.now() - begun) / 1000;
+      frames.push((looks() - looked) / seconds);
+      cores.push((cpuSeconds(pid) - used) / seconds);
+      memory.push(peakMegabytes(pid));
+      tmux.keys('q');
+      await tmux.until((screen) => !screen.startsWith('gospy top'), 'its end');
+    }
+  } finally {
+    bench.close();
+  }
+  const what = `top of ${goroutines} goroutines by ${groupBy}, every ${interval}`;
+  note(`${what}: frames a second`, frames, '');
+  note(`${what}: cores`, cores, '');
+  note(`${what}: peak memory`, memory, 'MB');
+}
+
+/** Two snapshots of one program, compared; beside the summary of one of them. */
+async function ofDiff(folder: string): Promise<void> {
+  const bench = new Bench();
+  const timed = async (args: readonly string[]): Promise<number> => {
+    const begun = performance.now();
+    await run(process.execPath, [GOSPY, ...args], { maxBuffer: 2 ** 30 });
+    return (performance.now() - begun) / 1000;
+  };
+  try {
+    const path = await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' });
+    const program = await startGo(bench, path, { args: ['-n', '100000'] });
+    const [a, b] = [join(folder, 'a.gsp'), join(folder, 'b.gsp')];
+    for (const file of [a, b]) await timed(['capture', '--pid', String(program.pid), '-o', file]);
+    await program.kill();
+    const kinds = [
+      ['diff', a, b],
+      ['diff', a, b, '--json'],
+      ['diff', a, b, '--group-by', 'stack'],
+      ['summary', a],
+    ];
+    for (const args of kinds) {
+      const times: number[] = [];
+      for (let round = 0; round < 2 * ROUNDS + 1; round++) times.push(await timed(args));
+      const words = args.filter((arg) => arg !== a && arg !== b).join(' ');
+      note(`${words} of 100,000 goroutines`, times, 's');
+    }
+  } finally {
+    bench.close();
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
+try {
+  process.stdout.write('| what | median | least | most |\n|---|---|---|---|\n');
+  await ofTop(folder, 1000, '100ms', 'start');
+  await ofTop(folder, 1000, '100ms', 'stack');
+  await ofTop(folder, 100_000, '1s', 'start');
+  await ofTop(folder, 100_000, '1s', 'stack');
+  await ofDiff(folder);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
