@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin';
+export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin' | 'pluginhost';
 
 /** One program to build. */
 export interface Cell {
@@ -66,6 +66,19 @@ export const STEPS_CELLS: readonly Cell[] = [
   })),
   { fixture: 'steps', release: '1.26', link: 'cgo' },
 ];
+
+/** `park` as other options of `go build` make it. */
+export const BUILD_CELLS: readonly Cell[] = [
+  ...(['1.21', '1.27'] as const).map((release): Cell => ({ fixture: 'park', release, link: 'cgo', args: ['-race'] })),
+  ...(['1.12', '1.19', '1.27'] as const).flatMap((release) =>
+    ['-gcflags=all=-N -l', '-trimpath']
+      .filter((option) => option !== '-trimpath' || release !== '1.12')
+      .map((option): Cell => ({ fixture: 'park', release, link: 'plain', args: [option] })),
+  ),
+];
+
+/** The releases on which Go code is tested within other programs. */
+export const EMBEDDED_RELEASES = ['1.12', '1.17', '1.22', '1.27'] as const;
 
 /** What is captured while it runs. */
 export const SPIN_CELLS: readonly Cell[] = [
@@ -111,6 +124,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ),
   ...STEPS_CELLS,
   ...SPIN_CELLS,
+  ...BUILD_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
@@ -119,5 +133,5 @@ export const PREPARED_CELLS: readonly Cell[] = [
 
 /** How a cell is called in test names and progress: `park go1.26 stripped-pie`. */
 export function cellName(cell: Cell): string {
-  return `${cell.fixture} go${cell.release} ${cell.link}`;
+  return [`${cell.fixture} go${cell.release} ${cell.link}`, ...(cell.args ?? [])].join(' ');
 }
