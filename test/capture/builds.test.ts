@@ -5,10 +5,10 @@ import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToFile } from '../../capture/capture.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { compareWithTraceback } from '../support/compare.js';
-import { buildEmbedded, EMBEDDINGS } from '../support/embedded.js';
+import { buildEmbedded } from '../support/embedded.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { BUILD_CELLS, cellName, EMBEDDED_RELEASES } from '../support/releases.js';
+import { BUILD_CELLS, cellName, EMBEDDED } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 
 const MANY = 40;
@@ -40,13 +40,10 @@ if (requireGo(t)) {
       await agrees(t, await startGo(t, await buildGo(cell)), 'SIGQUIT');
     });
   }
-  for (const release of EMBEDDED_RELEASES) {
-    for (const embedding of EMBEDDINGS) {
-      t.test(`snapshot: Go code in another program is captured as exactly (${embedding} go${release})`, async (t) => {
-        const { path, args } = await buildEmbedded(embedding, release);
-        const program = await startGo(t, path, { args });
-        await agrees(t, program, embedding === 'plugin' ? 'SIGQUIT' : 'SIGSEGV');
-      });
-    }
+  for (const { embedding, release } of EMBEDDED) {
+    t.test(`snapshot: Go code in another program is captured as exactly (${embedding} go${release})`, async (t) => {
+      const { path, args } = await buildEmbedded(embedding, release);
+      await agrees(t, await startGo(t, path, { args }), embedding === 'plugin' ? 'SIGQUIT' : 'SIGSEGV');
+    });
   }
 }

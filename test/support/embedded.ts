@@ -4,20 +4,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { buildGo } from './go-build.js';
-import type { Cell, Release } from './releases.js';
-
-/** Ways in which the Go runtime is no executable of its own, or has more than one module. */
-export const EMBEDDINGS = ['c-shared', 'c-archive', 'plugin'] as const;
-export type Embedding = (typeof EMBEDDINGS)[number];
+import { embeddedCells, type Embedding, type Release } from './releases.js';
 
 const HOSTS = fileURLToPath(new URL('../../../test/fixtures/chost/', import.meta.url));
-
-/** `park` as a library, and the Go program that loads it where it is a plugin. */
-export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
-  const args = [`-buildmode=${embedding}`, '-tags=callbacks library'];
-  const library: Cell = { fixture: 'park', release, link: 'cgo', args };
-  return embedding === 'plugin' ? [library, { fixture: 'pluginhost', release, link: 'cgo' }] : [library];
-}
 
 /** Builds `park` into another program: gives that program and its arguments. */
 export async function buildEmbedded(embedding: Embedding, release: Release): Promise<{ path: string; args: string[] }> {

@@ -45,16 +45,14 @@ export interface Cell {
 /** The releases on which every way to link is tested: each one changed something that gospy reads. */
 export const TESTED_RELEASES = ['1.12', '1.15', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'] as const;
 
-/**
- * What the tests of the `park` fixture run over; every release in every way to link where the environment has
- * GOSPY_TEST_ALL, as `npm run test:all` has it.
- */
-export const PARK_CELLS: readonly Cell[] = parkReleases().flatMap((release) =>
-  LINKS.map((link): Cell => ({ fixture: 'park', release, link })),
+/** What the tests of the `park` fixture run over; under `npm run test:all` every release in every way to link. */
+export const PARK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], TESTED_RELEASES).flatMap(
+  (release) => LINKS.map((link): Cell => ({ fixture: 'park', release, link })),
 );
 
-function parkReleases(): readonly Release[] {
-  return process.env['GOSPY_TEST_ALL'] === '1' ? (Object.keys(RELEASES) as Release[]) : TESTED_RELEASES;
+/** Under `npm run test:all` the first, else the second. */
+function ofAll(all: readonly Release[], some: readonly Release[]): readonly Release[] {
+  return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
 }
 
 /** What is stepped through: calls by stack and by register, panics of every make, and C code. */
@@ -69,16 +67,47 @@ export const STEPS_CELLS: readonly Cell[] = [
 
 /** `park` as other options of `go build` make it. */
 export const BUILD_CELLS: readonly Cell[] = [
-  ...(['1.21', '1.27'] as const).map((release): Cell => ({ fixture: 'park', release, link: 'cgo', args: ['-race'] })),
-  ...(['1.12', '1.19', '1.27'] as const).flatMap((release) =>
-    ['-gcflags=all=-N -l', '-trimpath']
-      .filter((option) => option !== '-trimpath' || release !== '1.12')
-      .map((option): Cell => ({ fixture: 'park', release, link: 'plain', args: [option] })),
-  ),
+  ...ofAll(['1.21', '1.27'], ['1.27']).map((release): Cell => ({
+    fixture: 'park',
+    release,
+    link: 'cgo',
+    args: ['-race'],
+  })),
+  ...ofAll(['1.12', '1.15', '1.19', '1.23', '1.27'], ['1.12', '1.27']).map((release): Cell => ({
+    fixture: 'park',
+    release,
+    link: 'plain',
+    args: ['-gcflags=all=-N -l'],
+  })),
+  ...ofAll(['1.13', '1.19', '1.27'], ['1.27']).map((release): Cell => ({
+    fixture: 'park',
+    release,
+    link: 'plain',
+    args: ['-trimpath'],
+  })),
 ];
 
-/** The releases on which Go code is tested within other programs. */
-export const EMBEDDED_RELEASES = ['1.12', '1.17', '1.22', '1.27'] as const;
+/** Ways in which the Go runtime is no executable of its own, or has more than one module. */
+
+export type Embedding = 'c-shared' | 'c-archive' | 'plugin';
+
+/**
+ * What is tested of Go code within other programs. Before Go 1.17, the runtime cannot print goroutines from the first
+ * thread, to which the kernel hands signals, where a goroutine is locked to it that C has called.
+ */
+export const EMBEDDED: readonly { readonly embedding: Embedding; readonly release: Release }[] = [
+  ...ofAll(['1.17', '1.22', '1.27'], ['1.17', '1.27']).flatMap((release) =>
+    (['c-shared', 'c-archive'] as const).map((embedding) => ({ embedding, release })),
+  ),
+  ...ofAll(['1.17', '1.22', '1.27'], ['1.27']).map((release) => ({ embedding: 'plugin' as const, release })),
+];
+
+/** `park` as a library, and the Go program that loads it where it is a plugin. */
+export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
+  const args = [`-buildmode=${embedding}`, '-tags=callbacks library'];
+  const library: Cell = { fixture: 'park', release, link: 'cgo', args };
+  return embedding === 'plugin' ? [library, { fixture: 'pluginhost', release, link: 'cgo' }] : [library];
+}
 
 /** What is captured while it runs. */
 export const SPIN_CELLS: readonly Cell[] = [
@@ -125,6 +154,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   ...BUILD_CELLS,
+  ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
