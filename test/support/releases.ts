@@ -120,6 +120,16 @@ export const SPIN_CELLS: readonly Cell[] = [
   { fixture: 'spin', release: '1.26', link: 'cgo' },
 ];
 
+/** `park` for arm64, run by an emulator. */
+export const PARK_ARM64_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  '1.12',
+  '1.17',
+  '1.21',
+  '1.27',
+]).flatMap((release) =>
+  (['plain', 'stripped'] as const).map((link): Cell => ({ fixture: 'park', release, link, arch: 'arm64' })),
+);
+
 /** The releases on which builds of the same source are told from others: where the linker lays programs out anew. */
 export const SAME_CODE_RELEASES = ['1.12', '1.17', '1.19', '1.21', '1.26', '1.27'] as const;
 
@@ -154,6 +164,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   ...BUILD_CELLS,
+  ...PARK_ARM64_CELLS,
   ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
