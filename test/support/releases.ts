@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin' | 'pluginhost';
+export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin' | 'pluginhost' | 'profiled' | 'readtraceback';
 
 /** One program to build. */
 export interface Cell {
@@ -36,6 +36,8 @@ export interface Cell {
   readonly link: Link;
   /** Further arguments of `go build`. */
   readonly args?: readonly string[];
+  /** A module that the program imports, with its version. */
+  readonly requires?: string;
   /** The CPU to build for, where it is not this machine's. */
   readonly arch?: 'arm64';
   /** A text of the source and what to put in its place: another program, nearly the same. */
@@ -120,6 +122,17 @@ export const SPIN_CELLS: readonly Cell[] = [
   { fixture: 'spin', release: '1.26', link: 'cgo' },
 ];
 
+/** Reads the text of tracebacks by panicparse. */
+export const PANICPARSE_CELL: Cell = {
+  ...{ fixture: 'readtraceback', release: '1.26', link: 'plain', args: ['-mod=mod'] },
+  requires: 'github.com/maruel/panicparse/v2 v2.5.0',
+};
+
+/** What serves its own profiles: labels are a map in one, a list in the others. */
+export const PROFILED_CELLS: readonly Cell[] = (['1.19', '1.23', '1.24', '1.27'] as const).map((release) => ({
+  ...{ fixture: 'profiled', release, link: 'stripped' },
+}));
+
 /** `park` for arm64, run by an emulator. */
 export const PARK_ARM64_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
   '1.12',
@@ -165,6 +178,8 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...SPIN_CELLS,
   ...BUILD_CELLS,
   ...PARK_ARM64_CELLS,
+  PANICPARSE_CELL,
+  ...PROFILED_CELLS,
   ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
