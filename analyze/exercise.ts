@@ -26,6 +26,11 @@ export function exerciseLabels(program: GoProgram, labels: Iterable<Addr>): void
   for (const set of labels) quietly(() => program.labelReader.read(set));
 }
 
+/** Reads what the runtime keeps of goroutines' ancestors. */
+export function exerciseAncestors(program: GoProgram, ancestors: readonly Addr[]): void {
+  for (const list of ancestors) quietly(() => program.ancestorReader.read(list));
+}
+
 /** Follows every stack, of goroutines and threads, and looks up every place and label, as the reports will. */
 export function exerciseStacks(program: GoProgram): void {
   const places = new Places(program);
@@ -40,6 +45,7 @@ export function exerciseStacks(program: GoProgram): void {
       places.current(g);
       look(program.stackOf(g));
       program.labelReader.read(g.labels);
+      places.ancestors(g);
     });
   }
 }

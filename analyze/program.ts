@@ -7,6 +7,7 @@ import type { GoVersion } from './binary/go-version.js';
 import type { Warning } from './report/model.js';
 import { GlobalsNotFound, locateGlobals, type Globals } from './runtime/globals.js';
 import { GoroutineReader, type G } from './runtime/goroutine.js';
+import { AncestorReader } from './runtime/ancestors.js';
 import { LabelReader } from './runtime/labels.js';
 import { Layouts, NO_DEBUG_INFO, type DebugInfo } from './runtime/layouts.js';
 import { locateModules, type GoCode } from './runtime/locate-modules.js';
@@ -28,6 +29,7 @@ export class GoProgram {
   readonly goroutineReader: GoroutineReader;
   readonly waitReasons: WaitReasons;
   readonly labelReader: LabelReader;
+  readonly ancestorReader: AncestorReader;
   /** What the analysis could not tell; reports add theirs. */
   readonly warnings: Warning[] = [];
   readonly #unwinder: Unwinder;
@@ -47,6 +49,7 @@ export class GoProgram {
     this.goroutineReader = new GoroutineReader(this.memory, layouts);
     this.waitReasons = new WaitReasons(this.memory, globals.waitReasonStrings);
     this.labelReader = new LabelReader(this.memory, code.version.minor);
+    this.ancestorReader = new AncestorReader(this.memory, layouts);
     this.#vdsoShift = image.arch === 'amd64' && code.version.minor <= 13 ? 8 : 0;
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
   }

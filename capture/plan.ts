@@ -3,7 +3,7 @@ import type { Mapping, ProcessImage } from '../snapshots/image.js';
 import type { Memory, Range, Segment } from '../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../snapshots/recording.js';
 import { Runs } from '../snapshots/runs.js';
-import { exerciseLabels, exerciseRuntime } from '../analyze/exercise.js';
+import { exerciseAncestors, exerciseLabels, exerciseRuntime } from '../analyze/exercise.js';
 import { GoProgram, openProgram } from '../analyze/program.js';
 import type { DebugInfo } from '../analyze/runtime/layouts.js';
 import { runtimeRecords } from '../analyze/runtime/extents.js';
@@ -53,6 +53,7 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
   exerciseLabels(program, stackPlan.labels);
+  exerciseAncestors(program, stackPlan.ancestors);
   const recorded = within(recording.recorded(), program.image.mappings, (mapping) => mapping.writable);
   const records = new Runs([...runtimeRecords(now, goroutines), ...recorded], MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);

@@ -2,7 +2,7 @@ import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
-import type { Frame, Goroutine, Loc } from './model.js';
+import type { Ancestor, Frame, Goroutine, Loc } from './model.js';
 import { isRuntime, Places } from './places.js';
 
 /** How much of each goroutine is worked out; stacks cost the most. */
@@ -74,7 +74,19 @@ export class Describer {
       frames: wanted ? frames : [],
       truncated: wanted ? (stack?.truncated ?? null) : null,
       torn: this.#torn.has(g.addr),
+      ...(wanted && g.ancestors !== 0 ? { ancestors: this.#ancestors(g) } : {}),
     };
+  }
+
+  #ancestors(g: G): readonly Ancestor[] {
+    try {
+      return this.#places.ancestors(g);
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+      const message = `the ancestors of goroutine ${g.goid} cannot be read: ${error.message}`;
+      this.#program.warnings.push({ code: 'ancestors-unreadable', goid: g.goid, message });
+      return [];
+    }
   }
 
   /** Set only while a garbage collection has seen it waiting, as printed by goroutineheader (traceback.go). */

@@ -23,6 +23,14 @@ export interface Frame extends Loc {
   readonly inlined: boolean;
 }
 
+/** A goroutine that made the one it is given for, or one of its ancestors, as it stood at the go statement. */
+export interface Ancestor {
+  readonly goid: number;
+  /** Innermost first; the runtime keeps no stack pointers. */
+  readonly frames: readonly Loc[];
+  readonly creator: Loc | null;
+}
+
 export interface Goroutine {
   readonly goid: number;
   readonly status: GoroutineStatus;
@@ -44,6 +52,8 @@ export interface Goroutine {
   readonly frames: readonly Frame[];
   readonly truncated: string | null;
   readonly torn: boolean;
+  /** The parent first; only beside frames, and where GODEBUG=tracebackancestors was on. */
+  readonly ancestors?: readonly Ancestor[];
 }
 
 /** What a report could not tell, and for which goroutine. */

@@ -7,7 +7,7 @@ import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { wrapperFuncID } from '../stacks/func-ids.js';
 import type { CodeLine } from '../stacks/symbolize.js';
 import type { PhysicalFrame } from '../stacks/unwind.js';
-import type { Frame, Loc } from './model.js';
+import type { Ancestor, Frame, Loc } from './model.js';
 
 /** A wrapper may wrap a wrapper: go statement, method value, embedded method. */
 const MAX_WRAPPERS = 4;
@@ -66,12 +66,16 @@ export class Places {
 
   /** The go statement that made the goroutine. */
   creator(g: G): Loc | null {
-    return remembered(this.#known.creators, g.gopc, (pc) => {
-      const point = pc === 0 ? null : this.#point(pc);
-      const [innermost] = point?.lines(false) ?? [];
-      if (point === null || innermost === undefined) return null;
-      return this.#loc({ ...innermost, name: point.func.name }, pc);
-    });
+    return this.#createdAt(g.gopc);
+  }
+
+  /** Who made the goroutine and its makers, as far as the runtime keeps it. Throws MemoryFault where that is damaged. */
+  ancestors(g: G): Ancestor[] {
+    return this.#program.ancestorReader.read(g.ancestors).map(({ goid, pcs, gopc }) => ({
+      goid,
+      frames: pcs.flatMap((pc) => this.#innermost(pc) ?? []),
+      creator: this.#createdAt(gopc),
+    }));
   }
 
   /** Where the goroutine goes on: its innermost call. */
@@ -79,11 +83,9 @@ export class Places {
     const start = this.#program.startOf(g);
     if (start === null) return null;
     const { pc } = start.registers;
-    const read = (): Loc | null => {
-      const [innermost] = this.#point(pc)?.lines(start.trap) ?? [];
-      return innermost === undefined ? null : this.#loc(innermost, pc);
-    };
-    return start.trap ? read() : remembered(this.#known.currents, pc, read);
+    if (!start.trap) return this.#innermost(pc);
+    const [innermost] = this.#point(pc)?.lines(true) ?? [];
+    return innermost === undefined ? null : this.#loc(innermost, pc);
   }
 
   /** The innermost line of a stack that is outside of the runtime. */
@@ -110,6 +112,23 @@ export class Places {
         ...at,
         inlined: line.inlined,
       }));
+    });
+  }
+
+  #createdAt(gopc: number): Loc | null {
+    return remembered(this.#known.creators, gopc, (pc) => {
+      const point = pc === 0 ? null : this.#point(pc);
+      const [innermost] = point?.lines(false) ?? [];
+      if (point === null || innermost === undefined) return null;
+      return this.#loc({ ...innermost, name: point.func.name }, pc);
+    });
+  }
+
+  /** The innermost call at a return address. */
+  #innermost(pc: number): Loc | null {
+    return remembered(this.#known.currents, pc, () => {
+      const [innermost] = this.#point(pc)?.lines(false) ?? [];
+      return innermost === undefined ? null : this.#loc(innermost, pc);
     });
   }
 

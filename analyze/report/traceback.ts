@@ -10,17 +10,23 @@ const MINUTE_NS = 60e9;
 export function tracebackText(program: GoProgram, g: Goroutine): string {
   const lines = [`goroutine ${g.goid} [${state(g)}]:`];
   for (const frame of g.frames) {
-    lines.push(`${printed(frame.func)}(...)`, `\t${frame.file}:${frame.line}${offset(program, frame)}`);
+    lines.push(`${printed(frame.func)}(...)`, place(program, frame));
   }
   if (g.truncated !== null) lines.push(`... the stack ends here: ${g.truncated}`);
   if (g.creator !== null && g.goid !== 1) {
     const parent = g.parentGoid === null ? '' : ` in goroutine ${g.parentGoid}`;
-    lines.push(
-      `created by ${g.creator.func}${parent}`,
-      `\t${g.creator.file}:${g.creator.line}${offset(program, g.creator)}`,
-    );
+    lines.push(`created by ${g.creator.func}${parent}`, place(program, g.creator));
+  }
+  for (const { goid, frames, creator } of g.ancestors ?? []) {
+    lines.push(`[originating from goroutine ${goid}]:`);
+    for (const frame of frames) lines.push(`${printed(frame.func)}(...)`, place(program, frame));
+    if (creator !== null && goid !== 1) lines.push(`created by ${creator.func}`, place(program, creator));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function place(program: GoProgram, loc: Loc | Frame): string {
+  return `\t${loc.file}:${loc.line}${offset(program, loc)}`;
 }
 
 function state({ status, waitReason, waitSinceNs, lockedToThread }: Goroutine): string {

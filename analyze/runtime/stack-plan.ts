@@ -30,6 +30,8 @@ export class StackPlan {
   readonly ranges: readonly Range[];
   /** The label sets of all goroutines: shared by many, and never changed once made. */
   readonly labels: ReadonlySet<Addr>;
+  /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
+  readonly ancestors: readonly Addr[];
   readonly #from: Float64Array;
   readonly #to: Float64Array;
   readonly #at;
@@ -68,10 +70,12 @@ export class StackPlan {
     this.#to = new Float64Array(goroutines.length);
     const ranges: Range[] = [];
     const labels = new Set<Addr>();
+    const ancestors: Addr[] = [];
     for (const [i, address] of goroutines.entries()) {
       const read = readable(program, address as Addr);
       if (read === null) continue;
       if (read.labels !== 0) labels.add(read.labels);
+      if (read.ancestors !== 0) ancestors.push(read.ancestors);
       const range = stackToRead(read);
       if (range === null) continue;
       ranges.push(range);
@@ -80,6 +84,7 @@ export class StackPlan {
     }
     this.ranges = ranges;
     this.labels = labels;
+    this.ancestors = ancestors;
   }
 
   /** Looks up where each g and stack will lie in the buffers, ahead of the stop. All must be among these runs. */

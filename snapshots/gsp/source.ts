@@ -14,8 +14,6 @@ export class SnapshotSource implements MemorySource {
   readonly #read: (entry: SectionEntry) => Uint8Array;
   readonly #sections: readonly SectionEntry[];
   readonly #table: RangeTable;
-  /** By place in the table; cleared when the section is let go. */
-  readonly #windows: (Window | undefined)[];
   /** By section. */
   readonly #loaded = new Map<number, Uint8Array>();
   readonly #usedAt: Float64Array;
@@ -34,7 +32,6 @@ export class SnapshotSource implements MemorySource {
     this.#read = read;
     this.#keptBytes = keptBytes;
     this.#table = new RangeTable(sections);
-    this.#windows = new Array<Window | undefined>(this.#table.count).fill(undefined);
     this.#usedAt = new Float64Array(sections.length);
   }
 
@@ -47,7 +44,7 @@ export class SnapshotSource implements MemorySource {
     const i = this.#table.find(addr);
     if (i < 0) return null;
     this.#usedAt[this.#table.section[i] ?? 0] = ++this.#clock;
-    return this.#windows[i] ?? this.#open(i);
+    return this.#open(i);
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
@@ -66,6 +63,7 @@ export class SnapshotSource implements MemorySource {
     return i < 0 ? null : (this.#damage.get(this.#table.section[i] ?? 0) ?? null);
   }
 
+  /** Made anew each time: a snapshot may have millions of ranges, and whoever reads keeps the window that it is in. */
   #open(i: number): Window | null {
     const table = this.#table;
     const bytes = this.#section(table.section[i] ?? 0);
@@ -73,7 +71,7 @@ export class SnapshotSource implements MemorySource {
     const lo = table.lo[i] ?? 0;
     const hi = table.hi[i] ?? 0;
     const view = new DataView(bytes.buffer, bytes.byteOffset + (table.offset[i] ?? 0), hi - lo);
-    return (this.#windows[i] = { lo, hi, view });
+    return { lo, hi, view };
   }
 
   #section(section: number): Uint8Array | null {
@@ -101,9 +99,6 @@ export class SnapshotSource implements MemorySource {
       }
       this.#loadedBytes -= this.#loaded.get(oldest)?.length ?? 0;
       this.#loaded.delete(oldest);
-      for (let i = 0; i < this.#table.count; i++) {
-        if (this.#table.section[i] === oldest) this.#windows[i] = undefined;
-      }
     }
   }
 }

@@ -40,7 +40,8 @@ export async function buildGo(cell: Cell): Promise<string> {
   mkdirSync(folder, { recursive: true });
   await withLock(join(folder, 'lock'), async () => {
     if (existsSync(program)) return;
-    writeFileSync(join(folder, 'go.mod'), `module ${cell.fixture}\n\ngo ${cell.release}\n`);
+    const requires = cell.requires === undefined ? '' : `\nrequire ${cell.requires}\n`;
+    writeFileSync(join(folder, 'go.mod'), `module ${cell.fixture}\n\ngo ${cell.release}\n${requires}`);
     for (const [name, text] of sources) writeFileSync(join(folder, name), text);
     const unfinished = `${program}.${process.pid}`;
     await goBuild(cell, folder, cgo, [...args, '-o', unfinished, ...sources.map(([name]) => name)]);

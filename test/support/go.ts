@@ -132,9 +132,9 @@ export class GoProcess {
 
   /**
    * Has the runtime print every goroutine and end; resolves with all of stderr. Programs that handle SIGQUIT
-   * themselves still do this on SIGABRT.
+   * themselves still do this on SIGABRT, and C programs with a Go library on SIGSEGV.
    */
-  async quit(signal: 'SIGQUIT' | 'SIGABRT' = 'SIGQUIT'): Promise<string> {
+  async quit(signal: 'SIGQUIT' | 'SIGABRT' | 'SIGSEGV' = 'SIGQUIT'): Promise<string> {
     if (!this.alive()) throw new Error(`the program has ended: ${this.#ending()}`);
     this.signal(signal);
     await this.#closed;

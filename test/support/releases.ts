@@ -27,7 +27,8 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin' | 'flow';
+export type Fixture =
+  'park' | 'many' | 'busy' | 'steps' | 'spin' | 'flow' | 'pluginhost' | 'profiled' | 'readtraceback';
 
 /** One program to build. */
 export interface Cell {
@@ -36,6 +37,8 @@ export interface Cell {
   readonly link: Link;
   /** Further arguments of `go build`. */
   readonly args?: readonly string[];
+  /** A module that the program imports, with its version. */
+  readonly requires?: string;
   /** The CPU to build for, where it is not this machine's. */
   readonly arch?: 'arm64';
   /** A text of the source and what to put in its place: another program, nearly the same. */
@@ -45,16 +48,14 @@ export interface Cell {
 /** The releases on which every way to link is tested: each one changed something that gospy reads. */
 export const TESTED_RELEASES = ['1.12', '1.15', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'] as const;
 
-/**
- * What the tests of the `park` fixture run over; every release in every way to link where the environment has
- * GOSPY_TEST_ALL, as `npm run test:all` has it.
- */
-export const PARK_CELLS: readonly Cell[] = parkReleases().flatMap((release) =>
-  LINKS.map((link): Cell => ({ fixture: 'park', release, link })),
+/** What the tests of the `park` fixture run over; under `npm run test:all` every release in every way to link. */
+export const PARK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], TESTED_RELEASES).flatMap(
+  (release) => LINKS.map((link): Cell => ({ fixture: 'park', release, link })),
 );
 
-function parkReleases(): readonly Release[] {
-  return process.env['GOSPY_TEST_ALL'] === '1' ? (Object.keys(RELEASES) as Release[]) : TESTED_RELEASES;
+/** Under `npm run test:all` the first, else the second. */
+function ofAll(all: readonly Release[], some: readonly Release[]): readonly Release[] {
+  return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
 }
 
 /** What is stepped through: calls by stack and by register, panics of every make, and C code. */
@@ -67,6 +68,50 @@ export const STEPS_CELLS: readonly Cell[] = [
   { fixture: 'steps', release: '1.26', link: 'cgo' },
 ];
 
+/** `park` as other options of `go build` make it. */
+export const BUILD_CELLS: readonly Cell[] = [
+  ...ofAll(['1.21', '1.27'], ['1.27']).map((release): Cell => ({
+    fixture: 'park',
+    release,
+    link: 'cgo',
+    args: ['-race'],
+  })),
+  ...ofAll(['1.12', '1.15', '1.19', '1.23', '1.27'], ['1.12', '1.27']).map((release): Cell => ({
+    fixture: 'park',
+    release,
+    link: 'plain',
+    args: ['-gcflags=all=-N -l'],
+  })),
+  ...ofAll(['1.13', '1.19', '1.27'], ['1.27']).map((release): Cell => ({
+    fixture: 'park',
+    release,
+    link: 'plain',
+    args: ['-trimpath'],
+  })),
+];
+
+/** Ways in which the Go runtime is no executable of its own, or has more than one module. */
+
+export type Embedding = 'c-shared' | 'c-archive' | 'plugin';
+
+/**
+ * What is tested of Go code within other programs. Before Go 1.17, the runtime cannot print goroutines from the first
+ * thread, to which the kernel hands signals, where a goroutine is locked to it that C has called.
+ */
+export const EMBEDDED: readonly { readonly embedding: Embedding; readonly release: Release }[] = [
+  ...ofAll(['1.17', '1.22', '1.27'], ['1.17', '1.27']).flatMap((release) =>
+    (['c-shared', 'c-archive'] as const).map((embedding) => ({ embedding, release })),
+  ),
+  ...ofAll(['1.17', '1.22', '1.27'], ['1.27']).map((release) => ({ embedding: 'plugin' as const, release })),
+];
+
+/** `park` as a library, and the Go program that loads it where it is a plugin. */
+export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
+  const args = [`-buildmode=${embedding}`, '-tags=callbacks library'];
+  const library: Cell = { fixture: 'park', release, link: 'cgo', args };
+  return embedding === 'plugin' ? [library, { fixture: 'pluginhost', release, link: 'cgo' }] : [library];
+}
+
 /** What is captured while it runs. */
 export const SPIN_CELLS: readonly Cell[] = [
   ...(['1.12', '1.17', '1.22', '1.27'] as const).map((release): Cell => ({
@@ -77,6 +122,27 @@ export const SPIN_CELLS: readonly Cell[] = [
   { fixture: 'spin', release: '1.12', link: 'cgo' },
   { fixture: 'spin', release: '1.26', link: 'cgo' },
 ];
+
+/** Reads the text of tracebacks by panicparse. */
+export const PANICPARSE_CELL: Cell = {
+  ...{ fixture: 'readtraceback', release: '1.26', link: 'plain', args: ['-mod=mod'] },
+  requires: 'github.com/maruel/panicparse/v2 v2.5.0',
+};
+
+/** What serves its own profiles: labels are a map in one, a list in the others. */
+export const PROFILED_CELLS: readonly Cell[] = (['1.19', '1.23', '1.24', '1.27'] as const).map((release) => ({
+  ...{ fixture: 'profiled', release, link: 'stripped' },
+}));
+
+/** `park` for arm64, run by an emulator. */
+export const PARK_ARM64_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  '1.12',
+  '1.17',
+  '1.21',
+  '1.27',
+]).flatMap((release) =>
+  (['plain', 'stripped'] as const).map((link): Cell => ({ fixture: 'park', release, link, arch: 'arm64' })),
+);
 
 /** The releases on which builds of the same source are told from others: where the linker lays programs out anew. */
 export const SAME_CODE_RELEASES = ['1.12', '1.17', '1.19', '1.21', '1.26', '1.27'] as const;
@@ -123,6 +189,11 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   ...FLOW_CELLS,
+  ...BUILD_CELLS,
+  ...PARK_ARM64_CELLS,
+  PANICPARSE_CELL,
+  ...PROFILED_CELLS,
+  ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
@@ -131,5 +202,5 @@ export const PREPARED_CELLS: readonly Cell[] = [
 
 /** How a cell is called in test names and progress: `park go1.26 stripped-pie`. */
 export function cellName(cell: Cell): string {
-  return `${cell.fixture} go${cell.release} ${cell.link}`;
+  return [`${cell.fixture} go${cell.release} ${cell.link}`, ...(cell.args ?? [])].join(' ');
 }

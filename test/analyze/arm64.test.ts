@@ -1,0 +1,58 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { openCore } from '../../snapshots/elf/core-image.js';
+import { openCoreProgram } from '../../src/core-files.js';
+import { compareWithTraceback } from '../support/compare.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { cellName, PARK_ARM64_CELLS } from '../support/releases.js';
+import { parseTraceback } from '../support/traceback.js';
+
+const MANY = 80;
+/** Dies of the signal with a core of the program, beside one of itself. */
+const EMULATED = 'cd "$1" && ulimit -c unlimited && exec qemu-aarch64 "$2"';
+
+/** Whether there is an emulator; else says so, and fails under CI. */
+function requireEmulator(): boolean {
+  try {
+    execFileSync('qemu-aarch64', ['-version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    const reason = 'skipped: no qemu-aarch64 on PATH to run programs for arm64';
+    if (process.env['CI'] === 'true') t.fail(reason);
+    else t.comment(reason);
+    return false;
+  }
+}
+
+t.setTimeout(600_000);
+
+if (requireGo(t) && requireEmulator()) {
+  for (const cell of PARK_ARM64_CELLS) {
+    t.test(`core: every parked goroutine is where the program says it is (arm64, ${cellName(cell)})`, async (t) => {
+      const path = await buildGo(cell);
+      const folder = temporaryFolder(t);
+      const program = await startGo(t, 'sh', {
+        args: ['-c', EMULATED, 'sh', folder, path],
+        env: { GOTRACEBACK: 'crash' },
+      });
+      const traceback = parseTraceback(await program.quit());
+      const file = readdirSync(folder).find((name) => /^qemu_.*\.core$/.test(name));
+      if (file === undefined) throw new Error(`no core: ${readdirSync(folder).join()}`);
+      const core = openCore(join(folder, file));
+      const opened = openCoreProgram(core, { bin: path });
+      t.teardown(() => {
+        opened.close();
+        core.close();
+      });
+      const goroutines = [...listGoroutines(opened.program, { frames: true, user: true })];
+      t.equal(opened.program.image.arch, 'arm64');
+      const { differences, compared } = compareWithTraceback(goroutines, traceback);
+      t.same(differences, []);
+      t.ok(compared.goroutines >= MANY, `${compared.goroutines} goroutines and ${compared.frames} frames compared`);
+    });
+  }
+}
