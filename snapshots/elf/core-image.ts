@@ -27,6 +27,8 @@ export interface Core extends ProcessImage {
   /** Bytes that were cut off the end of the file. */
   readonly missingBytes: number;
   readonly cut: readonly CutMapping[];
+  /** Bytes of memory that the file has. */
+  readonly memoryBytes: number;
   readonly notes: CoreNotes;
   /** What is broken in the file, one sentence each. */
   readonly problems: readonly string[];
@@ -75,6 +77,7 @@ function coreOf(file: ElfFile): Core {
     sizeBytes: file.sizeBytes,
     missingBytes: file.missingBytes,
     cut: cutMappings(file, mappings),
+    memoryBytes: file.loaded.reduce((sum, { lo, hi }) => sum + hi - lo, 0),
     notes,
     problems,
     arch,
@@ -115,7 +118,10 @@ function warningsOf(problems: readonly string[]): { code: string; message: strin
 
 function cutMappings(file: ElfFile, mappings: readonly Mapping[]): CutMapping[] {
   return file.segments
-    .filter(({ type, fileOffset, fileSize }) => type === SegmentType.load && fileOffset + fileSize > file.sizeBytes)
+    .filter(
+      ({ type, fileOffset, fileSize }) =>
+        type === SegmentType.load && fileSize > 0 && fileOffset + fileSize > file.sizeBytes,
+    )
     .map(({ vaddr, fileOffset, fileSize }) => {
       const start = vaddr + Math.max(0, file.sizeBytes - fileOffset);
       const path = mappings.find((mapping) => vaddr >= mapping.start && vaddr < mapping.end)?.path ?? '';
