@@ -7,6 +7,8 @@ import { readGcPhase, readSched } from './runtime/sched.js';
 
 /** The runtime has fewer wait reasons in every release. */
 const REASONS = 64;
+/** ELF header, program headers and notes lie in the first page. */
+const HEADERS = 4096;
 
 /**
  * Reads everything of a program that does not grow with its goroutines. Over memory that records, what was read is what
@@ -19,6 +21,14 @@ export function exerciseRuntime(program: GoProgram): void {
   quietly(() => program.gomaxprocs);
   quietly(() => readSched(program.memory, program.layouts, program.globals));
   quietly(() => readGcPhase(program.memory, program.globals));
+  for (const at of program.globals.variables) quietly(() => program.memory.u64(at));
+  readHeaders(program);
+}
+
+/** The first page of the executable, with its headers and build ids: by it debuggers and gospy tell what ran. */
+function readHeaders({ image, memory }: GoProgram): void {
+  const first = image.mappings.find(({ path, fileOffset }) => path === image.executable.path && fileOffset === 0);
+  if (first !== undefined) quietly(() => memory.bytes(first.start, HEADERS));
 }
 
 /** Reads sets of pprof labels. */

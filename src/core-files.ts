@@ -24,7 +24,7 @@ export interface CoreProgram {
   readonly program: GoProgram;
   /** The executable that was found, or null. */
   readonly executable: string | null;
-  close(): void;
+  readonly close: () => void;
 }
 
 const SYSTEM_DEBUG_DIR = '/usr/lib/debug';

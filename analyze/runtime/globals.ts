@@ -27,6 +27,8 @@ export interface Globals {
   readonly waitReasonStrings: Addr | null;
   /** Offset of m.alllink as the target has it: it moved in patch releases. */
   readonly alllink: number;
+  /** All variables that the functions refer to by which these were found: allgptr and allglen, for one, are among them. */
+  readonly variables: readonly Addr[];
   /** How each was found, and what did not agree. */
   readonly notes: readonly string[];
 }
@@ -84,6 +86,7 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   const reasons = refs.of('waitReason.String');
   return {
     ...{ allgs, allp, allm, sched, m0, g0, alllink, notes },
+    variables: [...new Set(SOURCES.flatMap((name) => refs.of(name)))],
     gomaxprocs: gomaxprocs !== null && memory.has(gomaxprocs, 4) ? gomaxprocs : null,
     gcphase: gcphase !== null && memory.has(gcphase, 4) ? gcphase : null,
     waitReasonStrings: reasons.length === 0 ? null : reasons.reduce((a, b) => (a < b ? a : b)),
