@@ -3,7 +3,7 @@ import { missingOf, type Missing } from '../analyze/report/missing.js';
 import type { Target, Warning } from '../analyze/report/model.js';
 import { targetOf } from '../analyze/report/summary.js';
 import { hex } from '../snapshots/address.js';
-import { openCore, type Core } from '../snapshots/elf/core-image.js';
+import type { Core } from '../snapshots/elf/core-image.js';
 import { ExitCode, GospyError } from '../snapshots/errors.js';
 import type { Executable } from '../snapshots/image.js';
 import { openCoreProgram, type CoreFileOptions } from './core-files.js';
@@ -34,9 +34,8 @@ export interface CoreCheck {
   readonly warnings: readonly Warning[];
 }
 
-/** Looks at a core from end to end of what the analysis needs. Throws GospyError where it cannot be opened at all. */
-export function checkCore(path: string, options: CoreFileOptions): CoreCheck {
-  const core = openCore(path);
+/** Looks at a core from end to end of what the analysis needs, and closes it. */
+export function checkCore(core: Core, options: CoreFileOptions): CoreCheck {
   try {
     const problems = [...core.problems];
     const program = programOf(core, options, problems);

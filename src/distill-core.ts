@@ -1,6 +1,6 @@
 import { distill } from '../analyze/distill.js';
 import type { Warning } from '../analyze/report/model.js';
-import { openCore } from '../snapshots/elf/core-image.js';
+import type { Core } from '../snapshots/elf/core-image.js';
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import { openCoreProgram, type CoreFileOptions } from './core-files.js';
 import type { CaptureFacts } from '../snapshots/image.js';
@@ -24,9 +24,8 @@ export interface DistillReport {
   readonly warnings: readonly Warning[];
 }
 
-/** Makes a snapshot of a core: what the analysis needs of it. Throws GospyError; nothing is left behind then. */
-export async function distillCore(core: string, path: string, options: CoreFileOptions): Promise<DistillReport> {
-  const image = openCore(core);
+/** Makes a snapshot of a core, what the analysis needs of it, and closes the core. Throws GospyError; nothing is left behind then. */
+export async function distillCore(image: Core, path: string, options: CoreFileOptions): Promise<DistillReport> {
   try {
     const { program, close } = openCoreProgram(image, options);
     try {

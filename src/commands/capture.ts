@@ -77,15 +77,17 @@ async function captureOrDistil(io: Io, options: CaptureCommandOptions): Promise<
 }
 
 async function distilled(io: Io, core: string, options: CaptureCommandOptions): Promise<DistillReport> {
-  const [{ distillCore }, { checkOutput, removeUnfinished }] = await Promise.all([
+  const [{ openCoreFile }, { distillCore }, { checkOutput, removeUnfinished }] = await Promise.all([
+    import('../open-core.js'),
     import('../distill-core.js'),
     import('../../snapshots/gsp/atomic-file.js'),
   ]);
-  if ((await kindOfTarget(core)) !== 'core') throw badFile(`${core} is a snapshot already, and no core`);
+  const file = await kindOfTarget(core);
+  if (file.kind !== 'core') throw badFile(`${core} is a snapshot already, and no core`);
   checkOutput(options.output);
   io.progress(`reading ${core}`);
   const forget = onInterrupt(removeUnfinished);
-  return distillCore(core, options.output, options).finally(forget);
+  return distillCore(await openCoreFile(io, core, file), options.output, options).finally(forget);
 }
 
 async function captured(io: Io, pid: number, { output, mode, bin }: CaptureCommandOptions): Promise<CaptureReport> {

@@ -5,7 +5,7 @@ import type { SnapshotCheck } from '../../snapshots/gsp/verify.js';
 import type { Io } from '../io.js';
 import { binOption, debugDirOption, examples, jsonOption } from '../options.js';
 import { infoText } from '../render/info.js';
-import { kindOfTarget } from '../target.js';
+import { kindOfTarget, type CoreFile } from '../target.js';
 
 interface InfoOptions {
   readonly bin?: string;
@@ -30,20 +30,17 @@ export function define(command: Command, io: Io): void {
 }
 
 async function info(io: Io, path: string, options: InfoOptions): Promise<void> {
-  switch (await kindOfTarget(path)) {
-    case 'snapshot':
-      return snapshotInfo(io, path, options.json === true);
-    case 'core':
-      return coreInfo(io, path, options);
-  }
+  const file = await kindOfTarget(path);
+  return file.kind === 'snapshot' ? snapshotInfo(io, path, options.json === true) : coreInfo(io, path, file, options);
 }
 
-async function coreInfo(io: Io, path: string, options: InfoOptions): Promise<void> {
-  const [{ checkCore }, { coreInfoText }] = await Promise.all([
+async function coreInfo(io: Io, path: string, file: CoreFile, options: InfoOptions): Promise<void> {
+  const [{ openCoreFile }, { checkCore }, { coreInfoText }] = await Promise.all([
+    import('../open-core.js'),
     import('../core-info.js'),
     import('../render/core-info.js'),
   ]);
-  const check = checkCore(path, options);
+  const check = checkCore(await openCoreFile(io, path, file), options);
   if (options.json === true) await io.json({ schema: 'gospy.info/1', path, ...check });
   else await io.write(coreInfoText(path, check));
   io.warnings(check.warnings);
