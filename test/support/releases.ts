@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
-export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin';
+export type Fixture = 'park' | 'many' | 'busy' | 'steps' | 'spin' | 'crash';
 
 /** One program to build. */
 export interface Cell {
