@@ -7,6 +7,10 @@ import { readGcPhase, readSched } from './runtime/sched.js';
 
 /** The runtime has fewer wait reasons in every release. */
 const REASONS = 64;
+/** ELF header, program headers and notes lie in the first page. */
+const HEADERS = 4096;
+const SLICE_HEADER = 24;
+const POINTED = 3;
 
 /**
  * Reads everything of a program that does not grow with its goroutines. Over memory that records, what was read is what
@@ -19,6 +23,23 @@ export function exerciseRuntime(program: GoProgram): void {
   quietly(() => program.gomaxprocs);
   quietly(() => readSched(program.memory, program.layouts, program.globals));
   quietly(() => readGcPhase(program.memory, program.globals));
+  for (const at of program.globals.variables) quietly(() => follow(program, at));
+  readHeaders(program);
+}
+
+/** A variable that debuggers may ask for, and where it points: modulesSlice leads to a slice, and that to its elements. */
+function follow({ memory }: GoProgram, variable: Addr): void {
+  let at = variable;
+  for (let step = 0; step < POINTED; step++) {
+    memory.bytes(at, SLICE_HEADER);
+    at = memory.ptr(at);
+  }
+}
+
+/** The first page of the executable, with its headers and build ids: by it debuggers and gospy tell what ran. */
+function readHeaders({ image, memory }: GoProgram): void {
+  const first = image.mappings.find(({ path, fileOffset }) => path === image.executable.path && fileOffset === 0);
+  if (first !== undefined) quietly(() => memory.bytes(first.start, HEADERS));
 }
 
 /** Reads sets of pprof labels. */

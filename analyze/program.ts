@@ -35,6 +35,8 @@ export class GoProgram {
   readonly #unwinder: Unwinder;
   /** See {@link M.vdsoSP}. */
   readonly #vdsoShift: number;
+  readonly #unreadable = new Set<Addr>();
+  #absent = 0;
   #machines: readonly M[] | null = null;
   #threadOf: Map<number, Thread> | null = null;
 
@@ -93,12 +95,21 @@ export class GoProgram {
     }
   }
 
-  /** Where all goroutines lie, the dead ones too, in the order of their ids. Throws MemoryFault where allgs is damaged. */
+  /**
+   * Where all goroutines lie, the dead ones too, in the order of their ids; those that the image lists no more become a
+   * warning. Throws MemoryFault where allgs is damaged.
+   */
   goroutineAddresses(): Float64Array {
-    const addresses = this.goroutineReader.addresses(this.globals.allgs);
+    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
+    this.#noteAbsent(absent);
     const goids = addresses.map((address) => this.goroutineReader.goidAt(address as Addr));
     const order = Uint32Array.from(addresses, (_, i) => i).sort((a, b) => (goids[a] ?? 0) - (goids[b] ?? 0));
     return Float64Array.from(order, (i) => addresses[i] ?? 0);
+  }
+
+  /** Goroutines, of those looked at so far, of which nothing can be said, dead ones included. */
+  get unreadable(): number {
+    return this.#absent + this.#unreadable.size;
   }
 
   /** The thread of an M, or null where the image has none of that id. */
@@ -171,12 +182,22 @@ export class GoProgram {
       return this.goroutineReader.isDead(address) ? null : this.goroutineReader.read(address);
     } catch (error) {
       if (!(error instanceof MemoryFault)) throw error;
+      if (this.#unreadable.has(address)) return null;
+      this.#unreadable.add(address);
       this.warnings.push({
         code: 'goroutine-unreadable',
         message: `the goroutine at ${hex(address)} cannot be read: ${error.message}`,
       });
       return null;
     }
+  }
+
+  #noteAbsent(absent: number): void {
+    if (absent > 0 && this.#absent === 0) {
+      const message = `${absent} goroutines cannot be read: the memory that lists them is not in the image`;
+      this.warnings.push({ code: 'goroutines-missing', message });
+    }
+    this.#absent = absent;
   }
 }
 

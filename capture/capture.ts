@@ -1,10 +1,11 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { GoProgram } from '../analyze/program.js';
+import { standing } from '../analyze/runtime/extents.js';
 import type { CaptureFacts, ImageWarning, Thread } from '../snapshots/image.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { Copy } from './copy.js';
 import { collectGarbage } from './garbage.js';
-import { finish, standing, type Captured } from './finish.js';
+import { finish, type Captured } from './finish.js';
 import { makePlan, survey } from './plan.js';
 import { LiveProcess } from './process.js';
 import { rehearseStop } from './rehearsal.js';

@@ -10,11 +10,10 @@ import {
   type Segment,
   type Window,
 } from '../snapshots/memory.js';
-import type { Registers } from '../snapshots/registers.js';
 import { recordingMemory } from '../snapshots/recording.js';
 import { exerciseStacks, exerciseRuntime } from '../analyze/exercise.js';
 import { openProgram, type GoProgram } from '../analyze/program.js';
-import { threadStacks, usedStack, type StoppedThread } from '../analyze/runtime/extents.js';
+import { usedStacks } from '../analyze/runtime/extents.js';
 import type { Copy } from './copy.js';
 import { within } from './plan.js';
 
@@ -48,22 +47,6 @@ export function finish(base: ProcessImage, copy: Copy, threads: readonly Thread[
   const groups = [records, used, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
   return { image: { ...image, memory: kept }, program, groups };
-}
-
-function* usedStacks(program: GoProgram, threads: readonly Thread[]): Iterable<Range> {
-  for (const { stack, syscallsp, sched } of program.goroutines()) {
-    const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
-    if (range !== null) yield range;
-  }
-  const stopped = threads.flatMap(({ namespaceTid, registers }) =>
-    registers === null ? [] : [standing(namespaceTid, registers)],
-  );
-  yield* threadStacks(program, program.machines, stopped);
-}
-
-/** A thread that stands still, as the plan of stacks takes it. */
-export function standing(namespaceTid: number, registers: Registers): StoppedThread {
-  return { namespaceTid, sp: Number(registers.sp) };
 }
 
 /** The bytes of a range out of sorted, disjoint segments. */

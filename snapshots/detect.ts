@@ -50,7 +50,7 @@ export function describe(kind: FileKind): string {
     case 'elf':
       return kind.type === 'other' ? 'an ELF file' : `an ELF ${ELF_WORDS[kind.type]}`;
     case 'compressed':
-      return `a ${kind.format} file; unpack it first, with ${kind.tool}`;
+      return `${article(kind.format)} ${kind.format} file; unpack it first, with ${kind.tool}`;
     case 'text':
       return 'a text file';
     case 'empty':
@@ -64,6 +64,11 @@ export function describe(kind: FileKind): string {
     case 'unknown':
       return 'a file of an unknown kind';
   }
+}
+
+/** `an xz`, `an lz4`: the letters are spoken by their names. */
+function article(format: string): string {
+  return /^[xl]/.test(format) ? 'an' : 'a';
 }
 
 const ELF_WORDS = { relocatable: 'object file', executable: 'executable', shared: 'executable or shared library' };

@@ -15,6 +15,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['threads', () => import('./commands/threads.js')],
   ['top', () => import('./commands/top.js')],
   ['diff', () => import('./commands/diff.js')],
+  ['export', () => import('./commands/export.js')],
   ['info', () => import('./commands/info.js')],
   ['doctor', () => import('./commands/doctor.js')],
   ['demo', () => import('./commands/demo.js')],

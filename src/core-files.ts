@@ -24,7 +24,7 @@ export interface CoreProgram {
   readonly program: GoProgram;
   /** The executable that was found, or null. */
   readonly executable: string | null;
-  close(): void;
+  readonly close: () => void;
 }
 
 const SYSTEM_DEBUG_DIR = '/usr/lib/debug';
@@ -251,12 +251,12 @@ function opened(image: ProcessImage, core: Core, main: Found | null, search: Fil
   return program;
 }
 
-/** What is missing is most often the executable: says which, and what stood in its place. */
+/** What is missing is most likely in the executable: says which, and what stood in its place. */
 function withoutExecutable(error: GospyError, core: Core, { warnings }: FileSearch): GospyError {
   const { path } = core.executable;
   const [mismatch] = warnings;
   const why = mismatch?.message ?? `its executable${path === '' ? '' : ` ${path}`} was not found`;
-  return new GospyError(error.exitCode, `${error.message}; ${why}`, {
+  return badFile(`${error.message}; ${why}`, {
     cause: error,
     hint: 'name the executable that ran with --bin, or a folder of executables with --debug-dir',
   });

@@ -66,7 +66,7 @@ function openTarget(io: Io, file: string | undefined, options: TargetOptions): P
   if (file !== undefined && pid !== undefined) {
     throw usageError(`the target is either a file or a process, not both ${file} and --pid ${pid}`);
   }
-  if (file !== undefined) return openFile(file, options);
+  if (file !== undefined) return openFile(io, file, options);
   if (pid !== undefined) return openLive(io, pid, bin);
   throw usageError('no target is given', { hint: 'name a .gsp snapshot or a core, or a live process with --pid N' });
 }
@@ -89,31 +89,37 @@ async function openLive(io: Io, pid: number, bin: string | undefined): Promise<O
   }
 }
 
+/** A core, plain or in a compression that gospy undoes. */
+export interface CoreFile {
+  readonly kind: 'core';
+  readonly packing: 'gzip' | 'zstd' | null;
+}
+
 /** A file that gospy reads, told by its start. */
-export type ReadableKind = 'snapshot' | 'core';
+export type ReadableFile = CoreFile | { readonly kind: 'snapshot' };
 
 /**
- * Tells what a file is, as far as its start says. Throws a GospyError of exit code 5 that says what it is where it is
- * neither a snapshot nor a core.
+ * Tells what a file is, as far as its start says; what is in a compressed one shows when it is opened. Throws a
+ * GospyError of exit code 5 that says what it is where it is neither a snapshot nor a core.
  */
-export async function kindOfTarget(path: string): Promise<ReadableKind> {
+export async function kindOfTarget(path: string): Promise<ReadableFile> {
   const { describe, detectFile } = await import('../snapshots/detect.js');
   const file = detectFile(path);
-  if (file.kind === 'snapshot' || file.kind === 'core') return file.kind;
+  if (file.kind === 'snapshot') return file;
+  if (file.kind === 'core') return { kind: 'core', packing: null };
   const what = `cannot read ${path}: it is ${describe(file)}`;
-  if (file.kind === 'compressed') throw badFile(what);
+  if (file.kind === 'compressed') {
+    if (file.format === 'gzip' || file.format === 'zstd') return { kind: 'core', packing: file.format };
+    throw badFile(what);
+  }
   throw badFile(`${what}, neither a snapshot nor a core`, {
     hint: '`gospy capture` makes a snapshot of a running Go process',
   });
 }
 
-async function openFile(path: string, options: TargetOptions): Promise<OpenTarget> {
-  switch (await kindOfTarget(path)) {
-    case 'snapshot':
-      return openSnapshotTarget(path, options.bin);
-    case 'core':
-      return openCoreTarget(path, options);
-  }
+async function openFile(io: Io, path: string, options: TargetOptions): Promise<OpenTarget> {
+  const file = await kindOfTarget(path);
+  return file.kind === 'snapshot' ? openSnapshotTarget(path, options.bin) : openCoreTarget(io, path, file, options);
 }
 
 async function openSnapshotTarget(path: string, bin: string | undefined): Promise<OpenTarget> {
@@ -135,12 +141,12 @@ async function openSnapshotTarget(path: string, bin: string | undefined): Promis
   }
 }
 
-async function openCoreTarget(path: string, options: TargetOptions): Promise<OpenTarget> {
-  const [{ openCore }, { openCoreProgram }] = await Promise.all([
-    import('../snapshots/elf/core-image.js'),
+async function openCoreTarget(io: Io, path: string, file: CoreFile, options: TargetOptions): Promise<OpenTarget> {
+  const [{ openCoreFile }, { openCoreProgram }] = await Promise.all([
+    import('./open-core.js'),
     import('./core-files.js'),
   ]);
-  const core = openCore(path);
+  const core = await openCoreFile(io, path, file);
   return openedFrom(core, () => openCoreProgram(core, options));
 }
 

@@ -1,5 +1,7 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Range } from '../../snapshots/memory.js';
+import type { Thread } from '../../snapshots/image.js';
+import type { Registers } from '../../snapshots/registers.js';
 import type { GoProgram } from '../program.js';
 import type { G } from './goroutine.js';
 import type { M } from './machine.js';
@@ -80,6 +82,23 @@ export function readable(program: GoProgram, address: Addr): G | null {
     if (error instanceof MemoryFault) return null;
     throw error;
   }
+}
+
+/** Every stack as far as it is in use, of goroutines and of threads. */
+export function* usedStacks(program: GoProgram, threads: readonly Thread[]): Iterable<Range> {
+  for (const { stack, syscallsp, sched } of program.goroutines()) {
+    const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
+    if (range !== null) yield range;
+  }
+  const stopped = threads.flatMap(({ namespaceTid, registers }) =>
+    registers === null ? [] : [standing(namespaceTid, registers)],
+  );
+  yield* threadStacks(program, program.machines, stopped);
+}
+
+/** A thread that stands still, as the plan of stacks takes it. */
+export function standing(namespaceTid: number, registers: Registers): StoppedThread {
+  return { namespaceTid, sp: Number(registers.sp) };
 }
 
 /** A thread as it stands in the stop. */

@@ -1,4 +1,4 @@
-import type { Addr } from '../../snapshots/address.js';
+import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
@@ -9,6 +9,9 @@ const G_M = 48;
 const MAX_GOROUTINES = 1 << 27;
 const MAX_PROCESSORS = 1 << 16;
 const MAX_MACHINES = 1 << 17;
+/** No process has memory below the first, or, for a program, from the second on. */
+const LOWEST = 4096;
+const HIGHEST = 2 ** 48;
 /** How many goroutines of a long allgs are looked at. */
 const SAMPLE = 256;
 /** How far m.alllink may have moved from where the table has it. */
@@ -36,10 +39,13 @@ export class GlobalChecks {
       let seen = 0;
       let good = 0;
       for (let i = 0; i < length; i += step) {
+        if (this.#isLost(plus(list, 8 * i), 8)) continue;
+        const g = this.#memory.ptr(list, 8 * i);
+        if (this.#isLost(g, G_SELF + 8)) continue;
         seen++;
-        if (this.goroutine(this.#memory.ptr(list, 8 * i))) good++;
+        if (this.goroutine(g)) good++;
       }
-      return good >= seen * 0.9 ? length : 0;
+      return seen > 0 && good >= seen * 0.9 ? length : 0;
     });
   }
 
@@ -61,13 +67,17 @@ export class GlobalChecks {
       const list = this.#memory.ptr(a);
       const length = this.#memory.word(a, 8);
       if (length < 1 || length > this.#memory.word(a, 16) || length > MAX_PROCESSORS || list % 8 !== 0) return 0;
+      let seen = 0;
       for (let i = 0; i < length; i++) {
+        if (this.#isLost(plus(list, 8 * i), 8)) continue;
         const p = this.#memory.ptr(list, 8 * i);
+        if (this.#isLost(p, layout.sizeBytes)) continue;
+        seen++;
         if (p === 0 || this.#memory.i32(p, layout.offset('id')) !== i) return 0;
         if (this.#memory.u32(p, layout.offset('status')) > 4) return 0;
         if (this.#memory.ptr(p, layout.offset('mcache')) === 0) return 0;
       }
-      return length;
+      return seen > 0 ? length : 0;
     });
   }
 
@@ -122,7 +132,7 @@ export class GlobalChecks {
         if (this.chainLength(first, m0, offset) > 1) return offset;
       }
     }
-    return null;
+    return this.#isChainCut(first, m0, expected) ? expected : null;
   }
 
   /** The number of Ms from `first` through the link at `offset` to m0 and no further; 0 where it is no such list. */
@@ -137,6 +147,24 @@ export class GlobalChecks {
       }
       return 0;
     });
+  }
+
+  /** True where Ms lead to one that the image does not have, and none of them to anything else. */
+  #isChainCut(first: Addr, m0: Addr, offset: number): boolean {
+    return this.#attempt(false, () => {
+      let m = first;
+      for (let n = 1; n <= MAX_MACHINES && m !== m0; n++) {
+        if (m !== 0 && this.#isLost(m, offset + 8)) return true;
+        if (m === 0 || !this.#isMachine(m)) return false;
+        m = this.#memory.ptr(m, offset);
+      }
+      return false;
+    });
+  }
+
+  /** True for what may well be there in the process and that the image does not have: it speaks neither for nor against. */
+  #isLost(at: Addr, length: number): boolean {
+    return at % 8 === 0 && at >= LOWEST && at < HIGHEST && !this.#memory.has(at, length);
   }
 
   /** Its first word is its g0, which points back at it. */

@@ -76,7 +76,7 @@ function listHead(memory: Memory, module: ModuleData, checks: GlobalChecks, m0: 
     const offset = checks.alllink(at, m0);
     if (offset === null) continue;
     const length = checks.chainLength(target, m0, offset);
-    if (best === null || length > best.length) best = { at, length };
+    if (length > (best?.length ?? 0)) best = { at, length };
   }
   return best?.at ?? null;
 }

@@ -27,6 +27,8 @@ export interface Globals {
   readonly waitReasonStrings: Addr | null;
   /** Offset of m.alllink as the target has it: it moved in patch releases. */
   readonly alllink: number;
+  /** All variables that the functions refer to by which these were found; allgptr, allglen and modulesSlice among them. */
+  readonly variables: readonly Addr[];
   /** How each was found, and what did not agree. */
   readonly notes: readonly string[];
 }
@@ -53,6 +55,10 @@ const SOURCES = [
   'freeSomeWbufs',
   'waitReason.String',
 ] as const;
+
+/** Functions that refer to what debuggers ask for besides: modulesSlice. */
+const FOR_DEBUGGERS = ['modulesinit'] as const;
+const ALL_SOURCES = [...SOURCES, ...FOR_DEBUGGERS];
 
 /** Finds the globals by the code of small runtime functions, and where that fails or is implausible by their shape. */
 export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, layouts: Layouts): Globals {
@@ -84,6 +90,7 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   const reasons = refs.of('waitReason.String');
   return {
     ...{ allgs, allp, allm, sched, m0, g0, alllink, notes },
+    variables: [...new Set(ALL_SOURCES.flatMap((name) => refs.of(name)))],
     gomaxprocs: gomaxprocs !== null && memory.has(gomaxprocs, 4) ? gomaxprocs : null,
     gcphase: gcphase !== null && memory.has(gcphase, 4) ? gcphase : null,
     waitReasonStrings: reasons.length === 0 ? null : reasons.reduce((a, b) => (a < b ? a : b)),
@@ -132,11 +139,11 @@ class CodeReferences {
     this.#memory = memory;
     this.#arch = arch;
     this.#within = table.module.data;
-    this.#funcs = runtimeFunctions(memory, table, SOURCES);
+    this.#funcs = runtimeFunctions(memory, table, ALL_SOURCES);
   }
 
   /** In the order of the instructions; empty where the function or its code is absent. */
-  of(name: (typeof SOURCES)[number]): Addr[] {
+  of(name: (typeof ALL_SOURCES)[number]): Addr[] {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     const refs = this.#read(name);

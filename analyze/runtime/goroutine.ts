@@ -77,15 +77,24 @@ export class GoroutineReader {
 
   /** Addresses of all goroutines in the slice at `allgs`; throws MemoryFault where the slice is damaged or absent. */
   addresses(allgs: Addr): Float64Array {
+    const { addresses, absent } = this.presentAddresses(allgs);
+    if (absent === 0) return addresses;
+    const length = addresses.length + absent;
+    throw new MemoryFault(allgs, `the ${length} elements of runtime.allgs are not all in the image`);
+  }
+
+  /** Those of them that are in the image, and how many are not; throws MemoryFault where the slice itself is damaged. */
+  presentAddresses(allgs: Addr): { addresses: Float64Array; absent: number } {
     const list = this.#memory.ptr(allgs);
     const length = this.#memory.word(allgs, 8);
     if (length > MAX_GOROUTINES) throw new MemoryFault(allgs, `runtime.allgs has an absurd length: ${length}`);
-    if (length > 0 && !this.#memory.has(list, 8 * length)) {
-      throw new MemoryFault(list, `the ${length} elements of runtime.allgs are not all in the image`);
+    const end = list + 8 * length;
+    const out: number[] = [];
+    for (const { lo, hi } of this.#memory.ranges(list, end as Addr)) {
+      for (let at = list + 8 * Math.ceil((lo - list) / 8); at + 8 <= hi; at += 8)
+        out.push(this.#memory.word(at as Addr));
     }
-    const out = new Float64Array(length);
-    for (let i = 0; i < length; i++) out[i] = this.#memory.word(list, 8 * i);
-    return out;
+    return { addresses: Float64Array.from(out), absent: length - out.length };
   }
 
   /** Its id, or 0 where it is absent. */

@@ -27,6 +27,8 @@ export interface Core extends ProcessImage {
   /** Bytes that were cut off the end of the file. */
   readonly missingBytes: number;
   readonly cut: readonly CutMapping[];
+  /** Bytes of memory that the file has. */
+  readonly memoryBytes: number;
   readonly notes: CoreNotes;
   /** What is broken in the file, one sentence each. */
   readonly problems: readonly string[];
@@ -45,14 +47,14 @@ const PROGRAM_HEADERS = 64;
 const LONGEST_PATH = 4096;
 
 /**
- * Opens a core: headers and notes are read, memory when it is asked for. `name` stands for the path in messages. Throws
- * `badFile` where the file is missing, no core, or has lost its program headers, `unsupported` where it is of 32 bits or
+ * Opens a core: headers and notes are read, memory when it is asked for. One that was unpacked comes as a descriptor,
+ * which is closed with it, and with what was wrong with its packing. Throws `badFile` where the file is missing, no core, or has lost its program headers, `unsupported` where it is of 32 bits or
  * another CPU.
  */
-export function openCore(path: string, fd?: number): Core {
-  const file = ElfFile.open(path, fd);
+export function openCore(path: string, unpacked?: { fd: number; problems: readonly string[] }): Core {
+  const file = ElfFile.open(path, unpacked?.fd);
   try {
-    if (file.header.type === 'core') return coreOf(file);
+    if (file.header.type === 'core') return coreOf(file, unpacked?.problems ?? []);
     const { type } = file.header;
     throw badFile(`${path} is no core: it is ${describe({ kind: 'elf', type, machine: 0 })}`);
   } catch (error) {
@@ -61,20 +63,21 @@ export function openCore(path: string, fd?: number): Core {
   }
 }
 
-function coreOf(file: ElfFile): Core {
+function coreOf(file: ElfFile, ofPacking: readonly string[]): Core {
   const { arch } = file.header;
   const notes = readCoreNotes(file.notes(), arch);
   const source = new CoreSource(file);
   const memory = new Memory(source);
   const headersAt = (base: number): ElfFile | null => loadedHeaders(memory, base);
   const { executable, mappings } = programOf(notes, memory, coreMappings(file.segments, notes.files), headersAt);
-  const problems = [...problemsOf(file), ...notes.problems];
+  const problems = [...ofPacking, ...problemsOf(file), ...notes.problems];
   return {
     kind: 'core',
     path: file.path,
     sizeBytes: file.sizeBytes,
     missingBytes: file.missingBytes,
     cut: cutMappings(file, mappings),
+    memoryBytes: file.loaded.reduce((sum, { lo, hi }) => sum + hi - lo, 0),
     notes,
     problems,
     arch,
@@ -115,7 +118,10 @@ function warningsOf(problems: readonly string[]): { code: string; message: strin
 
 function cutMappings(file: ElfFile, mappings: readonly Mapping[]): CutMapping[] {
   return file.segments
-    .filter(({ type, fileOffset, fileSize }) => type === SegmentType.load && fileOffset + fileSize > file.sizeBytes)
+    .filter(
+      ({ type, fileOffset, fileSize }) =>
+        type === SegmentType.load && fileSize > 0 && fileOffset + fileSize > file.sizeBytes,
+    )
     .map(({ vaddr, fileOffset, fileSize }) => {
       const start = vaddr + Math.max(0, file.sizeBytes - fileOffset);
       const path = mappings.find((mapping) => vaddr >= mapping.start && vaddr < mapping.end)?.path ?? '';

@@ -24,9 +24,9 @@ const DELVE_THREAD = 0x444c5654;
 export const Auxv = { phdr: 3, phnum: 5, base: 7, entry: 9, execfn: 31 } as const;
 
 /** struct elf_prstatus (<linux/elfcore.h>), the same on both CPUs up to the registers. */
-const PRSTATUS = { cursig: 12, pid: 32, registers: 112 } as const;
+export const PRSTATUS = { cursig: 12, pid: 32, registers: 112 } as const;
 /** struct elf_prpsinfo (<linux/elfcore.h>): the name has 16 bytes, the arguments behind it 80. */
-const PRPSINFO = { pid: 24, fname: 40, psargs: 56, sizeBytes: 136 } as const;
+export const PRPSINFO = { pid: 24, fname: 40, psargs: 56, sizeBytes: 136 } as const;
 
 /** A file that the process had mapped: a line of NT_FILE. */
 export interface MappedFile {

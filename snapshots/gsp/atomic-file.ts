@@ -86,6 +86,11 @@ export class AtomicFile {
     this.size += bytes.length;
   }
 
+  /** Appends zeros that take no room on the disk. */
+  hole(length: number): void {
+    this.size += length;
+  }
+
   /** Overwrites bytes that were written before. */
   async patch(bytes: Uint8Array, offset: number): Promise<void> {
     await this.#put(bytes, offset);
@@ -94,6 +99,7 @@ export class AtomicFile {
   /** Brings the bytes to the disk and gives them their name. */
   async commit(): Promise<void> {
     try {
+      await this.#handle.truncate(this.size);
       await this.#handle.sync();
       await this.#handle.close();
       await rename(this.#temporary, this.#path);

@@ -192,17 +192,16 @@ function readStructs(facts: Fields): Map<string, StructLayout> {
 function plainSignal(signal: FatalSignal | null): Plain<FatalSignal> | null {
   if (signal === null) return null;
   const { number, code, addr, tid } = signal;
-  return { number, code: code >>> 0, addr, tid };
+  return { number, code, addr, tid };
 }
 
-/** Snapshots of live processes need not have the field: it is nil there. */
 function readSignal(facts: Fields): FatalSignal | null {
   if (!facts.has('signal')) return null;
   return facts.orNull('signal', (key) => {
     const fields = facts.map(key);
     return {
       number: fields.count('number'),
-      code: fields.count('code') | 0,
+      code: fields.integer('code'),
       addr: fields.orNull('addr', (name) => fields.count(name)),
       tid: fields.count('tid'),
     };

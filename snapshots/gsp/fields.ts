@@ -41,6 +41,14 @@ export class Fields {
     return n;
   }
 
+  /** A whole number that is exact, negative ones too. */
+  integer(key: string): number {
+    const value = this.#get(key);
+    const n = typeof value === 'bigint' ? Number(value) : value;
+    if (typeof n !== 'number' || !Number.isSafeInteger(n)) throw this.#wrong(key, 'a whole number');
+    return n;
+  }
+
   /** A whole number of 64 bits that is not negative. */
   big(key: string): bigint {
     const value = this.#get(key);

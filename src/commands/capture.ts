@@ -1,19 +1,22 @@
 import { Option, type Command } from 'commander';
-import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
-import type { CaptureMode } from '../../capture/capture.js';
+import { badFile, ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
+import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
+import type { DistillReport } from '../distill-core.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { captureOptions } from '../live.js';
-import { binOption, examples, jsonOption, pidOption } from '../options.js';
+import { binOption, debugDirOption, examples, jsonOption, pidOption } from '../options.js';
 import { captureText } from '../render/capture.js';
-import { openBinary } from '../target.js';
+import { kindOfTarget, openBinary } from '../target.js';
 
 interface CaptureCommandOptions {
-  readonly pid: number;
+  readonly pid?: number;
+  readonly core?: string;
   readonly output: string;
   readonly mode: CaptureMode;
   readonly nonBlocking?: true;
   readonly bin?: string;
+  readonly debugDir?: readonly string[];
   readonly strict?: true;
   readonly json?: true;
 }
@@ -29,7 +32,10 @@ export function define(command: Command, io: Io): void {
         'answer later, on any machine. The process goes on as before, also when gospy is killed in the middle. FILE is ' +
         'replaced in one step or not at all.',
     )
-    .addOption(pidOption('the process').makeOptionMandatory())
+    .addOption(pidOption('the process'))
+    .addOption(
+      new Option('--core <FILE>', 'distil an ELF core in place of a process').conflicts(['pid', 'nonBlocking']),
+    )
     .requiredOption('-o, --output <FILE>', 'the snapshot to write')
     .addOption(
       new Option(
@@ -42,11 +48,13 @@ export function define(command: Command, io: Io): void {
     )
     .option('--non-blocking', 'the same as --mode live')
     .addOption(binOption())
+    .addOption(debugDirOption())
     .option('--strict', 'end with exit code 7 where something is missing in the snapshot')
     .addOption(jsonOption())
     .action((options: CaptureCommandOptions) => {
       const given = command.getOptionValueSource('mode') === 'cli' ? options.mode : null;
-      return capture(io, { ...options, mode: modeOf(given, options.nonBlocking === true) });
+      if (options.core !== undefined && given !== null) throw usageError('--mode is for processes, and --core is none');
+      return captureOrDistil(io, { ...options, mode: modeOf(given, options.nonBlocking === true) });
     });
   examples(command, [
     'gospy capture --pid 4711 -o snap.gsp',
@@ -60,7 +68,29 @@ function modeOf(given: CaptureMode | null, nonBlocking: boolean): CaptureMode {
   return 'live';
 }
 
-async function capture(io: Io, { pid, output, mode, bin, strict, json }: CaptureCommandOptions): Promise<void> {
+async function captureOrDistil(io: Io, options: CaptureCommandOptions): Promise<void> {
+  const { pid, core } = options;
+  if (core !== undefined) return reportOn(io, options, await distilled(io, core, options));
+  if (pid === undefined)
+    throw usageError('no process is given', { hint: 'name one with --pid N, or a core with --core' });
+  return reportOn(io, options, await captured(io, pid, options));
+}
+
+async function distilled(io: Io, core: string, options: CaptureCommandOptions): Promise<DistillReport> {
+  const [{ openCoreFile }, { distillCore }, { checkOutput, removeUnfinished }] = await Promise.all([
+    import('../open-core.js'),
+    import('../distill-core.js'),
+    import('../../snapshots/gsp/atomic-file.js'),
+  ]);
+  const file = await kindOfTarget(core);
+  if (file.kind !== 'core') throw badFile(`${core} is a snapshot already, and no core`);
+  checkOutput(options.output);
+  io.progress(`reading ${core}`);
+  const forget = onInterrupt(removeUnfinished);
+  return distillCore(await openCoreFile(io, core, file), options.output, options).finally(forget);
+}
+
+async function captured(io: Io, pid: number, { output, mode, bin }: CaptureCommandOptions): Promise<CaptureReport> {
   const [{ captureToFile }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../snapshots/gsp/atomic-file.js'),
@@ -69,10 +99,17 @@ async function capture(io: Io, { pid, output, mode, bin, strict, json }: Capture
   const how = captureOptions(io, mode, binary);
   checkOutput(output);
   const forget = onInterrupt(removeUnfinished);
-  const report = await captureToFile(pid, output, how).finally(() => {
+  return captureToFile(pid, output, how).finally(() => {
     forget();
     binary?.close();
   });
+}
+
+async function reportOn(
+  io: Io,
+  { output, strict, json }: CaptureCommandOptions,
+  report: CaptureReport | DistillReport,
+): Promise<void> {
   if (json === true) await io.json({ schema: 'gospy.capture/1', ...report });
   else await io.write(captureText(report));
   io.warnings(report.warnings);

@@ -28,7 +28,18 @@ export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
 export type Fixture =
-  'park' | 'many' | 'busy' | 'steps' | 'spin' | 'flow' | 'pluginhost' | 'profiled' | 'readtraceback';
+  | 'park'
+  | 'many'
+  | 'busy'
+  | 'steps'
+  | 'spin'
+  | 'flow'
+  | 'pluginhost'
+  | 'profiled'
+  | 'readtraceback'
+  | 'crash'
+  | 'host'
+  | 'plugged';
 
 /** One program to build. */
 export interface Cell {
@@ -177,11 +188,65 @@ export const FLOW = {
 } as const satisfies Record<string, Cell>;
 const FLOW_CELLS: readonly Cell[] = Object.values(FLOW);
 
+/** A program that is made to leave a core. */
+export interface CoreProgram {
+  readonly cell: Cell;
+  readonly args: readonly string[];
+  /** What ends it once it is ready; without it, it crashes by itself. */
+  readonly signal?: NodeJS.Signals;
+  /** The plugin that is its argument. */
+  readonly plugin?: Cell;
+  /** The crash that must be told, as the program's own last words have it. */
+  readonly fault?: (stderr: string) => { readonly signal: string; readonly goid: number | null };
+}
+
+/** The first goroutine that a program prints is the one at fault. */
+const faulting = (signal: string) => (stderr: string) => {
+  const goid = Number(/^goroutine (\d+) /m.exec(stderr)?.[1] ?? 0);
+  return { signal, goid: goid === 0 ? null : goid };
+};
+
+const crashed = (how: string, signal: string): CoreProgram => ({
+  cell: { fixture: 'crash', release: '1.26', link: 'plain' },
+  args: [how],
+  fault: faulting(signal),
+});
+
+const aborted = (release: Release, link: Link): CoreProgram => ({
+  cell: { fixture: 'park', release, link },
+  args: [],
+  signal: 'SIGABRT',
+});
+
+/** What Delve is held beside: labels, deep stacks, inlining, cgo, a plugin, panics, deadlock, running goroutines. */
+export const CORE_PROGRAMS: readonly CoreProgram[] = [
+  ...['panic', 'fatal'].map((how) => crashed(how, 'SIGABRT')),
+  crashed('nil', 'SIGSEGV'),
+  { ...crashed('deadlock', 'SIGABRT'), fault: () => ({ signal: 'SIGABRT', goid: null }) },
+  ...['running', 'abort'].map((how): CoreProgram => {
+    return { cell: { fixture: 'crash', release: '1.26', link: 'plain' }, args: [how], signal: 'SIGABRT' };
+  }),
+  ...(['plain', 'pie', 'cgo'] as const).map((link) => aborted('1.26', link)),
+  ...(['1.21', '1.24', '1.27'] as const).map((release) => aborted(release, 'plain')),
+  {
+    cell: { fixture: 'host', release: '1.26', link: 'cgo' },
+    args: [],
+    signal: 'SIGABRT',
+    plugin: { fixture: 'plugged', release: '1.26', link: 'cgo', args: ['-buildmode=plugin'] },
+  },
+];
+
+/** `crash go1.26 plain panic`. */
+export function coreProgramName({ cell, args }: CoreProgram): string {
+  return [cellName(cell), ...args].join(' ');
+}
+
 /**
  * Every program that is built before the tests run, so that none of them waits for a compiler. Neighbours differ in
  * release, so that builds side by side do not compile the same standard library twice.
  */
 export const PREPARED_CELLS: readonly Cell[] = [
+  ...CORE_PROGRAMS.flatMap(({ cell, plugin }) => (plugin === undefined ? [cell] : [cell, plugin])),
   ...LINKS.flatMap((link) => PARK_CELLS.filter((cell) => cell.link === link)),
   ...(['many', 'busy'] as const).flatMap((fixture) =>
     (['plain', 'stripped'] as const).map((link): Cell => ({ fixture, release: '1.26', link })),

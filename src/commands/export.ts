@@ -1,0 +1,59 @@
+import { Option, type Command } from 'commander';
+import { usageError } from '../../snapshots/errors.js';
+import type { GoProgram } from '../../analyze/program.js';
+import { onInterrupt } from '../interrupt.js';
+import type { Io } from '../io.js';
+import { examples, takesTarget } from '../options.js';
+import { counted, printable, size } from '../render/text.js';
+import { withProgram, type TargetOptions } from '../target.js';
+
+/** What a target can leave as. */
+const FORMATS = ['core'] as const;
+type Format = (typeof FORMATS)[number];
+
+interface ExportOptions extends TargetOptions {
+  readonly format: Format;
+  readonly output?: string;
+}
+
+/** `gospy export`: a target in the form of another tool. */
+export function define(command: Command, io: Io): void {
+  takesTarget(command)
+    .summary('writes a target in the form that another tool reads')
+    .description(
+      'core: an ELF core that `dlv core`, gdb and viewcore open together with the executable, with the same goroutines ' +
+        'and stacks. FILE is replaced in one step or not at all.',
+    )
+    .addOption(new Option('--format <FORMAT>', 'the form').choices(FORMATS).makeOptionMandatory())
+    .option('-o, --output <FILE>', 'the file to write')
+    .action((file: string | undefined, options: ExportOptions) =>
+      withProgram(io, file, options, (program) => WRITERS[options.format](io, program, options.output)),
+    );
+  examples(command, [
+    'gospy export snap.gsp --format core -o snap.core',
+    'gospy export --pid 4711 --format core -o x.core',
+  ]);
+}
+
+/** How each is written, by its name. */
+const WRITERS: Readonly<Record<Format, (io: Io, program: GoProgram, path: string | undefined) => Promise<void>>> = {
+  core: exportCore,
+};
+
+async function exportCore(io: Io, program: GoProgram, path: string | undefined): Promise<void> {
+  if (path === undefined) throw usageError('a core is written to a file: name it with -o');
+  const [{ writeCore }, { checkOutput, removeUnfinished }, { warningsOf }] = await Promise.all([
+    import('../../snapshots/elf/core-write.js'),
+    import('../../snapshots/gsp/atomic-file.js'),
+    import('../listing.js'),
+  ]);
+  checkOutput(path);
+  const forget = onInterrupt(removeUnfinished);
+  const { bytesWritten } = await writeCore(path, program.image).finally(forget);
+  const { threads, executable } = program.image;
+  await io.write(
+    `${printable(path)}: ${size(bytesWritten)}, ${counted(threads.length, 'thread')}\n` +
+      `Open it with the executable: dlv core ${printable(executable.path)} ${printable(path)}\n`,
+  );
+  io.warnings(warningsOf(program));
+}

@@ -1,0 +1,39 @@
+import { listGoroutines } from '../../analyze/report/goroutines.js';
+import type { Goroutine, Target } from '../../analyze/report/model.js';
+import { targetOf } from '../../analyze/report/summary.js';
+import type { GoProgram } from '../../analyze/program.js';
+import { openCore } from '../../snapshots/elf/core-image.js';
+import { openCoreProgram, type CoreFileOptions } from '../../src/core-files.js';
+
+/** What gospy says of a core. */
+export interface ReadCore {
+  readonly goroutines: Goroutine[];
+  readonly target: Target;
+  readonly warnings: readonly string[];
+}
+
+/** Reads a core as the commands do. */
+export function readCore(path: string, options: CoreFileOptions = {}): ReadCore {
+  return withCore(path, options, (program) => ({
+    goroutines: [...listGoroutines(program, { frames: true, user: true })],
+    target: targetOf(program),
+    warnings: [...program.image.capture.warnings, ...program.warnings].map(
+      ({ code, message }) => `${code}: ${message}`,
+    ),
+  }));
+}
+
+/** Hands the program in a core to `use`, and closes the core. */
+export function withCore<T>(path: string, options: CoreFileOptions, use: (program: GoProgram) => T): T {
+  const core = openCore(path);
+  try {
+    const { program, close } = openCoreProgram(core, options);
+    try {
+      return use(program);
+    } finally {
+      close();
+    }
+  } finally {
+    core.close();
+  }
+}
