@@ -1,72 +1,19 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { deflateRawSync } from 'node:zlib';
 import { openProgram } from '../analyze/program.js';
 import { pclntabRange } from '../analyze/runtime/module-data.js';
 import { openSnapshot } from '../snapshots/gsp/read.js';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
+import { Bench, felt, GOSPY, median, peersOn, run, timed } from './measure.js';
 
-const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
 const ROUNDS = 9;
 const PEER_ROUNDS = 3;
-const run = promisify(execFile);
-
-/** Stands in for a test: ends what was started when the measurement is over. */
-class Bench {
-  readonly #ends: (() => void)[] = [];
-  teardown(end: () => void): void {
-    this.#ends.push(end);
-  }
-  fail(message: string): void {
-    throw new Error(message);
-  }
-  comment(message: string): void {
-    process.stderr.write(`${message}\n`);
-  }
-  close(): void {
-    for (const end of this.#ends) end();
-  }
-}
-
-const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
-};
 
 function note(what: string, values: readonly number[], unit: string): void {
   const [mid, least, most] = [median(values), Math.min(...values), Math.max(...values)].map((v) => v.toFixed(2));
   process.stdout.write(`| ${what} | ${mid ?? ''} ${unit} | ${least ?? ''} | ${most ?? ''} |\n`);
-}
-
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
-  await action();
-  return performance.now() - begun;
-}
-
-/** The largest gap that the program felt while `action` went on, in ms. */
-async function felt(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
-  await program.ask('gap');
-  await action();
-  return Number(await program.ask('gap')) / 1e6;
-}
-
-function delve(): string | null {
-  const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gospy-test', 'bin');
-  const path = join(folder, 'dlv');
-  if (existsSync(path)) return path;
-  try {
-    const env = { ...process.env, GOBIN: folder, GOFLAGS: '' };
-    execFileSync('go', ['install', 'github.com/go-delve/delve/cmd/dlv@latest'], { env, stdio: 'ignore' });
-    return path;
-  } catch {
-    process.stderr.write('Delve could not be built: it is left out\n');
-    return null;
-  }
 }
 
 async function capture(program: GoProcess, path: string): Promise<number> {
@@ -128,24 +75,7 @@ async function ofSummary(path: string, count: string): Promise<void> {
 }
 
 async function ofPeers(program: GoProcess, folder: string, pause: number): Promise<void> {
-  const pid = String(program.pid);
-  const dlv = delve();
-  const peers: { name: string; action: () => Promise<unknown> }[] = [
-    { name: 'gcore', action: () => run('gcore', ['-o', join(folder, 'core'), pid]) },
-  ];
-  if (dlv !== null) {
-    const script = (line: string): Promise<unknown> =>
-      run(
-        'sh',
-        ['-c', `printf '%s\\nquit\\nn\\n' "${line}" | "${dlv}" attach ${pid} --allow-non-terminal-interactive=true`],
-        {
-          maxBuffer: 2 ** 28,
-        },
-      );
-    peers.push({ name: 'Delve attach + dump', action: () => script(`dump ${join(folder, 'dlv.core')}`) });
-    peers.push({ name: 'Delve attach + goroutines', action: () => script('goroutines') });
-  }
-  for (const { name, action } of peers) {
+  for (const { name, action } of peersOn(program.pid, folder)) {
     const gaps: number[] = [];
     for (let i = 0; i < PEER_ROUNDS; i++) gaps.push(await felt(program, action));
     note(`1,000 goroutines: largest gap felt during ${name}`, gaps, 'ms');

@@ -1,0 +1,81 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { GoProcess } from '../test/support/go.js';
+
+export const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
+export const run = promisify(execFile);
+
+/** Stands in for a test: ends what was started when the measurement is over. */
+export class Bench {
+  readonly #ends: (() => void)[] = [];
+  teardown(end: () => void): void {
+    this.#ends.push(end);
+  }
+  fail(message: string): void {
+    throw new Error(message);
+  }
+  comment(message: string): void {
+    process.stderr.write(`${message}\n`);
+  }
+  close(): void {
+    for (const end of this.#ends) end();
+  }
+}
+
+export const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+};
+
+export async function timed(action: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await action();
+  return performance.now() - begun;
+}
+
+/** The largest gap that the program felt while `action` went on, in ms. */
+export async function felt(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
+  await program.ask('gap');
+  await action();
+  return Number(await program.ask('gap')) / 1e6;
+}
+
+function delve(): string | null {
+  const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gospy-test', 'bin');
+  const path = join(folder, 'dlv');
+  if (existsSync(path)) return path;
+  try {
+    const env = { ...process.env, GOBIN: folder, GOFLAGS: '' };
+    execFileSync('go', ['install', 'github.com/go-delve/delve/cmd/dlv@latest'], { env, stdio: 'ignore' });
+    return path;
+  } catch {
+    process.stderr.write('Delve could not be built: it is left out\n');
+    return null;
+  }
+}
+
+/** Another tool's way to look at a process. */
+interface Peer {
+  readonly name: string;
+  readonly action: () => Promise<unknown>;
+}
+
+/** The peers that are there; they write into `folder`. */
+export function peersOn(pid: number, folder: string): Peer[] {
+  const dlv = delve();
+  const gcore = { name: 'gcore', action: () => run('gcore', ['-o', join(folder, 'core'), String(pid)]) };
+  if (dlv === null) return [gcore];
+  const script = (line: string): Promise<unknown> => {
+    const attach = `"${dlv}" attach ${pid} --allow-non-terminal-interactive=true`;
+    return run('sh', ['-c', `printf '%s\\nquit\\nn\\n' "${line}" | ${attach} >/dev/null`]);
+  };
+  return [
+    { name: 'Delve attach + dump', action: () => script(`dump ${join(folder, 'dlv.core')}`) },
+    { name: 'Delve attach + goroutines', action: () => script('goroutines') },
+    gcore,
+  ];
+}
