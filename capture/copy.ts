@@ -83,17 +83,29 @@ export class Copy {
     this.#labels = stackPlan.newLabels(this.#view, null);
   }
 
-  /** Reads in the stop what may have changed since {@link readAhead}. */
-  readStopped(threads: readonly StoppedThread[]): void {
-    const { stackPlan } = this.plan;
-    this.#known.failed = this.#records.read();
+  /**
+   * Reads in the stop what may have changed since {@link readAhead}. Past `deadline`, of performance.now(), only what the
+   * rest cannot be read without: then the goroutines are answered that are as they were ahead of the stop, whether or not
+   * they have moved since; else null.
+   */
+  readStopped(threads: readonly StoppedThread[], deadline = Infinity): Addr[] | null {
+    const { stackPlan, records } = this.plan;
+    this.#known.failed = this.#records.read(deadline);
     stackPlan.compare(this.#view, this.#restless);
     this.#dirty.fill(0);
     const elsewhere = stackPlan.stacksOf(this.#restless, this.#view, this.#dirty);
     for (const run of this.#stacksFailed) this.#dirty[run] = 1;
-    this.#stacksFailed = this.#stacks.readSome(this.#dirty);
+    const failed = this.#stacks.readSome(this.#dirty, deadline);
+    if (performance.now() >= deadline) {
+      this.#completeLists();
+      const { end } = this.#records;
+      const unread = end < records.length ? stackPlan.from(records.at(end).offset) : [];
+      return [...new Set([...unread, ...this.#restlessGoroutines()])].sort((a, b) => a - b);
+    }
+    this.#stacksFailed = failed;
     if (this.#areManyRestless()) this.#readQueues();
     this.#complete(elsewhere, threads);
+    return null;
   }
 
   /** Completes what {@link readAhead} read, without a stop. Answers the goroutines that moved while it did: torn ones. */
@@ -105,11 +117,8 @@ export class Copy {
 
   /** What the plan did not foresee: new goroutines, new Ms, moved stacks, new labels, the stacks that threads stand on. */
   #complete(elsewhere: readonly Range[], threads: readonly StoppedThread[]): void {
-    this.#late = new LateSource();
-    const program = withMemory(this.plan.program, new Memory(new LayeredSource([this.#known, this.#late])));
     const { stackPlan } = this.plan;
-    const born = this.#newGoroutines(program).flatMap((g) => readable(program, g) ?? []);
-    const machines = this.#machines(program);
+    const { program, born, machines } = this.#completeLists();
     this.#readLate([
       ...elsewhere,
       ...born.flatMap((g) => stackToRead(g) ?? []),
@@ -119,6 +128,14 @@ export class Copy {
     this.#readWaits([...moved, ...born]);
     const labels = [...this.#labels, ...stackPlan.newLabels(this.#view, this.#restless)];
     this.#readLabels([...labels, ...born.map((g) => g.labels)]);
+  }
+
+  /** The goroutines and Ms that the plan does not have; without them the lists would lead nowhere. */
+  #completeLists(): { program: GoProgram; born: readonly G[]; machines: readonly M[] } {
+    this.#late = new LateSource();
+    const program = withMemory(this.plan.program, new Memory(new LayeredSource([this.#known, this.#late])));
+    const born = this.#newGoroutines(program).flatMap((g) => readable(program, g) ?? []);
+    return { program, born, machines: this.#machines(program) };
   }
 
   #restlessGoroutines(): Addr[] {

@@ -177,6 +177,11 @@ export class StackPlan {
     return usedStack(word(records, g + at.stack), word(records, g + at.stack + 8), sp);
   }
 
+  /** Goroutines whose g lies at or behind an offset of the records. */
+  from(offset: number): Addr[] {
+    return [...this.goroutines.filter((_, i) => (this.#offsets[i] ?? -1) >= offset)] as Addr[];
+  }
+
   /** Label sets that goroutines were given since: all of them, or those marked in `among`. */
   newLabels(records: DataView, among: Uint8Array | null): Addr[] {
     const out = new Set<Addr>();

@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { onInterrupt } from '../interrupt.js';
@@ -13,6 +13,7 @@ interface CaptureCommandOptions {
   readonly output: string;
   readonly mode: CaptureMode;
   readonly nonBlocking?: true;
+  readonly budget?: number;
   readonly bin?: string;
   readonly strict?: true;
   readonly json?: true;
@@ -41,6 +42,12 @@ export function define(command: Command, io: Io): void {
         .default('stop'),
     )
     .option('--non-blocking', 'the same as --mode live')
+    .addOption(
+      new Option(
+        '--budget <MS>',
+        'let the process go after so many milliseconds, whatever is still missing: the snapshot is partial then, and says so',
+      ).argParser(milliseconds),
+    )
     .addOption(binOption())
     .option('--strict', 'end with exit code 7 where something is missing in the snapshot')
     .addOption(jsonOption())
@@ -60,13 +67,21 @@ function modeOf(given: CaptureMode | null, nonBlocking: boolean): CaptureMode {
   return 'live';
 }
 
-async function capture(io: Io, { pid, output, mode, bin, strict, json }: CaptureCommandOptions): Promise<void> {
+function milliseconds(text: string): number {
+  const ms = /^[0-9]{1,9}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : 0;
+  if (ms <= 0) throw new InvalidArgumentError('It takes milliseconds, more than 0.');
+  return ms;
+}
+
+async function capture(io: Io, options: CaptureCommandOptions): Promise<void> {
+  const { pid, output, mode, bin, strict, json, budget } = options;
+  if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
   const [{ captureToFile }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../snapshots/gsp/atomic-file.js'),
   ]);
   const binary = await openBinary(bin);
-  const how = captureOptions(io, mode, binary);
+  const how = { ...captureOptions(io, mode, binary), ...(budget === undefined ? {} : { budgetMs: budget }) };
   checkOutput(output);
   const forget = onInterrupt(removeUnfinished);
   const report = await captureToFile(pid, output, how).finally(() => {
