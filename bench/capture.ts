@@ -6,17 +6,10 @@ import { openProgram } from '../analyze/program.js';
 import { pclntabRange } from '../analyze/runtime/module-data.js';
 import { openSnapshot } from '../snapshots/gsp/read.js';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
-import { Bench, delve, GOSPY, median, note, run, timed } from './measure.js';
+import { Bench, felt, GOSPY, median, note, peersOn, run, timed } from './measure.js';
 
 const ROUNDS = 9;
 const PEER_ROUNDS = 3;
-
-/** The largest gap that the program felt while `action` went on, in ms. */
-async function felt(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
-  await program.ask('gap');
-  await action();
-  return Number(await program.ask('gap')) / 1e6;
-}
 
 async function capture(program: GoProcess, path: string): Promise<number> {
   const { stdout } = await run(process.execPath, [
@@ -77,24 +70,7 @@ async function ofSummary(path: string, count: string): Promise<void> {
 }
 
 async function ofPeers(program: GoProcess, folder: string, pause: number): Promise<void> {
-  const pid = String(program.pid);
-  const dlv = delve();
-  const peers: { name: string; action: () => Promise<unknown> }[] = [
-    { name: 'gcore', action: () => run('gcore', ['-o', join(folder, 'core'), pid]) },
-  ];
-  if (dlv !== null) {
-    const script = (line: string): Promise<unknown> =>
-      run(
-        'sh',
-        ['-c', `printf '%s\\nquit\\nn\\n' "${line}" | "${dlv}" attach ${pid} --allow-non-terminal-interactive=true`],
-        {
-          maxBuffer: 2 ** 28,
-        },
-      );
-    peers.push({ name: 'Delve attach + dump', action: () => script(`dump ${join(folder, 'dlv.core')}`) });
-    peers.push({ name: 'Delve attach + goroutines', action: () => script('goroutines') });
-  }
-  for (const { name, action } of peers) {
+  for (const { name, action } of peersOn(program.pid, folder)) {
     const gaps: number[] = [];
     for (let i = 0; i < PEER_ROUNDS; i++) gaps.push(await felt(program, action));
     note(`1,000 goroutines: largest gap felt during ${name}`, gaps, 'ms');

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { GoProcess } from '../test/support/go.js';
 
 export const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
 export const run = promisify(execFile);
@@ -41,6 +42,13 @@ export async function timed(action: () => Promise<unknown>): Promise<number> {
   return performance.now() - begun;
 }
 
+/** The largest gap that the program felt while `action` went on, in ms. */
+export async function felt(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
+  await program.ask('gap');
+  await action();
+  return Number(await program.ask('gap')) / 1e6;
+}
+
 /** The path of Delve, which is built where it is missing; null where that fails. */
 export function delve(): string | null {
   const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gospy-test', 'bin');
@@ -54,4 +62,26 @@ export function delve(): string | null {
     process.stderr.write('Delve could not be built: it is left out\n');
     return null;
   }
+}
+
+/** Another tool's way to look at a process. */
+interface Peer {
+  readonly name: string;
+  readonly action: () => Promise<unknown>;
+}
+
+/** The peers that are there; they write into `folder`. */
+export function peersOn(pid: number, folder: string): Peer[] {
+  const dlv = delve();
+  const gcore = { name: 'gcore', action: () => run('gcore', ['-o', join(folder, 'core'), String(pid)]) };
+  if (dlv === null) return [gcore];
+  const script = (line: string): Promise<unknown> => {
+    const attach = `"${dlv}" attach ${pid} --allow-non-terminal-interactive=true`;
+    return run('sh', ['-c', `printf '%s\\nquit\\nn\\n' "${line}" | ${attach} >/dev/null`]);
+  };
+  return [
+    { name: 'Delve attach + dump', action: () => script(`dump ${join(folder, 'dlv.core')}`) },
+    { name: 'Delve attach + goroutines', action: () => script('goroutines') },
+    gcore,
+  ];
 }

@@ -17,6 +17,8 @@ export type CaptureMode = 'stop' | 'live';
 
 export interface CaptureOptions {
   readonly mode: CaptureMode;
+  /** For how many milliseconds the process may stand still: what is not copied by then is said to be missing. */
+  readonly budgetMs?: number;
   /** gospy's own version, kept in the snapshot. */
   readonly writer: string;
   /** Told what is being done, for a progress line; never called in the stop. */
@@ -109,7 +111,7 @@ async function captureFrom(
   options.progress?.('planning');
   const plan = makePlan(surveyed, target.memory());
   const copy = new Copy(plan, target);
-  const taken = options.mode === 'stop' ? copyStopped(target, copy) : copyLive(target, copy);
+  const taken = options.mode === 'stop' ? copyStopped(target, copy, options.budgetMs) : copyLive(target, copy);
   options.signal?.throwIfAborted();
   options.progress?.('making sense of what was read');
   const facts: CaptureFacts = { ...taken.facts, mode: options.mode, writer: options.writer };
@@ -121,30 +123,43 @@ interface Taken {
   readonly facts: Omit<CaptureFacts, 'mode' | 'writer'>;
 }
 
-function copyStopped(target: LiveProcess, copy: Copy): Taken {
+function copyStopped(target: LiveProcess, copy: Copy, budgetMs: number | undefined): Taken {
   warmUp(copy);
   const before = target.threads();
   const nested = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
   const at = moment();
   collectGarbage();
   copy.readAhead();
-  const stop = withStopped(target.pid, { arch: target.arch }, (threads) => {
+  const options = { arch: target.arch, ...(budgetMs === undefined ? {} : { budgetMs }) };
+  const stop = withStopped(target.pid, options, (threads, deadline) => {
     target.assertSameProgram();
-    copy.readStopped(
+    return copy.readStopped(
       threads.flatMap(({ tid, registers }) =>
         registers === null ? [] : [standing(nested.get(tid) ?? tid, registers)],
       ),
+      deadline,
     );
   });
   const threads = joinThreads(before, stop.threads, target);
+  const unchecked = stop.value;
   const moving = stop.threads.filter((thread) => !thread.stopped);
-  const warnings = moving.map(({ tid }) => ({
-    code: 'thread-not-stopped',
-    message: `thread ${tid} did not stop in time: what it runs may be inconsistent`,
-  }));
+  const warnings = [
+    ...moving.map(({ tid }) => ({
+      code: 'thread-not-stopped',
+      message: `thread ${tid} did not stop in time: what it runs may be inconsistent`,
+    })),
+    ...(unchecked === null ? [] : [overBudget(unchecked.length, budgetMs ?? 0)]),
+  ];
+  const partial = warnings.length > 0;
+  return { threads, facts: { ...at, pauseNs: stop.pauseNs, partial, warnings, torn: unchecked ?? [] } };
+}
+
+function overBudget(count: number, budgetMs: number): ImageWarning {
   return {
-    threads,
-    facts: { ...at, pauseNs: stop.pauseNs, partial: moving.length > 0, warnings, torn: [] },
+    code: 'over-budget',
+    message:
+      `the budget of ${budgetMs} ms ended before everything was copied: ${count} goroutines are marked as torn, ` +
+      'since they are as they were shortly before the stop, and what they wait for may be missing',
   };
 }
 

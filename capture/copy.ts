@@ -15,12 +15,18 @@ import type { GoProgram } from '../analyze/program.js';
 import { readMachines, type M } from '../analyze/runtime/machine.js';
 import { exerciseLabels } from '../analyze/exercise.js';
 import { stackToRead } from '../analyze/runtime/stack-plan.js';
+import type { G } from '../analyze/runtime/goroutine.js';
+import { WaitReader } from '../analyze/runtime/wait-records.js';
 import { withMemory, type Plan } from './plan.js';
 import type { LiveProcess } from './process.js';
 import type { RunReader } from './run-reader.js';
 
 /** Label sets that are followed in the stop: each costs some small reads. */
 const MAX_LATE_LABELS = 512;
+/** Where more than this part of the goroutines moved, all queues are read again in one go: they are small. */
+const MANY_RESTLESS = 1 / 64;
+/** A select with so many cases is followed to its end in the stop. */
+const MAX_QUEUE_ROUNDS = 64;
 /** Rounds of late reads: a new M may have been linked to a new M. */
 const MAX_ROUNDS = 16;
 
@@ -33,23 +39,26 @@ export class Copy {
   readonly #source: LiveProcess;
   readonly #records: RunReader;
   readonly #stacks: RunReader;
+  readonly #queues: RunReader;
   readonly #view: DataView;
-  readonly #before: Uint8Array;
-  readonly #beforeView: DataView;
   readonly #restless: Uint8Array;
   readonly #dirty: Uint8Array;
   readonly #known: RunSource;
   #late = new LateSource();
   #stacksFailed: readonly number[] = [];
+  #queuesFailed: readonly number[] = [];
+  /** True where all queues were read since the last goroutine moved. */
+  #queuesAreFresh = false;
+  /** Label sets that were new when the copy was made ahead. */
+  #labels: readonly Addr[] = [];
 
   constructor(plan: Plan, source: LiveProcess) {
     this.plan = plan;
     this.#source = source;
     this.#records = source.reader(plan.records);
     this.#stacks = source.reader(plan.stacks);
+    this.#queues = source.reader(plan.queues);
     this.#view = viewOf(this.#records.bytes);
-    this.#before = new Uint8Array(this.#records.bytes.length);
-    this.#beforeView = viewOf(this.#before);
     this.#restless = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
     this.#known = new RunSource(plan.records, this.#view);
@@ -60,62 +69,127 @@ export class Copy {
    * in between are restless: their stacks cannot be kept.
    */
   readAhead(): void {
+    const { stackPlan } = this.plan;
     this.#restless.fill(0);
     this.#records.read();
-    this.#before.set(this.#records.bytes);
+    stackPlan.remember(this.#view);
     this.#stacksFailed = this.#stacks.read();
+    this.#readQueues();
     this.#known.failed = this.#records.read();
-    this.#dirty.fill(0);
-    this.plan.stackPlan.moved(this.#beforeView, this.#view, this.#restless, this.#dirty);
-    this.plan.stackPlan.markUnplanned(this.#view, this.#restless);
-    this.#before.set(this.#records.bytes);
+    stackPlan.compare(this.#view, this.#restless);
+    stackPlan.markUnplanned(this.#view, this.#restless);
+    this.#queuesAreFresh = false;
+    stackPlan.remember(this.#view);
+    this.#labels = stackPlan.newLabels(this.#view, null);
   }
 
-  /** Reads in the stop what may have changed since {@link readAhead}. */
-  readStopped(threads: readonly StoppedThread[]): void {
-    this.#known.failed = this.#records.read();
+  /**
+   * Reads in the stop what may have changed since {@link readAhead}. Past `deadline`, of performance.now(), only what the
+   * rest cannot be read without: then the goroutines are answered that are as they were ahead of the stop, whether or not
+   * they have moved since; else null.
+   */
+  readStopped(threads: readonly StoppedThread[], deadline = Infinity): Addr[] | null {
+    const { stackPlan, records } = this.plan;
+    this.#known.failed = this.#records.read(deadline);
+    stackPlan.compare(this.#view, this.#restless);
     this.#dirty.fill(0);
-    const elsewhere = this.plan.stackPlan.moved(this.#beforeView, this.#view, this.#restless, this.#dirty);
+    const elsewhere = stackPlan.stacksOf(this.#restless, this.#view, this.#dirty);
     for (const run of this.#stacksFailed) this.#dirty[run] = 1;
-    this.#stacksFailed = this.#stacks.readSome(this.#dirty);
+    const failed = this.#stacks.readSome(this.#dirty, deadline);
+    if (performance.now() >= deadline) {
+      this.#completeLists();
+      const { end } = this.#records;
+      const unread = end < records.length ? stackPlan.from(records.at(end).offset) : [];
+      return [...new Set([...unread, ...this.#restlessGoroutines()])].sort((a, b) => a - b);
+    }
+    this.#stacksFailed = failed;
+    if (this.#areManyRestless()) this.#readQueues();
     this.#complete(elsewhere, threads);
+    return null;
   }
 
   /** Completes what {@link readAhead} read, without a stop. Answers the goroutines that moved while it did: torn ones. */
   completeLive(): Addr[] {
-    const elsewhere = this.plan.stackPlan.moved(this.#beforeView, this.#view, this.#restless, this.#dirty);
-    this.#complete(elsewhere, []);
-    const { goroutines } = this.plan.stackPlan;
-    return [...goroutines].filter((_, i) => this.#restless[i] === 1) as Addr[];
+    const { stackPlan } = this.plan;
+    this.#complete(stackPlan.stacksOf(this.#restless, this.#view, this.#dirty), []);
+    return this.#restlessGoroutines();
   }
 
   /** What the plan did not foresee: new goroutines, new Ms, moved stacks, new labels, the stacks that threads stand on. */
   #complete(elsewhere: readonly Range[], threads: readonly StoppedThread[]): void {
-    this.#late = new LateSource();
-    const memory = new Memory(new LayeredSource([this.#known, this.#late]));
-    const program = withMemory(this.plan.program, memory);
     const { stackPlan } = this.plan;
-    const born = this.#newGoroutines(program).flatMap((g) => readable(program, g) ?? []);
-    const machines = this.#machines(program);
+    const { program, born, machines } = this.#completeLists();
     this.#readLate([
       ...elsewhere,
       ...born.flatMap((g) => stackToRead(g) ?? []),
       ...this.#unplanned(threadStacks(program, machines, threads)),
     ]);
-    this.#readLabels([...stackPlan.newLabels(this.#view), ...born.map(({ labels }) => labels)]);
+    const moved = this.#restlessGoroutines().flatMap((g) => readable(program, g) ?? []);
+    this.#readWaits([...moved, ...born]);
+    const labels = [...this.#labels, ...stackPlan.newLabels(this.#view, this.#restless)];
+    this.#readLabels([...labels, ...born.map((g) => g.labels)]);
+  }
+
+  /** The goroutines and Ms that the plan does not have; without them the lists would lead nowhere. */
+  #completeLists(): { program: GoProgram; born: readonly G[]; machines: readonly M[] } {
+    this.#late = new LateSource();
+    const program = withMemory(this.plan.program, new Memory(new LayeredSource([this.#known, this.#late])));
+    const born = this.#newGoroutines(program).flatMap((g) => readable(program, g) ?? []);
+    return { program, born, machines: this.#machines(program) };
+  }
+
+  #restlessGoroutines(): Addr[] {
+    return [...this.plan.stackPlan.goroutines].filter((_, i) => this.#restless[i] === 1) as Addr[];
+  }
+
+  #areManyRestless(): boolean {
+    const restless = this.#restless.reduce((n, mark) => n + mark, 0);
+    return restless > MANY_RESTLESS * this.#restless.length;
+  }
+
+  #readQueues(): void {
+    this.#queuesFailed = this.#queues.read();
+    this.#queuesAreFresh = true;
+  }
+
+  /** What goroutines wait for that were not where the plan has them: what is known says where to read next. */
+  #readWaits(goroutines: readonly G[]): void {
+    const stacks = runSource(this.plan.stacks, this.#stacks, this.#stacksFailed);
+    const queues = this.#queuesAreFresh ? [runSource(this.plan.queues, this.#queues, this.#queuesFailed)] : [];
+    const source = new LayeredSource([this.#known, this.#late, ...queues, stacks]);
+    const isUnread = ({ lo, hi }: Range): boolean => !queues.some((known) => known.has(lo, hi));
+    let left = goroutines;
+    for (let round = 0; left.length > 0; round++) {
+      const waits = new WaitReader(withMemory(this.plan.program, new Memory(source)));
+      const unknown = this.#unplanned(left.flatMap((g) => waits.unknownOf(g)));
+      if (round === MAX_QUEUE_ROUNDS || unknown.length === 0) {
+        const found = goroutines.flatMap((g) => waits.waitsFor(g) ?? []);
+        const ranges = found.flatMap((wait) => [...waits.queuesOf(wait), ...waits.wordsOf(wait)]);
+        this.#readLate(this.#unplanned(ranges.filter(isUnread)));
+        return;
+      }
+      this.#readLate(unknown);
+      left = left.filter((g) => waits.unknownOf(g).length > 0);
+    }
+  }
+
+  /** Goroutines whose stacks were read ahead of the stop and not again. */
+  get keptAhead(): number {
+    return this.#restless.length - this.#restlessGoroutines().length;
   }
 
   /** Bytes that were read. */
   get sizeBytes(): number {
-    const late = this.#late.segments.reduce((n, { bytes }) => n + bytes.length, 0);
-    return this.#records.bytes.length + this.#stacks.bytes.length + late;
+    const planned = [this.#records, this.#stacks, this.#queues].reduce((n, { bytes }) => n + bytes.length, 0);
+    return planned + this.#late.sizeBytes;
   }
 
-  /** What was read: the records, with all that was read late, and the planned stacks in ascending order. */
-  get segments(): { readonly records: readonly Segment[]; readonly stacks: readonly Segment[] } {
-    const stacks = new RunSource(this.plan.stacks, viewOf(this.#stacks.bytes));
-    stacks.failed = this.#stacksFailed;
-    return { records: [...this.#known.segments(), ...this.#late.segments], stacks: stacks.segments() };
+  /** What was read: the records, with all that was read late, and the planned stacks and queues in ascending order. */
+  get segments(): Readonly<Record<'records' | 'stacks' | 'queues', readonly Segment[]>> {
+    const stacks = runSource(this.plan.stacks, this.#stacks, this.#stacksFailed);
+    const queues = runSource(this.plan.queues, this.#queues, this.#queuesFailed);
+    const records = [...this.#known.segments(), ...this.#late.segments()];
+    return { records, stacks: stacks.segments(), queues: queues.segments() };
   }
 
   /** runtime.allgs grows at its end, and moves when it is full; its elements never change. */
@@ -164,31 +238,47 @@ export class Copy {
     if (ranges.length === 0) return;
     const runs = new Runs(ranges, 0);
     const reader = this.#source.reader(runs);
-    const failed = new Set(reader.read());
-    for (let i = 0; i < runs.length; i++) {
-      const { lo, hi, offset } = runs.at(i);
-      if (!failed.has(i))
-        this.#late.segments.push({ addr: lo, bytes: reader.bytes.subarray(offset, offset + hi - lo) });
-    }
+    const failed = reader.read();
+    this.#late.add(runSource(runs, reader, failed));
   }
 }
 
-/** The few pieces that were not planned, in the order in which they were read. */
+function runSource(runs: Runs, reader: RunReader, failed: readonly number[]): RunSource {
+  const source = new RunSource(runs, viewOf(reader.bytes));
+  source.failed = failed;
+  return source;
+}
+
+/** What was not planned, as it was read piece by piece; what was read last wins. */
 class LateSource implements MemorySource {
-  readonly segments: Segment[] = [];
+  readonly #batches: RunSource[] = [];
+
+  add(batch: RunSource): void {
+    this.#batches.unshift(batch);
+  }
 
   has(lo: number, hi: number): boolean {
-    return this.segments.some(({ addr, bytes }) => addr <= lo && addr + bytes.length >= hi);
+    return this.#batches.some((batch) => batch.has(lo, hi));
   }
 
   window(at: number): Window | null {
-    const segment = this.segments.findLast(({ addr, bytes }) => at >= addr && at < addr + bytes.length);
-    if (segment === undefined) return null;
-    return { lo: segment.addr, hi: segment.addr + segment.bytes.length, view: viewOf(segment.bytes) };
+    for (const batch of this.#batches) {
+      const window = batch.window(at);
+      if (window !== null) return window;
+    }
+    return null;
   }
 
   ranges(lo: number, hi: number): Iterable<Range> {
-    return new SegmentSource(this.segments).ranges(lo, hi);
+    return new SegmentSource(this.segments()).ranges(lo, hi);
+  }
+
+  segments(): Segment[] {
+    return this.#batches.flatMap((batch) => batch.segments());
+  }
+
+  get sizeBytes(): number {
+    return this.#batches.reduce((n, batch) => n + batch.sizeBytes, 0);
   }
 }
 
@@ -202,6 +292,14 @@ export class RunSource implements MemorySource {
   constructor(runs: Runs, view: DataView) {
     this.#runs = runs;
     this.#view = view;
+  }
+
+  get sizeBytes(): number {
+    return this.#view.byteLength;
+  }
+
+  has(lo: number, hi: number): boolean {
+    return this.#runs.offsetOf(lo, hi - lo) >= 0 && !this.failed.includes(this.#runs.indexOf(lo));
   }
 
   window(addr: number): Window | null {

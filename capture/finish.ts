@@ -29,9 +29,9 @@ export interface Captured {
  * that the analysis needs (code, inlining tables, strings) is read from the running process, by analyzing it.
  */
 export function finish(base: ProcessImage, copy: Copy, threads: readonly Thread[], facts: CaptureFacts): Captured {
-  const { records, stacks } = copy.segments;
+  const { records, stacks, queues } = copy.segments;
   const { tables } = copy.plan;
-  const whole = new SegmentSource([...records, ...stacks, ...tables]);
+  const whole = new SegmentSource([...records, ...stacks, ...queues, ...tables]);
   const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)));
   const memory = new Memory(
     new LayeredSource([whole, readOnly.memory.source]),
@@ -44,7 +44,7 @@ export function finish(base: ProcessImage, copy: Copy, threads: readonly Thread[
   exerciseStacks(program);
   const used = [...usedStacks(program, threads)].flatMap((range) => cut(stacks, range));
   const constant = readOnly.recording.recorded().flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
-  const groups = [records, used, constant, tables];
+  const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
   return { image: { ...image, memory: kept }, program, groups };
 }

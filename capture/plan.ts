@@ -12,6 +12,8 @@ import { StackPlan } from '../analyze/runtime/stack-plan.js';
 
 /** Neighbours this close are read as one run: a run costs as much as some hundred bytes. */
 const MAX_GAP = 512;
+/** Less for queues: what lies between them is heap that the snapshot has no use for. */
+const MAX_QUEUE_GAP = 256;
 
 /** What will be read in the stop, decided while the program runs. */
 export interface Plan {
@@ -19,6 +21,8 @@ export interface Plan {
   /** Globals, allgs, gs, Ms, Ps: read first, since they say whether the stacks are where they were. */
   readonly records: Runs;
   readonly stacks: Runs;
+  /** What goroutines wait in: sudogs and channels. */
+  readonly queues: Runs;
   readonly stackPlan: StackPlan;
   /** The function tables, which no program changes: read already. */
   readonly tables: readonly Segment[];
@@ -55,10 +59,12 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   exerciseLabels(program, stackPlan.labels);
   exerciseAncestors(program, stackPlan.ancestors);
   const recorded = within(recording.recorded(), program.image.mappings, (mapping) => mapping.writable);
-  const records = new Runs([...runtimeRecords(now, goroutines), ...recorded], MAX_GAP);
+  const words = within(stackPlan.syncWords, program.image.mappings, (mapping) => mapping.writable);
+  const records = new Runs([...runtimeRecords(now, goroutines), ...recorded, ...words], MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
+  const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  return { program, records, stacks, stackPlan, tables };
+  return { program, records, stacks, queues, stackPlan, tables };
 }
 
 /** The same program over other memory: its code and globals stay where they are. */

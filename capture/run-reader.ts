@@ -5,8 +5,8 @@ import type { MemoryPort } from './vmread.js';
 const IOVEC_SIZE = 16;
 /** The kernel takes at most this many elements a call. */
 const IOV_MAX = 1024;
-/** The kernel moves less than 2^31 bytes a call. */
-const MAX_CALL_BYTES = 2 ** 30;
+/** About a millisecond's worth: between two calls a deadline can be kept. The kernel takes up to 2^31. */
+const MAX_CALL_BYTES = 2 ** 22;
 
 /** Runs that one system call reads. */
 interface Call {
@@ -27,6 +27,7 @@ export class RunReader {
   readonly #local = new Pinned(IOVEC_SIZE);
   readonly #remote: Pinned;
   readonly #calls: readonly Call[];
+  #end = 0;
   /** The lists of one call of {@link readSome}; made at its first one. */
   #some: Gathered | null = null;
 
@@ -45,15 +46,28 @@ export class RunReader {
     this.#calls = callsFor(runs);
   }
 
+  /** The first run that the last {@link read} did not come to. */
+  get end(): number {
+    return this.#end;
+  }
+
   /** One run behind the other, as {@link Runs.at} says; the next read replaces them. */
   get bytes(): Uint8Array {
     return this.#buffer.bytes;
   }
 
-  /** Reads every run, and answers the indices of those that could not be read whole. */
-  read(): readonly number[] {
+  /**
+   * Reads every run, and answers the indices of those that could not be read whole. Past `deadline`, of
+   * performance.now(), it reads no further: {@link end} says how far it came.
+   */
+  read(deadline = Infinity): readonly number[] {
     const failed: number[] = [];
+    this.#end = this.#runs.length;
     for (const call of this.#calls) {
+      if (performance.now() >= deadline) {
+        this.#end = call.first;
+        break;
+      }
       if (this.#port.method === '/proc/PID/mem') {
         for (let i = call.first; i < call.end; i++) this.#readRun(i, failed);
       } else if (this.#readVector(call.first, call.end, call.offset, call.sizeBytes) !== call.sizeBytes) {
@@ -64,10 +78,10 @@ export class RunReader {
   }
 
   /** Reads the runs that are marked by a 1, and answers as {@link read} does for these. */
-  readSome(marked: Uint8Array): readonly number[] {
+  readSome(marked: Uint8Array, deadline = Infinity): readonly number[] {
     const failed: number[] = [];
     const list = (this.#some ??= new Gathered());
-    for (let first = marked.indexOf(1); first >= 0;) {
+    for (let first = marked.indexOf(1); first >= 0 && performance.now() < deadline;) {
       first = list.gather(this.#runs, this.#buffer.address, marked, first);
       this.#readGathered(list, failed);
     }

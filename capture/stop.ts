@@ -12,6 +12,8 @@ const HIGHEST_PRIORITY = -20;
 
 export interface StopOptions {
   readonly arch: Arch;
+  /** For how long the process may stand still, in milliseconds: threads are waited for no longer, and `body` is told. */
+  readonly budgetMs?: number;
   /** For how long the threads are waited for, in milliseconds; whoever is on its way then is not stopped. */
   readonly timeoutMs?: number;
   /**
@@ -34,7 +36,8 @@ export interface Stop<T> {
 
 /**
  * Stops every thread of a process, calls `body`, and lets go on every path out. `body` must be synchronous and short,
- * and should allocate nothing: the process stands still for all of it. Threads that did not stop in time are told by
+ * and should allocate nothing: the process stands still for all of it. It is handed the time, of performance.now(), at
+ * which the budget ends. Threads that did not stop in time are told by
  * `stopped`; they are let go as soon as the kernel permits.
  *
  * Throws `permission` where the kernel refuses every thread, and `noGoProcess` where the process has ended.
@@ -42,10 +45,11 @@ export interface Stop<T> {
 export function withStopped<T>(
   pid: number,
   options: StopOptions,
-  body: (threads: readonly StoppedThread[]) => T,
+  body: (threads: readonly StoppedThread[], deadline: number) => T,
 ): Stop<T> {
   const tracees = new Tracees(pid, options.arch);
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const budgetMs = options.budgetMs ?? Infinity;
+  const timeoutMs = Math.min(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, budgetMs);
   collectGarbage();
   let begun = 0n;
   let ended = 0n;
@@ -56,11 +60,12 @@ export function withStopped<T>(
   try {
     tracees.seizeAll();
     begun = process.hrtime.bigint();
+    const begunMs = performance.now();
     tracees.interruptAll();
-    tracees.waitForAll(performance.now() + timeoutMs);
+    tracees.waitForAll(begunMs + timeoutMs);
     threads = tracees.threads();
     if (threads.length === 0) throw noGoProcess(`Process ${pid} ended, or became another program, as it was stopped.`);
-    value = body(threads);
+    value = body(threads, begunMs + budgetMs);
   } finally {
     tracees.release();
     ended = process.hrtime.bigint();

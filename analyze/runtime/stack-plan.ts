@@ -4,8 +4,10 @@ import type { Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../program.js';
 import type { G } from './goroutine.js';
 import { plannedStack, readable, usedStack } from './extents.js';
+import { WaitReader } from './wait-records.js';
 
-const GSCAN = 0x1000;
+/** Above every status; _Gscan, which may be added to one, is a multiple of it. */
+const STATUS_LIMIT = 0x1000;
 const GWAITING = 4;
 const GDEAD = 6;
 const GDEADEXTRA = 11;
@@ -14,6 +16,8 @@ const TWO_32 = 2 ** 32;
 /** Where goroutines change their stack without leaving a trace in their g: coroutines switch by a CAS of their own. */
 export const UNTRACKED_REASONS: ReadonlySet<string> = new Set(['coroutine', 'preempted']);
 const MAX_REASONS = 256;
+/** Words that are kept of each goroutine, a cache line in all. */
+const KEPT_WORDS = 16;
 
 /**
  * Which stack of which goroutine is read, decided while the program runs, and which of them still hold what is in use
@@ -24,10 +28,14 @@ const MAX_REASONS = 256;
  * is no such count: then no P may have scheduled anything.
  */
 export class StackPlan {
-  /** Addresses of the gs, in the order of runtime.allgs. */
+  /** Addresses of the gs, ascending: so they lie in the buffers too. */
   readonly goroutines: Float64Array;
   /** The stacks to read. */
   readonly ranges: readonly Range[];
+  /** The queues that goroutines wait in: they hold as long as the stacks. */
+  readonly queues: readonly Range[];
+  /** The words of the mutexes and their like that goroutines wait for. */
+  readonly syncWords: readonly Range[];
   /** The label sets of all goroutines: shared by many, and never changed once made. */
   readonly labels: ReadonlySet<Addr>;
   /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
@@ -35,11 +43,14 @@ export class StackPlan {
   readonly #from: Float64Array;
   readonly #to: Float64Array;
   readonly #at;
-  /** Words that are all the same as long as a goroutine stays where it is. */
+  /** 32-bit words that are all the same as long as a goroutine stays where it is. */
   readonly #place: readonly number[];
   readonly #trackingSeq: number | null;
   readonly #untracked = new Uint8Array(MAX_REASONS);
   readonly #sizeBytes: number;
+  /** By goroutine, what {@link remember} took of it: what it does in the first word, then its place. */
+  readonly #kept: Uint32Array;
+  #keptTicks: readonly number[] = [];
   readonly #schedticks: readonly Addr[];
   #offsets = new Float64Array(0);
   #runs = new Int32Array(0);
@@ -48,7 +59,8 @@ export class StackPlan {
   constructor(program: GoProgram, goroutines: Float64Array) {
     const g = program.layouts.of('g');
     const gobuf = program.layouts.of('gobuf');
-    this.goroutines = goroutines;
+    this.goroutines = goroutines.slice().sort();
+    this.#kept = new Uint32Array(KEPT_WORDS * goroutines.length);
     this.#sizeBytes = g.sizeBytes;
     this.#at = {
       stack: g.offset('stack'),
@@ -60,7 +72,8 @@ export class StackPlan {
     };
     const { stack, sched } = this.#at;
     const schedpc = g.offset('sched') + gobuf.offset('pc');
-    this.#place = [sched, schedpc, stack, stack + 8, g.offset('goid'), g.offset('waitsince')];
+    const places = [sched, schedpc, stack, stack + 8, g.offset('goid'), g.offset('waitsince'), this.#at.labels];
+    this.#place = places.flatMap((offset) => [offset, offset + 4]);
     this.#trackingSeq = g.optional('trackingSeq');
     for (let reason = 0; reason < MAX_REASONS; reason++) {
       if (UNTRACKED_REASONS.has(program.waitReasons.at(reason) ?? '')) this.#untracked[reason] = 1;
@@ -71,11 +84,19 @@ export class StackPlan {
     const ranges: Range[] = [];
     const labels = new Set<Addr>();
     const ancestors: Addr[] = [];
-    for (const [i, address] of goroutines.entries()) {
+    const queues: Range[] = [];
+    const syncWords: Range[] = [];
+    const waits = new WaitReader(program);
+    for (const [i, address] of this.goroutines.entries()) {
       const read = readable(program, address as Addr);
       if (read === null) continue;
       if (read.labels !== 0) labels.add(read.labels);
       if (read.ancestors !== 0) ancestors.push(read.ancestors);
+      const waitsFor = waits.waitsFor(read);
+      if (waitsFor !== null) {
+        queues.push(...waits.queuesOf(waitsFor));
+        syncWords.push(...waits.wordsOf(waitsFor));
+      }
       const range = stackToRead(read);
       if (range === null) continue;
       ranges.push(range);
@@ -83,6 +104,8 @@ export class StackPlan {
       this.#to[i] = range.hi;
     }
     this.ranges = ranges;
+    this.queues = queues;
+    this.syncWords = syncWords;
     this.labels = labels;
     this.ancestors = ancestors;
   }
@@ -94,23 +117,43 @@ export class StackPlan {
     this.#tickOffsets = this.#schedticks.map((at) => records.offsetOf(at, 4));
   }
 
-  /**
-   * Finds the goroutines that may have moved between two readings of the records, and marks them in `restless` (1 by
-   * index); those that are marked already count as moved. Answers what must be read again: runs of planned stacks are
-   * marked in `dirty` (1 by index), stacks in use that are not wholly in what was planned are returned.
-   */
-  moved(before: DataView, after: DataView, restless: Uint8Array, dirty: Uint8Array): Range[] {
-    const out: Range[] = [];
-    const at = this.#at;
-    const untold = this.#trackingSeq === null && this.#scheduledBetween(before, after);
+  /** Keeps of the records what {@link compare} holds others against. */
+  remember(records: DataView): void {
+    const kept = this.#kept;
     for (let i = 0; i < this.#offsets.length; i++) {
       const g = this.#offsets[i] ?? -1;
       if (g < 0) continue;
-      const status = after.getUint32(g + at.atomicstatus, true) & ~GSCAN;
+      let at = KEPT_WORDS * i;
+      kept[at++] = this.#doing(records, g);
+      for (const offset of this.#place) kept[at++] = records.getUint32(g + offset, true);
+    }
+    this.#keptTicks = this.#ticks(records);
+  }
+
+  /** Marks in `restless` (1 by index) the goroutines that may have moved since the records that were remembered. */
+  compare(records: DataView, restless: Uint8Array): void {
+    const offsets = this.#offsets;
+    const count = offsets.length;
+    const untold = this.#trackingSeq === null && this.#scheduledSince(records);
+    for (let i = 0; i < count; i++) {
+      const g = offsets[i] ?? -1;
+      if (g < 0 || restless[i] === 1) continue;
+      const doing = this.#doing(records, g);
+      const status = doing % STATUS_LIMIT;
       if (status === GDEAD || status === GDEADEXTRA) continue;
-      if (restless[i] === 0 && status === GWAITING && !untold && this.#stayed(before, after, g)) continue;
-      restless[i] = 1;
-      const range = this.#used(after, g);
+      if (status !== GWAITING || untold || !this.#stayed(records, g, i, doing)) restless[i] = 1;
+    }
+  }
+
+  /**
+   * What must be read again of the goroutines marked in `restless`: runs of planned stacks are marked in `dirty` (1 by
+   * index), stacks in use that are not wholly in what was planned are returned.
+   */
+  stacksOf(restless: Uint8Array, records: DataView, dirty: Uint8Array): Range[] {
+    const out: Range[] = [];
+    for (let i = restless.indexOf(1); i >= 0; i = restless.indexOf(1, i + 1)) {
+      const g = this.#offsets[i] ?? -1;
+      const range = g < 0 || this.#isDead(records, g) ? null : this.#used(records, g);
       if (range === null) continue;
       const run = this.#runs[i] ?? -1;
       if (run >= 0 && range.lo >= (this.#from[i] ?? 0) && range.hi <= (this.#to[i] ?? 0)) dirty[run] = 1;
@@ -139,35 +182,54 @@ export class StackPlan {
     return usedStack(word(records, g + at.stack), word(records, g + at.stack + 8), sp);
   }
 
-  /** Label sets that goroutines were given since. */
-  newLabels(records: DataView): Addr[] {
+  /** Goroutines whose g lies at or behind an offset of the records. */
+  from(offset: number): Addr[] {
+    return [...this.goroutines.filter((_, i) => (this.#offsets[i] ?? -1) >= offset)] as Addr[];
+  }
+
+  /** Label sets that goroutines were given since: all of them, or those marked in `among`. */
+  newLabels(records: DataView, among: Uint8Array | null): Addr[] {
     const out = new Set<Addr>();
     const { labels } = this.#at;
     for (let i = 0; i < this.#offsets.length; i++) {
       const g = this.#offsets[i] ?? -1;
-      if (g < 0) continue;
+      if (g < 0 || among?.[i] === 0) continue;
       const set = word(records, g + labels) as Addr;
       if (set !== 0 && !this.labels.has(set)) out.add(set);
     }
     return [...out];
   }
 
-  #stayed(before: DataView, after: DataView, g: number): boolean {
-    const { atomicstatus, waitreason } = this.#at;
-    const reason = after.getUint8(g + waitreason);
-    if (reason !== before.getUint8(g + waitreason) || this.#untracked[reason] === 1) return false;
-    if ((before.getUint32(g + atomicstatus, true) & ~GSCAN) !== GWAITING) return false;
-    const seq = this.#trackingSeq;
-    if (seq !== null && before.getUint8(g + seq) !== after.getUint8(g + seq)) return false;
+  /** Status, wait reason and trackingSeq in one number. */
+  #doing(records: DataView, g: number): number {
+    const status = records.getUint32(g + this.#at.atomicstatus, true) & (STATUS_LIMIT - 1);
+    const reason = records.getUint8(g + this.#at.waitreason);
+    const seq = this.#trackingSeq === null ? 0 : records.getUint8(g + this.#trackingSeq);
+    return status + STATUS_LIMIT * (reason + 256 * seq);
+  }
+
+  #isDead(records: DataView, g: number): boolean {
+    const status = this.#doing(records, g) % STATUS_LIMIT;
+    return status === GDEAD || status === GDEADEXTRA;
+  }
+
+  #stayed(records: DataView, g: number, index: number, doing: number): boolean {
+    const kept = this.#kept;
+    let at = KEPT_WORDS * index;
+    if (kept[at++] !== doing || this.#untracked[records.getUint8(g + this.#at.waitreason)] === 1) return false;
     for (const offset of this.#place) {
-      if (before.getUint32(g + offset, true) !== after.getUint32(g + offset, true)) return false;
-      if (before.getUint32(g + offset + 4, true) !== after.getUint32(g + offset + 4, true)) return false;
+      if (kept[at++] !== records.getUint32(g + offset, true)) return false;
     }
     return true;
   }
 
-  #scheduledBetween(before: DataView, after: DataView): boolean {
-    return this.#tickOffsets.some((at) => at < 0 || before.getUint32(at, true) !== after.getUint32(at, true));
+  #scheduledSince(records: DataView): boolean {
+    const kept = this.#keptTicks;
+    return this.#ticks(records).some((tick, i) => tick < 0 || tick !== kept[i]);
+  }
+
+  #ticks(records: DataView): number[] {
+    return this.#tickOffsets.map((at) => (at < 0 ? -1 : records.getUint32(at, true)));
   }
 }
 

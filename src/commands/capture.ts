@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { badFile, ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
 import type { DistillReport } from '../distill-core.js';
@@ -15,6 +15,7 @@ interface CaptureCommandOptions {
   readonly output: string;
   readonly mode: CaptureMode;
   readonly nonBlocking?: true;
+  readonly budget?: number;
   readonly bin?: string;
   readonly debugDir?: readonly string[];
   readonly strict?: true;
@@ -47,6 +48,12 @@ export function define(command: Command, io: Io): void {
         .default('stop'),
     )
     .option('--non-blocking', 'the same as --mode live')
+    .addOption(
+      new Option(
+        '--budget <MS>',
+        'let the process go after so many milliseconds, whatever is still missing: the snapshot is partial then, and says so',
+      ).argParser(milliseconds),
+    )
     .addOption(binOption())
     .addOption(debugDirOption())
     .option('--strict', 'end with exit code 7 where something is missing in the snapshot')
@@ -66,6 +73,12 @@ function modeOf(given: CaptureMode | null, nonBlocking: boolean): CaptureMode {
   if (!nonBlocking) return given ?? 'stop';
   if (given === 'stop') throw usageError('--mode stop and --non-blocking contradict each other: name one of them');
   return 'live';
+}
+
+function milliseconds(text: string): number {
+  const ms = /^[0-9]{1,9}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : 0;
+  if (ms <= 0) throw new InvalidArgumentError('It takes milliseconds, more than 0.');
+  return ms;
 }
 
 async function captureOrDistil(io: Io, options: CaptureCommandOptions): Promise<void> {
@@ -90,13 +103,15 @@ async function distilled(io: Io, core: string, options: CaptureCommandOptions): 
   return distillCore(await openCoreFile(io, core, file), options.output, options).finally(forget);
 }
 
-async function captured(io: Io, pid: number, { output, mode, bin }: CaptureCommandOptions): Promise<CaptureReport> {
+async function captured(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
+  const { output, mode, bin, budget } = options;
+  if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
   const [{ captureToFile }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../snapshots/gsp/atomic-file.js'),
   ]);
   const binary = await openBinary(bin);
-  const how = captureOptions(io, mode, binary);
+  const how = { ...captureOptions(io, mode, binary), ...(budget === undefined ? {} : { budgetMs: budget }) };
   checkOutput(output);
   const forget = onInterrupt(removeUnfinished);
   return captureToFile(pid, output, how).finally(() => {

@@ -172,6 +172,13 @@ export const CHANGES = [
 /** The releases that are also built for arm64: with and without the offsets of data in its loads and stores. */
 export const ARM64_RELEASES = ['1.21', '1.26'] as const;
 
+/** Programs that never rest, of releases that tell whether a goroutine has run in three ways. */
+export const BUSY_CELLS: readonly Cell[] = (['1.15', '1.21', '1.26'] as const).map((release) => ({
+  fixture: 'busy',
+  release,
+  link: 'stripped',
+}));
+
 /** `many` for arm64, which nothing here can run. */
 export function manyArm64(release: Release, link: Link): Cell {
   return { fixture: 'many', release, link, arch: 'arm64' };
@@ -259,6 +266,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   PANICPARSE_CELL,
   ...PROFILED_CELLS,
   ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
+  ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),

@@ -1,0 +1,168 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Range } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from './goroutine.js';
+import { SudogReader, type Sudog } from './sudog.js';
+
+/** Reasons of goroutines whose sudog up to Go 1.25 nothing but their own stack names (semacquire1, notifyListWait in sema.go). */
+const SEMAPHORE_REASONS = /^(semacquire|sync\.)/;
+const COND_REASON = 'sync.Cond.Wait';
+/** Bytes from the stack pointer on in which semacquire1, or sync.Cond.Wait above it, keeps what it waits for. */
+const SCANNED_STACK = 1024;
+/** Cases of a select that are followed. */
+const MAX_CASES = 1024;
+/** Waiters of one sync.Cond among which a goroutine is looked for. */
+const MAX_QUEUE = 1024;
+/** Around a semaphore, or a notifyList: sync's Mutex, RWMutex, WaitGroup and Cond of all releases lie within. */
+const BEFORE_SEMAPHORE = 16;
+const BEHIND_SEMAPHORE = 40;
+/** Offset of sync.Cond.notify, behind an interface (cond.go); of head and tail in it (notifyList in sema.go). */
+const COND_NOTIFY = 16;
+const NOTIFY_HEAD = 16;
+const NOTIFY_TAIL = 24;
+
+/** What a goroutine waits for, as far as it is known. */
+export interface WaitsFor {
+  /** One for each channel, or the one of a semaphore or a sync.Cond. */
+  readonly sudogs: readonly Sudog[];
+  /** The semaphore in a sync.Mutex, RWMutex or WaitGroup, or the notifyList in a sync.Cond; 0 for channels. */
+  readonly sync: Addr;
+}
+
+/** Follows goroutines to what they wait for. */
+export class WaitReader {
+  readonly #program: GoProgram;
+  readonly #sudogs: SudogReader;
+  readonly #waiting: number;
+  readonly #hchanSize: number;
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+    this.#sudogs = new SudogReader(program.memory, program.layouts);
+    this.#waiting = program.layouts.of('g').offset('waiting');
+    this.#hchanSize = program.layouts.of('hchan').sizeBytes;
+  }
+
+  /** null where it waits for none of these. What is absent or damaged is left out. */
+  waitsFor(g: G): WaitsFor | null {
+    if (g.status !== 'waiting') return null;
+    const sudogs = this.#listed(g);
+    const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
+    const onSemaphore = SEMAPHORE_REASONS.test(reason);
+    if (!onSemaphore) return sudogs.length === 0 ? null : { sudogs, sync: 0 as Addr };
+    const sudog = sudogs[0] ?? this.#onStack(g);
+    if (sudog === null) return null;
+    const sync = reason === COND_REASON && sudog.elem === 0 ? this.#condOf(g, sudog) : sudog.elem;
+    return { sudogs: [sudog], sync };
+  }
+
+  /** Where the queues lie that a goroutine stands in: sudogs, and the headers of channels. */
+  queuesOf({ sudogs }: WaitsFor): Range[] {
+    const channels = sudogs.filter(({ c }) => c !== 0).map(({ c }) => ({ lo: c, hi: plus(c, this.#hchanSize) }));
+    return [...sudogs.map(({ addr }) => this.#sudogs.range(addr)), ...channels];
+  }
+
+  /** Where the words of the sync type lie: others change them while the goroutine waits. */
+  wordsOf({ sync }: WaitsFor): Range[] {
+    return sync === 0 ? [] : [around(sync)];
+  }
+
+  /** What must be known before {@link waitsFor} can answer, where it is not: the next step on the way there. */
+  unknownOf(g: G): Range[] {
+    if (g.status !== 'waiting') return [];
+    const first = this.#program.memory.ptr(g.addr, this.#waiting);
+    if (first !== 0) return this.#unknownInList(g, first);
+    if (!SEMAPHORE_REASONS.test(this.#program.waitReasons.at(g.waitreason) ?? '')) return [];
+    if (this.#onStack(g) !== null) return [];
+    return [...this.#stackWords(g)].filter((word) => !this.#sudogs.has(word)).map((word) => this.#sudogs.range(word));
+  }
+
+  #unknownInList(g: G, first: Addr): Range[] {
+    const last = this.#listed(g).at(-1);
+    const next = last === undefined ? first : last.waitlink;
+    return next === 0 || this.#sudogs.has(next) ? [] : [this.#sudogs.range(next)];
+  }
+
+  /** The list that begins at g.waiting; as far as it is one. */
+  #listed(g: G): Sudog[] {
+    const out: Sudog[] = [];
+    try {
+      let at = this.#program.memory.ptr(g.addr, this.#waiting);
+      while (at !== 0 && out.length < MAX_CASES) {
+        const sudog = this.#sudogs.read(at);
+        if (sudog.g !== g.addr) break;
+        out.push(sudog);
+        // In a semaphore the next one is another goroutine's.
+        at = sudog.c === 0 ? (0 as Addr) : sudog.waitlink;
+      }
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+    }
+    return out;
+  }
+
+  /** The sudog of the goroutine that its innermost frames name. */
+  #onStack(g: G): Sudog | null {
+    for (const word of this.#stackWords(g)) {
+      try {
+        if (this.#sudogs.has(word) && this.#sudogs.goroutineOf(word) === g.addr) return this.#sudogs.read(word);
+      } catch (error) {
+        if (!(error instanceof MemoryFault)) throw error;
+      }
+    }
+    return null;
+  }
+
+  /** The notifyList in which a sudog queues, of a sync.Cond that the innermost frames name; 0 where none does. */
+  #condOf(g: G, { addr }: Sudog): Addr {
+    for (const word of this.#stackWords(g)) {
+      for (const list of [word, plus(word, COND_NOTIFY)]) if (this.#queuesIn(list, addr)) return list;
+    }
+    return 0 as Addr;
+  }
+
+  #queuesIn(list: Addr, wanted: Addr): boolean {
+    try {
+      const { memory } = this.#program;
+      const tail = memory.ptr(list, NOTIFY_TAIL);
+      let found = false;
+      for (let at = memory.ptr(list, NOTIFY_HEAD), i = 0; at !== 0 && i < MAX_QUEUE; i++) {
+        found ||= at === wanted;
+        // The stack may also name a place within the list: from there on nothing ends at the tail.
+        if (at === tail) return found;
+        at = this.#sudogs.read(at).next;
+      }
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+    }
+    return false;
+  }
+
+  /** Words of the innermost frames that may be pointers to something else than the stack itself. */
+  *#stackWords({ stack, sched }: G): Iterable<Addr> {
+    const { memory } = this.#program;
+    const hi = Math.min(stack.hi, sched.sp + SCANNED_STACK);
+    if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
+    for (let at = sched.sp; at + 8 <= hi; at += 8) {
+      const word = wordAt(memory, at as Addr);
+      if (word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < stack.lo || word >= stack.hi)) yield word;
+    }
+  }
+}
+
+/** No memory of a program lies below the first, and none of user space above the second. */
+const LOWEST = 0x10000;
+const HIGHEST = 2 ** 47;
+
+function wordAt(memory: GoProgram['memory'], at: Addr): Addr {
+  try {
+    return memory.word(at) as Addr;
+  } catch (error) {
+    if (error instanceof MemoryFault) return 0 as Addr;
+    throw error;
+  }
+}
+
+function around(sync: Addr): Range {
+  return { lo: plus(sync, -BEFORE_SEMAPHORE), hi: plus(sync, BEHIND_SEMAPHORE) };
+}

@@ -1,0 +1,188 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makePlan, survey } from '../capture/plan.js';
+import { LiveProcess } from '../capture/process.js';
+import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
+import { Bench, felt, GOSPY, median, peersOn, run, timed } from './measure.js';
+
+/** What is measured, as the table of the README names it. */
+const TARGETS = [
+  { name: '1,000 goroutines', args: ['-n', '1000', '-depth', '1'] },
+  { name: '100,000 goroutines', args: ['-n', '100000', '-depth', '1'] },
+  { name: '1,000 with 1 GB of heap', args: ['-n', '1000', '-depth', '1', '-heap', '1024'] },
+] as const;
+const FLOORS = {
+  registers: 'registers only',
+  gs: 'the gs, each checked',
+  all: 'everything',
+  clone: 'a clone',
+} as const;
+type Floor = keyof typeof FLOORS;
+/** gospy and the floor take turns so often; a peer takes seconds each time. */
+const ROUNDS = 11;
+const PEER_ROUNDS = 3;
+
+const README = fileURLToPath(new URL('../../README.md', import.meta.url));
+const FLOOR_SOURCE = fileURLToPath(new URL('../../bench/floor.c', import.meta.url));
+const [BEGIN, END] = ['<!-- written by npm run bench:pause -->', '<!-- end of what it wrote -->'];
+
+/** Rows by their first column, each with a value a target. */
+class Table {
+  readonly #rows = new Map<string, string[]>();
+
+  add(row: string, values: readonly number[], unit: string, than?: readonly number[]): void {
+    const times = than === undefined ? '' : ` (${(median(values) / median(than)).toFixed(1)} x)`;
+    const cell = `${figure(median(values))} ${unit}${times}`;
+    process.stderr.write(
+      `${row}: ${cell}, least ${figure(Math.min(...values))}, most ${figure(Math.max(...values))}\n`,
+    );
+    this.#rows.set(row, [...(this.#rows.get(row) ?? []), cell]);
+  }
+
+  text(): string {
+    const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+    const head = line(['median', ...TARGETS.map(({ name }) => name)]) + line(['---', ...TARGETS.map(() => '---')]);
+    return head + [...this.#rows].map(([row, cells]) => line([row, ...cells])).join('');
+  }
+}
+
+/** Three digits, with a comma for thousands. */
+function figure(value: number): string {
+  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 10 ? 3 : 2);
+}
+
+/** The ranges that gospy would read of a process, as floor.c takes them. */
+function writePlan(pid: number, path: string): void {
+  const target = new LiveProcess(pid, 'stop');
+  try {
+    const { program, records, stacks, stackPlan } = makePlan(
+      survey(target.image(), () => new Map()),
+      target.memory(),
+    );
+    const g = program.layouts.of('g');
+    const gobuf = program.layouts.of('gobuf');
+    const sched = g.offset('sched');
+    const places = [sched + gobuf.offset('sp'), sched + gobuf.offset('pc'), g.offset('stack'), g.offset('stack') + 8];
+    const words = [...places, g.offset('goid'), g.offset('waitsince'), g.offset('labels')].flatMap((at) => [
+      at,
+      at + 4,
+    ]);
+    const offsets = [...stackPlan.goroutines].map((at) => records.offsetOf(at, g.sizeBytes)).filter((at) => at >= 0);
+    const ends = [records, stacks].flatMap((runs) =>
+      Array.from({ length: runs.length }, (_, i) => runs.at(i)).flatMap(({ lo, hi }) => [lo, hi]),
+    );
+    const checked = [g.offset('atomicstatus'), ...words];
+    const counts = [records.length, stacks.length, offsets.length, checked.length];
+    const plan = BigUint64Array.from([...counts, ...ends, ...offsets, ...checked].map(BigInt));
+    writeFileSync(path, new Uint8Array(plan.buffer));
+  } finally {
+    target.close();
+  }
+}
+
+interface Captured {
+  readonly pauseMs: number;
+  readonly gapMs: number;
+  readonly commandMs: number;
+  readonly peakMb: number;
+}
+
+async function capture(program: GoProcess, path: string, mode: string): Promise<Captured> {
+  let stdout = '';
+  let commandMs = 0;
+  const peak = 'process.on("exit",()=>require("fs").writeSync(2,"peak "+process.resourceUsage().maxRSS+"\\n"))';
+  const args = [
+    '--import',
+    `data:text/javascript,import{createRequire}from"module";const require=createRequire("/");${peak}`,
+  ];
+  let stderr = '';
+  const gapMs = await felt(program, async () => {
+    commandMs = await timed(async () => {
+      const pid = String(program.pid);
+      const rest = [GOSPY, 'capture', '--pid', pid, '-o', path, '--json', '--mode', mode];
+      ({ stdout, stderr } = await run(process.execPath, [...args, ...rest]));
+    });
+  });
+  const { pauseNs } = JSON.parse(stdout) as { pauseNs: number };
+  const peakMb = Number(/^peak (\d+)$/m.exec(stderr)?.[1]) / 1e3;
+  return { pauseMs: pauseNs / 1e6, gapMs, commandMs, peakMb };
+}
+
+async function measure(bench: Bench, table: Table, folder: string, args: readonly string[]): Promise<void> {
+  const program = await startGo(bench, await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' }), { args });
+  const [floor, plan, path] = [join(folder, 'floor'), join(folder, 'plan'), join(folder, 'bench.gsp')];
+  writePlan(program.pid, plan);
+  const floors = new Map<Floor, number[]>((Object.keys(FLOORS) as Floor[]).map((name) => [name, []]));
+  const stop: Captured[] = [];
+  const live: Captured[] = [];
+  const idle: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const [name, values] of floors) {
+      const out = execFileSync(floor, [String(program.pid), plan, name], { encoding: 'utf8' });
+      values.push(Number(out.split(' ')[0]) / 1e6);
+    }
+    stop.push(await capture(program, path, 'stop'));
+    if (i % 4 === 0) live.push(await capture(program, path, 'live'));
+    idle.push(await felt(program, () => new Promise((done) => setTimeout(done, 500))));
+  }
+  const pauses = stop.map(({ pauseMs }) => pauseMs);
+  for (const [name, values] of floors) table.add(`C floor: ${FLOORS[name]}`, values, 'ms');
+  table.add('`--mode stop`, as gospy states it', pauses, 'ms');
+  table.add('... against the floor that reads everything', pauses, 'ms', floors.get('all'));
+  table.add('... against the floor that reads the gs', pauses, 'ms', floors.get('gs'));
+  table.add(
+    '... largest gap that the program felt',
+    stop.map(({ gapMs }) => gapMs),
+    'ms',
+  );
+  table.add(
+    '`--mode live`, largest gap that the program felt',
+    live.map(({ gapMs }) => gapMs),
+    'ms',
+  );
+  table.add('nothing at all, largest gap in half a second', idle, 'ms');
+  for (const { name, action } of peersOn(program.pid, folder)) {
+    const gaps: number[] = [];
+    for (let i = 0; i < PEER_ROUNDS; i++) {
+      gaps.push(await felt(program, action));
+      rmSync(join(folder, 'dlv.core'), { force: true });
+    }
+    table.add(`${name}, largest gap that the program felt`, gaps, 'ms');
+  }
+  table.add(
+    'the whole command',
+    stop.map(({ commandMs }) => commandMs),
+    'ms',
+  );
+  table.add(
+    'memory of gospy at most',
+    stop.map(({ peakMb }) => peakMb),
+    'MB',
+  );
+  table.add('the snapshot', [statSync(path).size / 1e6], 'MB');
+  await program.kill();
+}
+
+/** Puts the table into the README, in place of the last one. */
+function publish(table: string): void {
+  const readme = readFileSync(README, 'utf8');
+  const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];
+  if (from < 0 || to < from) throw new Error(`README.md has no place for the table: ${BEGIN} and ${END}`);
+  writeFileSync(README, `${readme.slice(0, from + BEGIN.length)}\n\n${table}\n${readme.slice(to)}`);
+}
+
+const bench = new Bench();
+const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
+try {
+  execFileSync('gcc', ['-O2', '-o', join(folder, 'floor'), FLOOR_SOURCE]);
+  const table = new Table();
+  for (const { args } of TARGETS) await measure(bench, table, folder, args);
+  process.stdout.write(table.text());
+  if (process.argv.includes('--write')) publish(table.text());
+} finally {
+  bench.close();
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,102 @@
+import t from 'tap';
+import { openProgram } from '../../analyze/program.js';
+import { usedStack } from '../../analyze/runtime/extents.js';
+import { Copy } from '../../capture/copy.js';
+import { makePlan, survey, withMemory } from '../../capture/plan.js';
+import { LiveProcess } from '../../capture/process.js';
+import { withStopped } from '../../capture/stop.js';
+import { LayeredSource, Memory, MemoryFault, SegmentSource, type Segment } from '../../snapshots/memory.js';
+import type { Addr } from '../../snapshots/address.js';
+import type { GoProgram } from '../../analyze/program.js';
+import type { G } from '../../analyze/runtime/goroutine.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { BUSY_CELLS, cellName } from '../support/releases.js';
+
+/** All of them in `npm run test:survival`. */
+const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? 1000 : 40;
+/** The program makes no goroutine and needs no new stack any more: one plan serves many captures. */
+const CAPTURES_A_PLAN = 20;
+
+function bytesAt(memory: Memory, lo: Addr, hi: Addr): Buffer | null {
+  try {
+    return Buffer.from(memory.bytes(lo, hi - lo));
+  } catch (error) {
+    if (error instanceof MemoryFault) return null;
+    throw error;
+  }
+}
+
+function framesOf(program: GoProgram, g: G): string {
+  const { frames, truncated } = program.stackOf(g);
+  return `${frames.map(({ point, fp }) => `${point.pc.toString(16)} ${fp.toString(16)}`).join(', ')} ${truncated ?? ''}`;
+}
+
+/** Goroutines whose stack in one memory is another one than in the other, and how many were compared byte by byte. */
+function differences(program: GoProgram, mine: Memory, full: Memory): { stale: string[]; compared: number } {
+  const [ours, theirs] = [withMemory(program, mine), withMemory(program, full)];
+  const stale: string[] = [];
+  let compared = 0;
+  for (const g of ours.goroutines()) {
+    if (g.status !== 'waiting') continue;
+    const range = usedStack(g.stack.lo, g.stack.hi, g.sched.sp);
+    const other = range === null ? null : bytesAt(full, range.lo, range.hi);
+    if (range === null || other === null) continue;
+    compared++;
+    if (bytesAt(mine, range.lo, range.hi)?.equals(other) === true) continue;
+    // A value may be on its way into the stack of a receiver that is still waiting: its frames are the same all the same.
+    const [a, b] = [framesOf(ours, g), framesOf(theirs, g)];
+    if (a !== b) stale.push(`goroutine ${g.goid}: ${a} is in truth ${b}`);
+  }
+  return { stale, compared };
+}
+
+t.setTimeout(1_800_000);
+
+for (const cell of BUSY_CELLS) {
+  t.test(`copy: no stack that was read ahead is stale (${cellName(cell)}, ${CAPTURES} captures)`, async (t) => {
+    if (!requireGo(t)) return;
+    const { pid } = await startGo(t, await buildGo(cell));
+    const target = new LiveProcess(pid, 'stop');
+    t.teardown(() => target.close());
+    const image = target.image();
+    const stale: string[] = [];
+    let compared = 0;
+    let kept = 0;
+    for (let done = 0; done < CAPTURES;) {
+      const plan = makePlan(
+        survey(image, () => new Map()),
+        target.memory(),
+      );
+      const copy = new Copy(plan, target);
+      const everything = target.reader(plan.stacks);
+      for (let i = 0; i < CAPTURES_A_PLAN && done < CAPTURES; i++, done++) {
+        copy.readAhead();
+        let failed: ReadonlySet<number> = new Set();
+        withStopped(pid, { arch: target.arch }, () => {
+          copy.readStopped([]);
+          failed = new Set(everything.read());
+        });
+        const { records, stacks } = copy.segments;
+        const full: Segment[] = [];
+        for (let run = 0; run < plan.stacks.length; run++) {
+          const { lo, hi, offset } = plan.stacks.at(run);
+          if (!failed.has(run)) full.push({ addr: lo, bytes: everything.bytes.subarray(offset, offset + hi - lo) });
+        }
+        // Code and its tables are read from the process.
+        const layered = (segments: readonly Segment[]): Memory =>
+          new Memory(new LayeredSource([new SegmentSource(segments), image.memory.source]));
+        const result = differences(
+          openProgram(image),
+          layered([...records, ...stacks]),
+          layered([...records, ...full]),
+        );
+        stale.push(...result.stale);
+        compared += result.compared;
+        kept += copy.keptAhead;
+      }
+    }
+    t.same(stale.slice(0, 10), []);
+    t.ok(compared > CAPTURES * 100, `${compared} stacks compared`);
+    t.ok(kept > CAPTURES * 100, `${kept} of them were read ahead of the stop and kept`);
+  });
+}
