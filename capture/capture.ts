@@ -1,18 +1,19 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { GoProgram } from '../analyze/program.js';
-import type { CaptureFacts, ImageWarning, Thread } from '../snapshots/image.js';
+import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { Copy } from './copy.js';
 import { collectGarbage } from './garbage.js';
 import { finish, standing, type Captured } from './finish.js';
-import { makePlan, survey } from './plan.js';
+import { copyClone, type CloneRefused } from './copy-clone.js';
+import { makePlan, survey, type Survey } from './plan.js';
 import { LiveProcess } from './process.js';
 import { rehearseStop } from './rehearsal.js';
 import { withStopped } from './stop.js';
-import type { StoppedThread } from './tracees.js';
+import { factsOf, joinThreads, moment, type Copied, type Taken } from './taken.js';
 
-/** How to get a consistent look: while the process stands still, or without any stop. */
-export type CaptureMode = 'stop' | 'live';
+/** How to get a consistent look: while the process stands still, from a frozen clone of it, or without any stop. */
+export type CaptureMode = 'stop' | 'clone' | 'live';
 
 export interface CaptureOptions {
   readonly mode: CaptureMode;
@@ -64,7 +65,7 @@ export async function captureToFile(pid: number, path: string, options: CaptureO
     path,
     pid,
     goVersion: captured.program.version.text,
-    mode: mode === 'live' ? 'live' : 'stop',
+    mode: mode === 'core' ? 'stop' : mode,
     pauseNs: pauseNs ?? 0,
     goroutines: [...captured.program.goroutines()].length,
     bytesRead: captured.bytesRead,
@@ -81,7 +82,7 @@ export async function captureToImage(
   options: CaptureOptions,
 ): Promise<Captured & { readonly bytesRead: number }> {
   options.progress?.(`looking at process ${pid}`);
-  const target = new LiveProcess(pid, options.mode === 'stop' ? 'stop' : 'read');
+  const target = new LiveProcess(pid, options.mode === 'live' ? 'read' : 'stop');
   try {
     return await captureFrom(target, options);
   } catch (error) {
@@ -103,21 +104,38 @@ async function captureFrom(
   });
   options.inspect?.(surveyed.program);
   options.signal?.throwIfAborted();
-  if (options.mode === 'stop') await rehearseStop();
-  options.signal?.throwIfAborted();
-  options.progress?.('planning');
-  const plan = makePlan(surveyed, target.memory());
-  const copy = new Copy(plan, target);
-  const taken = options.mode === 'stop' ? copyStopped(target, copy) : copyLive(target, copy);
+  const { copy, taken, mode } = await copied(target, surveyed, options);
   options.signal?.throwIfAborted();
   options.progress?.('making sense of what was read');
-  const facts: CaptureFacts = { ...taken.facts, mode: options.mode, writer: options.writer };
+  const facts: CaptureFacts = { ...taken.facts, mode, writer: options.writer };
   return { ...finish(base, copy, taken.threads, facts), bytesRead: copy.sizeBytes };
 }
 
-interface Taken {
-  readonly threads: readonly Thread[];
-  readonly facts: Omit<CaptureFacts, 'mode' | 'writer'>;
+/** The copy in the mode that was asked for; of a process that cannot be cloned, that of a stop. */
+async function copied(target: LiveProcess, surveyed: Survey, options: CaptureOptions): Promise<Copied> {
+  const { mode, signal, progress } = options;
+  let refused: CloneRefused | null = null;
+  if (mode !== 'live') await rehearseStop();
+  signal?.throwIfAborted();
+  if (mode === 'clone') {
+    progress?.('cloning');
+    const cloned = copyClone(target, surveyed);
+    if ('copy' in cloned) return cloned;
+    refused = cloned;
+    signal?.throwIfAborted();
+  }
+  progress?.('planning');
+  const copy = new Copy(makePlan(surveyed, target.memory()), target);
+  if (mode === 'live') return { copy, taken: copyLive(target, copy), mode };
+  const taken = copyStopped(target, copy);
+  return { copy, taken: refused === null ? taken : afterRefusal(taken, refused), mode: 'stop' };
+}
+
+/** A stop that came in place of a clone: the process has stood still for both. */
+function afterRefusal({ threads, facts }: Taken, { reason, pauseNs }: CloneRefused): Taken {
+  const warning = { code: 'clone-refused', message: `the process was stopped in place of being cloned: ${reason}` };
+  const warnings = [warning, ...facts.warnings];
+  return { threads, facts: { ...facts, warnings, pauseNs: (facts.pauseNs ?? 0) + pauseNs } };
 }
 
 function copyStopped(target: LiveProcess, copy: Copy): Taken {
@@ -136,15 +154,7 @@ function copyStopped(target: LiveProcess, copy: Copy): Taken {
     );
   });
   const threads = joinThreads(before, stop.threads, target);
-  const moving = stop.threads.filter((thread) => !thread.stopped);
-  const warnings = moving.map(({ tid }) => ({
-    code: 'thread-not-stopped',
-    message: `thread ${tid} did not stop in time: what it runs may be inconsistent`,
-  }));
-  return {
-    threads,
-    facts: { ...at, pauseNs: stop.pauseNs, partial: moving.length > 0, warnings, torn: [] },
-  };
+  return { threads, facts: { ...at, ...factsOf(stop) } };
 }
 
 /** Runs the code of the stop until it is compiled: what was never run costs ten times as much. */
@@ -154,16 +164,6 @@ function warmUp(copy: Copy): void {
     copy.readAhead();
     copy.readStopped([]);
   }
-}
-
-/** Threads with the states that they had before the stop, and the registers that they had in it. */
-function joinThreads(before: readonly Thread[], stopped: readonly StoppedThread[], target: LiveProcess): Thread[] {
-  const known = new Map(before.map((thread) => [thread.tid, thread]));
-  const born = stopped.some(({ tid }) => !known.has(tid)) ? new Map(target.threads().map((t) => [t.tid, t])) : known;
-  return stopped.map(({ tid, registers }) => {
-    const thread = known.get(tid) ?? born.get(tid) ?? { tid, namespaceTid: tid, name: '', state: '?' };
-    return { ...thread, registers };
-  });
 }
 
 function copyLive(target: LiveProcess, copy: Copy): Taken {
@@ -177,8 +177,4 @@ function copyLive(target: LiveProcess, copy: Copy): Taken {
     if (torn.length === 0) break;
   }
   return { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } };
-}
-
-function moment(): Pick<CaptureFacts, 'capturedAt' | 'monotonicNs'> {
-  return { capturedAt: new Date().toISOString(), monotonicNs: process.hrtime.bigint() };
 }

@@ -20,6 +20,8 @@ export interface StopOptions {
    * between the first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
    */
   readonly hardLimitSeconds?: number;
+  /** Stops the one thread of this id, and leaves the others running. */
+  readonly only?: number;
 }
 
 /** What came of a stop. */
@@ -44,7 +46,7 @@ export function withStopped<T>(
   options: StopOptions,
   body: (threads: readonly StoppedThread[]) => T,
 ): Stop<T> {
-  const tracees = new Tracees(pid, options.arch);
+  const tracees = new Tracees(pid, options.arch, options.only);
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   collectGarbage();
   let begun = 0n;
