@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs';
-import { systemStacks, waitingPc, type InjectionSite } from '../analyze/runtime/injection-site.js';
+import { systemStacks, waitingPc, type InjectionSites } from '../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../analyze/program.js';
 import { GospyError } from '../snapshots/errors.js';
 import type { Arch } from '../snapshots/image.js';
@@ -46,7 +46,7 @@ const living = new Map<Clone, Target>();
 interface Target {
   readonly pid: number;
   readonly arch: Arch;
-  readonly site: InjectionSite;
+  readonly sites: InjectionSites;
 }
 
 /** What a clone is made with, prepared before the stop. */
@@ -56,9 +56,9 @@ export class Cloner {
   readonly #file: number;
 
   /** Throws GospyError or a system error where the memory of the process cannot be written. */
-  constructor(program: GoProgram, site: InjectionSite, tid: number) {
+  constructor(program: GoProgram, sites: InjectionSites, tid: number) {
     const { pid, arch } = program.image;
-    this.#target = { pid, arch, site };
+    this.#target = { pid, arch, sites };
     this.#stacks = systemStacks(program);
     this.#file = openSync(`/proc/${pid}/task/${tid}/mem`, 'r+');
   }
@@ -74,15 +74,15 @@ export class Cloner {
    * return leads it to runtime.exit.
    */
   clone(threads: readonly StoppedThread[], namespaceTids: ReadonlyMap<number, number>): Clone | string {
-    const { site } = this.#target;
-    let reason = 'no thread waits in runtime.futex, where a system call can be made in its name';
+    const { sites } = this.#target;
+    let reason = "none of the runtime's own threads waits where a system call can be made in its name";
     for (const thread of threads) {
-      const registers = usable(thread, site);
-      if (registers === null) continue;
-      const scratch = this.#scratch(Number(registers.sp), namespaceTids.get(thread.tid) ?? thread.tid);
+      const able = usable(thread, sites);
+      if (able === null) continue;
+      const scratch = this.#scratch(Number(able.registers.sp), namespaceTids.get(thread.tid) ?? thread.tid);
       if (scratch === null) continue;
-      this.#prepare(scratch);
-      const done = inject(thread, registers, site, { number: SYS_CLONE3, args: [scratch, CLONE_ARGS_BYTES] });
+      this.#prepare(scratch, able.site.returnOffset);
+      const done = inject(able, { number: SYS_CLONE3, args: [scratch, CLONE_ARGS_BYTES] });
       const clone = cloneOf(done);
       if (clone !== null && typeof clone !== 'string') {
         living.set(clone, this.#target);
@@ -102,15 +102,15 @@ export class Cloner {
   }
 
   /** struct clone_args (linux/sched.h), and the stack of a clone that nobody holds. */
-  #prepare(scratch: number): void {
+  #prepare(scratch: number, returnOffset: number): void {
     const bytes = Buffer.alloc(SCRATCH_BYTES);
     const word = (offset: number, value: bigint): number => bytes.writeBigUInt64LE(value, offset);
     word(0, CLONE_FILES | CLONE_CLEAR_SIGHAND);
     word(40, BigInt(scratch + STACK_AT));
     word(48, BigInt(STACK_BYTES));
-    const stack = STACK_AT + STACK_BYTES;
-    word(stack, BigInt(this.#target.site.exit));
-    word(stack + 16, BigInt(ORPHAN_STATUS));
+    const returned = STACK_AT + STACK_BYTES + returnOffset;
+    word(returned, BigInt(this.#target.sites.exit));
+    word(returned + 16, BigInt(ORPHAN_STATUS));
     writeSync(this.#file, bytes, 0, bytes.length, scratch);
   }
 }
@@ -167,10 +167,10 @@ function collect(target: Target, namespacePid: number): boolean {
 function collectBy(target: Target, tid: number, namespacePid: number): boolean {
   try {
     const { value } = withStopped(target.pid, { arch: target.arch, only: tid }, ([thread]) => {
-      const registers = thread === undefined ? null : usable(thread, target.site);
-      if (thread === undefined || registers === null) return false;
+      const able = thread === undefined ? null : usable(thread, target.sites);
+      if (able === null) return false;
       const call = { number: SYS_WAIT4, args: [namespacePid, 0, WNOHANG_WALL, 0] };
-      const done = inject(thread, registers, target.site, call);
+      const done = inject(able, call);
       // ECHILD: it was collected already.
       return done.kind === 'returned' && done.value !== 0;
     });
@@ -181,11 +181,12 @@ function collectBy(target: Target, tid: number, namespacePid: number): boolean {
   }
 }
 
-/** Threads that seem to wait in runtime.futex, by what the kernel says without stopping them. */
-function* waiting({ pid, site }: Target): Iterable<number> {
-  const pc = `0x${waitingPc(site).toString(16)}`;
+/** Threads that seem to wait where they can be used, by what the kernel says without stopping them. */
+function* waiting({ pid, sites }: Target): Iterable<number> {
+  const pcs = new Set(sites.waits.map((site) => `0x${waitingPc(site).toString(16)}`));
   for (const name of list(`/proc/${pid}/task`)) {
-    if (text(`/proc/${pid}/task/${name}/syscall`).trim().endsWith(` ${pc}`)) yield Number(name);
+    const pc = text(`/proc/${pid}/task/${name}/syscall`).trim().split(' ').at(-1) ?? '';
+    if (pcs.has(pc)) yield Number(name);
   }
 }
 
@@ -193,12 +194,12 @@ function* waiting({ pid, site }: Target): Iterable<number> {
  * Collects what an earlier capture left that was killed: dead children of the process that no wait of its own would find,
  * ended as only a clone of gospy's is.
  */
-export function collectLeftovers(program: GoProgram, site: InjectionSite): void {
+export function collectLeftovers(program: GoProgram, sites: InjectionSites): void {
   const { pid, arch } = program.image;
   for (const name of list(`/proc/${pid}/task`)) {
     for (const child of text(`/proc/${pid}/task/${name}/children`).split(' ').filter(Boolean)) {
       const left = leftover(Number(child));
-      if (left !== null) collect({ pid, arch, site }, left);
+      if (left !== null) collect({ pid, arch, sites }, left);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { injectionSite, type InjectionSite } from '../analyze/runtime/injection-site.js';
+import { injectionSites, type InjectionSites } from '../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../analyze/program.js';
 import { Memory } from '../snapshots/memory.js';
 import type { Runs } from '../snapshots/runs.js';
@@ -31,7 +31,8 @@ export function cloneHindrance(pid: number, program: GoProgram): string | null {
   if (program.image.arch !== 'amd64') return `it is not done on ${program.image.arch} yet`;
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
-  if (injectionSite(program) === null) return 'its runtime.futex is not as in the releases that are known';
+  if (injectionSites(program) === null)
+    return 'the functions in which its threads wait are not those of a known release';
   const goroutines = program.memory.word(program.globals.allgs, 8);
   const [clone, stop] = [predictedCloneMs(residentBytes), predictedStopMs(goroutines)];
   if (clone <= stop + WORTH_MS) return null;
@@ -42,12 +43,12 @@ export function cloneHindrance(pid: number, program: GoProgram): string | null {
 export function copyClone(target: LiveProcess, surveyed: Survey): Copied | CloneRefused {
   const { program } = surveyed;
   const hindrance = cloneHindrance(target.pid, program);
-  const site = hindrance === null ? injectionSite(program) : null;
-  if (site === null) return { reason: hindrance ?? 'its runtime.futex was not found', pauseNs: 0 };
-  collectLeftovers(program, site);
+  const sites = hindrance === null ? injectionSites(program) : null;
+  if (sites === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
+  collectLeftovers(program, sites);
   const before = target.threads();
   const nested = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
-  const { stop, at } = cloneInStop(target, program, site, nested);
+  const { stop, at } = cloneInStop(target, program, sites, nested);
   const clone = stop.value;
   if (typeof clone === 'string') return { reason: clone, pauseNs: stop.pauseNs };
   let collected = false;
@@ -72,10 +73,10 @@ type Cloned = ReturnType<typeof withStopped<Clone | string>>;
 function cloneInStop(
   target: LiveProcess,
   program: GoProgram,
-  site: InjectionSite,
+  sites: InjectionSites,
   nested: ReadonlyMap<number, number>,
 ): { stop: Cloned; at: ReturnType<typeof moment> } {
-  const cloner = new Cloner(program, site, target.liveTid);
+  const cloner = new Cloner(program, sites, target.liveTid);
   try {
     collectGarbage();
     const at = moment();

@@ -1,5 +1,4 @@
-import type { InjectionSite } from '../analyze/runtime/injection-site.js';
-import { waitingPc } from '../analyze/runtime/injection-site.js';
+import { waitingPc, type InjectionSite, type InjectionSites } from '../analyze/runtime/injection-site.js';
 import { Registers, registerSetSize } from '../snapshots/registers.js';
 import { nap } from './nap.js';
 import {
@@ -17,9 +16,6 @@ import {
 } from './ptrace.js';
 import type { StoppedThread } from './tracees.js';
 
-/** futex of the x86-64 system calls, and what a wait without a time limit leaves in rax when it is interrupted. */
-const SYS_FUTEX = 202n;
-const ERESTARTSYS = -512n;
 /** What a call leaves that a signal came before: it would be made again. */
 const ERESTARTNOINTR = -513;
 /** SIGTRAP with the bit that TRACE_SYSCALL_GOOD adds: no signal of that number exists, should gospy die at this stop. */
@@ -43,22 +39,28 @@ export type Injected =
   /** The thread has ended. */
   | { readonly kind: 'gone' };
 
-/** The registers of a stopped thread that waits in runtime.futex without a time limit, as idle Ms do; null of others. */
-export function usable({ registers }: StoppedThread, site: InjectionSite): Registers | null {
-  const waits =
-    registers !== null &&
-    Number(registers.pc) === waitingPc(site) &&
-    registers.get('orig_rax') === SYS_FUTEX &&
-    BigInt.asIntN(64, registers.get('rax')) === ERESTARTSYS;
-  return waits ? registers : null;
+/** A stopped thread in whose name a system call can be made. */
+export interface Usable {
+  readonly thread: StoppedThread;
+  readonly registers: Registers;
+  readonly site: InjectionSite;
+}
+
+/** A thread that stands behind a wait of the runtime's that can be begun anew; null for any other. */
+export function usable(thread: StoppedThread, { waits }: InjectionSites): Usable | null {
+  const { registers } = thread;
+  if (registers === null) return null;
+  const pc = Number(registers.pc);
+  const site = waits.find((wait) => waitingPc(wait) === pc);
+  if (site === undefined || registers.get('orig_rax') !== BigInt(site.number)) return null;
+  return BigInt.asIntN(64, registers.get('rax')) === BigInt(site.interrupted) ? { thread, registers, site } : null;
 }
 
 /**
- * Makes a stopped thread, of which {@link usable} gave the registers, do one system call, and leaves it stopped, ready to make
- * its interrupted wait again. At whatever instant gospy dies, the kernel lets the thread go: it then does the call or
+ * Makes a stopped thread do one system call, and leaves it stopped, ready to make its interrupted wait again. At whatever instant gospy dies, the kernel lets the thread go: it then does the call or
  * does not, and returns from its wait a little early, which the Go runtime expects of any wait.
  */
-export function inject(thread: StoppedThread, registers: Registers, site: InjectionSite, call: SystemCall): Injected {
+export function inject({ thread, registers, site }: Usable, call: SystemCall): Injected {
   const { tid } = thread;
   const [a = 0, b = 0, c = 0, d = 0] = call.args;
   // A call that is none cannot be restarted: whatever signal comes, the kernel leaves these registers alone.
@@ -66,7 +68,7 @@ export function inject(thread: StoppedThread, registers: Registers, site: Inject
   const asked = registers.with({
     ...{ ...own, rax: BigInt(call.number), rdi: BigInt(a), rsi: BigInt(b), rdx: BigInt(c), r10: BigInt(d) },
   });
-  const again = registers.with({ ...own, rax: SYS_FUTEX });
+  const again = registers.with({ ...own, rax: BigInt(site.number) });
   if (!setOptions(tid, TRACE_SYSCALL_GOOD | TRACE_CLONE) || !setRegisters(tid, asked)) return { kind: 'gone' };
   const outcome = follow(thread);
   return setRegisters(tid, again) ? outcome : { kind: 'gone' };
