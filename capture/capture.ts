@@ -1,19 +1,20 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { GoProgram } from '../analyze/program.js';
 import { standing } from '../analyze/runtime/extents.js';
-import type { CaptureFacts, ImageWarning, Thread } from '../snapshots/image.js';
+import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { Copy } from './copy.js';
 import { collectGarbage } from './garbage.js';
 import { finish, type Captured } from './finish.js';
-import { makePlan, survey } from './plan.js';
+import { copyClone, type CloneRefused } from './copy-clone.js';
+import { makePlan, survey, type Survey } from './plan.js';
 import { LiveProcess } from './process.js';
 import { rehearseStop } from './rehearsal.js';
 import { withStopped } from './stop.js';
-import type { StoppedThread } from './tracees.js';
+import { factsOf, joinThreads, moment, type Copied, type Taken } from './taken.js';
 
-/** How to get a consistent look: while the process stands still, or without any stop. */
-export type CaptureMode = 'stop' | 'live';
+/** How to get a consistent look: while the process stands still, from a frozen clone of it, or without any stop. */
+export type CaptureMode = 'stop' | 'clone' | 'live';
 
 export interface CaptureOptions {
   readonly mode: CaptureMode;
@@ -67,7 +68,7 @@ export async function captureToFile(pid: number, path: string, options: CaptureO
     path,
     pid,
     goVersion: captured.program.version.text,
-    mode: mode === 'live' ? 'live' : 'stop',
+    mode: mode === 'core' ? 'stop' : mode,
     pauseNs: pauseNs ?? 0,
     goroutines: [...captured.program.goroutines()].length,
     bytesRead: captured.bytesRead,
@@ -84,7 +85,7 @@ export async function captureToImage(
   options: CaptureOptions,
 ): Promise<Captured & { readonly bytesRead: number }> {
   options.progress?.(`looking at process ${pid}`);
-  const target = new LiveProcess(pid, options.mode === 'stop' ? 'stop' : 'read');
+  const target = new LiveProcess(pid, options.mode === 'live' ? 'read' : 'stop');
   try {
     return await captureFrom(target, options);
   } catch (error) {
@@ -106,21 +107,38 @@ async function captureFrom(
   });
   options.inspect?.(surveyed.program);
   options.signal?.throwIfAborted();
-  if (options.mode === 'stop') await rehearseStop();
-  options.signal?.throwIfAborted();
-  options.progress?.('planning');
-  const plan = makePlan(surveyed, target.memory());
-  const copy = new Copy(plan, target);
-  const taken = options.mode === 'stop' ? copyStopped(target, copy, options.budgetMs) : copyLive(target, copy);
+  const { copy, taken, mode } = await copied(target, surveyed, options);
   options.signal?.throwIfAborted();
   options.progress?.('making sense of what was read');
-  const facts: CaptureFacts = { ...taken.facts, mode: options.mode, writer: options.writer };
+  const facts: CaptureFacts = { ...taken.facts, mode, writer: options.writer };
   return { ...finish(base, copy, taken.threads, facts), bytesRead: copy.sizeBytes };
 }
 
-interface Taken {
-  readonly threads: readonly Thread[];
-  readonly facts: Omit<CaptureFacts, 'mode' | 'writer'>;
+/** The copy in the mode that was asked for; of a process that cannot be cloned, that of a stop. */
+async function copied(target: LiveProcess, surveyed: Survey, options: CaptureOptions): Promise<Copied> {
+  const { mode, signal, progress } = options;
+  let refused: CloneRefused | null = null;
+  if (mode !== 'live') await rehearseStop();
+  signal?.throwIfAborted();
+  if (mode === 'clone') {
+    progress?.('cloning');
+    const cloned = copyClone(target, surveyed);
+    if ('copy' in cloned) return cloned;
+    refused = cloned;
+    signal?.throwIfAborted();
+  }
+  progress?.('planning');
+  const copy = new Copy(makePlan(surveyed, target.memory()), target);
+  if (mode === 'live') return { copy, taken: copyLive(target, copy), mode };
+  const taken = copyStopped(target, copy, options.budgetMs);
+  return { copy, taken: refused === null ? taken : afterRefusal(taken, refused), mode: 'stop' };
+}
+
+/** A stop that came in place of a clone: the process has stood still for both. */
+function afterRefusal({ threads, facts }: Taken, { reason, pauseNs }: CloneRefused): Taken {
+  const warning = { code: 'clone-refused', message: `the process was stopped in place of being cloned: ${reason}` };
+  const warnings = [warning, ...facts.warnings];
+  return { threads, facts: { ...facts, warnings, pauseNs: (facts.pauseNs ?? 0) + pauseNs } };
 }
 
 function copyStopped(target: LiveProcess, copy: Copy, budgetMs: number | undefined): Taken {
@@ -142,16 +160,10 @@ function copyStopped(target: LiveProcess, copy: Copy, budgetMs: number | undefin
   });
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
-  const moving = stop.threads.filter((thread) => !thread.stopped);
-  const warnings = [
-    ...moving.map(({ tid }) => ({
-      code: 'thread-not-stopped',
-      message: `thread ${tid} did not stop in time: what it runs may be inconsistent`,
-    })),
-    ...(unchecked === null ? [] : [overBudget(unchecked.length, budgetMs ?? 0)]),
-  ];
-  const partial = warnings.length > 0;
-  return { threads, facts: { ...at, pauseNs: stop.pauseNs, partial, warnings, torn: unchecked ?? [] } };
+  const facts = { ...at, ...factsOf(stop) };
+  if (unchecked === null) return { threads, facts };
+  const warnings = [...facts.warnings, overBudget(unchecked.length, budgetMs ?? 0)];
+  return { threads, facts: { ...facts, partial: true, warnings, torn: unchecked } };
 }
 
 function overBudget(count: number, budgetMs: number): ImageWarning {
@@ -172,16 +184,6 @@ function warmUp(copy: Copy): void {
   }
 }
 
-/** Threads with the states that they had before the stop, and the registers that they had in it. */
-function joinThreads(before: readonly Thread[], stopped: readonly StoppedThread[], target: LiveProcess): Thread[] {
-  const known = new Map(before.map((thread) => [thread.tid, thread]));
-  const born = stopped.some(({ tid }) => !known.has(tid)) ? new Map(target.threads().map((t) => [t.tid, t])) : known;
-  return stopped.map(({ tid, registers }) => {
-    const thread = known.get(tid) ?? born.get(tid) ?? { tid, namespaceTid: tid, name: '', state: '?' };
-    return { ...thread, registers };
-  });
-}
-
 function copyLive(target: LiveProcess, copy: Copy): Taken {
   const threads = target.threads();
   let torn: CaptureFacts['torn'] = [];
@@ -193,8 +195,4 @@ function copyLive(target: LiveProcess, copy: Copy): Taken {
     if (torn.length === 0) break;
   }
   return { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } };
-}
-
-function moment(): Pick<CaptureFacts, 'capturedAt' | 'monotonicNs'> {
-  return { capturedAt: new Date().toISOString(), monotonicNs: process.hrtime.bigint() };
 }

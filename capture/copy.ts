@@ -30,13 +30,16 @@ const MAX_QUEUE_ROUNDS = 64;
 /** Rounds of late reads: a new M may have been linked to a new M. */
 const MAX_ROUNDS = 16;
 
+/** A process or a clone of it, running or not. */
+export type CopySource = Pick<LiveProcess, 'memory' | 'reader'>;
+
 /**
  * The copy of what a plan names: read ahead while the program runs, and read again in the stop where it may have
  * changed. Everything that can be made ahead is made in the constructor.
  */
 export class Copy {
   readonly plan: Plan;
-  readonly #source: LiveProcess;
+  readonly #source: CopySource;
   readonly #records: RunReader;
   readonly #stacks: RunReader;
   readonly #queues: RunReader;
@@ -52,7 +55,7 @@ export class Copy {
   /** Label sets that were new when the copy was made ahead. */
   #labels: readonly Addr[] = [];
 
-  constructor(plan: Plan, source: LiveProcess) {
+  constructor(plan: Plan, source: CopySource) {
     this.plan = plan;
     this.#source = source;
     this.#records = source.reader(plan.records);

@@ -90,6 +90,11 @@ export class LiveProcess {
     return inExecutable(executableLink(this.pid, this.#tid), (file) => dwarfStructs(file, names)) ?? new Map();
   }
 
+  /** A thread that lived when the process was first looked at. */
+  get liveTid(): number {
+    return this.#tid;
+  }
+
   threads(): Thread[] {
     return readThreads(this.pid);
   }

@@ -28,6 +28,8 @@ export interface ProcessStatus {
   readonly effectiveCaps: bigint;
   /** 0 none, 1 strict, 2 a filter. */
   readonly seccomp: number;
+  /** Memory that is not on disk or swapped out (VmRSS). */
+  readonly residentBytes: number;
 }
 
 /** Throws `noGoProcess` where there is no such process. */
@@ -52,6 +54,7 @@ export function readStatus(pid: number): ProcessStatus {
     permittedCaps: mask('CapPrm'),
     effectiveCaps: mask('CapEff'),
     seccomp: numbers('Seccomp')[0] ?? 0,
+    residentBytes: (numbers('VmRSS')[0] ?? 0) * 1024,
   };
 }
 

@@ -22,6 +22,8 @@ export interface StopOptions {
    * between the first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
    */
   readonly hardLimitSeconds?: number;
+  /** Stops the one thread of this id, and leaves the others running. */
+  readonly only?: number;
 }
 
 /** What came of a stop. */
@@ -47,7 +49,7 @@ export function withStopped<T>(
   options: StopOptions,
   body: (threads: readonly StoppedThread[], deadline: number) => T,
 ): Stop<T> {
-  const tracees = new Tracees(pid, options.arch);
+  const tracees = new Tracees(pid, options.arch, options.only);
   const budgetMs = options.budgetMs ?? Infinity;
   const timeoutMs = Math.min(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, budgetMs);
   collectGarbage();

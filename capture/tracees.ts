@@ -5,14 +5,13 @@ import { Registers, registerSetSize } from '../snapshots/registers.js';
 import { assertReachable, refusal } from './permission.js';
 import { isAlive, readStatus, threadState } from './procfs.js';
 import { RegisterSlots, detach, interrupt, pollStop, reap, seize, signalOfLastStop } from './ptrace.js';
+import { nap } from './nap.js';
 import { addStraggler, pollStragglers, takeStraggler } from './stragglers.js';
 
 /** Threads that may be born between the first look and the stop without an allocation in the stop. */
 const SPARE_SLOTS = 64;
 /** Looks at the threads still on their way before gospy leaves the CPU to them. */
 const SPINS = 3;
-/** Shortest nap that a futex takes; the kernel's timer slack adds about 50 us. */
-const NAP_MS = 0.02;
 const ATTEMPTS = 50;
 /** For how long a stop waits on behalf of threads that sleep where no signal reaches them (state D). */
 const PATIENCE_MS = 20;
@@ -26,6 +25,8 @@ export interface StoppedThread {
   readonly stopped: boolean;
   /** null where `stopped` is false. */
   readonly registers: Registers | null;
+  /** Has the thread handed a signal as it is let go: the one that it was found about to be given. */
+  hold(signal: number): void;
 }
 
 /** One thread under gospy's hand. */
@@ -65,6 +66,10 @@ class Tracee implements StoppedThread {
     this.stopped = this.#slots.read(this.tid, this.#slot);
   }
 
+  hold(signal: number): void {
+    this.signal = signal;
+  }
+
   get registers(): Registers | null {
     return this.stopped ? new Registers(this.#arch, this.#slots.bytes(this.#slot)) : null;
   }
@@ -83,12 +88,15 @@ export class Tracees {
   /** Names in /proc/PID/task that were looked at; a thread that could not be seized is not tried again. */
   readonly #seen = new Set<string>();
   readonly #refused: number[] = [];
+  readonly #only: number | null;
   #firstErrno = 0;
   #slots: RegisterSlots;
   #nextSlot = 0;
 
-  constructor(pid: number, arch: Arch) {
+  /** With `only`, the one thread of that id. */
+  constructor(pid: number, arch: Arch, only: number | null = null) {
     this.#pid = pid;
+    this.#only = only;
     this.#arch = arch;
     this.#ownChild = readStatus(pid).parentPid === process.pid;
     const capacity = readTaskDir(pid).length + SPARE_SLOTS;
@@ -103,6 +111,7 @@ export class Tracees {
       if (this.#seen.has(name)) continue;
       this.#seen.add(name);
       const tid = Number(name);
+      if (this.#only !== null && tid !== this.#only) continue;
       if (!takeStraggler(tid)) {
         const failed = seize(tid);
         if (failed !== 0) {
@@ -154,7 +163,7 @@ export class Tracees {
   threads(): StoppedThread[] {
     const threads: StoppedThread[] = this.#tracees.filter(({ state }) => state !== 'dead' && state !== 'reaped');
     for (const tid of this.#refused) {
-      if (isAlive(this.#pid, tid)) threads.push({ tid, stopped: false, registers: null });
+      if (isAlive(this.#pid, tid)) threads.push({ tid, stopped: false, registers: null, hold: () => undefined });
     }
     return threads;
   }
@@ -213,16 +222,11 @@ export class Tracees {
    * other thread can be there. The link count of /proc/PID/task is that of the threads and 2.
    */
   #isComplete(): boolean {
+    if (this.#only !== null) return true;
     let held = 0;
     for (const { state } of this.#tracees) if (state !== 'reaped') held++;
     return fstatSync(this.#taskDir).nlink - 2 === held;
   }
-}
-
-/** Leaves the CPU to the threads that are to stop: on a busy machine a tracer that spins keeps them from it. */
-const napped = new Int32Array(new SharedArrayBuffer(4));
-function nap(): void {
-  Atomics.wait(napped, 0, 0, NAP_MS);
 }
 
 function readTaskDir(pid: number): string[] {

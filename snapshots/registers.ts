@@ -56,6 +56,17 @@ export class Registers {
     return this.#view.getBigUint64(index * 8, true);
   }
 
+  /** A copy in which some registers have other values; throws RangeError for a name that the CPU lacks. */
+  with(changes: Readonly<Record<string, bigint>>): Registers {
+    const changed = new Registers(this.arch, Uint8Array.from(this.bytes));
+    for (const [name, value] of Object.entries(changes)) {
+      const index = (ORDER[this.arch] as readonly string[]).indexOf(name);
+      if (index < 0) throw new RangeError(`${this.arch} has no register ${name}`);
+      changed.#view.setBigUint64(index * 8, BigInt.asUintN(64, value), true);
+    }
+    return changed;
+  }
+
   get pc(): bigint {
     return this.get(ROLES[this.arch].pc);
   }

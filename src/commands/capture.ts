@@ -22,7 +22,7 @@ interface CaptureCommandOptions {
   readonly json?: true;
 }
 
-const MODES: readonly CaptureMode[] = ['stop', 'live'];
+const MODES: readonly CaptureMode[] = ['stop', 'clone', 'live'];
 
 /** `gospy capture`: from a live process to a file. */
 export function define(command: Command, io: Io): void {
@@ -41,8 +41,9 @@ export function define(command: Command, io: Io): void {
     .addOption(
       new Option(
         '--mode <MODE>',
-        'stop: all threads stand still while the copy is made; live: nothing is stopped, and ' +
-          'goroutines that moved while they were read are marked',
+        'stop: all threads stand still while the copy is made; clone: they stand still while the kernel forks a ' +
+          'frozen copy of the process, which is read and ended (memory that the process writes meanwhile is copied by ' +
+          'the kernel); live: nothing is stopped, and goroutines that moved while they were read are marked',
       )
         .choices(MODES)
         .default('stop'),
@@ -71,7 +72,9 @@ export function define(command: Command, io: Io): void {
 
 function modeOf(given: CaptureMode | null, nonBlocking: boolean): CaptureMode {
   if (!nonBlocking) return given ?? 'stop';
-  if (given === 'stop') throw usageError('--mode stop and --non-blocking contradict each other: name one of them');
+  if (given === 'stop' || given === 'clone') {
+    throw usageError(`--mode ${given} and --non-blocking contradict each other: name one of them`);
+  }
   return 'live';
 }
 
@@ -106,16 +109,17 @@ async function distilled(io: Io, core: string, options: CaptureCommandOptions): 
 async function captured(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
   const { output, mode, bin, budget } = options;
   if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
-  const [{ captureToFile }, { checkOutput, removeUnfinished }] = await Promise.all([
+  const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
+    import('../../capture/clone.js'),
     import('../../snapshots/gsp/atomic-file.js'),
   ]);
   const binary = await openBinary(bin);
   const how = { ...captureOptions(io, mode, binary), ...(budget === undefined ? {} : { budgetMs: budget }) };
   checkOutput(output);
-  const forget = onInterrupt(removeUnfinished);
+  const forget = [onInterrupt(removeUnfinished), onInterrupt(endClones)];
   return captureToFile(pid, output, how).finally(() => {
-    forget();
+    forget.forEach((take) => take());
     binary?.close();
   });
 }

@@ -21,6 +21,7 @@ function pause({ mode, pauseNs, partial }: Report): string {
   const felt = {
     live: 'The process was not stopped',
     stop: `The process stood still for ${duration(pauseNs ?? 0)}`,
+    clone: `The process stood still for ${duration(pauseNs ?? 0)} while it was cloned`,
     core: 'It was made of a core',
   }[mode];
   return `${felt}${partial ? '; the snapshot is partial' : ''}.`;

@@ -1,0 +1,158 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { openProgram } from '../../analyze/program.js';
+import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { captureToFile, type CaptureReport } from '../../capture/capture.js';
+import { openSnapshot } from '../../snapshots/gsp/read.js';
+import { compareWithTraceback } from '../support/compare.js';
+import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { cellName, type Cell } from '../support/releases.js';
+import { parseTraceback } from '../support/traceback.js';
+import { buildC, isFree, until } from './targets.js';
+
+const CLONER = fileURLToPath(new URL('./cloner-process.js', import.meta.url));
+/** On a busy machine. */
+const LONG = { timeout: 300_000 };
+const BUSY_CAPTURES = 20;
+const KILLS = 40;
+/** Within so many milliseconds of its first clone a cloner is killed: it makes dozens in that time. */
+const KILL_WITHIN_MS = 20;
+
+const CELLS: readonly Cell[] = (['1.12', '1.19', '1.27'] as const).flatMap((release) =>
+  (['stripped', 'stripped-pie', 'cgo'] as const).map((link): Cell => ({ fixture: 'park', release, link })),
+);
+
+/** States of the children of a process, as the kernel has them. */
+function children(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
+    const pids = readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean);
+    return pids.map((child) => /^State:\s*(\S)/m.exec(readFileSync(`/proc/${child}/status`, 'utf8'))?.[1] ?? '?');
+  });
+}
+
+async function isExact(t: Test, pid: number, traceback: () => Promise<string>): Promise<CaptureReport> {
+  const path = join(temporaryFolder(t), 'clone.gsp');
+  const report = await captureToFile(pid, path, { mode: 'clone', writer: 'test' });
+  t.same(children(pid), [], 'no child is left');
+  t.ok(isFree(pid), 'the program is free');
+  const text = await traceback();
+  const image = openSnapshot(path);
+  t.teardown(() => image.close());
+  const goroutines = [...listGoroutines(openProgram(image), { frames: true, user: true })];
+  const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(text));
+  t.same(differences, []);
+  t.ok(compared.goroutines > 40, `${compared.goroutines} goroutines compared`);
+  return report;
+}
+
+async function goesOn(program: GoProcess): Promise<boolean> {
+  const first = Number(await program.ask('count'));
+  await until(async () => Number(await program.ask('count')) > first);
+  return isFree(program.pid);
+}
+
+if (requireGo(t)) {
+  for (const cell of CELLS) {
+    t.test(`clone: every parked goroutine is where the program says it is (${cellName(cell)})`, async (t) => {
+      const program = await startGo(t, await buildGo(cell));
+      const report = await isExact(t, program.pid, () => program.quit());
+      t.match(report, { mode: 'clone', warnings: [], partial: false });
+      t.ok(report.pauseNs > 0);
+    });
+  }
+
+  t.test('clone: a program in a pid namespace of its own collects the clone by the id that it has there', async (t) => {
+    const park = await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' });
+    const child = spawn('unshare', ['--pid', '--fork', '--kill-child', park], {
+      env: { ...process.env, GOTRACEBACK: 'system' },
+    });
+    t.teardown(() => child.kill('SIGKILL'));
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    await once(child.stdout, 'data');
+    const pid = Number(readFileSync(`/proc/${child.pid ?? 0}/task/${child.pid ?? 0}/children`, 'utf8'));
+    const report = await isExact(t, pid, async () => {
+      process.kill(pid, 'SIGQUIT');
+      await once(child, 'close');
+      return stderr;
+    });
+    t.match(report, { mode: 'clone', warnings: [] });
+  });
+
+  t.test('clone: a busy program is cloned again and again, and goes on', LONG, async (t) => {
+    const program = await startGo(t, await buildGo({ fixture: 'busy', release: '1.26', link: 'stripped' }));
+    const path = join(temporaryFolder(t), 'busy.gsp');
+    let cloned = 0;
+    for (let i = 0; i < BUSY_CAPTURES; i++) {
+      const report = await captureToFile(program.pid, path, { mode: 'clone', writer: 'test' });
+      const codes = report.warnings.map(({ code }) => code);
+      // Where a signal comes in between, the program is stopped instead.
+      t.same(codes, report.mode === 'clone' ? [] : ['clone-refused']);
+      if (report.mode === 'clone') cloned++;
+      t.ok(report.goroutines > 10_000);
+    }
+    t.ok(cloned >= BUSY_CAPTURES / 2, `${cloned} of ${BUSY_CAPTURES} were clones`);
+    t.same(children(program.pid), []);
+    t.ok(await goesOn(program));
+  });
+
+  t.test('clone: refused for a program under a seccomp filter, which is stopped instead', async (t) => {
+    const programs = buildC();
+    t.teardown(() => programs.remove());
+    const many = await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' });
+    const program = await startGo(t, programs.c, { args: ['deny', 'ptrace', '1', many, '-n', '100'] });
+    const path = join(temporaryFolder(t), 'many.gsp');
+    const report = await captureToFile(program.pid, path, { mode: 'clone', writer: 'test' });
+    t.match(report, { mode: 'stop', warnings: [{ code: 'clone-refused', message: /seccomp/ }] });
+    t.ok(await goesOn(program));
+  });
+
+  t.test('clone: refused by a limit on processes, which the process feels as no more than a stop', async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.comment('skipped: only root can start a program as another user');
+      return;
+    }
+    const folder = temporaryFolder(t);
+    chmodSync(folder, 0o755);
+    const many = join(folder, 'many');
+    copyFileSync(await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' }), many);
+    const asAnother = ['setpriv', '--reuid=61999', '--clear-groups', '--inh-caps=-all'];
+    const program = await startGo(t, 'prlimit', { args: ['--nproc=20', ...asAnother, many, '-n', '100'] });
+    const others = Array.from({ length: 20 }, () => spawn('setpriv', [...asAnother.slice(1), 'sleep', '60']));
+    t.teardown(() => others.forEach((other) => other.kill('SIGKILL')));
+    await Promise.all(others.map((other) => once(other, 'spawn')));
+    await setTimeout(200);
+    const report = await captureToFile(program.pid, join(folder, 'many.gsp'), { mode: 'clone', writer: 'test' });
+    t.match(report, { mode: 'stop', warnings: [{ code: 'clone-refused', message: /EAGAIN/ }] });
+    t.ok(await goesOn(program));
+  });
+
+  t.test('clone: gospy killed in the middle leaves the program as it was, and no copy of it', LONG, async (t) => {
+    const program = await startGo(t, await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' }), {
+      args: ['-n', '1000'],
+    });
+    let left = 0;
+    for (let i = 0; i < KILLS; i++) {
+      const cloner = spawn(process.execPath, [CLONER, String(program.pid)], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const ended = once(cloner, 'exit');
+      await once(cloner.stdout, 'data');
+      await setTimeout(Math.random() * KILL_WITHIN_MS);
+      cloner.kill('SIGKILL');
+      await ended;
+      // A zombie is collected by the next cloner.
+      await until(() => children(program.pid).every((state) => state === 'Z'));
+      left = Math.max(left, children(program.pid).length);
+      if (!(await goesOn(program))) t.fail(`the program stands still after kill ${i}`);
+    }
+    t.ok(left <= 1, `${left} zombies at most`);
+    const path = join(temporaryFolder(t), 'many.gsp');
+    await captureToFile(program.pid, path, { mode: 'clone', writer: 'test' });
+    t.same(children(program.pid), [], 'the next capture collects what was left');
+  });
+}

@@ -1,0 +1,25 @@
+import { injectionSites } from '../../analyze/runtime/injection-site.js';
+import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
+import { Cloner, collectLeftovers, endClone, hold } from '../../capture/clone.js';
+import { survey } from '../../capture/plan.js';
+import { LiveProcess } from '../../capture/process.js';
+import { withStopped } from '../../capture/stop.js';
+
+/**
+ * Clones the process of the first argument and ends the clone, again and again, until it is killed. Writes a line after
+ * the first one: whatever comes then comes in the middle of a clone more often than not.
+ */
+const target = new LiveProcess(Number(process.argv[2]), 'stop');
+const { program } = survey(target.image(), NO_DEBUG_INFO);
+const sites = injectionSites(program);
+if (sites === null) throw new Error('there is no place for a system call');
+const nested = new Map(target.threads().map(({ tid, namespaceTid }) => [tid, namespaceTid]));
+const cloner = new Cloner(program, sites, target.liveTid);
+collectLeftovers(program, sites);
+for (let made = 0; ;) {
+  const { value } = withStopped(target.pid, { arch: target.arch }, (threads) => cloner.clone(threads, nested));
+  if (typeof value === 'string') continue;
+  hold(value);
+  endClone(value);
+  if (made++ === 0) process.stdout.write('cloning\n');
+}
