@@ -92,6 +92,8 @@ export async function captureToImage(
     // Whatever was found in a process that is no more says nothing of it.
     if (options.signal?.aborted !== true) target.assertUnchanged(error);
     throw error;
+  } finally {
+    target.close();
   }
 }
 

@@ -3,6 +3,8 @@ import { Errno, Pinned, errno, processVmReadv } from './libc.js';
 import { refusal } from './permission.js';
 
 const IOVEC_SIZE = 16;
+/** No file has this number. */
+const CLOSED = -1;
 /** An address on which nothing is ever mapped. */
 const UNMAPPED = 0;
 
@@ -13,7 +15,7 @@ const UNMAPPED = 0;
 export class MemoryPort {
   readonly method: 'process_vm_readv' | '/proc/PID/mem';
   readonly #tid: number;
-  readonly #file: number;
+  #file: number;
   readonly #local = new Pinned(IOVEC_SIZE);
   readonly #remote = new Pinned(IOVEC_SIZE);
   readonly #probe = new Uint8Array(1);
@@ -69,8 +71,10 @@ export class MemoryPort {
     return this.readFile(addr, this.#probe, 0, 1) === 1;
   }
 
+  /** What is read through the file from then on is absent: another file may be given its number. */
   close(): void {
     closeSync(this.#file);
+    this.#file = CLOSED;
   }
 
   /** The file could be opened, so that tracing is permitted: a refusal is one of the system call. */

@@ -1,4 +1,4 @@
-import type { GoProgram } from '../../analyze/program.js';
+import { openProgram, type GoProgram } from '../../analyze/program.js';
 import type { CaptureOptions } from '../../capture/capture.js';
 import type { Captured } from '../../capture/finish.js';
 import { Sampler } from '../../capture/sampler.js';
@@ -40,7 +40,8 @@ export class ProcessSource {
    */
   async save(path: string): Promise<Taken> {
     const { writeSnapshot } = await import('../../snapshots/gsp/write.js');
-    const taken = this.#captured === null ? await this.#capture() : { program: this.#captured.program, pauseNs: 0 };
+    const taken =
+      this.#captured === null ? await this.#capture() : { program: openProgram(this.#captured.image), pauseNs: 0 };
     const captured: Captured | null = this.#captured;
     if (captured === null) throw new Error('a capture leaves nothing to write');
     await writeSnapshot(path, { image: captured.image, memory: captured.groups });
@@ -56,6 +57,7 @@ export class ProcessSource {
     this.#captured = null;
     const captured = await captureToImage(this.pid, { ...this.#options, mode: this.mode });
     this.#captured = captured;
-    return { program: captured.program, pauseNs: captured.image.capture.pauseNs ?? 0 };
+    // As a reader of the file would have it.
+    return { program: openProgram(captured.image), pauseNs: captured.image.capture.pauseNs ?? 0 };
   }
 }

@@ -1,6 +1,8 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { look } from '../../analyze/report/look.js';
+import { captureToImage } from '../../capture/capture.js';
 import { Sampler } from '../../capture/sampler.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { compareWithTraceback } from '../support/compare.js';
@@ -96,4 +98,24 @@ if (requireGo(t)) {
     const none = thrownBy(() => new Sampler(process.pid));
     t.ok(none instanceof GospyError && none.exitCode === ExitCode.noGoProcess, String(none));
   });
+
+  t.test('sampler: looks again and again, and captures, leave no file open', async (t) => {
+    const program = await startGo(t, await buildGo(FLOW.now));
+    const memoryFiles = (): number => readdirSync('/proc/self/fd').filter((fd) => leadsTo(fd, program.pid)).length;
+    const target = new Sampler(program.pid);
+    for (let i = 0; i < 5; i++) target.look();
+    t.equal(memoryFiles(), 1);
+    target.close();
+    for (const mode of ['stop', 'live'] as const) await captureToImage(program.pid, { mode, writer: 'test' });
+    t.equal(memoryFiles(), 0);
+  });
+}
+
+/** True for an open file that is the memory of a process. */
+function leadsTo(fd: string, pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith(`/proc/${pid}/`);
+  } catch {
+    return false;
+  }
 }
