@@ -52,6 +52,8 @@ export function screen(state: State, glyphs: Glyphs): Line[] {
   return lines.slice(0, state.rows).map((line) => fitted(line, state.columns));
 }
 
+const STATES = ['running', 'runnable', 'syscall', 'waiting', 'preempted', 'copystack', 'leaked', 'idle'] as const;
+
 /** The lines above the list: the program, its goroutines, its scheduler, and the names of the columns. */
 function headLines(state: State, glyphs: Glyphs): Line[] {
   if (state.look === null) return [[span('gospy top', 'title')], [], [], []];
@@ -60,7 +62,7 @@ function headLines(state: State, glyphs: Glyphs): Line[] {
   const busy = ps.filter(({ status }) => status === 'running').length;
   const inSyscall = ps.filter(({ status }) => status === 'syscall').length;
   const queued = sched.runqsize + ps.reduce((sum, { runqsize }) => sum + runqsize, 0);
-  const states = (['running', 'runnable', 'syscall', 'waiting'] as const).map((s) => `${grouped(goroutines[s])} ${s}`);
+  const states = STATES.filter((s) => goroutines[s] > 0).map((s) => `${grouped(goroutines[s])} ${s}`);
   const name = printable(target.bin.slice(target.bin.lastIndexOf('/') + 1));
   const rate = ratePerSecond(history, history.total);
   const change = history.times.length < 2 ? null : delta(history.total);
