@@ -1,44 +1,16 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { buildGo, startGo } from '../test/support/go.js';
 import { Tmux } from '../test/support/tmux.js';
+import { Bench, GOSPY, note, run } from './measure.js';
 
-const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
 /** For how long a view is watched, in seconds, and how often. */
 const WATCHED = 10;
 const ROUNDS = 3;
 /** Clock ticks a second in /proc/PID/stat on every Linux. */
 const TICKS = 100;
-const run = promisify(execFile);
-
-/** Stands in for a test: ends what was started when the measurement is over. */
-class Bench {
-  readonly #ends: (() => void)[] = [];
-  teardown(end: () => void): void {
-    this.#ends.push(end);
-  }
-  fail(message: string): void {
-    throw new Error(message);
-  }
-  comment(message: string): void {
-    process.stderr.write(`${message}\n`);
-  }
-  close(): void {
-    for (const end of this.#ends.reverse()) end();
-  }
-}
-
-function note(what: string, values: readonly number[], unit: string): void {
-  const sorted = [...values].sort((a, b) => a - b);
-  const [mid, least, most] = [sorted[Math.floor(sorted.length / 2)], sorted[0], sorted.at(-1)];
-  const text = [mid, least, most].map((value) => (value ?? NaN).toFixed(2));
-  process.stdout.write(`| ${what} | ${text[0] ?? ''} ${unit} | ${text[1] ?? ''} | ${text[2] ?? ''} |\n`);
-}
 
 /** Seconds of CPU that a process has used. */
 function cpuSeconds(pid: number): number {
