@@ -133,9 +133,7 @@ class FileSearch {
       if (fileOffset === 0 && path !== executable.path && !bases.has(path)) bases.set(path, start);
     }
     return [...bases].flatMap(([path, base]) => {
-      const headers = this.#core.headersAt(base);
-      if (headers === null) return [];
-      const { buildId, goBuildId } = headers;
+      const { buildId, goBuildId } = this.#core.buildIdsAt(base);
       if (buildId === null && goBuildId === null) return [];
       return this.#first(path, { entry: null, base, buildId, goBuildId }, () => undefined) ?? [];
     });
@@ -234,7 +232,7 @@ function opened(image: ProcessImage, core: Core, main: Found | null, search: Fil
   try {
     program = openProgram(image, (names) => (main === null ? new Map() : dwarfStructs(main.file, names)));
   } catch (error) {
-    throw error instanceof GospyError && main === null ? withoutExecutable(error, core, search) : error;
+    throw error instanceof GospyError ? explained(error, core, main, search) : error;
   }
   if (main === null || main.proof === 'build id') return program;
   const { path } = main.file;
@@ -251,8 +249,16 @@ function opened(image: ProcessImage, core: Core, main: Found | null, search: Fil
   return program;
 }
 
-/** What is missing is most likely in the executable: says which, and what stood in its place. */
-function withoutExecutable(error: GospyError, core: Core, { warnings }: FileSearch): GospyError {
+/** Why no program can be read: the core is not whole, or its executable is missing; says which, and what stood in its place. */
+function explained(error: GospyError, core: Core, main: Found | null, { warnings }: FileSearch): GospyError {
+  const [problem] = core.problems;
+  if (problem !== undefined) {
+    return badFile(`${problem}; in what is left, ${error.message}`, {
+      cause: error,
+      hint: 'copy the file again from where it was written, if that one is whole',
+    });
+  }
+  if (main !== null) return error;
   const { path } = core.executable;
   const [mismatch] = warnings;
   const why = mismatch?.message ?? `its executable${path === '' ? '' : ` ${path}`} was not found`;

@@ -29,8 +29,11 @@ export class GlobalChecks {
     this.#layouts = layouts;
   }
 
-  /** The number of goroutines in the slice at `a` if 90 in 100 are ones; else 0. */
-  allgs(a: Addr): number {
+  /**
+   * The number of goroutines in the slice at `a` if 90 in 100 of those that the image has are ones; else 0. Where it has
+   * none, `lost` is the answer: true for an address that is known from elsewhere.
+   */
+  allgs(a: Addr, lost = false): number {
     return this.#attempt(0, () => {
       const list = this.#memory.ptr(a);
       const length = this.#memory.word(a, 8);
@@ -45,7 +48,7 @@ export class GlobalChecks {
         seen++;
         if (this.goroutine(g)) good++;
       }
-      return seen > 0 && good >= seen * 0.9 ? length : 0;
+      return (seen > 0 || lost) && good >= seen * 0.9 ? length : 0;
     });
   }
 
@@ -60,8 +63,8 @@ export class GlobalChecks {
     });
   }
 
-  /** The number of Ps in the slice at `a` if every one of them bears its own index; else 0. */
-  allp(a: Addr): number {
+  /** The number of Ps in the slice at `a` if every one that the image has bears its own index; `lost` as for allgs. */
+  allp(a: Addr, lost = false): number {
     return this.#attempt(0, () => {
       const layout = this.#layouts.of('p');
       const list = this.#memory.ptr(a);
@@ -77,7 +80,7 @@ export class GlobalChecks {
         if (this.#memory.u32(p, layout.offset('status')) > 4) return 0;
         if (this.#memory.ptr(p, layout.offset('mcache')) === 0) return 0;
       }
-      return seen > 0 ? length : 0;
+      return seen > 0 || lost ? length : 0;
     });
   }
 
@@ -116,7 +119,7 @@ export class GlobalChecks {
         nmidle <= MAX_MACHINES &&
         mnext > 0 &&
         mnext <= MAX_MAXMCOUNT &&
-        (midle === 0 || this.#isMachine(midle))
+        (midle === 0 || this.#mayBeMachine(midle))
       );
     });
   }
@@ -132,7 +135,7 @@ export class GlobalChecks {
         if (this.chainLength(first, m0, offset) > 1) return offset;
       }
     }
-    return this.#isChainCut(first, m0, expected) ? expected : null;
+    return this.#isChainLost(first, m0, expected) ? expected : null;
   }
 
   /** The number of Ms from `first` through the link at `offset` to m0 and no further; 0 where it is no such list. */
@@ -149,17 +152,22 @@ export class GlobalChecks {
     });
   }
 
-  /** True where Ms lead to one that the image does not have, and none of them to anything else. */
-  #isChainCut(first: Addr, m0: Addr, offset: number): boolean {
+  /** True where the list is one as far as the image has it, and the image has not all of it. */
+  #isChainLost(first: Addr, m0: Addr, offset: number): boolean {
     return this.#attempt(false, () => {
       let m = first;
       for (let n = 1; n <= MAX_MACHINES && m !== m0; n++) {
-        if (m !== 0 && this.#isLost(m, offset + 8)) return true;
-        if (m === 0 || !this.#isMachine(m)) return false;
+        if (m === 0 || !this.#mayBeMachine(m)) return false;
+        if (this.#isLost(m, offset + 8)) return true;
         m = this.#memory.ptr(m, offset);
       }
-      return false;
+      return m === m0;
     });
+  }
+
+  #mayBeMachine(m: Addr): boolean {
+    if (this.#isLost(m, 8)) return true;
+    return this.#isLost(plus(this.#memory.ptr(m), G_M), 8) || this.#isMachine(m);
   }
 
   /** True for what may well be there in the process and that the image does not have: it speaks neither for nor against. */

@@ -80,8 +80,8 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   const m0 = g0 === null ? null : checks.machineOf(g0);
   const allm = m0 === null ? null : choose('allm', (a) => checks.alllink(a, m0) !== null);
   const alllink = allm === null || m0 === null ? null : checks.alllink(allm, m0);
-  const allgs = choose('allgs', (a) => checks.allgs(a) > 0);
-  const allp = choose('allp', (a) => checks.allp(a) > 0);
+  const allgs = choose('allgs', (a) => checks.allgs(a, true) > 0);
+  const allp = choose('allp', (a) => checks.allp(a, true) > 0);
   const sched = choose('sched', (a) => checks.sched(a));
   if (g0 === null || m0 === null || allm === null || alllink === null) throw notFound('g0, m0 and allm', notes);
   if (allgs === null || allp === null || sched === null) throw notFound('allgs, allp and sched', notes);

@@ -10,6 +10,7 @@ import { Auxv, readCoreNotes, type CoreNotes } from './core-notes.js';
 import { CoreSource } from './core-source.js';
 import { ElfFile } from './elf-file.js';
 import { SegmentType } from './headers.js';
+import { NOTE_GNU_BUILD_ID } from './notes.js';
 
 /** Memory that a core was to hold, and that was cut off its end. */
 export interface CutMapping {
@@ -34,17 +35,25 @@ export interface Core extends ProcessImage {
   readonly problems: readonly string[];
   /** As {@link problems}, of what was asked for and is missing; it grows while the core is read. */
   readonly damage: readonly string[];
-  /** The headers and notes of the ELF file that was loaded at an address, or null where the core lacks its first page. */
-  headersAt(base: number): ElfFile | null;
+  /** Build ids of the ELF file that was loaded at an address; both null where the core lacks its first page. */
+  buildIdsAt(base: number): BuildIds;
   /** Lets go of the file. Memory that was not read before is absent from then on. */
   close(): void;
 }
+
+/** What tells builds apart, as far as it is known. */
+type BuildIds = Pick<Executable, 'buildId' | 'goBuildId'>;
 
 /** How much of a loaded file is looked at for its headers and notes: they come first, and a core may have no more. */
 const HEAD_BYTES = 2 ** 16;
 /** e_phoff of what linkers make: the program headers follow the file header. */
 const PROGRAM_HEADERS = 64;
 const LONGEST_PATH = 4096;
+const PAGE = 4096;
+/** Type and owner of the note, behind the lengths of owner and content. */
+const GNU_BUILD_ID_NOTE = Buffer.from([NOTE_GNU_BUILD_ID, 0, 0, 0, ...Buffer.from('GNU\0')]);
+const GNU_OWNER_BYTES = 4;
+const MOST_ID_BYTES = 64;
 
 /**
  * Opens a core: headers and notes are read, memory when it is asked for. One that was unpacked comes as a descriptor,
@@ -68,8 +77,7 @@ function coreOf(file: ElfFile, ofPacking: readonly string[]): Core {
   const notes = readCoreNotes(file.notes(), arch);
   const source = new CoreSource(file);
   const memory = new Memory(source);
-  const headersAt = (base: number): ElfFile | null => loadedHeaders(memory, base);
-  const { executable, mappings } = programOf(notes, memory, coreMappings(file.segments, notes.files), headersAt);
+  const { executable, mappings } = programOf(notes, memory, coreMappings(file.segments, notes.files));
   const problems = [...ofPacking, ...problemsOf(file), ...notes.problems];
   return {
     kind: 'core',
@@ -93,7 +101,7 @@ function coreOf(file: ElfFile, ofPacking: readonly string[]): Core {
     },
     structs: new Map(),
     signal: notes.signal,
-    headersAt,
+    buildIdsAt: (base) => loadedBuildIds(memory, base),
     get damage() {
       return source.cutAndAsked.length === 0 ? [] : problemsOf(file);
     },
@@ -134,18 +142,15 @@ function programOf(
   notes: CoreNotes,
   memory: Memory,
   mappings: readonly Mapping[],
-  headersAt: Core['headersAt'],
 ): { executable: Executable; mappings: readonly Mapping[] } {
   const { auxv, files, name } = notes;
   const inside = auxv.get(Auxv.phdr) ?? auxv.get(Auxv.entry) ?? 0;
   const mapped = files.find(({ start, end }) => inside >= start && inside < end);
   const path = mapped?.path ?? executedPath(auxv, memory) ?? name;
-  const headers = auxv.has(Auxv.phdr) ? headersAt(inside - PROGRAM_HEADERS) : null;
   const executable = {
     path,
     deleted: mapped?.deleted ?? false,
-    buildId: headers?.buildId ?? null,
-    goBuildId: headers?.goBuildId ?? null,
+    ...(auxv.has(Auxv.phdr) ? loadedBuildIds(memory, inside - PROGRAM_HEADERS) : NO_IDS),
     sizeBytes: null,
   };
   return { executable, mappings: mapped === undefined && path !== '' ? namedAround(mappings, inside, path) : mappings };
@@ -162,16 +167,31 @@ function executedPath(auxv: CoreNotes['auxv'], memory: Memory): string | null {
   }
 }
 
+const NO_IDS: BuildIds = { buildId: null, goBuildId: null };
+
 /** In the first pages of a loaded file offsets are distances in memory. */
-function loadedHeaders(memory: Memory, base: number): ElfFile | null {
+function loadedBuildIds(memory: Memory, base: number): BuildIds {
   const [known] = memory.ranges(base as Addr, (base + HEAD_BYTES) as Addr);
-  if (known?.lo !== base) return null;
+  if (known?.lo !== base) return NO_IDS;
+  const bytes = new LoadedBytes(memory, known.lo, known.hi - known.lo);
   try {
-    return ElfFile.over(new LoadedBytes(memory, known.lo, known.hi - known.lo));
+    const file = ElfFile.over(bytes);
+    return { buildId: file.buildId ?? gnuBuildIdIn(bytes), goBuildId: file.goBuildId };
   } catch (error) {
     if (!(error instanceof GospyError)) throw error;
-    return null;
+    return NO_IDS;
   }
+}
+
+/** Go's linker names its own note in the program headers, and leaves the GNU one behind it to the sections. */
+function gnuBuildIdIn(bytes: LoadedBytes): string | null {
+  const head = Buffer.from(bytes.read(0, Math.min(PAGE, bytes.sizeBytes)));
+  const at = head.indexOf(GNU_BUILD_ID_NOTE);
+  if (at < 8 || at + GNU_BUILD_ID_NOTE.length > head.length || head.readUInt32LE(at - 8) !== GNU_OWNER_BYTES)
+    return null;
+  const length = head.readUInt32LE(at - 4);
+  const id = head.subarray(at + GNU_BUILD_ID_NOTE.length, at + GNU_BUILD_ID_NOTE.length + length);
+  return length > 0 && length <= MOST_ID_BYTES && id.length === length ? id.toString('hex') : null;
 }
 
 class LoadedBytes implements FileBytes {

@@ -57,7 +57,9 @@ export class ElfFile {
     try {
       const { header, segments, sections, namesIndex } = parseHeader(this.#file);
       this.header = header;
-      this.segments = parseSegments(this.#file, segments);
+      const parsed = parseSegments(this.#file, segments);
+      this.segments = parsed.segments;
+      this.missingBytes = Math.max(0, parsed.fileEnd - this.sizeBytes);
       this.sections = tolerated(problems, 'the section headers', () => parseSections(this.#file, sections, namesIndex));
     } catch (error) {
       if (!(error instanceof BytesError)) throw error;
@@ -65,10 +67,6 @@ export class ElfFile {
     }
     this.problems = problems;
     const loads = this.segments.filter(({ type }) => type === SegmentType.load);
-    const end = this.segments
-      .filter(({ type }) => type === SegmentType.load || type === SegmentType.note)
-      .reduce((most, { fileOffset, fileSize }) => Math.max(most, fileOffset + fileSize), 0);
-    this.missingBytes = Math.max(0, end - this.sizeBytes);
     this.loaded = loadedRanges(loads, this.sizeBytes);
   }
 

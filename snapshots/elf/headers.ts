@@ -136,12 +136,16 @@ function firstSection(
   return { size: sizeField <= 2n ** 32n ? Number(sizeField) : 0, link, info };
 }
 
-/** Throws {@link BytesError} where the table is not in the file. */
-export function parseSegments(file: FileBytes, { offset, count }: Table): ElfSegment[] {
+/**
+ * The program headers, and where in the file the last of what they describe ends. Throws {@link BytesError} where the
+ * table is not in the file.
+ */
+export function parseSegments(file: FileBytes, { offset, count }: Table): { segments: ElfSegment[]; fileEnd: number } {
   if (count > MOST_HEADERS || offset + count * SEGMENT_SIZE > file.sizeBytes) {
     throw new BytesError(`${count} program headers at ${offset} do not fit into ${file.sizeBytes} bytes`);
   }
-  const out: ElfSegment[] = [];
+  const segments: ElfSegment[] = [];
+  let fileEnd = 0;
   const at = new Bytes(file.read(offset, count * SEGMENT_SIZE));
   for (let i = 0; i < count; i++) {
     at.at = i * SEGMENT_SIZE;
@@ -149,9 +153,10 @@ export function parseSegments(file: FileBytes, { offset, count }: Table): ElfSeg
     const [fileOffset, vaddr] = [at.u64(), at.u64()];
     at.at += 8;
     const [fileSize, memSize, align] = [at.u64(), at.u64(), at.u64()];
+    if (IN_FILE.has(type) && fileOffset + fileSize <= MAX) fileEnd = Math.max(fileEnd, Number(fileOffset + fileSize));
     // The kernel's vsyscall page, which a core has too, lies above all addresses of the program.
     if ([fileOffset + fileSize, vaddr + memSize, vaddr + fileSize, align].some((n) => n > MAX)) continue;
-    out.push({
+    segments.push({
       type,
       readable: flags % 8 >= 4,
       writable: flags % 4 >= 2,
@@ -163,10 +168,12 @@ export function parseSegments(file: FileBytes, { offset, count }: Table): ElfSeg
       align: Number(align),
     });
   }
-  return out;
+  return { segments, fileEnd };
 }
 
 const MAX = BigInt(Number.MAX_SAFE_INTEGER);
+/** Segments whose content a whole file has. */
+const IN_FILE: ReadonlySet<number> = new Set([SegmentType.load, SegmentType.note]);
 
 /** Throws {@link BytesError} where the table is not in the file, or a section has numbers that cannot be. */
 export function parseSections(file: FileBytes, { offset, count }: Table, namesIndex: number): ElfSection[] {

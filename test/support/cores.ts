@@ -24,11 +24,16 @@ export interface CrashOptions {
   readonly filter?: string;
   /** Sent once the program has printed `ready`; without it, the program ends by itself. */
   readonly signal?: NodeJS.Signals;
+  /** What the program prints once it may be ended; null for one that prints nothing. */
+  readonly ready?: RegExp | null;
   /** Runs the program: an emulator and its options. */
   readonly under?: readonly string[];
   /** Name of the core file. */
   readonly named?: RegExp;
 }
+
+/** A program that prints nothing is taken to be up after so long. */
+const SETTLE_MS = 500;
 
 /**
  * Runs a program under GOTRACEBACK=crash until it ends with a core of the kernel's; of gdb's where this machine's kernel
@@ -45,7 +50,7 @@ export async function crash(t: Test, program: string, options: CrashOptions = {}
     ? spawn('sh', ['-c', script, 'sh', ...command], { cwd: folder, env: environment() })
     : spawn('gdb', [...underGdb(core), '--args', ...command], { cwd: folder, env: environment() });
   t.teardown(() => child.kill('SIGKILL'));
-  const stderr = await untilEnd(child, options.signal);
+  const stderr = await untilEnd(child, options.signal, options.ready === undefined ? /ready/ : options.ready);
   if (!byKernel) return { core, stderr };
   const wanted = options.named ?? /^core/;
   const name = readdirSync(folder).find((file) => wanted.test(file));
@@ -67,13 +72,18 @@ function underGdb(core: string): string[] {
   return ['-batch', ...[...pass, 'run', `generate-core-file ${core}`, 'kill'].flatMap((line) => ['-ex', line])];
 }
 
-async function untilEnd(child: ChildProcess, signal: NodeJS.Signals | undefined): Promise<string> {
+async function untilEnd(
+  child: ChildProcess,
+  signal: NodeJS.Signals | undefined,
+  ready: RegExp | null,
+): Promise<string> {
   let [stdout, stderr] = ['', ''];
+  if (ready === null) setTimeout(() => child.kill(signal), SETTLE_MS);
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')));
   child.stdout?.on('data', (chunk: Buffer) => {
-    const wasReady = stdout.includes('ready');
+    const wasReady = ready?.test(stdout);
     stdout += chunk.toString('utf8');
-    if (signal !== undefined && !wasReady && stdout.includes('ready')) child.kill(signal);
+    if (signal !== undefined && wasReady === false && ready?.test(stdout) === true) child.kill(signal);
   });
   await once(child, 'close');
   return stderr;
