@@ -7,6 +7,7 @@ import { Copy } from './copy.js';
 import { collectGarbage } from './garbage.js';
 import { finish, type Captured } from './finish.js';
 import { copyClone, type CloneRefused } from './copy-clone.js';
+import { withNativeFunctions } from './native-code.js';
 import { makePlan, survey, type Survey } from './plan.js';
 import { LiveProcess } from './process.js';
 import { rehearseStop } from './rehearsal.js';
@@ -113,7 +114,9 @@ async function captureFrom(
   options.signal?.throwIfAborted();
   options.progress?.('making sense of what was read');
   const facts: CaptureFacts = { ...taken.facts, mode, writer: options.writer };
-  return { ...finish(base, copy, taken.threads, facts), bytesRead: copy.sizeBytes };
+  const isGo = (pc: number): boolean => surveyed.program.index.at(pc) !== null;
+  const threads = withNativeFunctions(taken.threads, target.pid, target.mappings, isGo);
+  return { ...finish(base, copy, threads, facts), bytesRead: copy.sizeBytes };
 }
 
 /** The copy in the mode that was asked for; of a process that cannot be cloned, that of a stop. */

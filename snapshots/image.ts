@@ -47,6 +47,17 @@ export interface Thread {
   readonly state: string;
   /** null where they were not read (live mode, a thread that could not be stopped). */
   readonly registers: Registers | null;
+  /** The C function that it stands in, where a symbol table tells. */
+  readonly native?: NativeFunction;
+}
+
+/** A place in code that is not Go's, by the symbol table of its file. */
+export interface NativeFunction {
+  readonly name: string;
+  /** The mapped file as the target saw it. */
+  readonly file: string;
+  /** Bytes into the function. */
+  readonly offset: number;
 }
 
 /** One line of /proc/PID/maps, or a PT_LOAD segment of a core. */

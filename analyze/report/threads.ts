@@ -1,7 +1,9 @@
+import { hex } from '../../snapshots/address.js';
+import type { Thread } from '../../snapshots/image.js';
 import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { M } from '../runtime/machine.js';
-import type { ThreadReport } from './model.js';
+import type { Frame, ThreadReport } from './model.js';
 import { Places } from './places.js';
 
 /** All threads of the process, those of Ms in the order of their ids first, then those that the runtime does not know. */
@@ -20,16 +22,24 @@ export function listThreads(program: GoProgram): ThreadReport[] {
       name: thread.name,
       state: thread.state,
       goid: goidOf(program, m),
-      frames: stack === null ? [] : places.frames(stack.frames),
+      frames: [...nativeFrames(thread), ...(stack === null ? [] : places.frames(stack.frames))],
       truncated: stack === null ? 'its registers are not known' : stack.truncated,
     });
   }
-  for (const { tid, name, state } of program.image.threads) {
+  for (const thread of program.image.threads) {
+    const { tid, name, state } = thread;
     if (known.has(tid)) continue;
     const truncated = 'no M of the Go runtime runs on it';
-    out.push({ m: null, tid, name, state, goid: null, frames: [], truncated });
+    out.push({ m: null, tid, name, state, goid: null, frames: nativeFrames(thread), truncated });
   }
   return out;
+}
+
+/** Where a thread stands in C code: the innermost frame only, whose caller nothing tells. */
+function nativeFrames({ native, registers }: Thread): Frame[] {
+  if (native === undefined || registers === null) return [];
+  const sp = hex(Number(registers.sp));
+  return [{ func: native.name, file: native.file, line: 0, pc: hex(Number(registers.pc)), sp, fp: sp, inlined: false }];
 }
 
 function goidOf(program: GoProgram, { curg }: M): number | null {

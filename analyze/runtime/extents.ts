@@ -15,6 +15,12 @@ const MAX_LEFT_STACK = 256 << 10;
 /** What is read of a system stack in any case, and how far below the place where the thread last switched to it. */
 const PLANNED_SYSTEM_STACK = 8 << 10;
 const SYSTEM_STACK_SLACK = 2 << 10;
+/**
+ * A stack that the C library made ends for the runtime at a local variable of mstart0 (mstart before 1.17): its frame and
+ * that of its caller lie above. Stacks that the runtime makes end at a multiple of their size.
+ */
+const ABOVE_SYSTEM_STACK = 256;
+const ALIGNED = 1024;
 /** amd64's red zone, which leaf code may use below the stack pointer. */
 const RED_ZONE = 128;
 /** Stacks up to this size are planned whole: neighbours then merge into long runs, which cost less than many short ones. */
@@ -139,5 +145,7 @@ function leftStack(program: GoProgram, { curg }: M, sp: number | undefined): Ran
 function stackAt(program: GoProgram, g: Addr, sp: number | undefined, most: number): Range[] {
   const read = readable(program, g);
   if (read === null) return [];
-  return [sp ?? 0, read.sched.sp].flatMap((at) => usedStack(read.stack.lo, read.stack.hi, at, most) ?? []);
+  const { lo, hi } = read.stack;
+  const used = [sp ?? 0, read.sched.sp].flatMap((at) => usedStack(lo, hi, at, most) ?? []);
+  return hi % ALIGNED === 0 || used.length === 0 ? used : [...used, { lo: hi, hi: plus(hi, ABOVE_SYSTEM_STACK) }];
 }

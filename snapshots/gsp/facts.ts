@@ -6,6 +6,7 @@ import type {
   Executable,
   HostFacts,
   Mapping,
+  NativeFunction,
   ProcessImage,
   StructLayout,
   Thread,
@@ -64,8 +65,8 @@ export function readArch(arch: string): Arch {
 /** A value for every field of T: one that is added to the image and forgotten here does not compile. */
 type Plain<T> = Record<keyof T, unknown>;
 
-function plainThread({ tid, namespaceTid, name, state, registers }: Thread): Plain<Thread> {
-  return { tid, namespaceTid, name, state, registers: registers?.bytes ?? null };
+function plainThread({ tid, namespaceTid, name, state, registers, native }: Thread): Plain<Thread> {
+  return { tid, namespaceTid, name, state, registers: registers?.bytes ?? null, native: plainNative(native) };
 }
 
 function readThread(fields: Fields, arch: Arch): Thread {
@@ -73,13 +74,25 @@ function readThread(fields: Fields, arch: Arch): Thread {
   if (bytes !== null && bytes.length < registerSetSize(arch)) {
     throw new BytesError(`${fields.where}.registers has ${bytes.length} bytes of ${registerSetSize(arch)}`);
   }
+  const native = fields.has('native') ? fields.orNull('native', (key) => readNative(fields.map(key))) : null;
   return {
     tid: fields.count('tid'),
     namespaceTid: fields.count('namespaceTid'),
     name: fields.text('name'),
     state: fields.text('state'),
     registers: bytes === null ? null : new Registers(arch, bytes),
+    ...(native === null ? {} : { native }),
   };
+}
+
+function readNative(fields: Fields): NativeFunction {
+  return { name: fields.text('name'), file: fields.text('file'), offset: fields.count('offset') };
+}
+
+function plainNative(native: NativeFunction | undefined): Plain<NativeFunction> | null {
+  if (native === undefined) return null;
+  const { name, file, offset } = native;
+  return { name, file, offset };
 }
 
 function plainMapping(mapping: Mapping): Plain<Mapping> {

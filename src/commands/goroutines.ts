@@ -56,17 +56,21 @@ async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOp
     for (const goroutine of limited(goroutines, options.limit ?? 0)) await io.write(`${JSON.stringify(goroutine)}\n`);
   } else {
     const limit = options.limit ?? TEXT_LIMIT;
-    const shown = [];
-    let total = 0;
-    for (const goroutine of goroutines) {
-      if (limit === 0 || total < limit) shown.push(goroutine);
-      total++;
-    }
+    const shown = [...limited(goroutines, limit)];
     await writeCrash(io, program);
     await io.write(goroutineTable(shown, io.columns));
-    if (total > shown.length) await io.write(moreLine(total - shown.length));
+    if (limit !== 0 && shown.length === limit) {
+      const all = count(selectedGoroutines(program, options, { frames: false, user: false }));
+      if (all > limit) await io.write(moreLine(all - limit));
+    }
   }
   io.warnings(warningsOf(program));
+}
+
+function count(items: Iterable<unknown>): number {
+  let n = 0;
+  for (const item of items) if (item !== undefined) n++;
+  return n;
 }
 
 async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: GoroutinesOptions): Promise<void> {

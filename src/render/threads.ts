@@ -15,7 +15,7 @@ export function threadTable(threads: readonly ThreadReport[], columns: number): 
       const where =
         innermost === undefined
           ? (truncated ?? '?')
-          : `${innermost.func} (${shortPath(innermost.file, left)}:${innermost.line})`;
+          : `${innermost.func} (${shortPath(innermost.file, left)}${innermost.line === 0 ? '' : `:${innermost.line}`})`;
       return [
         m === null ? '-' : String(m),
         String(tid),

@@ -26,7 +26,10 @@ export function someFacts(): Facts {
     pid: 4711,
     threads: [
       { tid: 4711, namespaceTid: 1, name: 'täsk', state: 'S', registers: new Registers('amd64', bytes) },
-      { tid: 4712, namespaceTid: 9, name: '', state: '?', registers: null },
+      {
+        ...{ tid: 4712, namespaceTid: 9, name: '', state: '?', registers: null },
+        native: { name: 'read', file: '/lib/libc.so.6', offset: 17 },
+      },
     ],
     mappings: [
       {

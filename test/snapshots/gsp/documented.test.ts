@@ -44,6 +44,7 @@ function plainFacts(): unknown {
     threads: threads.map((thread) => ({
       ...thread,
       registers: thread.registers === null ? null : Buffer.from(thread.registers.bytes),
+      native: thread.native ?? null,
     })),
   };
 }
