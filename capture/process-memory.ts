@@ -5,8 +5,8 @@ import { Pinned } from './libc.js';
 import type { MemoryPort } from './vmread.js';
 
 const WINDOW_BYTES = 64 * 1024;
-/** 64 MB in all; what is needed again is read again. */
-const CACHED_WINDOWS = 1024;
+/** 16 MB in all; what is needed again is read again. */
+const CACHED_WINDOWS = 256;
 /** The smallest unit in which memory can be absent. */
 const PAGE_BYTES = 4096;
 /** Memory that the kernel shares with every process and lets nobody read from outside. */

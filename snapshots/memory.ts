@@ -196,11 +196,21 @@ export interface Segment {
 
 /** Memory held as segments in this process. Where segments overlap, the one that was given first wins. */
 export class SegmentSource implements MemorySource {
-  readonly #windows: Window[];
+  readonly #segments: Iterable<Segment>;
+  #sorted: Window[] | null = null;
 
+  /** `segments` are looked at with the first read. */
   constructor(segments: Iterable<Segment>) {
+    this.#segments = segments;
+  }
+
+  get #windows(): Window[] {
+    return (this.#sorted ??= this.#sort());
+  }
+
+  #sort(): Window[] {
     const windows: Window[] = [];
-    for (const { addr, bytes } of segments) {
+    for (const { addr, bytes } of this.#segments) {
       if (bytes.length === 0) continue;
       windows.push({
         lo: addr,
@@ -208,7 +218,7 @@ export class SegmentSource implements MemorySource {
         view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
       });
     }
-    this.#windows = withoutOverlaps(windows);
+    return withoutOverlaps(windows);
   }
 
   window(addr: number): Window | null {

@@ -1,6 +1,7 @@
 import { accessChecks, assertReachable } from '../../capture/permission.js';
 import { liveThread, readStat, readStatus } from '../../capture/procfs.js';
 import { LiveProcess } from '../../capture/process.js';
+import { forecastPause } from '../../capture/forecast.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { openProgram } from '../../analyze/program.js';
 import { targetOf } from '../../analyze/report/summary.js';
@@ -15,6 +16,8 @@ export interface ModeVerdict {
   readonly works: boolean;
   /** null where it works. */
   readonly reason: string | null;
+  /** For how long the process would probably stand still; null where the mode does not work. */
+  readonly predictedPauseNs: number | null;
 }
 
 /** What can be said of a process without stopping it. */
@@ -50,7 +53,10 @@ export function diagnose(pid: number, machine: readonly Check[]): ProcessDiagnos
   return {
     pid,
     checks,
-    modes: [verdict('stop', stoppable.error ?? program.error), verdict('live', program.error)],
+    modes: [
+      verdict('stop', stoppable.error ?? program.error, program.value?.pauseNs ?? null),
+      verdict('live', program.error, 0),
+    ],
     target: program.value?.target ?? null,
     warnings: program.value?.warnings ?? [],
     error: stoppable.error ?? program.error,
@@ -74,15 +80,16 @@ function findings(pid: number): Check[] {
   return [passed('process', `${name} runs, with ${counted(threadCount, 'thread')}`), ...accessChecks(pid)];
 }
 
-function verdict(mode: CaptureMode, error: GospyError | null): ModeVerdict {
-  return { mode, works: error === null, reason: error?.message ?? null };
+function verdict(mode: CaptureMode, error: GospyError | null, pauseNs: number | null): ModeVerdict {
+  const works = error === null;
+  return { mode, works, reason: error?.message ?? null, predictedPauseNs: works ? pauseNs : null };
 }
 
-function programOf(pid: number): { target: Target; warnings: readonly Warning[] } {
+function programOf(pid: number): { target: Target; warnings: readonly Warning[]; pauseNs: number } {
   const process = new LiveProcess(pid, 'read');
   try {
     const program = openProgram(process.image());
-    return { target: targetOf(program), warnings: program.warnings };
+    return { target: targetOf(program), warnings: program.warnings, pauseNs: forecastPause(process) };
   } finally {
     process.close();
   }

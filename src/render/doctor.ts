@@ -1,6 +1,6 @@
 import type { Check } from '../doctor/check.js';
 import type { ModeVerdict, ProcessDiagnosis } from '../doctor/process.js';
-import { printable } from './text.js';
+import { duration, printable } from './text.js';
 
 const MARKS = new Map([
   [true, 'ok'],
@@ -24,8 +24,13 @@ function checkLines({ name, ok, finding, advice }: Check): string {
   return `${line(ok, name, finding)}${hint}`;
 }
 
-function modeLine({ mode, works }: ModeVerdict): string {
-  return line(works, `mode ${mode}`, works ? 'works' : 'does not work');
+function modeLine({ mode, works, reason, predictedPauseNs }: ModeVerdict): string {
+  return line(works, `mode ${mode}`, works ? `works${pause(predictedPauseNs)}` : `does not work: ${reason ?? ''}`);
+}
+
+function pause(ns: number | null): string {
+  if (ns === null) return '';
+  return ns === 0 ? ': nothing is stopped' : `: the process would stand still for about ${duration(ns)}`;
 }
 
 function line(ok: boolean | null, label: string, text: string): string {
