@@ -39,6 +39,10 @@ class Table {
     process.stderr.write(
       `${row}: ${cell}, least ${figure(Math.min(...values))}, most ${figure(Math.max(...values))}\n`,
     );
+    this.say(row, cell);
+  }
+
+  say(row: string, cell: string): void {
     this.#rows.set(row, [...(this.#rows.get(row) ?? []), cell]);
   }
 
@@ -84,6 +88,8 @@ function writePlan(pid: number, path: string): void {
 }
 
 interface Captured {
+  /** Not the one that was asked for where the process was not to be cloned. */
+  readonly mode: string;
   readonly pauseMs: number;
   readonly gapMs: number;
   readonly commandMs: number;
@@ -106,9 +112,9 @@ async function capture(program: GoProcess, path: string, mode: string): Promise<
       ({ stdout, stderr } = await run(process.execPath, [...args, ...rest]));
     });
   });
-  const { pauseNs } = JSON.parse(stdout) as { pauseNs: number };
+  const { mode: taken, pauseNs } = JSON.parse(stdout) as { mode: string; pauseNs: number };
   const peakMb = Number(/^peak (\d+)$/m.exec(stderr)?.[1]) / 1e3;
-  return { pauseMs: pauseNs / 1e6, gapMs, commandMs, peakMb };
+  return { mode: taken, pauseMs: pauseNs / 1e6, gapMs, commandMs, peakMb };
 }
 
 /** The program is not stripped: of one that is, Delve lists no goroutine. */
@@ -118,6 +124,7 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
   writePlan(program.pid, plan);
   const floors = new Map<Floor, number[]>((Object.keys(FLOORS) as Floor[]).map((name) => [name, []]));
   const stop: Captured[] = [];
+  const clone: Captured[] = [];
   const live: Captured[] = [];
   const idle: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
@@ -126,6 +133,7 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
       values.push(Number(out.split(' ')[0]) / 1e6);
     }
     stop.push(await capture(program, path, 'stop'));
+    clone.push(await capture(program, path, 'clone'));
     if (i % 4 === 0) live.push(await capture(program, path, 'live'));
     idle.push(await felt(program, () => new Promise((done) => setTimeout(done, 500))));
   }
@@ -139,6 +147,14 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
     stop.map(({ gapMs }) => gapMs),
     'ms',
   );
+  const cloned = clone.filter(({ mode }) => mode === 'clone').map(({ pauseMs }) => pauseMs);
+  if (cloned.length > 0) {
+    table.add('`--mode clone`, as gospy states it', cloned, 'ms');
+    table.add('... against the floor that clones', cloned, 'ms', floors.get('clone'));
+  } else {
+    table.say('`--mode clone`, as gospy states it', 'a stop in its place');
+    table.say('... against the floor that clones', '');
+  }
   table.add(
     '`--mode live`, largest gap that the program felt',
     live.map(({ gapMs }) => gapMs),

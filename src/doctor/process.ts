@@ -1,7 +1,9 @@
 import { accessChecks, assertReachable } from '../../capture/permission.js';
 import { liveThread, readStat, readStatus } from '../../capture/procfs.js';
 import { LiveProcess } from '../../capture/process.js';
+import { cloneHindrance } from '../../capture/copy-clone.js';
 import { forecastPause } from '../../capture/forecast.js';
+import { predictedCloneMs } from '../../capture/predict.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { openProgram } from '../../analyze/program.js';
 import { targetOf } from '../../analyze/report/summary.js';
@@ -54,7 +56,8 @@ export function diagnose(pid: number, machine: readonly Check[]): ProcessDiagnos
     pid,
     checks,
     modes: [
-      verdict('stop', stoppable.error ?? program.error, program.value?.pauseNs ?? null),
+      verdict('stop', stoppable.error ?? program.error, program.value?.stopNs ?? null),
+      cloneVerdict(stoppable.error ?? program.error, program.value),
       verdict('live', program.error, 0),
     ],
     target: program.value?.target ?? null,
@@ -85,11 +88,33 @@ function verdict(mode: CaptureMode, error: GospyError | null, pauseNs: number | 
   return { mode, works, reason: error?.message ?? null, predictedPauseNs: works ? pauseNs : null };
 }
 
-function programOf(pid: number): { target: Target; warnings: readonly Warning[]; pauseNs: number } {
+/** Where a clone is hindered, a capture in this mode stops the process instead. */
+function cloneVerdict(error: GospyError | null, program: Looked | null): ModeVerdict {
+  const reason = program?.cloneHindrance ?? null;
+  if (error !== null || reason === null) return verdict('clone', error, program?.cloneNs ?? null);
+  return { mode: 'clone', works: false, reason, predictedPauseNs: null };
+}
+
+/** What was seen of a program while it ran, and what that lets expect. */
+interface Looked {
+  readonly target: Target;
+  readonly warnings: readonly Warning[];
+  readonly stopNs: number;
+  readonly cloneNs: number;
+  readonly cloneHindrance: string | null;
+}
+
+function programOf(pid: number): Looked {
   const process = new LiveProcess(pid, 'read');
   try {
     const program = openProgram(process.image());
-    return { target: targetOf(program), warnings: program.warnings, pauseNs: forecastPause(process) };
+    return {
+      target: targetOf(program),
+      warnings: program.warnings,
+      stopNs: forecastPause(process),
+      cloneNs: Math.round(predictedCloneMs(readStatus(pid).residentBytes) * 1e6),
+      cloneHindrance: cloneHindrance(pid, program),
+    };
   } finally {
     process.close();
   }

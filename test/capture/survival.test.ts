@@ -13,7 +13,7 @@ const ALL = process.env['GOSPY_TEST_ALL'] === '1';
 const KILLS = ALL ? 200 : 10;
 /** Within this time after its start, a capture of the program has ended on a quiet machine. */
 const KILL_WITHIN_MS = 900;
-const MODES = ['stop', 'live'] as const;
+const MODES = ['stop', 'clone', 'live'] as const;
 type Mode = (typeof MODES)[number];
 const MANY = { fixture: 'many', release: '1.26', link: 'stripped' } as const;
 const PARKED = 1000;
@@ -26,15 +26,24 @@ function start(t: Test, ...args: string[]): Promise<GoProcess> {
   return buildGo(MANY).then((path) => startGo(t, path, { args: ['-n', String(PARKED), ...args] }));
 }
 
-/** The program runs, nobody traces it, and it has no child. */
+/** States of the program's children, as the kernel has them. */
+function children(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
+    const pids = readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean);
+    return pids.map((child) => /^State:\s*(\S)/m.exec(readFileSync(`/proc/${child}/status`, 'utf8'))?.[1] ?? '?');
+  });
+}
+
+/**
+ * The program runs, nobody traces it, and no child of it lives. Of a clone whose gospy was killed, a zombie is left until
+ * the next clone collects it.
+ */
 async function isUnharmed(t: Test, program: GoProcess): Promise<void> {
   await until(() => isFree(program.pid));
   const before = Number(await program.ask('count'));
   await until(async () => Number(await program.ask('count')) > before);
-  const children = readdirSync(`/proc/${program.pid}/task`)
-    .map((tid) => readFileSync(`/proc/${program.pid}/task/${tid}/children`, 'utf8').trim())
-    .filter((list) => list !== '');
-  t.same(children, [], 'no child is left');
+  await until(() => children(program.pid).every((state) => state === 'Z'));
+  t.ok(children(program.pid).length <= 1, 'one zombie at most');
 }
 
 /** Captures into `path`, and answers the goroutines with whole stacks. */
@@ -63,6 +72,8 @@ for (const mode of MODES) {
       if (existsSync(path)) t.equal((await gospy(['info', path])).code, 0, 'what has its name is whole');
       for (const name of readdirSync(folder)) rmSync(join(folder, name));
     }
+    t.ok((await wholeStacks(t, program.pid, mode, path)).length >= PARKED);
+    t.same(children(program.pid), [], 'no child is left');
   });
 
   test(`survival: a program stopped by SIGSTOP stays so (mode ${mode})`, async (t) => {
@@ -111,7 +122,7 @@ for (const mode of MODES) {
     const path = join(temporaryFolder(t), 'contained.gsp');
     const whole = await wholeStacks(t, pid, mode, path);
     t.ok(whole.length >= PARKED, `${whole.length} whole stacks`);
-    if (mode === 'stop') {
+    if (mode !== 'live') {
       const { stdout } = await gospy(['threads', path, '--json']);
       const { threads } = JSON.parse(stdout) as { threads: { tid: number; frames: unknown[] }[] };
       t.ok(threads.length > 2 && threads.every(({ frames }) => frames.length > 0), 'every thread is found');

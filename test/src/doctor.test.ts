@@ -48,6 +48,7 @@ t.test('doctor --pid: tells of a Go program, and does not touch it', async (t) =
   t.match(document.target?.goVersion, /^1\.\d+/);
   t.match(document.process?.modes, [
     { mode: 'stop', works: true, reason: null, predictedPauseNs: Number },
+    { mode: 'clone', works: true, reason: null, predictedPauseNs: Number },
     { mode: 'live', works: true, reason: null, predictedPauseNs: 0 },
   ]);
   t.equal(statusField(target.pid, 'TracerPid'), '0');
@@ -65,6 +66,6 @@ t.test('doctor --pid: ends as a capture would', async (t) => {
   t.match(none.stderr, /no process 2147483647/);
   t.same(
     none.document.process?.modes.map(({ works }) => works),
-    [false, false],
+    [false, false, false],
   );
 });
