@@ -16,6 +16,9 @@ const HIGHEST = 2 ** 48;
 const SAMPLE = 256;
 /** How far m.alllink may have moved from where the table has it. */
 const CALIBRATION_BYTES = 96;
+/** len(p.runq), from Go 1.12 to 1.27. */
+const RUN_QUEUE = 256;
+const TWO_32 = 2 ** 32;
 /** debug.SetMaxThreads sets it; the runtime begins with 10,000. */
 const MAX_MAXMCOUNT = 0x7fffffff;
 
@@ -70,17 +73,20 @@ export class GlobalChecks {
       const list = this.#memory.ptr(a);
       const length = this.#memory.word(a, 8);
       if (length < 1 || length > this.#memory.word(a, 16) || length > MAX_PROCESSORS || list % 8 !== 0) return 0;
-      let seen = 0;
+      const seen: number[] = [];
       for (let i = 0; i < length; i++) {
         if (this.#isLost(plus(list, 8 * i), 8)) continue;
         const p = this.#memory.ptr(list, 8 * i);
         if (this.#isLost(p, layout.sizeBytes)) continue;
-        seen++;
+        seen.push(p);
         if (p === 0 || this.#memory.i32(p, layout.offset('id')) !== i) return 0;
         if (this.#memory.u32(p, layout.offset('status')) > 4) return 0;
         if (this.#memory.ptr(p, layout.offset('mcache')) === 0) return 0;
+        const queued = this.#memory.u32(p, layout.offset('runqtail')) - this.#memory.u32(p, layout.offset('runqhead'));
+        if ((queued + TWO_32) % TWO_32 > RUN_QUEUE) return 0;
       }
-      return seen > 0 || lost ? length : 0;
+      if (areCloserThan(seen, layout.sizeBytes)) return 0;
+      return seen.length > 0 || lost ? length : 0;
     });
   }
 
@@ -188,4 +194,10 @@ export class GlobalChecks {
       throw error;
     }
   }
+}
+
+/** True where structs of a size at these addresses would overlap: timers in a heap bear their index too, and are small. */
+function areCloserThan(addresses: readonly number[], sizeBytes: number): boolean {
+  const sorted = [...addresses].sort((a, b) => a - b);
+  return sorted.some((at, i) => i > 0 && at - (sorted[i - 1] ?? 0) < sizeBytes);
 }

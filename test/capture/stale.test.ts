@@ -97,6 +97,8 @@ for (const cell of BUSY_CELLS) {
     }
     t.same(stale.slice(0, 10), []);
     t.ok(compared > CAPTURES * 100, `${compared} stacks compared`);
-    t.ok(kept > CAPTURES * 100, `${kept} of them were read ahead of the stop and kept`);
+    // Before Go 1.17 nothing tells whether a goroutine has run while another did: of a busy program no stack is kept.
+    const untold = Number(cell.release.slice(2)) < 17;
+    t.ok(untold || kept > CAPTURES * 100, `${kept} of them were read ahead of the stop and kept`);
   });
 }
