@@ -28,3 +28,12 @@ export function interruptedRegisters(memory: Memory, arch: Arch, fp: Addr): Star
     lr: layout.lr === null ? 0 : memory.word(plus(fp, layout.lr)),
   };
 }
+
+/** ucontext.uc_stack: where the signal stack begins, and behind its flags how long it is. */
+const UC_STACK = { amd64: 16, arm64: 128 + 16 } as const satisfies Record<Arch, number>;
+
+/** Whether a signal frame that was made on `stack` lies at `fp`: as the C library's restorer, which has no frame, stands. */
+export function isSignalFrame(memory: Memory, arch: Arch, fp: Addr, stack: { lo: number; hi: number }): boolean {
+  const at = UC_STACK[arch];
+  return memory.word(fp, at) === stack.lo && memory.word(fp, at + 16) === stack.hi - stack.lo;
+}

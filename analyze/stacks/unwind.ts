@@ -3,7 +3,7 @@ import type { Arch } from '../../snapshots/image.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import { leavesStack, writesSp, type SpecialFunc } from './func-ids.js';
-import { interruptedRegisters, type StartRegisters } from './signal-frame.js';
+import { interruptedRegisters, isSignalFrame, type StartRegisters } from './signal-frame.js';
 
 /** One function call on a stack; inlined calls are not told apart yet ({@link CodePoint.lines} does). */
 export interface PhysicalFrame {
@@ -138,7 +138,11 @@ export class Unwinder {
       return { end: `no Go function at ${hex(registers.pc)}` };
     }
     const { vdso, systemSp, signal } = machine;
-    if (registers.sp > signal.lo && registers.sp <= signal.hi) return { end: 'in C code that handles a signal' };
+    if (registers.sp > signal.lo && registers.sp <= signal.hi) {
+      const frame = registers.sp as Addr;
+      if (!isSignalFrame(this.#memory, this.#arch, frame, signal)) return { end: 'in C code that handles a signal' };
+      return { next: interruptedRegisters(this.#memory, this.#arch, frame), trap: true };
+    }
     if (vdso.sp !== 0) return { next: { ...vdso, lr: 0 }, trap: false };
     if (user.sched.sp === 0 || this.#inRaceDetector(systemSp))
       return { end: 'in C code that keeps no trace of its caller' };
