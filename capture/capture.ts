@@ -4,6 +4,7 @@ import { standing } from '../analyze/runtime/extents.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { Copy } from './copy.js';
+import { stepBack } from './courtesy.js';
 import { collectGarbage } from './garbage.js';
 import { finish, type Captured } from './finish.js';
 import { copyClone, type CloneRefused } from './copy-clone.js';
@@ -57,6 +58,15 @@ const LIVE_TRIES = 4;
 
 /** Captures a running Go process into a snapshot. Throws GospyError; nothing is left behind then. */
 export async function captureToFile(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
+  const comeBack = stepBack();
+  try {
+    return await written(pid, path, options);
+  } finally {
+    comeBack();
+  }
+}
+
+async function written(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
   const captured = await captureToImage(pid, options);
   options.signal?.throwIfAborted();
   options.progress?.(`writing ${path}`);
@@ -87,6 +97,7 @@ export async function captureToImage(
 ): Promise<Captured & { readonly bytesRead: number }> {
   options.progress?.(`looking at process ${pid}`);
   const target = new LiveProcess(pid, options.mode === 'live' ? 'read' : 'stop');
+  const comeBack = stepBack();
   try {
     return await captureFrom(target, options);
   } catch (error) {
@@ -94,6 +105,7 @@ export async function captureToImage(
     if (options.signal?.aborted !== true) target.assertUnchanged(error);
     throw error;
   } finally {
+    comeBack();
     target.close();
   }
 }

@@ -1,14 +1,12 @@
-import { getPriority, setPriority } from 'node:os';
 import { noGoProcess } from '../snapshots/errors.js';
 import type { Arch } from '../snapshots/image.js';
+import { raisePriority } from './courtesy.js';
 import { collectGarbage } from './garbage.js';
 import { Tracees, type StoppedThread } from './tracees.js';
 import { armWatchdog } from './watchdog.js';
 
 const DEFAULT_TIMEOUT_MS = 300;
 const DEFAULT_HARD_LIMIT_SECONDS = 5;
-/** The highest there is without a real-time class, in which a tracer that polls would starve its own target. */
-const HIGHEST_PRIORITY = -20;
 
 export interface StopOptions {
   readonly arch: Arch;
@@ -76,17 +74,4 @@ export function withStopped<T>(
     tracees.settle();
   }
   return { value, threads, pauseNs: Number(ended - begun) };
-}
-
-/** Lifts gospy above the busy threads of the machine where it may; answers how to undo that. */
-function raisePriority(): () => void {
-  const before = getPriority();
-  try {
-    setPriority(HIGHEST_PRIORITY);
-  } catch {
-    return () => undefined;
-  }
-  return () => {
-    setPriority(before);
-  };
 }
