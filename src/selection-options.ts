@@ -3,7 +3,7 @@ import type { GoroutineStatus } from '../analyze/report/model.js';
 import { SORTS, type Selection, type Sort } from '../analyze/report/selection.js';
 
 const STATUSES: readonly GoroutineStatus[] = [
-  ...(['idle', 'runnable', 'running', 'syscall', 'waiting'] as const),
+  ...(['idle', 'runnable', 'running', 'syscall', 'waiting', 'dead'] as const),
   ...(['copystack', 'preempted', 'leaked'] as const),
 ];
 
