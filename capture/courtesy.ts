@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 
-/** Behind everything that the machine has to do, but for what waits for an idle CPU. */
-const LOWEST_PRIORITY = 19;
+/** On a machine without an idle CPU, gospy then has a third of the time that a thread of the target has. */
+const COURTEOUS_PRIORITY = 5;
 /** The highest there is without a real-time class, in which a tracer that polls would starve its own target. */
 const HIGHEST_PRIORITY = -20;
 
@@ -15,7 +15,7 @@ export function stepBack(): () => void {
   const undo = raisePriority();
   if (getPriority() !== HIGHEST_PRIORITY) return () => undefined;
   undo();
-  setThreads(LOWEST_PRIORITY);
+  setThreads(COURTEOUS_PRIORITY);
   return () => {
     setThreads(before);
   };

@@ -10,9 +10,11 @@ import { cellName, SPIN_CELLS } from '../support/releases.js';
 
 const CAPTURES = 50;
 const FIXTURE = fileURLToPath(new URL('../../../test/fixtures/spin/', import.meta.url));
-/** What may lie between the functions of the program and the instruction that a thread is at. */
-const RUNTIME =
-  /^(runtime|_|runtime\/internal\/.*|internal\/(runtime\/.*|abi))\.|^(aeshashbody|memeqbody|gogo|gcWriteBarrier)$/;
+/**
+ * What may lie between the functions of the program and the instruction that a thread is at. A name without a package is
+ * local to a file of assembly, of which the program has none.
+ */
+const RUNTIME = /^(runtime|_|runtime\/internal\/.*|internal\/(runtime\/.*|abi))\.|^\w+$/;
 /** What begins where no call is: a signal, or a stack that is too small. */
 const ANYWHERE = /^runtime\.(asyncPreempt|sigtramp|sigpanic|morestack|newstack|racecall)/;
 /** What each goroutine may be in, besides the runtime, behind its two outer functions. */

@@ -32,8 +32,31 @@ interface Shipped {
 }
 
 const START_MS = 60_000;
+/** A program may start a goroutine between the capture and the signal; it does not each time. */
+const ATTEMPTS = 4;
 
 async function isExact(t: Test, shipped: Shipped): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const { differences, warnings, compared, goVersion } = await heldAgainstItself(t, shipped);
+    if (attempt < ATTEMPTS && differences.length > 0 && differences.every((line) => line.endsWith('but not listed'))) {
+      t.comment(differences.join('; '));
+      continue;
+    }
+    t.same(differences, []);
+    t.same(warnings, []);
+    t.ok(compared >= shipped.goroutines, `Go ${goVersion}: ${compared} goroutines compared`);
+    return;
+  }
+}
+
+interface Compared {
+  readonly differences: readonly string[];
+  readonly warnings: readonly unknown[];
+  readonly compared: number;
+  readonly goVersion: string;
+}
+
+async function heldAgainstItself(t: Test, shipped: Shipped): Promise<Compared> {
   const { command, args, path, input = '', signal, nested = false } = shipped;
   const env = { ...process.env, GOTRACEBACK: 'system', ...(path === undefined ? {} : { PATH: path }) };
   const child = spawn(command, args, { env });
@@ -55,9 +78,8 @@ async function isExact(t: Test, shipped: Shipped): Promise<void> {
   const program = openProgram(image);
   const goroutines = [...listGoroutines(program, { frames: true, user: true })];
   const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(written().slice(from)));
-  t.same(differences, []);
-  t.same([...report.warnings, ...program.warnings], []);
-  t.ok(compared.goroutines >= shipped.goroutines, `Go ${report.goVersion}: ${compared.goroutines} goroutines compared`);
+  const warnings = [...report.warnings, ...program.warnings];
+  return { differences, warnings, compared: compared.goroutines, goVersion: report.goVersion };
 }
 
 /** Resolves when it is up, with what tells all that it has written by then and later. */
