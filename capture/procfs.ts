@@ -184,7 +184,7 @@ export function executableLink(pid: number, tid: number): string {
 /** The program of a process; its build ids are in the file, for who reads it. */
 export function readExecutable(pid: number, tid: number): Pick<Executable, 'path' | 'deleted' | 'sizeBytes'> {
   const link = executableLink(pid, tid);
-  const target = readlinkSync(link);
+  const target = readLink(pid, link);
   const file = statSync(link, { throwIfNoEntry: false });
   const deleted = target.endsWith(DELETED) && !isSameFile(`/proc/${pid}/root${target}`, file);
   return {
@@ -192,6 +192,14 @@ export function readExecutable(pid: number, tid: number): Pick<Executable, 'path
     deleted,
     sizeBytes: file?.size ?? null,
   };
+}
+
+function readLink(pid: number, link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch (cause) {
+    throw unreadable(pid, link, cause);
+  }
 }
 
 /** True where `path` names the very file that `file` describes. */
@@ -230,12 +238,14 @@ function readText(pid: number, name: string): string {
   try {
     return readFileSync(`/proc/${pid}/${name}`, 'utf8');
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? '';
-    if (code === 'EACCES' || code === 'EPERM') {
-      throw permissionError(`Reading /proc/${pid}/${name} was refused (${code}).`, { cause });
-    }
-    throw missing(pid, cause);
+    throw unreadable(pid, `/proc/${pid}/${name}`, cause);
   }
+}
+
+function unreadable(pid: number, path: string, cause: unknown): GospyError {
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  if (code !== 'EACCES' && code !== 'EPERM') return missing(pid, cause);
+  return permissionError(`Reading ${path} was refused (${code}).`, { cause });
 }
 
 function missing(pid: number, cause: unknown): GospyError {

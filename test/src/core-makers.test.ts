@@ -8,7 +8,7 @@ import type { Goroutine, Summary } from '../../analyze/report/model.js';
 import { openProgram } from '../../analyze/program.js';
 import { captureToFile } from '../../capture/capture.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
-import { compareWithTraceback } from '../support/compare.js';
+import { compareWithTraceback, isMoving } from '../support/compare.js';
 import { compareWithDelve } from '../support/compare-delve.js';
 import { readCore } from '../support/core-goroutines.js';
 import { crash, delveDump, gcore } from '../support/cores.js';
@@ -24,9 +24,9 @@ t.setTimeout(600_000);
 
 const PARK: Cell = { fixture: 'park', release: '1.26', link: 'plain' };
 
-/** Two captures are made at two times, and a core does not tell its own. */
+/** Two captures are made at two times, and a core does not tell its own; the scavenger wakes in between. */
 function timeless(goroutines: readonly Goroutine[]): unknown[] {
-  return goroutines.map((goroutine) => ({ ...goroutine, waitSinceNs: null }));
+  return goroutines.filter((g) => !isMoving(g)).map((goroutine) => ({ ...goroutine, waitSinceNs: null }));
 }
 
 function readSnapshot(path: string): Goroutine[] {

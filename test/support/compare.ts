@@ -73,7 +73,8 @@ export function compareWithTraceback(
   return { differences, compared };
 }
 
-function isMoving({ start, entry }: Goroutine): boolean {
+/** True for the runtime's goroutines that do not stay where they were captured. */
+export function isMoving({ start, entry }: Goroutine): boolean {
   return [start, entry].some((loc) => loc !== null && MOVING.has(loc.func));
 }
 

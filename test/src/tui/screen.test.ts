@@ -60,7 +60,7 @@ t.test('screen: has exactly the size of the terminal', (t) => {
 t.test('screen: groups, largest first, as the summary counts them', (t) => {
   const made = lines(shown(80, 24));
   t.match(made[0], /^gospy top {2}queue {2}pid \d+ {2}Go 1\.26\.8 {2}live, every 1 s$/);
-  t.match(made[1], /^Goroutines 26 .*26 waiting$/);
+  t.match(made[1], /^Goroutines 27 .*27 waiting$/);
   t.match(made[4], /^ +16 .*main\.\(\*queue\)\.worker/);
   t.match(made[5], /^ +4 .*main\.\(\*queue\)\.stats/);
   t.end();
@@ -71,7 +71,7 @@ t.test('state: Enter opens a group and a stack, Escape goes back', (t) => {
   const group = pressed(first, 'DOWN', 'ENTER').state;
   t.equal(lines(group).filter((line) => line.includes('sync.Mutex.Lock')).length, 4);
   const stack = pressed(group, 'END', 'ENTER').state;
-  t.match(lines(stack)[4], /^goroutine 25 \[sync\.Mutex\.Lock/);
+  t.match(lines(stack)[4], /^goroutine 38 \[sync\.Mutex\.Lock/);
   t.ok(lines(stack).includes('main.(*queue).stats'));
   const again = pressed(stack, 'BACKSPACE').state;
   t.same(lines(again), lines(pressed(group, 'END').state), 'the same line is selected');
@@ -156,7 +156,7 @@ t.test('trend: from the lowest to the highest count', (t) => {
 
 t.test('once: whole names, a line a group', (t) => {
   const text = onceText(shown(80, 24), 2).split('\n');
-  t.match(text[0], /^pid \d+: .*queue, Go 1\.26\.8, 26 goroutines, /);
+  t.match(text[0], /^pid \d+: .*queue, Go 1\.26\.8, 27 goroutines, /);
   t.match(text[3], /^ +16 +\S* *chan receive +main\.\(\*queue\)\.worker \(example\.com\/queue\/main\.go:17\)$/);
   t.match(text.at(-2), /^\.\.\. \d+ more/);
   t.end();
