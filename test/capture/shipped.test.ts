@@ -13,6 +13,7 @@ import { esbuildPath } from '../../src/demo/server.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { requireDebian } from '../support/debian.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { untilQuiet } from '../support/quiet.js';
 import { parseTraceback } from '../support/traceback.js';
 
 /** Programs as people run them: none of them was built for this test, none has a symbol table. */
@@ -28,6 +29,8 @@ interface Shipped {
   readonly signal: 'SIGQUIT' | 'SIGABRT';
   /** True where `command` starts the program as its only child. */
   readonly nested?: boolean;
+  /** True where it comes to rest after its start. */
+  readonly rests?: boolean;
   readonly goroutines: number;
 }
 
@@ -69,6 +72,7 @@ async function heldAgainstItself(t: Test, shipped: Shipped): Promise<Compared> {
   child.stdin.write(input);
   const written = await untilReady(child, shipped.ready);
   const pid = nested ? await onlyChild(child.pid ?? 0) : (child.pid ?? 0);
+  if (shipped.rests === true) await untilQuiet(pid);
   const file = join(temporaryFolder(t), 'shipped.gsp');
   const from = written().length;
   const report = await captureToFile(pid, file, { mode: 'stop', writer: '0.0.0' });
@@ -111,6 +115,7 @@ t.test('shipped: esbuild, a compiler in an npm package', async (t) => {
     command: esbuildPath(),
     args: [`--servedir=${temporaryFolder(t)}`, '--serve=127.0.0.1:0'],
     ready: /Local:/,
+    rests: true,
     signal: 'SIGQUIT',
     goroutines: 5,
   }));
@@ -128,6 +133,7 @@ t.test("shipped: TypeScript's native compiler as a language server, in an npm pa
     args: ['--lsp', '--stdio'],
     input: `Content-Length: ${request.length}\r\n\r\n${request}`,
     ready: /"capabilities"/,
+    rests: true,
     signal: 'SIGQUIT',
     goroutines: 8,
   }));
