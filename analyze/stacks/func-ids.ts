@@ -69,6 +69,16 @@ export function leavesStack(special: SpecialFunc | null): boolean {
   return special !== null && LEAVES_STACK.has(special);
 }
 
+/**
+ * What changes the interrupted code's registers, one after another, so that it seems to have called sigpanic or
+ * asyncPreempt: signal_amd64.go (signal_amd64x.go in 1.12), signal_arm64.go.
+ */
+const FAKES_CALL: ReadonlySet<string> = new Set(['runtime.(*sigctxt).pushCall', 'runtime.(*sigctxt).preparePanic']);
+
+export function fakesCall(name: string): boolean {
+  return FAKES_CALL.has(name);
+}
+
 export function specialFunc(name: string): SpecialFunc | null {
   return BY_NAME.get(name) ?? null;
 }

@@ -2,7 +2,7 @@ import { hex, plus, type Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/image.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
-import { leavesStack, writesSp, type SpecialFunc } from './func-ids.js';
+import { fakesCall, leavesStack, writesSp, type SpecialFunc } from './func-ids.js';
 import { interruptedRegisters, isSignalFrame, type StartRegisters } from './signal-frame.js';
 
 /** One function call on a stack; inlined calls are not told apart yet ({@link CodePoint.lines} does). */
@@ -186,11 +186,23 @@ export class Unwinder {
     frames.push({ point, pc: registers.pc, sp, fp, trap });
     if (special === 'sigtramp' || special === 'sigreturn') {
       const frame = (special === 'sigtramp' ? fp : sp) as Addr;
-      return { next: interruptedRegisters(this.#memory, this.#arch, frame), trap: true };
+      return this.#interrupted(interruptedRegisters(this.#memory, this.#arch, frame), frames[0]);
     }
     if (isOutermost(start, special, func.flag)) return { end: null };
     if (spWrite) return { end: `${func.name} switches stacks` };
     return this.#caller(point, { ...registers, sp }, fp, innermost || trap);
+  }
+
+  /** Undoes what a handler, `handler` its innermost frame, has done of the call that it is about to fake. */
+  #interrupted(next: StartRegisters, handler: PhysicalFrame | undefined): Step {
+    const special = this.#code.at(next.pc)?.special;
+    const faked = special === 'sigpanic' || special === 'injectedCall';
+    if (faked || handler?.trap !== true || !handler.point.lines(true).some(({ name }) => fakesCall(name)))
+      return { next, trap: true };
+    const pushed = this.#arch === 'amd64' ? this.#memory.word(next.sp as Addr) : null;
+    if (pushed === next.pc) return { next: { ...next, sp: next.sp + this.#pushed }, trap: true };
+    const half = pushed === null || this.#code.at(pushed)?.func.entry === this.#code.at(next.pc)?.func.entry;
+    return half ? { end: 'its signal handler is about to make it call something' } : { next, trap: true };
   }
 
   /** `live`: the registers are those of this very frame, the link register among them. */

@@ -132,9 +132,10 @@ class Steps {
       }
       if (!this.#outside(at.pc) || outcome.outside++ < MOST_OUTSIDE) this.#check(shadow, at);
       const before = at;
-      const call = this.#isKnown(before.pc) && shadow.isCall(before.pc);
-      const back = shadow.isSignalReturn(before.pc, this.#stepper.registers.get('rax'));
-      const signal = this.#outside(before.pc) && outcome.outside > MOST_OUTSIDE ? this.#leave() : this.#stepper.step();
+      const back = this.#isSignalReturn(shadow, before);
+      const leaves = !back && this.#outside(before.pc) && outcome.outside > MOST_OUTSIDE;
+      const call = !leaves && this.#isKnown(before.pc) && shadow.isCall(before.pc);
+      const signal = leaves ? this.#leave(shadow) : this.#stepper.step();
       if (signal !== 0) {
         this.#stepper.step();
         this.#source.refresh();
@@ -155,11 +156,16 @@ class Steps {
     return this.#nameAt(pc) === null;
   }
 
-  /** Steps until the thread is back in Go code, or a signal came. */
-  #leave(): number {
+  #isSignalReturn(shadow: ShadowStack, { pc }: At): boolean {
+    return shadow.isSignalReturn(pc, this.#stepper.registers.get('rax'));
+  }
+
+  /** Steps until the thread is back in Go code or about to be, at the end of a handler, or a signal came. */
+  #leave(shadow: ShadowStack): number {
     for (let i = 0; i < MOST_STEPS; i++) {
       const signal = this.#stepper.step();
-      if (signal !== 0 || !this.#outside(this.#at().pc)) return signal;
+      const at = this.#at();
+      if (signal !== 0 || !this.#outside(at.pc) || this.#isSignalReturn(shadow, at)) return signal;
     }
     throw new Error('the thread does not come back to Go code');
   }
