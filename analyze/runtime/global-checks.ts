@@ -82,6 +82,8 @@ export class GlobalChecks {
         if (p === 0 || this.#memory.i32(p, layout.offset('id')) !== i) return 0;
         if (this.#memory.u32(p, layout.offset('status')) > 4) return 0;
         if (this.#memory.ptr(p, layout.offset('mcache')) === 0) return 0;
+        const m = this.#memory.ptr(p, layout.offset('m'));
+        if (m !== 0 && !this.#mayBeMachine(m)) return 0;
         const queued = this.#memory.u32(p, layout.offset('runqtail')) - this.#memory.u32(p, layout.offset('runqhead'));
         if ((queued + TWO_32) % TWO_32 > RUN_QUEUE) return 0;
       }

@@ -1,7 +1,11 @@
 import t from 'tap';
+import { parseGoVersion } from '../../analyze/binary/go-version.js';
 import { openProgram } from '../../analyze/program.js';
 import { GlobalChecks } from '../../analyze/runtime/global-checks.js';
 import { scanForGlobals } from '../../analyze/runtime/global-scan.js';
+import { Layouts, NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
+import { addr } from '../../snapshots/address.js';
+import { Memory, SegmentSource } from '../../snapshots/memory.js';
 import { buildGo, requireGo } from '../support/go.js';
 import { TESTED_RELEASES } from '../support/releases.js';
 import { readDebugInfo } from './debuginfo.js';
@@ -48,3 +52,26 @@ for (const release of TESTED_RELEASES) {
     );
   }
 }
+
+/** Up to Go 1.13 a timer (64 bytes, runtime/time.go) begins with its bucket, and then its index in the heap of it. */
+t.test('globals: a heap of timers that lie far from one another is no list of Ps', (t) => {
+  const version = parseGoVersion('go1.12.17');
+  if (version === null) throw new Error('no version');
+  const base = 0x10000;
+  const words = new BigUint64Array(0x10000);
+  const put = (at: number, ...values: readonly number[]): void => {
+    values.forEach((value, i) => (words[(at - base) / 8 + i] = BigInt(value)));
+  };
+  const [slice, list, bucket, when] = [base, base + 0x100, base + 0x200, 1000];
+  const timers = [0x8000, 0x20000, 0x38000].map((offset) => base + offset);
+  put(slice, list, timers.length, 4);
+  put(list, ...timers);
+  timers.forEach((timer, i) => {
+    put(timer, bucket, i, when, 0, slice, 0, 0, 0);
+    put(timer + 64, bucket, i + timers.length, when, 0, slice, 0, 0, 0);
+  });
+  const bytes = new Uint8Array(words.buffer);
+  const memory = new Memory(new SegmentSource([{ addr: addr(base), bytes }]));
+  t.equal(new GlobalChecks(memory, new Layouts(version, NO_DEBUG_INFO)).allp(addr(slice)), 0);
+  t.end();
+});
