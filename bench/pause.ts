@@ -67,13 +67,7 @@ function writePlan(pid: number, path: string): void {
       target.memory(),
     );
     const g = program.layouts.of('g');
-    const gobuf = program.layouts.of('gobuf');
-    const sched = g.offset('sched');
-    const places = [sched + gobuf.offset('sp'), sched + gobuf.offset('pc'), g.offset('stack'), g.offset('stack') + 8];
-    const words = [...places, g.offset('goid'), g.offset('waitsince'), g.offset('labels')].flatMap((at) => [
-      at,
-      at + 4,
-    ]);
+    const words = stackPlan.place;
     const offsets = [...stackPlan.goroutines].map((at) => records.offsetOf(at, g.sizeBytes)).filter((at) => at >= 0);
     const ends = [records, stacks].flatMap((runs) =>
       Array.from({ length: runs.length }, (_, i) => runs.at(i)).flatMap(({ lo, hi }) => [lo, hi]),

@@ -1,4 +1,5 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
+import type { Addr } from '../snapshots/address.js';
 import type { GoProgram } from '../analyze/program.js';
 import { standing } from '../analyze/runtime/extents.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
@@ -13,6 +14,7 @@ import { makePlan, survey, type Survey } from './plan.js';
 import { LiveProcess } from './process.js';
 import { rehearseStop } from './rehearsal.js';
 import { withStopped } from './stop.js';
+import type { StoppedThread } from './tracees.js';
 import { factsOf, joinThreads, moment, type Copied, type Taken } from './taken.js';
 
 /** How to get a consistent look: while the process stands still, from a frozen clone of it, or without any stop. */
@@ -135,10 +137,10 @@ async function captureFrom(
 async function copied(target: LiveProcess, surveyed: Survey, options: CaptureOptions): Promise<Copied> {
   const { mode, signal, progress } = options;
   let refused: CloneRefused | null = null;
-  if (mode !== 'live') await rehearseStop();
-  signal?.throwIfAborted();
   if (mode === 'clone') {
     progress?.('cloning');
+    await rehearseStop();
+    signal?.throwIfAborted();
     const cloned = copyClone(target, surveyed);
     if ('copy' in cloned) return cloned;
     refused = cloned;
@@ -147,7 +149,7 @@ async function copied(target: LiveProcess, surveyed: Survey, options: CaptureOpt
   progress?.('planning');
   const copy = new Copy(makePlan(surveyed, target.memory()), target);
   if (mode === 'live') return { copy, taken: copyLive(target, copy), mode };
-  const taken = copyStopped(target, copy, options.budgetMs);
+  const taken = await copyStopped(target, copy, options);
   return { copy, taken: refused === null ? taken : afterRefusal(taken, refused), mode: 'stop' };
 }
 
@@ -158,15 +160,11 @@ function afterRefusal({ threads, facts }: Taken, { reason, pauseNs }: CloneRefus
   return { threads, facts: { ...facts, warnings, pauseNs: (facts.pauseNs ?? 0) + pauseNs } };
 }
 
-function copyStopped(target: LiveProcess, copy: Copy, budgetMs: number | undefined): Taken {
+async function copyStopped(target: LiveProcess, copy: Copy, { budgetMs, signal }: CaptureOptions): Promise<Taken> {
   warmUp(copy);
   const before = target.threads();
   const nested = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
-  const at = moment();
-  collectGarbage();
-  copy.readAhead();
-  const options = { arch: target.arch, ...(budgetMs === undefined ? {} : { budgetMs }) };
-  const stop = withStopped(target.pid, options, (threads, deadline) => {
+  const look = (threads: readonly Pick<StoppedThread, 'tid' | 'registers'>[], deadline: number): Addr[] | null => {
     target.assertSameProgram();
     return copy.readStopped(
       threads.flatMap(({ tid, registers }) =>
@@ -174,7 +172,19 @@ function copyStopped(target: LiveProcess, copy: Copy, budgetMs: number | undefin
       ),
       deadline,
     );
-  });
+  };
+  await rehearseStop((registers) =>
+    look(
+      before.map(({ tid }) => ({ tid, registers })),
+      Infinity,
+    ),
+  );
+  signal?.throwIfAborted();
+  const at = moment();
+  collectGarbage();
+  copy.readAhead();
+  const options = { arch: target.arch, ...(budgetMs === undefined ? {} : { budgetMs }) };
+  const stop = withStopped(target.pid, options, look);
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
   const facts = { ...at, ...factsOf(stop) };

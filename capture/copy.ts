@@ -14,7 +14,7 @@ import { machineRecords, readable, threadStacks, type StoppedThread } from '../a
 import type { GoProgram } from '../analyze/program.js';
 import { readMachines, type M } from '../analyze/runtime/machine.js';
 import { exerciseLabels } from '../analyze/exercise.js';
-import { stackToRead } from '../analyze/runtime/stack-plan.js';
+import { marked, stackToRead } from '../analyze/runtime/stack-plan.js';
 import type { G } from '../analyze/runtime/goroutine.js';
 import { WaitReader } from '../analyze/runtime/wait-records.js';
 import { withMemory, type Plan } from './plan.js';
@@ -142,12 +142,16 @@ export class Copy {
   }
 
   #restlessGoroutines(): Addr[] {
-    return [...this.plan.stackPlan.goroutines].filter((_, i) => this.#restless[i] === 1) as Addr[];
+    const { goroutines } = this.plan.stackPlan;
+    return [...marked(this.#restless)].map((i) => (goroutines[i] ?? 0) as Addr);
   }
 
   #areManyRestless(): boolean {
-    const restless = this.#restless.reduce((n, mark) => n + mark, 0);
-    return restless > MANY_RESTLESS * this.#restless.length;
+    const many = MANY_RESTLESS * this.#restless.length;
+    const restless = this.#restless;
+    let seen = 0;
+    for (let i = restless.indexOf(1); i >= 0; i = restless.indexOf(1, i + 1)) if (++seen > many) return true;
+    return false;
   }
 
   #readQueues(): void {

@@ -16,8 +16,8 @@ const TWO_32 = 2 ** 32;
 /** Where goroutines change their stack without leaving a trace in their g: coroutines switch by a CAS of their own. */
 export const UNTRACKED_REASONS: ReadonlySet<string> = new Set(['coroutine', 'preempted']);
 const MAX_REASONS = 256;
-/** Words that are kept of each goroutine, a cache line in all. */
-const KEPT_WORDS = 16;
+/** Words that are kept of each goroutine, half a cache line in all. */
+const KEPT_WORDS = 8;
 
 /**
  * Which stack of which goroutine is read, decided while the program runs, and which of them still hold what is in use
@@ -40,11 +40,14 @@ export class StackPlan {
   readonly labels: ReadonlySet<Addr>;
   /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
   readonly ancestors: readonly Addr[];
+  /**
+   * Offsets in a g of 32-bit words that are all the same as long as a goroutine that waits stays where it is: the lower
+   * halves of where it is parked and of who it is, and of where its stack lies what tells addresses below 2^40 apart.
+   */
+  readonly place: readonly number[];
   readonly #from: Float64Array;
   readonly #to: Float64Array;
   readonly #at;
-  /** 32-bit words that are all the same as long as a goroutine stays where it is. */
-  readonly #place: readonly number[];
   readonly #trackingSeq: number | null;
   readonly #untracked = new Uint8Array(MAX_REASONS);
   readonly #sizeBytes: number;
@@ -70,10 +73,8 @@ export class StackPlan {
       waitreason: g.offset('waitreason'),
       labels: g.offset('labels'),
     };
-    const { stack, sched } = this.#at;
     const schedpc = g.offset('sched') + gobuf.offset('pc');
-    const places = [sched, schedpc, stack, stack + 8, g.offset('goid'), g.offset('waitsince'), this.#at.labels];
-    this.#place = places.flatMap((offset) => [offset, offset + 4]);
+    this.place = [this.#at.sched, schedpc, this.#at.stack + 1, g.offset('goid')];
     this.#trackingSeq = g.optional('trackingSeq');
     for (let reason = 0; reason < MAX_REASONS; reason++) {
       if (UNTRACKED_REASONS.has(program.waitReasons.at(reason) ?? '')) this.#untracked[reason] = 1;
@@ -125,7 +126,7 @@ export class StackPlan {
       if (g < 0) continue;
       let at = KEPT_WORDS * i;
       kept[at++] = this.#doing(records, g);
-      for (const offset of this.#place) kept[at++] = records.getUint32(g + offset, true);
+      for (const offset of this.place) kept[at++] = records.getUint32(g + offset, true);
     }
     this.#keptTicks = this.#ticks(records);
   }
@@ -151,7 +152,7 @@ export class StackPlan {
    */
   stacksOf(restless: Uint8Array, records: DataView, dirty: Uint8Array): Range[] {
     const out: Range[] = [];
-    for (let i = restless.indexOf(1); i >= 0; i = restless.indexOf(1, i + 1)) {
+    for (const i of marked(restless)) {
       const g = this.#offsets[i] ?? -1;
       const range = g < 0 || this.#isDead(records, g) ? null : this.#used(records, g);
       if (range === null) continue;
@@ -191,9 +192,9 @@ export class StackPlan {
   newLabels(records: DataView, among: Uint8Array | null): Addr[] {
     const out = new Set<Addr>();
     const { labels } = this.#at;
-    for (let i = 0; i < this.#offsets.length; i++) {
+    for (const i of among === null ? this.#offsets.keys() : marked(among)) {
       const g = this.#offsets[i] ?? -1;
-      if (g < 0 || among?.[i] === 0) continue;
+      if (g < 0) continue;
       const set = word(records, g + labels) as Addr;
       if (set !== 0 && !this.labels.has(set)) out.add(set);
     }
@@ -217,7 +218,7 @@ export class StackPlan {
     const kept = this.#kept;
     let at = KEPT_WORDS * index;
     if (kept[at++] !== doing || this.#untracked[records.getUint8(g + this.#at.waitreason)] === 1) return false;
-    for (const offset of this.#place) {
+    for (const offset of this.place) {
       if (kept[at++] !== records.getUint32(g + offset, true)) return false;
     }
     return true;
@@ -236,6 +237,11 @@ export class StackPlan {
 /** The stack of a goroutine that is worth reading ahead of the stop. */
 export function stackToRead({ stack, sched, syscallsp }: G): Range | null {
   return plannedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
+}
+
+/** The indices of the ones. */
+export function* marked(marks: Uint8Array): Iterable<number> {
+  for (let i = marks.indexOf(1); i >= 0; i = marks.indexOf(1, i + 1)) yield i;
 }
 
 function word(view: DataView, offset: number): number {
