@@ -78,8 +78,7 @@ export class Copy {
     stackPlan.remember(this.#view);
     this.#stacksFailed = this.#stacks.read();
     this.#readQueues();
-    this.#known.failed = this.#records.read();
-    stackPlan.compare(this.#view, this.#restless);
+    this.#compareRecords();
     stackPlan.markUnplanned(this.#view, this.#restless);
     this.#queuesAreFresh = false;
     stackPlan.remember(this.#view);
@@ -93,8 +92,7 @@ export class Copy {
    */
   readStopped(threads: readonly StoppedThread[], deadline = Infinity): Addr[] | null {
     const { stackPlan, records } = this.plan;
-    this.#known.failed = this.#records.read(deadline);
-    stackPlan.compare(this.#view, this.#restless);
+    this.#compareRecords(deadline);
     this.#dirty.fill(0);
     const elsewhere = stackPlan.stacksOf(this.#restless, this.#view, this.#dirty);
     for (const run of this.#stacksFailed) this.#dirty[run] = 1;
@@ -109,6 +107,16 @@ export class Copy {
     if (this.#areManyRestless()) this.#readQueues();
     this.#complete(elsewhere, threads);
     return null;
+  }
+
+  /** Reads the records, and marks those goroutines as restless that have moved since they were remembered. */
+  #compareRecords(deadline = Infinity): void {
+    const { stackPlan } = this.plan;
+    let next = 0;
+    this.#known.failed = this.#records.read(deadline, (end) => {
+      next = stackPlan.compare(this.#view, this.#restless, next, end);
+    });
+    stackPlan.compareTicks(this.#view, this.#restless);
   }
 
   /** Completes what {@link readAhead} read, without a stop. Answers the goroutines that moved while it did: torn ones. */

@@ -58,9 +58,10 @@ export class RunReader {
 
   /**
    * Reads every run, and answers the indices of those that could not be read whole. Past `deadline`, of
-   * performance.now(), it reads no further: {@link end} says how far it came.
+   * performance.now(), it reads no further: {@link end} says how far it came. `onRead` is told, again and again, up to
+   * where the buffer is filled.
    */
-  read(deadline = Infinity): readonly number[] {
+  read(deadline = Infinity, onRead?: (end: number) => void): readonly number[] {
     const failed: number[] = [];
     this.#end = this.#runs.length;
     for (const call of this.#calls) {
@@ -73,6 +74,7 @@ export class RunReader {
       } else if (this.#readVector(call.first, call.end, call.offset, call.sizeBytes) !== call.sizeBytes) {
         this.#readPiecemeal(call, failed);
       }
+      onRead?.(call.offset + call.sizeBytes);
     }
     return failed;
   }

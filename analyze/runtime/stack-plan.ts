@@ -131,18 +131,33 @@ export class StackPlan {
     this.#keptTicks = this.#ticks(records);
   }
 
-  /** Marks in `restless` (1 by index) the goroutines that may have moved since the records that were remembered. */
-  compare(records: DataView, restless: Uint8Array): void {
+  /**
+   * Marks in `restless` (1 by index) the goroutines that may have moved since the records that were remembered: those
+   * from the index `first` on that lie before the offset `end` of the records. Answers the index of the next one, so that
+   * records can be compared as they come in, while the CPU still has them at hand. {@link compareTicks} completes it.
+   */
+  compare(records: DataView, restless: Uint8Array, first = 0, end = records.byteLength): number {
     const offsets = this.#offsets;
-    const count = offsets.length;
-    const untold = this.#trackingSeq === null && this.#scheduledSince(records);
-    for (let i = 0; i < count; i++) {
+    const size = this.#sizeBytes;
+    let i = first;
+    for (; i < offsets.length; i++) {
       const g = offsets[i] ?? -1;
+      if (g + size > end) break;
       if (g < 0 || restless[i] === 1) continue;
       const doing = this.#doing(records, g);
       const status = doing % STATUS_LIMIT;
       if (status === GDEAD || status === GDEADEXTRA) continue;
-      if (status !== GWAITING || untold || !this.#stayed(records, g, i, doing)) restless[i] = 1;
+      if (status !== GWAITING || !this.#stayed(records, g, i, doing)) restless[i] = 1;
+    }
+    return i;
+  }
+
+  /** Where goroutines do not tell by themselves whether they ran: marks them all if any P has scheduled one since. */
+  compareTicks(records: DataView, restless: Uint8Array): void {
+    if (this.#trackingSeq !== null || !this.#scheduledSince(records)) return;
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const g = this.#offsets[i] ?? -1;
+      if (g >= 0 && !this.#isDead(records, g)) restless[i] = 1;
     }
   }
 
