@@ -139,9 +139,7 @@ async function copied(target: LiveProcess, surveyed: Survey, options: CaptureOpt
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     progress?.('cloning');
-    await rehearseStop();
-    signal?.throwIfAborted();
-    const cloned = copyClone(target, surveyed);
+    const cloned = await copyClone(target, surveyed, signal);
     if ('copy' in cloned) return cloned;
     refused = cloned;
     signal?.throwIfAborted();
@@ -173,7 +171,7 @@ async function copyStopped(target: LiveProcess, copy: Copy, { budgetMs, signal }
       deadline,
     );
   };
-  await rehearseStop((registers) =>
+  await rehearseStop(({ registers }) =>
     look(
       before.map(({ tid }) => ({ tid, registers })),
       Infinity,

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs';
-import { systemStacks, waitingPc, type InjectionSites } from '../analyze/runtime/injection-site.js';
+import { waitingPc, type InjectionSites } from '../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../analyze/program.js';
 import { GospyError } from '../snapshots/errors.js';
 import type { Arch } from '../snapshots/image.js';
@@ -41,9 +41,10 @@ export interface Clone {
 }
 
 /** Clones that are not ended yet, by the process that they were made from. */
-const living = new Map<Clone, Target>();
+const living = new Map<Clone, CloneTarget>();
 
-interface Target {
+/** What a clone is made of. */
+export interface CloneTarget {
   readonly pid: number;
   readonly arch: Arch;
   readonly sites: InjectionSites;
@@ -51,16 +52,20 @@ interface Target {
 
 /** What a clone is made with, prepared before the stop. */
 export class Cloner {
-  readonly #target: Target;
+  readonly #target: CloneTarget;
   readonly #stacks: ReadonlyMap<number, number>;
   readonly #file: number;
+  readonly #call: number;
 
-  /** Throws GospyError or a system error where the memory of the process cannot be written. */
-  constructor(program: GoProgram, sites: InjectionSites, tid: number) {
-    const { pid, arch } = program.image;
-    this.#target = { pid, arch, sites };
-    this.#stacks = systemStacks(program);
-    this.#file = openSync(`/proc/${pid}/task/${tid}/mem`, 'r+');
+  /**
+   * `stacks` holds the lowest address of the system stack of each thread, `tid` is a thread that lives, and `call` the
+   * system call: another one for a rehearsal. Throws a system error where the memory of the process cannot be written.
+   */
+  constructor(target: CloneTarget, stacks: ReadonlyMap<number, number>, tid: number, call = SYS_CLONE3) {
+    this.#target = target;
+    this.#stacks = stacks;
+    this.#file = openSync(`/proc/${target.pid}/task/${tid}/mem`, 'r+');
+    this.#call = call;
   }
 
   close(): void {
@@ -82,7 +87,7 @@ export class Cloner {
       const scratch = this.#scratch(Number(able.registers.sp), namespaceTids.get(thread.tid) ?? thread.tid);
       if (scratch === null) continue;
       this.#prepare(scratch, able.site.returnOffset);
-      const done = inject(able, { number: SYS_CLONE3, args: [scratch, CLONE_ARGS_BYTES] });
+      const done = inject(able, { number: this.#call, args: [scratch, CLONE_ARGS_BYTES] });
       const clone = cloneOf(done);
       if (clone !== null && typeof clone !== 'string') {
         living.set(clone, this.#target);
@@ -153,7 +158,7 @@ export function endClones(): void {
 }
 
 /** Has the process wait for a dead child of its own, by a thread that waits for work anyway. Nobody else is stopped. */
-function collect(target: Target, namespacePid: number): boolean {
+function collect(target: CloneTarget, namespacePid: number): boolean {
   const deadline = performance.now() + COLLECT_MS;
   do {
     for (const tid of waiting(target)) {
@@ -164,7 +169,7 @@ function collect(target: Target, namespacePid: number): boolean {
   return false;
 }
 
-function collectBy(target: Target, tid: number, namespacePid: number): boolean {
+function collectBy(target: CloneTarget, tid: number, namespacePid: number): boolean {
   try {
     const { value } = withStopped(target.pid, { arch: target.arch, only: tid }, ([thread]) => {
       const able = thread === undefined ? null : usable(thread, target.sites);
@@ -182,7 +187,7 @@ function collectBy(target: Target, tid: number, namespacePid: number): boolean {
 }
 
 /** Threads that seem to wait where they can be used, by what the kernel says without stopping them. */
-function* waiting({ pid, sites }: Target): Iterable<number> {
+function* waiting({ pid, sites }: CloneTarget): Iterable<number> {
   const pcs = new Set(sites.waits.map((site) => `0x${waitingPc(site).toString(16)}`));
   for (const name of list(`/proc/${pid}/task`)) {
     const pc = text(`/proc/${pid}/task/${name}/syscall`).trim().split(' ').at(-1) ?? '';

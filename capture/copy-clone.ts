@@ -1,4 +1,4 @@
-import { injectionSites, type InjectionSites } from '../analyze/runtime/injection-site.js';
+import { injectionSites, systemStacks, type InjectionSites } from '../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../analyze/program.js';
 import { standing } from '../analyze/runtime/extents.js';
 import { Memory } from '../snapshots/memory.js';
@@ -11,6 +11,7 @@ import { predictedCloneMs, predictedStopMs } from './predict.js';
 import type { LiveProcess } from './process.js';
 import { ProcessMemory } from './process-memory.js';
 import { readStatus } from './procfs.js';
+import { rehearseClone } from './rehearsal.js';
 import { RunReader } from './run-reader.js';
 import { withStopped } from './stop.js';
 import { factsOf, joinThreads, moment, type Copied } from './taken.js';
@@ -39,13 +40,19 @@ export function cloneHindrance(pid: number, program: GoProgram): string | null {
   return `a fork of its ${(residentBytes / 2 ** 20).toFixed(0)} MB would take about ${clone.toFixed(1)} ms, and a stop ${stop.toFixed(1)} ms`;
 }
 
-/** Clones the process, lets it go, and copies the clone at leisure. */
-export function copyClone(target: LiveProcess, surveyed: Survey): Copied | CloneRefused {
+/** Clones the process, lets it go, and copies the clone at leisure. Gives up before that once `signal` is aborted. */
+export async function copyClone(
+  target: LiveProcess,
+  surveyed: Survey,
+  signal?: AbortSignal,
+): Promise<Copied | CloneRefused> {
   const { program } = surveyed;
   const hindrance = cloneHindrance(target.pid, program);
   const sites = hindrance === null ? injectionSites(program) : null;
   if (sites === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
   collectLeftovers(program, sites);
+  await rehearseClone();
+  signal?.throwIfAborted();
   const before = target.threads();
   const nested = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
   const { stop, at } = cloneInStop(target, program, sites, nested);
@@ -76,11 +83,12 @@ function cloneInStop(
   sites: InjectionSites,
   nested: ReadonlyMap<number, number>,
 ): { stop: Cloned; at: ReturnType<typeof moment> } {
-  const cloner = new Cloner(program, sites, target.liveTid);
+  const { pid, arch } = target;
+  const cloner = new Cloner({ pid, arch, sites }, systemStacks(program), target.liveTid);
   try {
     collectGarbage();
     const at = moment();
-    const stop = withStopped(target.pid, { arch: target.arch }, (threads) => {
+    const stop = withStopped(pid, { arch }, (threads) => {
       target.assertSameProgram();
       return cloner.clone(threads, nested);
     });

@@ -1,13 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Registers } from '../snapshots/registers.js';
+import type { Addr } from '../snapshots/address.js';
+import { Cloner } from './clone.js';
 import { hostArch } from './procfs.js';
 import { withStopped } from './stop.js';
+import type { StoppedThread } from './tracees.js';
 
 /** Stops of the stand-in: enough that the code of a stop is compiled. Each takes about a quarter of a millisecond. */
 const ROUNDS = 30;
 /** For how long what is done in the stop is done in the rehearsal too: what takes long is compiled by then. */
 const LOOK_MS = 40;
+const SYS_GETPID = 39;
+const SYSCALL_BYTES = 2;
+const ERESTARTSYS = -512;
 /** What waits on its standard input, cheapest first: a container may hold nothing but Node. */
 const STAND_INS: readonly (readonly [string, readonly string[]])[] = [
   ['/bin/cat', []],
@@ -16,10 +21,10 @@ const STAND_INS: readonly (readonly [string, readonly string[]])[] = [
 
 /**
  * Stops a process of gospy's own some times and lets it go, so that the one stop that matters is not the first: code
- * that never ran takes ten times as long. `look` is what will be done in it; it is given the registers of the stand-in.
+ * that never ran takes ten times as long. `look` is what will be done in it, here with the one thread of the stand-in.
  * Whatever goes wrong here shows in the stop itself.
  */
-export async function rehearseStop(look?: (registers: Registers | null) => void): Promise<void> {
+export async function rehearseStop(look: (thread: StoppedThread) => void): Promise<void> {
   for (const [file, args] of STAND_INS) {
     const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'ignore'] });
     try {
@@ -31,7 +36,7 @@ export async function rehearseStop(look?: (registers: Registers | null) => void)
       const until = performance.now() + LOOK_MS;
       for (let i = 0; i < ROUNDS && child.pid !== undefined; i++) {
         withStopped(child.pid, { arch: hostArch() }, ([thread]) => {
-          if (performance.now() < until) look?.(thread?.registers ?? null);
+          if (thread !== undefined && performance.now() < until) look(thread);
         });
       }
     } catch {
@@ -41,5 +46,24 @@ export async function rehearseStop(look?: (registers: Registers | null) => void)
       await once(child, 'exit');
     }
     return;
+  }
+}
+
+/** Rehearses a clone: a system call is made in the name of the stand-in as for a clone, but one that makes none. */
+export async function rehearseClone(): Promise<void> {
+  let cloner: Cloner | null = null;
+  try {
+    await rehearseStop((thread) => {
+      const { registers, tid } = thread;
+      if (registers === null) return;
+      const syscall = Number(registers.pc) - SYSCALL_BYTES;
+      const number = Number(registers.get('orig_rax'));
+      const site = { syscall: syscall as Addr, number, interrupted: ERESTARTSYS, returnOffset: 0 };
+      const target = { pid: tid, arch: hostArch(), sites: { waits: [site], exit: 0 as Addr } };
+      cloner ??= new Cloner(target, new Map([[tid, 0]]), tid, SYS_GETPID);
+      cloner.clone([thread], new Map());
+    });
+  } finally {
+    (cloner as Cloner | null)?.close();
   }
 }

@@ -1,4 +1,4 @@
-import { injectionSites } from '../../analyze/runtime/injection-site.js';
+import { injectionSites, systemStacks } from '../../analyze/runtime/injection-site.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
 import { Cloner, collectLeftovers, endClone, hold } from '../../capture/clone.js';
 import { survey } from '../../capture/plan.js';
@@ -14,7 +14,8 @@ const { program } = survey(target.image(), NO_DEBUG_INFO);
 const sites = injectionSites(program);
 if (sites === null) throw new Error('there is no place for a system call');
 const nested = new Map(target.threads().map(({ tid, namespaceTid }) => [tid, namespaceTid]));
-const cloner = new Cloner(program, sites, target.liveTid);
+const { pid, arch } = target;
+const cloner = new Cloner({ pid, arch, sites }, systemStacks(program), target.liveTid);
 collectLeftovers(program, sites);
 for (let made = 0; ;) {
   const { value } = withStopped(target.pid, { arch: target.arch }, (threads) => cloner.clone(threads, nested));
