@@ -2,6 +2,7 @@ import type { Addr } from '../snapshots/address.js';
 import type { ProcessImage } from '../snapshots/image.js';
 import { MemoryFault, type Memory, type Range, type Segment } from '../snapshots/memory.js';
 import { recordingMemory } from '../snapshots/recording.js';
+import { RangeList } from '../snapshots/runs.js';
 import { exerciseRuntime, exerciseStacks } from './exercise.js';
 import { openProgram, type GoProgram } from './program.js';
 import { runtimeRecords, usedStacks } from './runtime/extents.js';
@@ -28,7 +29,7 @@ export function distill({ image, layouts }: GoProgram): Distilled {
   const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
   const parts = [
     recordsOf(program, addresses),
-    [...usedStacks(program, image.threads)],
+    new RangeList(usedStacks(program, image.threads)),
     recording.recorded(),
     program.code.modules.map(({ module }) => pclntabRange(module)),
   ];
@@ -36,7 +37,7 @@ export function distill({ image, layouts }: GoProgram): Distilled {
 }
 
 /** None where a part of them is lost: what is left of them was recorded. */
-function recordsOf(program: GoProgram, goroutines: Float64Array): Range[] {
+function recordsOf(program: GoProgram, goroutines: Float64Array): Iterable<Range> {
   try {
     return runtimeRecords(program, goroutines);
   } catch (error) {
@@ -45,7 +46,7 @@ function recordsOf(program: GoProgram, goroutines: Float64Array): Range[] {
   }
 }
 
-function* groupsOf(memory: Memory, parts: readonly (readonly Range[])[]): Iterable<readonly Segment[]> {
+function* groupsOf(memory: Memory, parts: readonly Iterable<Range>[]): Iterable<readonly Segment[]> {
   for (const ranges of parts) {
     let group: Segment[] = [];
     let bytes = 0;

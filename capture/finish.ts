@@ -88,7 +88,7 @@ class ReadOnlySource implements MemorySource {
   constructor(image: ProcessImage) {
     this.#image = image;
     const everything = image.mappings.map(({ start, end }) => ({ lo: start, hi: end }));
-    this.#ranges = within(everything, image.mappings, (m) => m.readable && !m.writable && !m.path.startsWith('['));
+    this.#ranges = [...within(everything, image.mappings, (m) => m.readable && !m.writable && !m.path.startsWith('['))];
   }
 
   window(addr: number): Window | null {

@@ -60,7 +60,10 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   exerciseAncestors(program, stackPlan.ancestors);
   const recorded = within(recording.recorded(), program.image.mappings, (mapping) => mapping.writable);
   const words = within(stackPlan.syncWords, program.image.mappings, (mapping) => mapping.writable);
-  const records = new Runs([...runtimeRecords(now, goroutines), ...recorded, ...words], MAX_GAP);
+  const known = runtimeRecords(now, goroutines);
+  known.addAll(recorded);
+  known.addAll(words);
+  const records = new Runs(known, MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
@@ -73,15 +76,15 @@ export function withMemory({ image, code, layouts, globals }: GoProgram, memory:
 }
 
 /** The parts of ranges that lie in mappings of a kind. */
-export function within(
-  ranges: readonly Range[],
+export function* within(
+  ranges: Iterable<Range>,
   mappings: readonly Mapping[],
   wanted: (mapping: Mapping) => boolean,
-): Range[] {
+): Iterable<Range> {
   const kept = mappings.filter(wanted);
-  return ranges.flatMap(({ lo, hi }) =>
-    kept
-      .filter(({ start, end }) => start < hi && end > lo)
-      .map(({ start, end }) => ({ lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr })),
-  );
+  for (const { lo, hi } of ranges) {
+    for (const { start, end } of kept) {
+      if (start < hi && end > lo) yield { lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr };
+    }
+  }
 }

@@ -13,21 +13,22 @@ export class Runs {
   readonly #offset: Float64Array;
 
   constructor(ranges: Iterable<Range>, maxGap: number) {
-    const sorted = [...ranges].filter(({ lo, hi }) => lo < hi).sort((a, b) => a.lo - b.lo);
-    const runs: { lo: number; hi: number }[] = [];
-    for (const { lo, hi } of sorted) {
-      const last = runs.at(-1);
-      if (last !== undefined && lo - last.hi <= maxGap) last.hi = Math.max(last.hi, hi);
-      else runs.push({ lo, hi });
+    const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
+    // Sorted by themselves, starts and ends still say where something begins and where all has ended.
+    const [starts, ends] = [all.lo.sort(), all.hi.sort()];
+    let count = 0;
+    for (let i = 0; i < starts.length; i++) {
+      if (i === 0 || (starts[i] ?? 0) - (ends[i - 1] ?? 0) > maxGap) starts[count++] = starts[i] ?? 0;
+      ends[count - 1] = ends[i] ?? 0;
     }
-    this.length = runs.length;
-    this.#lo = Float64Array.from(runs, (r) => r.lo);
-    this.#hi = Float64Array.from(runs, (r) => r.hi);
-    this.#offset = new Float64Array(runs.length);
+    this.length = count;
+    this.#lo = starts.slice(0, count);
+    this.#hi = ends.slice(0, count);
+    this.#offset = new Float64Array(count);
     let size = 0;
-    for (const [i, { lo, hi }] of runs.entries()) {
+    for (let i = 0; i < count; i++) {
       this.#offset[i] = size;
-      size += hi - lo;
+      size += (ends[i] ?? 0) - (starts[i] ?? 0);
     }
     this.sizeBytes = size;
   }
@@ -56,5 +57,53 @@ export class Runs {
       else hi = mid;
     }
     return addr < (this.#hi[lo - 1] ?? 0) ? lo - 1 : -1;
+  }
+}
+
+/** Many ranges in little room; empty ones are left out. */
+export class RangeList implements Iterable<Range> {
+  #words = new Float64Array(64);
+  #length = 0;
+
+  constructor(ranges: Iterable<Range> = []) {
+    for (const { lo, hi } of ranges) this.add(lo, hi);
+  }
+
+  add(lo: number, hi: number): void {
+    if (lo >= hi) return;
+    const at = 2 * this.#length++;
+    if (at === this.#words.length) {
+      const grown = new Float64Array(2 * at);
+      grown.set(this.#words);
+      this.#words = grown;
+    }
+    this.#words[at] = lo;
+    this.#words[at + 1] = hi;
+  }
+
+  addAll(ranges: Iterable<Range>): void {
+    for (const { lo, hi } of ranges) this.add(lo, hi);
+  }
+
+  /** A copy of all starts. */
+  get lo(): Float64Array {
+    return this.#every(0);
+  }
+
+  /** A copy of all ends. */
+  get hi(): Float64Array {
+    return this.#every(1);
+  }
+
+  *[Symbol.iterator](): Iterator<Range> {
+    for (let i = 0; i < this.#length; i++) {
+      yield { lo: this.#words[2 * i] as Addr, hi: this.#words[2 * i + 1] as Addr };
+    }
+  }
+
+  #every(end: 0 | 1): Float64Array {
+    const out = new Float64Array(this.#length);
+    for (let i = 0; i < out.length; i++) out[i] = this.#words[2 * i + end] ?? 0;
+    return out;
   }
 }

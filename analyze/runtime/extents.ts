@@ -1,6 +1,7 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Range } from '../../snapshots/memory.js';
 import type { Thread } from '../../snapshots/image.js';
+import { RangeList } from '../../snapshots/runs.js';
 import type { Registers } from '../../snapshots/registers.js';
 import type { GoProgram } from '../program.js';
 import type { G } from './goroutine.js';
@@ -45,11 +46,11 @@ export function plannedStack(lo: number, hi: number, sp: number): Range | null {
  * The runtime's own records: globals, allgs, every g, M, P and sched. What lies there is read in the stop; what the
  * analysis reads besides is found by recording it.
  */
-export function runtimeRecords(program: GoProgram, goroutines: Float64Array): Range[] {
+export function runtimeRecords(program: GoProgram, goroutines: Float64Array): RangeList {
   const { memory, layouts, globals, machines } = program;
-  const out: Range[] = [];
+  const out = new RangeList();
   const add = (at: Addr, length: number): void => {
-    if (at !== 0) out.push({ lo: at, hi: plus(at, length) });
+    if (at !== 0) out.add(at, at + length);
   };
   const gSize = layouts.of('g').sizeBytes;
   add(globals.allgs, 24);
@@ -61,7 +62,7 @@ export function runtimeRecords(program: GoProgram, goroutines: Float64Array): Ra
   add(memory.ptr(globals.allgs), 8 * goroutines.length);
   add(memory.ptr(globals.allp), 8 * memory.word(globals.allp, 8));
   for (const p of program.processors) add(p.addr, layouts.of('p').sizeBytes);
-  for (const m of machines) for (const range of machineRecords(program, m)) out.push(range);
+  for (const m of machines) out.addAll(machineRecords(program, m));
   for (const g of goroutines) add(g as Addr, gSize);
   return out;
 }

@@ -1,6 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import type { Range } from '../../snapshots/memory.js';
-import type { Runs } from '../../snapshots/runs.js';
+import { RangeList, type Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../program.js';
 import type { G } from './goroutine.js';
 import { plannedStack, readable, usedStack } from './extents.js';
@@ -31,11 +31,11 @@ export class StackPlan {
   /** Addresses of the gs, ascending: so they lie in the buffers too. */
   readonly goroutines: Float64Array;
   /** The stacks to read. */
-  readonly ranges: readonly Range[];
+  readonly ranges = new RangeList();
   /** The queues that goroutines wait in: they hold as long as the stacks. */
-  readonly queues: readonly Range[];
+  readonly queues = new RangeList();
   /** The words of the mutexes and their like that goroutines wait for. */
-  readonly syncWords: readonly Range[];
+  readonly syncWords = new RangeList();
   /** The label sets of all goroutines: shared by many, and never changed once made. */
   readonly labels: ReadonlySet<Addr>;
   /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
@@ -82,11 +82,8 @@ export class StackPlan {
     this.#schedticks = program.processors.map((p) => plus(p.addr, program.layouts.of('p').offset('schedtick')));
     this.#from = new Float64Array(goroutines.length);
     this.#to = new Float64Array(goroutines.length);
-    const ranges: Range[] = [];
     const labels = new Set<Addr>();
     const ancestors: Addr[] = [];
-    const queues: Range[] = [];
-    const syncWords: Range[] = [];
     const waits = new WaitReader(program);
     for (const [i, address] of this.goroutines.entries()) {
       const read = readable(program, address as Addr);
@@ -95,18 +92,15 @@ export class StackPlan {
       if (read.ancestors !== 0) ancestors.push(read.ancestors);
       const waitsFor = waits.waitsFor(read);
       if (waitsFor !== null) {
-        queues.push(...waits.queuesOf(waitsFor));
-        syncWords.push(...waits.wordsOf(waitsFor));
+        this.queues.addAll(waits.queuesOf(waitsFor));
+        this.syncWords.addAll(waits.wordsOf(waitsFor));
       }
       const range = stackToRead(read);
       if (range === null) continue;
-      ranges.push(range);
+      this.ranges.add(range.lo, range.hi);
       this.#from[i] = range.lo;
       this.#to[i] = range.hi;
     }
-    this.ranges = ranges;
-    this.queues = queues;
-    this.syncWords = syncWords;
     this.labels = labels;
     this.ancestors = ancestors;
   }

@@ -99,9 +99,10 @@ class GivenRanges {
     const hi = new Float64Array(known + group.length);
     lo.set(this.#lo);
     hi.set(this.#hi);
-    for (const [i, { addr, bytes }] of group.entries()) {
-      lo[known + i] = addr;
-      hi[known + i] = addr + bytes.length;
+    let at = known;
+    for (const { addr, bytes } of group) {
+      lo[at] = addr;
+      hi[at++] = addr + bytes.length;
     }
     // Where no two ranges overlap, starts and ends sorted by themselves still belong together.
     this.#note(lo.slice().sort(), hi.slice().sort());
@@ -118,7 +119,8 @@ class GivenRanges {
   /** Keeps what sorted starts and ends cover, ranges that touch or overlap as one. */
   #note(lo: Float64Array, hi: Float64Array): void {
     let last = -1;
-    for (const [i, start] of lo.entries()) {
+    for (let i = 0; i < lo.length; i++) {
+      const start = lo[i] ?? 0;
       if (last < 0 || start > (hi[last] ?? 0)) lo[++last] = start;
       hi[last] = hi[i] ?? start;
     }
@@ -133,6 +135,6 @@ class GivenRanges {
 
 function sizeInBytes(lo: Float64Array, hi: Float64Array): number {
   let size = 0;
-  for (const [i, start] of lo.entries()) size += (hi[i] ?? start) - start;
+  for (let i = 0; i < lo.length; i++) size += (hi[i] ?? 0) - (lo[i] ?? 0);
   return size;
 }
