@@ -95,6 +95,13 @@ export class GoProgram {
     }
   }
 
+  /** How many {@link goroutines} there are. */
+  get goroutineCount(): number {
+    let count = 0;
+    for (const address of this.goroutineAddresses()) if (this.#goroutine(address as Addr) !== null) count++;
+    return count;
+  }
+
   /**
    * Where all goroutines lie, the dead ones too, in the order of their ids; those that the image lists no more become a
    * warning. Throws MemoryFault where allgs is damaged.

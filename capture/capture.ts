@@ -83,7 +83,7 @@ async function written(pid: number, path: string, options: CaptureOptions): Prom
     goVersion: captured.program.version.text,
     mode: mode === 'core' ? 'stop' : mode,
     pauseNs: pauseNs ?? 0,
-    goroutines: [...captured.program.goroutines()].length,
+    goroutines: captured.program.goroutineCount,
     bytesRead: captured.bytesRead,
     bytesWritten,
     threads: image.threads.length,

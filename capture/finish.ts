@@ -11,6 +11,7 @@ import {
   type Window,
 } from '../snapshots/memory.js';
 import { recordingMemory } from '../snapshots/recording.js';
+import { Runs } from '../snapshots/runs.js';
 import { exerciseStacks, exerciseRuntime } from '../analyze/exercise.js';
 import { openProgram, type GoProgram } from '../analyze/program.js';
 import { usedStacks } from '../analyze/runtime/extents.js';
@@ -42,7 +43,7 @@ export function finish(base: ProcessImage, copy: Copy, threads: readonly Thread[
   const program = openProgram(image);
   exerciseRuntime(program);
   exerciseStacks(program);
-  const used = [...usedStacks(program, threads)].flatMap((range) => cut(stacks, range));
+  const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
   const constant = readOnly.recording.recorded().flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
   const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));

@@ -35,8 +35,6 @@ export class RunReader {
     this.#port = port;
     this.#runs = runs;
     this.#buffer = new Pinned(runs.sizeBytes);
-    // Pages that were never written would be made one by one in the stop, at three times the cost of the copy.
-    this.#buffer.bytes.fill(0);
     this.#remote = new Pinned(IOVEC_SIZE * runs.length);
     for (let i = 0; i < runs.length; i++) {
       const { lo, hi } = runs.at(i);

@@ -5,7 +5,7 @@ import type { Range } from './memory.js';
  * Ranges merged into runs that lie one behind the other in a single buffer: what is read from a process in one go.
  * Neighbours no further apart than `maxGap` bytes become one run, since a run costs more than a few bytes too many.
  */
-export class Runs {
+export class Runs implements Iterable<Range> {
   readonly length: number;
   readonly sizeBytes: number;
   readonly #lo: Float64Array;
@@ -38,6 +38,10 @@ export class Runs {
     const [lo, hi, offset] = [this.#lo[index], this.#hi[index], this.#offset[index]];
     if (lo === undefined || hi === undefined || offset === undefined) throw new RangeError(`no run ${index}`);
     return { lo: lo as Addr, hi: hi as Addr, offset };
+  }
+
+  *[Symbol.iterator](): Iterator<Range> {
+    for (let i = 0; i < this.length; i++) yield this.at(i);
   }
 
   /** Where the byte at an address lies in the buffer if all of [addr, addr + length) does; else -1. */

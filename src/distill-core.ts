@@ -30,7 +30,7 @@ export async function distillCore(image: Core, path: string, options: CoreFileOp
     const { program, close } = openCoreProgram(image, options);
     try {
       const { program: analyzed, image: facts, groups } = distill(program);
-      const goroutines = [...analyzed.goroutines()].length;
+      const goroutines = analyzed.goroutineCount;
       const partial = facts.capture.partial || image.damage.length > 0 || analyzed.unreadable > 0;
       const warnings = [...facts.capture.warnings, ...program.warnings, ...analyzed.warnings];
       const capture: CaptureFacts = { ...facts.capture, partial, warnings: distinct(warnings), writer: version() };

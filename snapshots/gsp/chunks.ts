@@ -88,52 +88,92 @@ class OpenChunk {
 
 /** Which addresses were given so far. */
 class GivenRanges {
-  /** Ascending, never overlapping; `hi` belongs to the `lo` at the same place. */
-  #lo = new Float64Array(0);
-  #hi = new Float64Array(0);
+  /** Ascending, never touching; `hi` belongs to the `lo` at the same place. */
+  #known = covered(new Float64Array(0), new Float64Array(0));
 
   /** The segments of a group, less what an earlier group or segment has given; and keeps note of them. */
   withoutKnown(group: readonly Segment[]): readonly Segment[] {
-    const known = this.#lo.length;
-    const lo = new Float64Array(known + group.length);
-    const hi = new Float64Array(known + group.length);
-    lo.set(this.#lo);
-    hi.set(this.#hi);
-    let at = known;
-    for (const { addr, bytes } of group) {
-      lo[at] = addr;
-      hi[at++] = addr + bytes.length;
+    const before = this.#known;
+    const own = rangesOf(group);
+    const distinct = covered(own.lo, own.hi);
+    this.#known = covered(joined(before.lo, distinct.lo), joined(before.hi, distinct.hi));
+    const once = sizeInBytes(distinct) === sizeInBytes(own) ? group : firstOnly(group);
+    if (sizeInBytes(this.#known) === sizeInBytes(before) + sizeInBytes(distinct)) return once;
+    const out: Segment[] = [];
+    for (const segment of once) {
+      let from = segment.addr as number;
+      const end = segment.addr + segment.bytes.length;
+      for (let i = firstEndingAbove(before.hi, from); i < before.lo.length && (before.lo[i] ?? 0) < end; i++) {
+        if ((before.lo[i] ?? 0) > from) out.push(part(segment, from, before.lo[i] ?? 0));
+        from = before.hi[i] ?? 0;
+      }
+      if (from === segment.addr) out.push(segment);
+      else if (from < end) out.push(part(segment, from, end));
     }
-    // Where no two ranges overlap, starts and ends sorted by themselves still belong together.
-    this.#note(lo.slice().sort(), hi.slice().sort());
-    if (this.#sizeInBytes() === sizeInBytes(lo, hi)) return group;
-    const ranges = Array.from(lo, (start, i) => ({ lo: start, hi: hi[i] ?? start }));
-    return firstWins(ranges).flatMap(({ lo: start, hi: end, owner }) => {
-      const segment = group[owner - known];
-      if (segment === undefined) return [];
-      const { addr, bytes } = segment;
-      return [{ addr: plus(addr, start - addr), bytes: bytes.subarray(start - addr, end - addr) }];
-    });
-  }
-
-  /** Keeps what sorted starts and ends cover, ranges that touch or overlap as one. */
-  #note(lo: Float64Array, hi: Float64Array): void {
-    let last = -1;
-    for (let i = 0; i < lo.length; i++) {
-      const start = lo[i] ?? 0;
-      if (last < 0 || start > (hi[last] ?? 0)) lo[++last] = start;
-      hi[last] = hi[i] ?? start;
-    }
-    this.#lo = lo.slice(0, last + 1);
-    this.#hi = hi.slice(0, last + 1);
-  }
-
-  #sizeInBytes(): number {
-    return sizeInBytes(this.#lo, this.#hi);
+    return out;
   }
 }
 
-function sizeInBytes(lo: Float64Array, hi: Float64Array): number {
+interface Ranges {
+  readonly lo: Float64Array;
+  readonly hi: Float64Array;
+}
+
+function rangesOf(group: readonly Segment[]): Ranges {
+  const lo = new Float64Array(group.length);
+  const hi = new Float64Array(group.length);
+  let at = 0;
+  for (const { addr, bytes } of group) {
+    lo[at] = addr;
+    hi[at++] = addr + bytes.length;
+  }
+  return { lo, hi };
+}
+
+/** What ranges cover, ascending; those that touch or overlap are one. */
+function covered(starts: Float64Array, ends: Float64Array): Ranges {
+  // Sorted by themselves, starts and ends still say where something begins and where all has ended.
+  const [lo, hi] = [starts.slice().sort(), ends.slice().sort()];
+  let count = 0;
+  for (let i = 0; i < lo.length; i++) {
+    if (i === 0 || (lo[i] ?? 0) > (hi[i - 1] ?? 0)) lo[count++] = lo[i] ?? 0;
+    hi[count - 1] = hi[i] ?? 0;
+  }
+  return { lo: lo.slice(0, count), hi: hi.slice(0, count) };
+}
+
+function joined(a: Float64Array, b: Float64Array): Float64Array {
+  const out = new Float64Array(a.length + b.length);
+  out.set(a);
+  out.set(b, a.length);
+  return out;
+}
+
+/** The index of the first of ascending ends that lies above an address. */
+function firstEndingAbove(ends: Float64Array, addr: number): number {
+  let [from, to] = [0, ends.length];
+  while (from < to) {
+    const mid = (from + to) >>> 1;
+    if ((ends[mid] ?? 0) <= addr) from = mid + 1;
+    else to = mid;
+  }
+  return from;
+}
+
+/** Segments that overlap, cut: the first one that has a byte keeps it. */
+function firstOnly(group: readonly Segment[]): Segment[] {
+  const ranges = group.map(({ addr, bytes }) => ({ lo: addr, hi: addr + bytes.length }));
+  return firstWins(ranges).flatMap(({ lo, hi, owner }) => {
+    const segment = group[owner];
+    return segment === undefined ? [] : [part(segment, lo, hi)];
+  });
+}
+
+function part({ addr, bytes }: Segment, lo: number, hi: number): Segment {
+  return { addr: plus(addr, lo - addr), bytes: bytes.subarray(lo - addr, hi - addr) };
+}
+
+function sizeInBytes({ lo, hi }: Ranges): number {
   let size = 0;
   for (let i = 0; i < lo.length; i++) size += (hi[i] ?? 0) - (lo[i] ?? 0);
   return size;
