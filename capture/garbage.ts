@@ -16,9 +16,6 @@ export function collectGarbage(): void {
 
 function findCollector(): Collector {
   setFlagsFromString('--expose-gc');
-  // What is done beside gospy's own work keeps a CPU from the threads that are to stop, for some milliseconds.
-  setFlagsFromString('--no-concurrent-marking');
-  setFlagsFromString('--no-concurrent-array-buffer-sweeping');
   const found: unknown = runInNewContext("typeof gc === 'function' ? gc : null");
   return typeof found === 'function' ? (found as Collector) : () => undefined;
 }
