@@ -1,6 +1,6 @@
 import type { Addr } from '../address.js';
 import { ExitCode, GospyError } from '../errors.js';
-import { AtomicFile } from '../gsp/atomic-file.js';
+import { AtomicFile } from '../atomic-file.js';
 import type { Mapping, ProcessImage } from '../image.js';
 import { coreNotesOf } from './core-write-notes.js';
 

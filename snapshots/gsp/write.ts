@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { deflateRaw } from 'node:zlib';
 import { ExitCode, GospyError } from '../errors.js';
 import type { Segment } from '../memory.js';
-import { AtomicFile } from './atomic-file.js';
+import { AtomicFile } from '../atomic-file.js';
 import { chunksOf, type Chunk } from './chunks.js';
 import { packFacts, type Facts } from './facts.js';
 import {

@@ -96,7 +96,7 @@ async function distilled(io: Io, core: string, options: CaptureCommandOptions): 
   const [{ openCoreFile }, { distillCore }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../open-core.js'),
     import('../distill-core.js'),
-    import('../../snapshots/gsp/atomic-file.js'),
+    import('../../snapshots/atomic-file.js'),
   ]);
   const file = await kindOfTarget(core);
   if (file.kind !== 'core') throw badFile(`${core} is a snapshot already, and no core`);
@@ -112,7 +112,7 @@ async function captured(io: Io, pid: number, options: CaptureCommandOptions): Pr
   const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../capture/clone.js'),
-    import('../../snapshots/gsp/atomic-file.js'),
+    import('../../snapshots/atomic-file.js'),
   ]);
   const binary = await openBinary(bin);
   const how = { ...captureOptions(io, mode, binary), ...(budget === undefined ? {} : { budgetMs: budget }) };

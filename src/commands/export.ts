@@ -44,7 +44,7 @@ async function exportCore(io: Io, program: GoProgram, path: string | undefined):
   if (path === undefined) throw usageError('a core is written to a file: name it with -o');
   const [{ writeCore }, { checkOutput, removeUnfinished }, { warningsOf }] = await Promise.all([
     import('../../snapshots/elf/core-write.js'),
-    import('../../snapshots/gsp/atomic-file.js'),
+    import('../../snapshots/atomic-file.js'),
     import('../listing.js'),
   ]);
   checkOutput(path);

@@ -108,7 +108,7 @@ async function show(io: Io, subject: Subject, state: State): Promise<void> {
   const [{ Session }, { onceText }, { removeUnfinished }] = await Promise.all([
     import('../tui/session.js'),
     import('../tui/once.js'),
-    import('../../snapshots/gsp/atomic-file.js'),
+    import('../../snapshots/atomic-file.js'),
   ]);
   await io.end();
   const session = new Session(subject, state);

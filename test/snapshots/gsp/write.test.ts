@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { ExitCode } from '../../../snapshots/errors.js';
-import { checkOutput, removeUnfinished } from '../../../snapshots/gsp/atomic-file.js';
+import { checkOutput, removeUnfinished } from '../../../snapshots/atomic-file.js';
 import { openSnapshot } from '../../../snapshots/gsp/read.js';
 import { writeSnapshot } from '../../../snapshots/gsp/write.js';
 import type { Segment } from '../../../snapshots/memory.js';

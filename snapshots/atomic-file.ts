@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { accessSync, closeSync, constants, openSync, statSync, unlinkSync } from 'node:fs';
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { badFile } from '../errors.js';
-import { fileError, systemCode } from '../file-errors.js';
+import { badFile } from './errors.js';
+import { fileError, systemCode } from './file-errors.js';
 
 const unfinished = new Set<string>();
 
