@@ -12,7 +12,8 @@ import { addStraggler, pollStragglers, takeStraggler } from './stragglers.js';
 const SPARE_SLOTS = 64;
 /** Looks at the threads still on their way before gospy leaves the CPU to them. */
 const SPINS = 3;
-const ATTEMPTS = 50;
+/** For how long a thread to seize is looked for: a process that executes another program has none for a while. */
+const SEIZE_MS = 500;
 /** For how long a stop waits on behalf of threads that sleep where no signal reaches them (state D). */
 const PATIENCE_MS = 20;
 /** For how long a thread that could not be let go at once is waited for before the event loop takes over. */
@@ -132,14 +133,15 @@ export class Tracees {
    * A process that is just executing another program has none for a moment.
    */
   seizeAll(): void {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const deadline = performance.now() + SEIZE_MS;
+    do {
       this.seizeNew(false);
       if (this.#tracees.length > 0) return;
       assertReachable(this.#pid, 'stop');
       this.#seen.clear();
       this.#refused.length = 0;
       nap();
-    }
+    } while (performance.now() < deadline);
     throw refusal(this.#pid, 'Attaching', this.#firstErrno);
   }
 
