@@ -108,10 +108,14 @@ export class LiveProcess {
     if (start === undefined || !this.#port.isSameImage(start)) throw this.#endedBy(cause);
   }
 
-  /** As {@link assertSameProgram}; throws `noGoProcess` also where the process has ended. */
+  /**
+   * As {@link assertSameProgram}; throws `noGoProcess` also where the process has ended. Whoever looks at the old memory
+   * at that very moment keeps it there for a while, so the mappings are looked at too.
+   */
   assertUnchanged(cause: unknown): void {
     this.assertSameProgram(cause);
-    if (!isAlive(this.pid, this.#tid)) throw this.#endedBy(cause);
+    if (!isAlive(this.pid, this.#tid) || landmarks(this.currentMappings()) !== landmarks(this.mappings))
+      throw this.#endedBy(cause);
   }
 
   #endedBy(cause: unknown): GospyError {
@@ -126,6 +130,13 @@ export class LiveProcess {
   reader(runs: Runs): RunReader {
     return new RunReader(this.#port, runs);
   }
+}
+
+/** What stays in its place for as long as a process executes one program, and is elsewhere in the next one. */
+function landmarks(mappings: readonly Mapping[]): string {
+  const vdso = mappings.find(({ path }) => path === '[vdso]')?.start;
+  const stack = mappings.find(({ path }) => path === '[stack]')?.end;
+  return `${vdso ?? 'none'} ${stack ?? 'none'}`;
 }
 
 /** What an executable says; null where it cannot be opened or is broken. */
