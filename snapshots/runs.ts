@@ -53,14 +53,20 @@ export class Runs implements Iterable<Range> {
 
   /** The run that holds an address, or -1. */
   indexOf(addr: number): number {
+    const i = this.firstEndingAbove(addr);
+    return (this.#lo[i] ?? Infinity) <= addr ? i : -1;
+  }
+
+  /** The first run that ends above an address; {@link length} where none does. */
+  firstEndingAbove(addr: number): number {
     let lo = 0;
     let hi = this.length;
     while (lo < hi) {
       const mid = (lo + hi) >>> 1;
-      if ((this.#lo[mid] ?? Infinity) <= addr) lo = mid + 1;
+      if ((this.#hi[mid] ?? Infinity) <= addr) lo = mid + 1;
       else hi = mid;
     }
-    return addr < (this.#hi[lo - 1] ?? 0) ? lo - 1 : -1;
+    return lo;
   }
 }
 

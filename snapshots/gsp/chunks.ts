@@ -1,6 +1,7 @@
 import { plus } from '../address.js';
 import type { Segment } from '../memory.js';
 import { firstWins } from '../overlaps.js';
+import { RangeList, Runs } from '../runs.js';
 import { Limit } from './format.js';
 import { RangeWriter } from './ranges.js';
 
@@ -88,76 +89,40 @@ class OpenChunk {
 
 /** Which addresses were given so far. */
 class GivenRanges {
-  /** Ascending, never touching; `hi` belongs to the `lo` at the same place. */
-  #known = covered(new Float64Array(0), new Float64Array(0));
+  #known = new Runs([], 0);
 
   /** The segments of a group, less what an earlier group or segment has given; and keeps note of them. */
   withoutKnown(group: readonly Segment[]): readonly Segment[] {
     const before = this.#known;
-    const own = rangesOf(group);
-    const distinct = covered(own.lo, own.hi);
-    this.#known = covered(joined(before.lo, distinct.lo), joined(before.hi, distinct.hi));
-    const once = sizeInBytes(distinct) === sizeInBytes(own) ? group : firstOnly(group);
-    if (sizeInBytes(this.#known) === sizeInBytes(before) + sizeInBytes(distinct)) return once;
-    const out: Segment[] = [];
-    for (const segment of once) {
-      let from = segment.addr as number;
-      const end = segment.addr + segment.bytes.length;
-      for (let i = firstEndingAbove(before.hi, from); i < before.lo.length && (before.lo[i] ?? 0) < end; i++) {
-        if ((before.lo[i] ?? 0) > from) out.push(part(segment, from, before.lo[i] ?? 0));
-        from = before.hi[i] ?? 0;
-      }
-      if (from === segment.addr) out.push(segment);
-      else if (from < end) out.push(part(segment, from, end));
+    const ranges = new RangeList();
+    let sizeBytes = 0;
+    for (const { addr, bytes } of group) {
+      ranges.add(addr, addr + bytes.length);
+      sizeBytes += bytes.length;
     }
+    const distinct = new Runs(ranges, 0);
+    ranges.addAll(before);
+    this.#known = new Runs(ranges, 0);
+    const once = distinct.sizeBytes === sizeBytes ? group : firstOnly(group);
+    if (this.#known.sizeBytes === before.sizeBytes + distinct.sizeBytes) return once;
+    const out: Segment[] = [];
+    for (const segment of once) addOutside(out, segment, before);
     return out;
   }
 }
 
-interface Ranges {
-  readonly lo: Float64Array;
-  readonly hi: Float64Array;
-}
-
-function rangesOf(group: readonly Segment[]): Ranges {
-  const lo = new Float64Array(group.length);
-  const hi = new Float64Array(group.length);
-  let at = 0;
-  for (const { addr, bytes } of group) {
-    lo[at] = addr;
-    hi[at++] = addr + bytes.length;
+/** Adds what of a segment lies in none of the runs. */
+function addOutside(out: Segment[], segment: Segment, runs: Runs): void {
+  let from: number = segment.addr;
+  const end = segment.addr + segment.bytes.length;
+  for (let i = runs.firstEndingAbove(from); i < runs.length; i++) {
+    const { lo, hi } = runs.at(i);
+    if (lo >= end) break;
+    if (lo > from) out.push(part(segment, from, lo));
+    from = hi;
   }
-  return { lo, hi };
-}
-
-/** What ranges cover, ascending; those that touch or overlap are one. */
-function covered(starts: Float64Array, ends: Float64Array): Ranges {
-  // Sorted by themselves, starts and ends still say where something begins and where all has ended.
-  const [lo, hi] = [starts.slice().sort(), ends.slice().sort()];
-  let count = 0;
-  for (let i = 0; i < lo.length; i++) {
-    if (i === 0 || (lo[i] ?? 0) > (hi[i - 1] ?? 0)) lo[count++] = lo[i] ?? 0;
-    hi[count - 1] = hi[i] ?? 0;
-  }
-  return { lo: lo.slice(0, count), hi: hi.slice(0, count) };
-}
-
-function joined(a: Float64Array, b: Float64Array): Float64Array {
-  const out = new Float64Array(a.length + b.length);
-  out.set(a);
-  out.set(b, a.length);
-  return out;
-}
-
-/** The index of the first of ascending ends that lies above an address. */
-function firstEndingAbove(ends: Float64Array, addr: number): number {
-  let [from, to] = [0, ends.length];
-  while (from < to) {
-    const mid = (from + to) >>> 1;
-    if ((ends[mid] ?? 0) <= addr) from = mid + 1;
-    else to = mid;
-  }
-  return from;
+  if (from === segment.addr) out.push(segment);
+  else if (from < end) out.push(part(segment, from, end));
 }
 
 /** Segments that overlap, cut: the first one that has a byte keeps it. */
@@ -171,10 +136,4 @@ function firstOnly(group: readonly Segment[]): Segment[] {
 
 function part({ addr, bytes }: Segment, lo: number, hi: number): Segment {
   return { addr: plus(addr, lo - addr), bytes: bytes.subarray(lo - addr, hi - addr) };
-}
-
-function sizeInBytes({ lo, hi }: Ranges): number {
-  let size = 0;
-  for (let i = 0; i < lo.length; i++) size += (hi[i] ?? 0) - (lo[i] ?? 0);
-  return size;
 }
