@@ -82,13 +82,29 @@ export class GlobalChecks {
         if (p === 0 || this.#memory.i32(p, layout.offset('id')) !== i) return 0;
         if (this.#memory.u32(p, layout.offset('status')) > 4) return 0;
         if (this.#memory.ptr(p, layout.offset('mcache')) === 0) return 0;
-        const m = this.#memory.ptr(p, layout.offset('m'));
-        if (m !== 0 && !this.#mayBeMachine(m)) return 0;
         const queued = this.#memory.u32(p, layout.offset('runqtail')) - this.#memory.u32(p, layout.offset('runqhead'));
         if ((queued + TWO_32) % TWO_32 > RUN_QUEUE) return 0;
       }
       if (areCloserThan(seen, layout.sizeBytes / 2)) return 0;
       return seen.length > 0 || lost ? length : 0;
+    });
+  }
+
+  /**
+   * Whether each M that a P of a slice names is one. A program that runs may have made an M since its memory was read: this
+   * tells candidates apart, and is nothing against an address that is known from elsewhere.
+   */
+  namesMachines(allp: Addr): boolean {
+    return this.#attempt(false, () => {
+      const at = this.#layouts.of('p').offset('m');
+      const list = this.#memory.ptr(allp);
+      const length = Math.min(this.#memory.word(allp, 8), MAX_PROCESSORS);
+      for (let i = 0; i < length; i++) {
+        if (this.#isLost(plus(list, 8 * i), 8) || this.#isLost(this.#memory.ptr(list, 8 * i), at + 8)) continue;
+        const m = this.#memory.ptr(this.#memory.ptr(list, 8 * i), at);
+        if (m !== 0 && !this.#mayBeMachine(m)) return false;
+      }
+      return true;
     });
   }
 

@@ -30,7 +30,10 @@ export function scanForGlobals(
     return best?.at;
   };
   const allgs = longest((a) => checks.allgs(a));
-  const allp = longest((a) => checks.allp(a));
+  const allp = longest((a) => {
+    const length = checks.allp(a);
+    return length > 0 && checks.namesMachines(a) ? length : 0;
+  });
   if (allgs !== undefined) out.allgs = allgs;
   if (allp !== undefined) out.allp = allp;
   const pair = staticPair(memory, module, checks);
