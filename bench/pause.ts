@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makePlan, survey } from '../capture/plan.js';
-import { LiveProcess } from '../capture/process.js';
+import { makePlan, survey } from '../capture/copy/plan.js';
+import { LiveProcess } from '../capture/process/live-process.js';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
 import { Bench, felt, GOSPY, median, peersOn, run, timed } from './measure.js';
 

@@ -1,21 +1,21 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
 import type { GoProgram } from '../analyze/program.js';
-import { standing } from '../analyze/runtime/extents.js';
+import { standing } from '../analyze/runtime/memory-ranges.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
-import { Copy } from './copy.js';
-import { stepBack } from './courtesy.js';
-import { collectGarbage } from './garbage.js';
-import { finish, type Captured } from './finish.js';
-import { copyClone, type CloneRefused } from './copy-clone.js';
-import { withNativeFunctions } from './native-code.js';
-import { makePlan, survey, type Survey } from './plan.js';
-import { LiveProcess } from './process.js';
-import { rehearseStop } from './rehearsal.js';
-import { withStopped } from './stop.js';
-import type { StoppedThread } from './tracees.js';
-import { factsOf, joinThreads, moment, type Copied, type Taken } from './taken.js';
+import { Copy } from './copy/copy.js';
+import { lowerPriority } from './ptrace/priority.js';
+import { collectGarbage } from './ptrace/garbage.js';
+import { assembleImage, type Captured } from './copy/assemble-image.js';
+import { copyClone, type CloneRefused } from './clone/clone-capture.js';
+import { withNativeFunctions } from './process/native-code.js';
+import { makePlan, survey, type Survey } from './copy/plan.js';
+import { LiveProcess } from './process/live-process.js';
+import { warmUpStop } from './clone/warm-up.js';
+import { withStopped } from './ptrace/stop.js';
+import type { StoppedThread } from './ptrace/tracees.js';
+import { factsOf, joinThreads, moment, type Copied, type Taken } from './copy/capture-metadata.js';
 
 /** How to get a consistent look: while the process stands still, from a frozen clone of it, or without any stop. */
 export type CaptureMode = 'stop' | 'clone' | 'live';
@@ -60,7 +60,7 @@ const LIVE_TRIES = 4;
 
 /** Captures a running Go process into a snapshot. Throws GospyError; nothing is left behind then. */
 export async function captureToFile(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
-  const comeBack = stepBack();
+  const comeBack = lowerPriority();
   try {
     return await written(pid, path, options);
   } finally {
@@ -99,7 +99,7 @@ export async function captureToImage(
 ): Promise<Captured & { readonly bytesRead: number }> {
   options.progress?.(`looking at process ${pid}`);
   const target = new LiveProcess(pid, options.mode === 'live' ? 'read' : 'stop');
-  const comeBack = stepBack();
+  const comeBack = lowerPriority();
   try {
     return await captureFrom(target, options);
   } catch (error) {
@@ -130,7 +130,7 @@ async function captureFrom(
   const facts: CaptureFacts = { ...taken.facts, mode, writer: options.writer };
   const isGo = (pc: number): boolean => surveyed.program.index.at(pc) !== null;
   const threads = withNativeFunctions(taken.threads, target.pid, target.mappings, isGo);
-  return { ...finish(base, copy, threads, facts), bytesRead: copy.sizeBytes };
+  return { ...assembleImage(base, copy, threads, facts), bytesRead: copy.sizeBytes };
 }
 
 /** The copy in the mode that was asked for; of a process that cannot be cloned, that of a stop. */
@@ -171,7 +171,7 @@ async function copyStopped(target: LiveProcess, copy: Copy, { budgetMs, signal }
       deadline,
     );
   };
-  await rehearseStop(({ registers }) =>
+  await warmUpStop(({ registers }) =>
     look(
       before.map(({ tid }) => ({ tid, registers })),
       Infinity,

@@ -10,7 +10,7 @@ import { relationOf, type Relation } from './relation.js';
 import { targetOf } from './summary.js';
 
 /** Where a goroutine was. */
-export interface Standing {
+export interface GoroutineState {
   readonly status: GoroutineStatus;
   readonly waitReason: string | null;
   /** The innermost frame outside of the runtime, else the innermost of all; null where it is not known. */
@@ -18,18 +18,18 @@ export interface Standing {
 }
 
 /** A goroutine of one of the two. */
-export interface Passing extends Standing {
+export interface ListedGoroutine extends GoroutineState {
   readonly goid: number;
   readonly entry: Loc | null;
   readonly creator: Loc | null;
 }
 
 /** A goroutine that went from one place to another. */
-export interface Moving {
+export interface Moved {
   readonly goid: number;
   readonly entry: Loc | null;
-  readonly before: Standing;
-  readonly after: Standing;
+  readonly before: GoroutineState;
+  readonly after: GoroutineState;
 }
 
 export interface GroupDiff {
@@ -43,10 +43,10 @@ export interface GroupDiff {
 }
 
 /** What became of the goroutines of one process, each list in the order of ids. */
-export interface Fates {
-  readonly started: readonly Passing[];
-  readonly ended: readonly Passing[];
-  readonly moved: readonly Moving[];
+export interface Changes {
+  readonly started: readonly ListedGoroutine[];
+  readonly ended: readonly ListedGoroutine[];
+  readonly moved: readonly Moved[];
   /** Ids of those that ran, and are back where they were. */
   readonly returned: readonly number[];
   /** Ids of those that did not run in between. */
@@ -60,7 +60,7 @@ export interface Diff extends SchedulerDiff {
   readonly relation: Relation;
   readonly goroutines: { readonly before: number; readonly after: number };
   /** null between two processes: the ids of one mean nothing in the other. */
-  readonly fates: Fates | null;
+  readonly fates: Changes | null;
   /** By function names alone, which hold from build to build; the one that grew most first. */
   readonly groups: readonly GroupDiff[];
   readonly warnings: readonly Warning[];
@@ -73,7 +73,7 @@ const MAX_LOCATED = 10_000;
 export function compare(before: GoProgram, after: GoProgram, by: GroupBy): Diff {
   const relation = relationOf(before, after);
   const sides = [new Side(before, by), new Side(after, by)] as const;
-  const fates = relation.kind === 'same-process' ? fatesOf(...sides) : null;
+  const fates = relation.kind === 'same-process' ? changesBetween(...sides) : null;
   return {
     before: targetOf(before),
     after: targetOf(after),
@@ -109,13 +109,13 @@ class Side {
     }
   }
 
-  standing({ g, goroutine }: Described, located: boolean): Standing {
+  standing({ g, goroutine }: Described, located: boolean): GoroutineState {
     const { status, waitReason, current } = goroutine;
     const at = located ? (this.#located.goroutine(g).user ?? current) : current;
     return { status, waitReason, at };
   }
 
-  passing(described: Described, located: boolean): Passing {
+  passing(described: Described, located: boolean): ListedGoroutine {
     const { goid, entry, creator } = described.goroutine;
     return { goid, entry, creator, ...this.standing(described, located) };
   }
@@ -131,10 +131,10 @@ class Side {
   }
 }
 
-function fatesOf(before: Side, after: Side): Fates {
-  const started: Passing[] = [];
-  const ended: Passing[] = [];
-  const moved: Moving[] = [];
+function changesBetween(before: Side, after: Side): Changes {
+  const started: ListedGoroutine[] = [];
+  const ended: ListedGoroutine[] = [];
+  const moved: Moved[] = [];
   const returned: number[] = [];
   const parked: number[] = [];
   for (const [goid, was] of before.all) {
@@ -177,7 +177,7 @@ function ranBetween({ g: a }: Described, { g: b, goroutine }: Described): boolea
   return goroutine.waitReason !== null && UNTRACKED_REASONS.has(goroutine.waitReason);
 }
 
-function groupsOf(before: Side, after: Side, fates: Fates | null): GroupDiff[] {
+function groupsOf(before: Side, after: Side, fates: Changes | null): GroupDiff[] {
   const counts = new Map<string, { before: number; after: number; started: number; ended: number }>();
   const of = (key: string): { before: number; after: number; started: number; ended: number } => {
     let count = counts.get(key);
@@ -213,7 +213,7 @@ function warningsOf({ image, warnings }: GoProgram, which: string): Warning[] {
   }));
 }
 
-function guesses(program: GoProgram, fates: Fates | null): Warning[] {
+function guesses(program: GoProgram, fates: Changes | null): Warning[] {
   if (fates === null || program.layouts.of('g').has('trackingSeq')) return [];
   const message =
     'before Go 1.17 the runtime does not count how often a goroutine ran: one that is back where it was counts as parked';

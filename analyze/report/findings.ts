@@ -1,6 +1,6 @@
 import type { GoProgram } from '../program.js';
 import type { Finding, Goroutine, LongWait, Loc, Summary } from './model.js';
-import { Places } from './places.js';
+import { LocationResolver } from './locations.js';
 
 /** Goroutines of one function in one state from which on they stand out, and their share of all. */
 const MANY = 1000;
@@ -19,7 +19,7 @@ const LONG_QUEUE = 4;
 const HARMLESS = new Set(['IO wait']);
 
 /** One function's goroutines in one state. */
-interface Crowd {
+interface StateGroup {
   readonly entry: Loc | null;
   readonly state: string;
   count: number;
@@ -28,8 +28,8 @@ interface Crowd {
 }
 
 /** Counts goroutines as they pass, and says what stands out. The runtime's own are left out. */
-export class Tally {
-  readonly #crowds = new Map<Loc | null, Map<string, Crowd>>();
+export class FindingsCollector {
+  readonly #crowds = new Map<Loc | null, Map<string, StateGroup>>();
   readonly #states = new Map<string, number>();
   #longest: LongWait[] = [];
   #count = 0;
@@ -64,7 +64,7 @@ export class Tally {
 
   #join({ entry, goid }: Goroutine, state: string): void {
     let states = this.#crowds.get(entry);
-    if (states === undefined) this.#crowds.set(entry, (states = new Map<string, Crowd>()));
+    if (states === undefined) this.#crowds.set(entry, (states = new Map<string, StateGroup>()));
     let crowd = states.get(state);
     if (crowd === undefined) states.set(state, (crowd = { entry, state, count: 0, sample: [] }));
     crowd.count++;
@@ -74,7 +74,7 @@ export class Tally {
 
   #equalStacks(program: GoProgram): Finding[] {
     const crowds = [...this.#crowds.values()].flatMap((states) => [...states.values()]);
-    const largest = crowds.reduce<Crowd | null>((a, b) => (a === null || b.count > a.count ? b : a), null);
+    const largest = crowds.reduce<StateGroup | null>((a, b) => (a === null || b.count > a.count ? b : a), null);
     if (largest === null || largest.count < MANY || largest.count < MANY_SHARE * this.#count) return [];
     const { entry, state, count, sample } = largest;
     const { user, equal } = comparedStacks(program, new Set(sample));
@@ -104,7 +104,7 @@ function first(goids: readonly number[]): number[] {
 
 /** How many goroutines of a sample have the stack of the first of them, and where in the program that is. */
 function comparedStacks(program: GoProgram, sample: ReadonlySet<number>): { user: Loc | null; equal: number } {
-  const places = new Places(program);
+  const places = new LocationResolver(program);
   let key: string | null = null;
   let user: Loc | null = null;
   let equal = 0;

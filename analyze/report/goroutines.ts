@@ -3,7 +3,7 @@ import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import type { Ancestor, Frame, Goroutine, Loc } from './model.js';
-import { isRuntime, Places } from './places.js';
+import { isRuntime, LocationResolver } from './locations.js';
 
 /** How much of each goroutine is worked out; stacks cost the most. */
 export interface Detail {
@@ -35,7 +35,7 @@ export function* describeGoroutines(program: GoProgram, detail: Detail): Iterabl
 export class Describer {
   readonly #program: GoProgram;
   readonly #detail: Detail;
-  readonly #places: Places;
+  readonly #places: LocationResolver;
   readonly #machines: ReadonlyMap<number, M>;
   readonly #torn: ReadonlySet<number>;
   readonly #now: number | null;
@@ -43,7 +43,7 @@ export class Describer {
   constructor(program: GoProgram, detail: Detail) {
     this.#program = program;
     this.#detail = detail;
-    this.#places = new Places(program);
+    this.#places = new LocationResolver(program);
     this.#machines = new Map(program.machines.map((m) => [m.addr, m]));
     this.#torn = new Set(program.image.capture.torn);
     const { monotonicNs } = program.image.capture;

@@ -3,7 +3,7 @@ import type { G } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/unwind.js';
 import { describeGoroutines } from './goroutines.js';
 import type { Frame, Goroutine, GoroutineStatus, Loc } from './model.js';
-import { Places } from './places.js';
+import { LocationResolver } from './locations.js';
 import { needsFrames, selects, type Selection } from './selection.js';
 
 /** What goroutines are grouped by. */
@@ -137,7 +137,7 @@ interface Keyed {
 class Keys {
   readonly #program: GoProgram;
   readonly #by: GroupBy;
-  readonly #places: Places;
+  readonly #places: LocationResolver;
   /** Equal lines of a stack have equal numbers, whatever their pcs. */
   readonly #lineNumbers = new Map<string, number>();
   readonly #lineNumberAt: readonly Map<number, number>[] = [new Map(), new Map()];
@@ -145,7 +145,7 @@ class Keys {
   constructor(program: GoProgram, by: GroupBy) {
     this.#program = program;
     this.#by = by;
-    this.#places = new Places(program);
+    this.#places = new LocationResolver(program);
   }
 
   of(g: G, goroutine: Goroutine): Keyed {

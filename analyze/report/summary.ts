@@ -3,7 +3,7 @@ import type { GoProgram } from '../program.js';
 import type { P } from '../runtime/processor.js';
 import { readGcPhase, readSched } from '../runtime/sched.js';
 import { crashOf } from './crash.js';
-import { Tally } from './findings.js';
+import { FindingsCollector } from './findings.js';
 import type { Goroutine, GoroutineStatus, ProcessorStatus, Summary, Target, Warning } from './model.js';
 
 const STATUSES: readonly Exclude<GoroutineStatus, 'dead'>[] = [
@@ -34,7 +34,7 @@ export function summarize(program: GoProgram, goroutines: Iterable<Goroutine>): 
   let total = 0;
   let system = 0;
   const torn: number[] = [];
-  const tally = new Tally();
+  const tally = new FindingsCollector();
   for (const goroutine of goroutines) {
     total++;
     if (goroutine.system) system++;

@@ -4,11 +4,11 @@ import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { M } from '../runtime/machine.js';
 import type { Frame, ThreadReport } from './model.js';
-import { Places } from './places.js';
+import { LocationResolver } from './locations.js';
 
 /** All threads of the process, those of Ms in the order of their ids first, then those that the runtime does not know. */
 export function listThreads(program: GoProgram): ThreadReport[] {
-  const places = new Places(program);
+  const places = new LocationResolver(program);
   const known = new Set<number>();
   const out: ThreadReport[] = [];
   for (const m of [...program.machines].sort((a, b) => a.id - b.id)) {

@@ -2,7 +2,7 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import { runtimeFunctions } from './locate-modules.js';
-import { readable } from './extents.js';
+import { readable } from './memory-ranges.js';
 
 /**
  * Where a thread of the program can be made to do one system call without harm to what it was doing: in one of the two

@@ -3,7 +3,7 @@ import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../program.js';
 import type { G } from './goroutine.js';
-import { plannedStack, readable, usedStack } from './extents.js';
+import { plannedStack, readable, usedStack } from './memory-ranges.js';
 import { WaitReader } from './wait-records.js';
 
 /** Above every status; _Gscan, which may be added to one, is a multiple of it. */

@@ -1,6 +1,6 @@
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
-import { specialFunc, type SpecialFunc } from './func-ids.js';
+import { specialFunc, type SpecialFunc } from './special-functions.js';
 import { Symbolizer, type CodeLine } from './symbolize.js';
 
 /** What the function tables say of one code address. Everything but the function is worked out when first asked for. */

@@ -2,7 +2,7 @@ import { hex, plus, type Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/image.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
-import { fakesCall, leavesStack, writesSp, type SpecialFunc } from './func-ids.js';
+import { fakesCall, leavesStack, writesSp, type SpecialFunc } from './special-functions.js';
 import { interruptedRegisters, isSignalFrame, type StartRegisters } from './signal-frame.js';
 
 /** One function call on a stack; inlined calls are not told apart yet ({@link CodePoint.lines} does). */

@@ -2,7 +2,7 @@ import { hex } from '../address.js';
 import type { MemorySource, Range, Window } from '../memory.js';
 import type { ElfFile } from './elf-file.js';
 import { SegmentType, type ElfSegment } from './headers.js';
-import { ElfSource } from './image-source.js';
+import { ElfSource } from './elf-source.js';
 
 /** Stacks lie all over the heap: small windows, and many of them. 128 MB are kept. */
 const WINDOWS = { blockBytes: 2 ** 16, keptBlocks: 2 ** 11 };

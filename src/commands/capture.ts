@@ -1,13 +1,13 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { badFile, ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
-import type { DistillReport } from '../distill-core.js';
+import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../live.js';
+import { captureOptions } from '../targets/live.js';
 import { binOption, debugDirOption, examples, jsonOption, pidOption } from '../options.js';
 import { captureText } from '../render/capture.js';
-import { kindOfTarget, openBinary } from '../target.js';
+import { kindOfTarget, openBinary } from '../targets/open-target.js';
 
 interface CaptureCommandOptions {
   readonly pid?: number;
@@ -92,10 +92,10 @@ async function captureOrDistil(io: Io, options: CaptureCommandOptions): Promise<
   return reportOn(io, options, await captured(io, pid, options));
 }
 
-async function distilled(io: Io, core: string, options: CaptureCommandOptions): Promise<DistillReport> {
-  const [{ openCoreFile }, { distillCore }, { checkOutput, removeUnfinished }] = await Promise.all([
-    import('../open-core.js'),
-    import('../distill-core.js'),
+async function distilled(io: Io, core: string, options: CaptureCommandOptions): Promise<CoreSnapshotReport> {
+  const [{ openCoreFile }, { coreToSnapshot }, { checkOutput, removeUnfinished }] = await Promise.all([
+    import('../targets/open-core.js'),
+    import('../targets/core-to-snapshot.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
   const file = await kindOfTarget(core);
@@ -103,7 +103,7 @@ async function distilled(io: Io, core: string, options: CaptureCommandOptions): 
   checkOutput(options.output);
   io.progress(`reading ${core}`);
   const forget = onInterrupt(removeUnfinished);
-  return distillCore(await openCoreFile(io, core, file), options.output, options).finally(forget);
+  return coreToSnapshot(await openCoreFile(io, core, file), options.output, options).finally(forget);
 }
 
 async function captured(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
@@ -111,7 +111,7 @@ async function captured(io: Io, pid: number, options: CaptureCommandOptions): Pr
   if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
   const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
-    import('../../capture/clone.js'),
+    import('../../capture/clone/clone.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
   const binary = await openBinary(bin);
@@ -127,7 +127,7 @@ async function captured(io: Io, pid: number, options: CaptureCommandOptions): Pr
 async function reportOn(
   io: Io,
   { output, strict, json }: CaptureCommandOptions,
-  report: CaptureReport | DistillReport,
+  report: CaptureReport | CoreSnapshotReport,
 ): Promise<void> {
   if (json === true) await io.json({ schema: 'gospy.capture/1', ...report });
   else await io.write(captureText(report));

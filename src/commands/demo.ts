@@ -8,10 +8,10 @@ import { esbuildPath, startServer } from '../demo/server.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../live.js';
+import { captureOptions } from '../targets/live.js';
 import { examples } from '../options.js';
 import { captureText } from '../render/capture.js';
-import { withProgram } from '../target.js';
+import { withProgram } from '../targets/open-target.js';
 import { printSummary } from './summary.js';
 
 /** A small program, captured when this gospy was made: for machines on which no process may be traced. */

@@ -4,7 +4,7 @@ import type { GroupBy } from '../../analyze/report/groups.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, pidOption } from '../options.js';
-import { withProgram } from '../target.js';
+import { withProgram } from '../targets/open-target.js';
 import { groupByOf } from './goroutines.js';
 
 interface DiffOptions {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Io } from '../io.js';
-import { requireLinux } from '../live.js';
+import { requireLinux } from '../targets/live.js';
 import { examples, jsonOption, pidOption } from '../options.js';
 import { doctorText } from '../render/doctor.js';
 

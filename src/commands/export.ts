@@ -5,7 +5,7 @@ import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { examples, takesTarget } from '../options.js';
 import { counted, printable, size } from '../render/text.js';
-import { withProgram, type TargetOptions } from '../target.js';
+import { withProgram, type TargetOptions } from '../targets/open-target.js';
 
 /** What a target can leave as. */
 const FORMATS = ['core'] as const;

@@ -5,7 +5,7 @@ import type { SnapshotCheck } from '../../snapshots/gsp/verify.js';
 import type { Io } from '../io.js';
 import { binOption, debugDirOption, examples, jsonOption } from '../options.js';
 import { infoText } from '../render/info.js';
-import { kindOfTarget, type CoreFile } from '../target.js';
+import { kindOfTarget, type CoreFile } from '../targets/open-target.js';
 
 interface InfoOptions {
   readonly bin?: string;
@@ -36,8 +36,8 @@ async function info(io: Io, path: string, options: InfoOptions): Promise<void> {
 
 async function coreInfo(io: Io, path: string, file: CoreFile, options: InfoOptions): Promise<void> {
   const [{ openCoreFile }, { checkCore }, { coreInfoText }] = await Promise.all([
-    import('../open-core.js'),
-    import('../core-info.js'),
+    import('../targets/open-core.js'),
+    import('../targets/core-info.js'),
     import('../render/core-info.js'),
   ]);
   const check = checkCore(await openCoreFile(io, path, file), options);

@@ -5,10 +5,10 @@ import { usageError } from '../../snapshots/errors.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../live.js';
+import { captureOptions } from '../targets/live.js';
 import { examples, limitOption, takesTarget } from '../options.js';
 import { durationOf } from '../selection-options.js';
-import { openBinary, withProgram, type TargetOptions } from '../target.js';
+import { openBinary, withProgram, type TargetOptions } from '../targets/open-target.js';
 import type { Subject } from '../tui/session.js';
 import type { ProcessSource } from '../tui/source.js';
 import type { Mode, SortKey, State } from '../tui/state.js';
@@ -93,13 +93,13 @@ async function watch(io: Io, subject: Subject, options: TopOptions): Promise<voi
 }
 
 async function printOnce(io: Io, subject: Subject, state: State, limit: number): Promise<void> {
-  const [{ look }, { questionOf }, { onceText }] = await Promise.all([
-    import('../../analyze/report/look.js'),
+  const [{ buildView }, { questionOf }, { onceText }] = await Promise.all([
+    import('../../analyze/report/live-view.js'),
     import('../tui/state.js'),
     import('../tui/once.js'),
   ]);
   const program = 'program' in subject ? subject.program : subject.first.program;
-  const answer = look(program, questionOf(state));
+  const answer = buildView(program, questionOf(state));
   await io.write(onceText({ ...state, look: answer }, limit));
   io.warnings(answer.summary.warnings);
 }

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { hostArch, readStatus } from '../../capture/procfs.js';
-import { withStopped } from '../../capture/stop.js';
+import { hostArch, readStatus } from '../../capture/process/procfs.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { failed, passed, untold, type Check } from './check.js';
 

@@ -1,9 +1,9 @@
-import { accessChecks, assertReachable } from '../../capture/permission.js';
-import { liveThread, readStat, readStatus } from '../../capture/procfs.js';
-import { LiveProcess } from '../../capture/process.js';
-import { cloneHindrance } from '../../capture/copy-clone.js';
-import { forecastPause } from '../../capture/forecast.js';
-import { predictedCloneMs } from '../../capture/predict.js';
+import { accessChecks, assertReachable } from '../../capture/process/permission.js';
+import { liveThread, readStat, readStatus } from '../../capture/process/procfs.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
+import { cloneHindrance } from '../../capture/clone/clone-capture.js';
+import { forecastPause } from '../../capture/copy/pause-estimate.js';
+import { predictedCloneMs } from '../../capture/copy/predict.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { openProgram } from '../../analyze/program.js';
 import { targetOf } from '../../analyze/report/summary.js';

@@ -1,4 +1,4 @@
-import type { CoreCheck } from '../core-info.js';
+import type { CoreCheck } from '../targets/core-info.js';
 import { crashLine } from './crash.js';
 import { counted, grouped, printable, size } from './text.js';
 

@@ -1,4 +1,4 @@
-import type { Diff, Fates, GroupDiff, Moving, Passing, Standing } from '../../analyze/report/diff.js';
+import type { Diff, Changes, GroupDiff, Moved, ListedGoroutine, GoroutineState } from '../../analyze/report/diff.js';
 import type { Change } from '../../analyze/report/diff-scheduler.js';
 import type { Target } from '../../analyze/report/model.js';
 import { table } from './table.js';
@@ -31,7 +31,7 @@ function relationText({ relation: { kind, elapsedNs } }: Diff): string {
   return `${what}${when}: goroutines are compared by function names alone.`;
 }
 
-function fatesText({ started, ended, moved, returned, parked }: Fates): string {
+function fatesText({ started, ended, moved, returned, parked }: Changes): string {
   return (
     `${grouped(started.length)} started, ${grouped(ended.length)} ended, ${grouped(moved.length)} moved, ` +
     `${grouped(returned.length)} ran and are back, ${grouped(parked.length)} parked in the same place all the time`
@@ -80,7 +80,7 @@ function keyText({ key }: GroupDiff): string {
   return key.split('\n').map(printable).join(' < ');
 }
 
-function lists({ started, ended, moved }: Fates, limit: number): string {
+function lists({ started, ended, moved }: Changes, limit: number): string {
   const list = <T>(title: string, all: readonly T[], line: (item: T) => string): string => {
     if (all.length === 0) return '';
     const shown = limit === 0 ? all : all.slice(0, limit);
@@ -89,15 +89,15 @@ function lists({ started, ended, moved }: Fates, limit: number): string {
   return list('started', started, passingLine) + list('ended', ended, passingLine) + list('moved', moved, movingLine);
 }
 
-function passingLine(passing: Passing): string {
+function passingLine(passing: ListedGoroutine): string {
   return `${passing.goid} - ${func(passing.entry)}, ${standingText(passing)}\n`;
 }
 
-function movingLine({ goid, entry, before, after }: Moving): string {
+function movingLine({ goid, entry, before, after }: Moved): string {
   return `${goid} - ${func(entry)}: ${standingText(before)} -> ${standingText(after)}\n`;
 }
 
-function standingText({ status, waitReason, at }: Standing): string {
+function standingText({ status, waitReason, at }: GoroutineState): string {
   const place = at === null ? '' : ` at ${printable(at.func)} (${printable(at.file)}:${at.line})`;
   return `${printable(waitReason ?? status)}${place}`;
 }

@@ -1,6 +1,6 @@
 import type { Group } from '../../analyze/report/groups.js';
 import type { Frame, Goroutine, Loc } from '../../analyze/report/model.js';
-import { isRuntime } from '../../analyze/report/places.js';
+import { isRuntime } from '../../analyze/report/locations.js';
 import { duration, printable } from '../render/text.js';
 import { delta, ratePerSecond, type Series } from './history.js';
 import { currentView, historyOf, type SortKey, type State } from './state.js';

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { look } from '../../analyze/report/look.js';
+import { buildView } from '../../analyze/report/live-view.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { MemoryFault } from '../../snapshots/memory.js';
@@ -101,13 +101,13 @@ export class Session {
 
   #show({ program, pauseNs }: Taken): void {
     this.#program = program;
-    const answer = look(program, questionOf(this.#state));
+    const answer = buildView(program, questionOf(this.#state));
     this.#happen({ kind: 'looked', look: answer, atMs: performance.now(), pauseNs });
   }
 
   #answer(): void {
     try {
-      this.#happen({ kind: 'answered', look: look(this.#program, questionOf(this.#state)) });
+      this.#happen({ kind: 'answered', look: buildView(this.#program, questionOf(this.#state)) });
     } catch (error) {
       this.#missed(error);
     }

@@ -1,7 +1,7 @@
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import type { CaptureOptions } from '../../capture/capture.js';
-import type { Captured } from '../../capture/finish.js';
-import { Sampler } from '../../capture/sampler.js';
+import type { Captured } from '../../capture/copy/assemble-image.js';
+import { Sampler } from '../../capture/copy/sampler.js';
 import type { Mode } from './state.js';
 
 /** A program at one moment. */

@@ -1,5 +1,5 @@
 import type { GroupBy } from '../../analyze/report/groups.js';
-import type { Look, Question } from '../../analyze/report/look.js';
+import type { LiveView, ViewQuery } from '../../analyze/report/live-view.js';
 import { NO_HISTORY, withLook, type History } from './history.js';
 import { bodyHeight, rowsOf } from './rows.js';
 
@@ -28,7 +28,7 @@ export interface State {
   readonly help: boolean;
   /** The last one is on the screen. */
   readonly views: readonly [View, ...View[]];
-  readonly look: Look | null;
+  readonly look: LiveView | null;
   readonly histories: ReadonlyMap<string, History>;
   /** For how long the process has stood still in all, and how often. */
   readonly pausedNs: number;
@@ -40,9 +40,9 @@ export interface State {
 export type Event =
   | { readonly kind: 'key'; readonly key: string }
   | { readonly kind: 'resized'; readonly columns: number; readonly rows: number }
-  | { readonly kind: 'looked'; readonly look: Look; readonly atMs: number; readonly pauseNs: number }
+  | { readonly kind: 'looked'; readonly look: LiveView; readonly atMs: number; readonly pauseNs: number }
   /** The look at hand answered another question. */
-  | { readonly kind: 'answered'; readonly look: Look }
+  | { readonly kind: 'answered'; readonly look: LiveView }
   | { readonly kind: 'said'; readonly message: string };
 
 /** What is to be done outside of the state. */
@@ -87,7 +87,7 @@ export function initialState(given: Pick<State, 'columns' | 'rows' | 'sampling' 
 }
 
 /** What the screen needs to know of the program. */
-export function questionOf({ by, views }: State): Question {
+export function questionOf({ by, views }: State): ViewQuery {
   const opened = views.find((view) => view.kind === 'goroutines');
   const followed = views.find((view) => view.kind === 'stack');
   return { by, open: opened?.key ?? null, goid: followed?.goid ?? null };
@@ -132,7 +132,7 @@ function changed(state: State, event: Event): Step {
 }
 
 /** With the look in the history of the grouping on the screen. */
-function noted(state: State, atMs: number, { groups }: Look): State {
+function noted(state: State, atMs: number, { groups }: LiveView): State {
   const next = withLook(historyOf(state), atMs, groups);
   return { ...state, histories: new Map(state.histories).set(byName(state.by), next) };
 }

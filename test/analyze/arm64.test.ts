@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
-import { openCoreProgram } from '../../src/core-files.js';
+import { openCoreProgram } from '../../src/targets/core-files.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Addr } from '../../snapshots/address.js';
 import type { ProcessImage } from '../../snapshots/image.js';
-import { LiveProcess } from '../../capture/process.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
 import { startGo } from '../support/go.js';
 import { untilQuiet } from '../support/quiet.js';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { GoProgram, openProgram } from '../../analyze/program.js';
-import { LiveProcess } from '../../capture/process.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
 import type { Addr } from '../../snapshots/address.js';
 import { Memory } from '../../snapshots/memory.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';

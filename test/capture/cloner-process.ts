@@ -1,9 +1,9 @@
 import { injectionSites, systemStacks } from '../../analyze/runtime/injection-site.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
-import { Cloner, collectLeftovers, endClone, hold } from '../../capture/clone.js';
-import { survey } from '../../capture/plan.js';
-import { LiveProcess } from '../../capture/process.js';
-import { withStopped } from '../../capture/stop.js';
+import { Cloner, collectLeftovers, endClone, hold } from '../../capture/clone/clone.js';
+import { survey } from '../../capture/copy/plan.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
 
 /**
  * Clones the process of the first argument and ends the clone, again and again, until it is killed. Writes a line after

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import tap, { test } from 'tap';
 import { captureToImage, type CaptureMode } from '../../capture/capture.js';
-import { threadState } from '../../capture/procfs.js';
+import { threadState } from '../../capture/process/procfs.js';
 import { Target, buildBusyGo, buildC, isFree } from './targets.js';
 
 const programs = buildC();

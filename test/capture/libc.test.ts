@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { test } from 'tap';
 import { Errno, Pinned, errno, errnoName, processVmReadv, ptrace, waitid } from '../../capture/libc.js';
-import { pollStop } from '../../capture/ptrace.js';
+import { pollStop } from '../../capture/ptrace/ptrace.js';
 import { NO_PID } from './targets.js';
 
 test('libc: a failed call leaves its reason', (t) => {

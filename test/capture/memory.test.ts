@@ -5,10 +5,10 @@ import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import { addr, plus, type Addr } from '../../snapshots/address.js';
 import { Runs } from '../../snapshots/runs.js';
 import { Pinned } from '../../capture/libc.js';
-import { ProcessMemory } from '../../capture/process-memory.js';
-import { readMappings } from '../../capture/procfs.js';
-import { RunReader } from '../../capture/run-reader.js';
-import { MemoryPort } from '../../capture/vmread.js';
+import { ProcessMemory } from '../../capture/process/process-memory.js';
+import { readMappings } from '../../capture/process/procfs.js';
+import { RunReader } from '../../capture/process/run-reader.js';
+import { MemoryPort } from '../../capture/process/memory-port.js';
 import { Target, buildC, thrownBy } from './targets.js';
 
 const programs = buildC();
@@ -147,7 +147,7 @@ for (const [name, code] of [
     const { target, memory } = await pattern();
     t.teardown(() => target.end());
     const script = `
-      const { MemoryPort } = await import(${JSON.stringify(new URL('../../capture/vmread.js', import.meta.url).href)});
+      const { MemoryPort } = await import(${JSON.stringify(new URL('../../capture/process/memory-port.js', import.meta.url).href)});
       const { Pinned } = await import(${JSON.stringify(new URL('../../capture/libc.js', import.meta.url).href)});
       const port = new MemoryPort(${target.pid}, ${target.pid});
       const into = new Pinned(64);

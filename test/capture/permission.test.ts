@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { chmodSync, readFileSync, readdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 import tap, { test } from 'tap';
-import { accessChecks, assertReachable } from '../../capture/permission.js';
-import { parseStat } from '../../capture/procfs.js';
-import { withStopped } from '../../capture/stop.js';
+import { accessChecks, assertReachable } from '../../capture/process/permission.js';
+import { parseStat } from '../../capture/process/procfs.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
 import { NO_PID, Target, buildC, isFree, patient, thrownBy, until } from './targets.js';
 
 const NOBODY = 65534;
@@ -15,7 +15,7 @@ chmodSync(programs.folder, 0o755);
 /** What assertReachable throws in a process that has given up being root, as JSON. */
 async function seenAs(uid: number, pid: number): Promise<unknown> {
   const script = `
-    const { assertReachable } = await import(${JSON.stringify(new URL('../../capture/permission.js', import.meta.url).href)});
+    const { assertReachable } = await import(${JSON.stringify(new URL('../../capture/process/permission.js', import.meta.url).href)});
     process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});
     let seen = null;
     try { assertReachable(${pid}, 'stop'); } catch ({ exitCode, message, hint }) { seen = { exitCode, message, hint }; }
@@ -75,7 +75,7 @@ test('permission: a filter that refuses ptrace is named', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '1');
   t.teardown(() => target.end());
   const script = `
-    const { withStopped } = await import(${JSON.stringify(new URL('../../capture/stop.js', import.meta.url).href)});
+    const { withStopped } = await import(${JSON.stringify(new URL('../../capture/ptrace/stop.js', import.meta.url).href)});
     try { withStopped(${target.pid}, ${JSON.stringify(patient)}, () => undefined); }
     catch ({ exitCode, message, hint }) { console.log(JSON.stringify({ exitCode, message, hint })); }`;
   const command = [process.execPath, '--input-type=module', '-e', script];

@@ -11,7 +11,7 @@ import {
   readMappings,
   readStatus,
   readThreads,
-} from '../../capture/procfs.js';
+} from '../../capture/process/procfs.js';
 import { NO_PID, Target, buildC, thrownBy, threadStates, until } from './targets.js';
 
 const programs = buildC();

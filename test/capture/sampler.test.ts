@@ -1,9 +1,9 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
-import { look } from '../../analyze/report/look.js';
+import { buildView } from '../../analyze/report/live-view.js';
 import { captureToImage } from '../../capture/capture.js';
-import { Sampler } from '../../capture/sampler.js';
+import { Sampler } from '../../capture/copy/sampler.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
@@ -72,7 +72,7 @@ if (requireGo(t)) {
     const program = await startGo(t, await buildGo(FLOW.now));
     const target = sampler(t, program.pid);
     const counts = (): Map<string, number> => {
-      const { groups } = look(target.look(), { by: { kind: 'start' }, open: null, goid: null });
+      const { groups } = buildView(target.look(), { by: { kind: 'start' }, open: null, goid: null });
       return new Map(groups.map(({ count, loc }) => [loc?.func ?? '', count]));
     };
     t.equal(counts().get('main.crowded'), undefined);
@@ -84,7 +84,7 @@ if (requireGo(t)) {
       await program.ask(command);
       t.equal(counts().get('main.crowded'), total, command);
     }
-    const opened = look(target.look(), { by: { kind: 'stack' }, open: null, goid: null });
+    const opened = buildView(target.look(), { by: { kind: 'stack' }, open: null, goid: null });
     t.equal(opened.groups[0]?.count, 7010, 'they all have one stack');
   });
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import tap, { test } from 'tap';
-import { withStopped } from '../../capture/stop.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
 import { Target, patient, buildBusyGo, buildC, isFree, sleep, threadStates, tracers, until } from './targets.js';
 
 const programs = buildC();

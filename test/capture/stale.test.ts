@@ -1,10 +1,10 @@
 import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
-import { usedStack } from '../../analyze/runtime/extents.js';
-import { Copy } from '../../capture/copy.js';
-import { makePlan, survey, withMemory } from '../../capture/plan.js';
-import { LiveProcess } from '../../capture/process.js';
-import { withStopped } from '../../capture/stop.js';
+import { usedStack } from '../../analyze/runtime/memory-ranges.js';
+import { Copy } from '../../capture/copy/copy.js';
+import { makePlan, survey, withMemory } from '../../capture/copy/plan.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
 import { LayeredSource, Memory, MemoryFault, SegmentSource, type Segment } from '../../snapshots/memory.js';
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';

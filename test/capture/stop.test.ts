@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import tap, { test, type Test } from 'tap';
-import { withStopped, type Stop } from '../../capture/stop.js';
-import type { StoppedThread } from '../../capture/tracees.js';
+import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
+import type { StoppedThread } from '../../capture/ptrace/tracees.js';
 import { startStopper } from './stopper-process.js';
 import { NO_PID, Target, buildC, isFree, patient, sleep, thrownBy, threadStates, tracers, until } from './targets.js';
 

@@ -1,6 +1,6 @@
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
-import { hostArch } from '../../capture/procfs.js';
-import { withStopped } from '../../capture/stop.js';
+import { hostArch } from '../../capture/process/procfs.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
 import type { StopperOptions } from './stopper-process.js';
 
 /** A process that stops another one over and over: `node stopper.js PID OPTIONS`, the options as JSON. */

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { hostArch } from '../../capture/procfs.js';
-import type { StopOptions } from '../../capture/stop.js';
+import { hostArch } from '../../capture/process/procfs.js';
+import type { StopOptions } from '../../capture/ptrace/stop.js';
 
 /** Stops with all the time that a busy machine may need. */
 export const patient: StopOptions = { arch: hostArch(), timeoutMs: 60_000, hardLimitSeconds: 90 };

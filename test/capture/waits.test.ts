@@ -1,6 +1,6 @@
 import t from 'tap';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
-import { Places } from '../../analyze/report/places.js';
+import { LocationResolver } from '../../analyze/report/locations.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { readHchan } from '../../analyze/runtime/hchan.js';
 import { SudogReader } from '../../analyze/runtime/sudog.js';
@@ -18,7 +18,7 @@ interface Waiting {
 }
 
 function waitingIn(program: GoProgram): Map<string, Waiting[]> {
-  const places = new Places(program);
+  const places = new LocationResolver(program);
   const reader = new WaitReader(program);
   const out = new Map<string, Waiting[]>();
   for (const g of program.goroutines()) {

@@ -4,7 +4,7 @@ import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { addr } from '../../snapshots/address.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
-import { Binary } from '../../src/binary.js';
+import { Binary } from '../../src/targets/binary.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { readelfBuildId, readelfGoBuildId } from '../support/readelf.js';

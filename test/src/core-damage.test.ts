@@ -19,7 +19,7 @@ import { openCore } from '../../snapshots/elf/core-image.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { SegmentType } from '../../snapshots/elf/headers.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
-import { openCoreProgram } from '../../src/core-files.js';
+import { openCoreProgram } from '../../src/targets/core-files.js';
 import { withCore } from '../support/core-goroutines.js';
 import { crash } from '../support/cores.js';
 import { buildGo, requireGo } from '../support/go.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { look } from '../../analyze/report/look.js';
-import { Sampler } from '../../capture/sampler.js';
+import { buildView } from '../../analyze/report/live-view.js';
+import { Sampler } from '../../capture/copy/sampler.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { FLOW } from '../support/releases.js';
@@ -66,7 +66,7 @@ if (requireGo(t)) {
     t.teardown(() => sampler.close());
     const seen = new Set<string | null>();
     while (!seen.has('mark')) {
-      seen.add(look(sampler.look(), { by: { kind: 'start' }, open: null, goid: null }).summary.sched.gcPhase);
+      seen.add(buildView(sampler.look(), { by: { kind: 'start' }, open: null, goid: null }).summary.sched.gcPhase);
     }
     t.notOk(seen.has(null), 'it is always known');
   });
@@ -77,7 +77,7 @@ if (requireGo(t)) {
     const sampler = new Sampler(program.pid);
     t.teardown(() => sampler.close());
     for (;;) {
-      const { summary: seen } = look(sampler.look(), { by: { kind: 'start' }, open: null, goid: null });
+      const { summary: seen } = buildView(sampler.look(), { by: { kind: 'start' }, open: null, goid: null });
       const finding = seen.findings.find(({ code }) => code === 'all-in-syscalls');
       t.equal(finding !== undefined, seen.ps[0]?.status === 'syscall');
       if (finding === undefined) continue;

@@ -2,7 +2,7 @@ import t from 'tap';
 import type { Frame, Goroutine } from '../../analyze/report/model.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { openProgram } from '../../analyze/program.js';
-import { LiveProcess } from '../../capture/process.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
 import { compareWithTraceback } from './compare.js';
 import { buildGo, requireGo, startGo } from './go.js';
 import { untilQuiet } from './quiet.js';

@@ -3,7 +3,7 @@ import type { Goroutine, Target } from '../../analyze/report/model.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
-import { openCoreProgram, type CoreFileOptions } from '../../src/core-files.js';
+import { openCoreProgram, type CoreFileOptions } from '../../src/targets/core-files.js';
 
 /** What gospy says of a core. */
 export interface ReadCore {

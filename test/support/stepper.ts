@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { detach, interrupt, pollStop, RegisterSlots, seize, signalOfLastStop } from '../../capture/ptrace.js';
+import { detach, interrupt, pollStop, RegisterSlots, seize, signalOfLastStop } from '../../capture/ptrace/ptrace.js';
 import { ptrace } from '../../capture/libc.js';
-import { hostArch } from '../../capture/procfs.js';
+import { hostArch } from '../../capture/process/procfs.js';
 import type { Addr } from '../../snapshots/address.js';
 import type { Mapping } from '../../snapshots/image.js';
 import type { MemorySource, Range, Window } from '../../snapshots/memory.js';

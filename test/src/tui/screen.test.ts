@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openProgram } from '../../../analyze/program.js';
-import { look } from '../../../analyze/report/look.js';
+import { buildView } from '../../../analyze/report/live-view.js';
 import { openSnapshot } from '../../../snapshots/gsp/read.js';
 import { onceText } from '../../../src/tui/once.js';
 import { ASCII, BLOCKS, screen, trendText } from '../../../src/tui/screen.js';
@@ -16,7 +16,7 @@ const program = openProgram(image);
 function shown(columns: number, rows: number): State {
   const sampling = { mode: 'live', intervalMs: 1000, paused: false } as const;
   const state = initialState({ columns, rows, sampling, by: { kind: 'start' }, sort: 'count', filter: '' });
-  return update(state, { kind: 'looked', look: look(program, questionOf(state)), atMs: 0, pauseNs: 0 }).state;
+  return update(state, { kind: 'looked', look: buildView(program, questionOf(state)), atMs: 0, pauseNs: 0 }).state;
 }
 
 /** The state after keys, with every question answered; and what was to be done. */
@@ -26,7 +26,7 @@ function pressed(state: State, ...keys: readonly string[]): { state: State; effe
   for (const key of keys) {
     const { state: next, effects } = update(current, { kind: 'key', key });
     done.push(...effects);
-    const answer = (): State => update(next, { kind: 'answered', look: look(program, questionOf(next)) }).state;
+    const answer = (): State => update(next, { kind: 'answered', look: buildView(program, questionOf(next)) }).state;
     current = effects.includes('ask') ? answer() : next;
   }
   return { state: current, effects: done };
@@ -101,7 +101,7 @@ t.test('state: a filter is typed, kept and dropped', (t) => {
 
 t.test('state: the selected group stays selected while others pass it', (t) => {
   const state = pressed(shown(80, 24), 'DOWN').state;
-  const { groups, ...rest } = look(program, questionOf(state));
+  const { groups, ...rest } = buildView(program, questionOf(state));
   const grown = groups.map((group) => (group.key.includes('stats') ? { ...group, count: 900 } : group));
   const next = update(state, { kind: 'looked', look: { ...rest, groups: grown }, atMs: 1000, pauseNs: 0 }).state;
   t.match(lines(next)[4], /^ +900 +\+896 .*stats/);
@@ -130,7 +130,7 @@ t.test('state: what keys ask for', (t) => {
 
 t.test('state: the pause of all looks together is shown', (t) => {
   let state = pressed(shown(80, 24), 'm').state;
-  const taken = look(program, questionOf(state));
+  const taken = buildView(program, questionOf(state));
   for (const atMs of [1000, 2000]) state = update(state, { kind: 'looked', look: taken, atMs, pauseNs: 1.5e6 }).state;
   t.match(lines(state)[0], /stop, every 1 s, 3\.00 ms stopped$/);
   t.end();
@@ -138,7 +138,7 @@ t.test('state: the pause of all looks together is shown', (t) => {
 
 t.test('screen: a name that could move the cursor does no harm', (t) => {
   const state = shown(80, 24);
-  const taken = look(program, questionOf(state));
+  const taken = buildView(program, questionOf(state));
   const loc = { func: 'main.\u001b[2J', file: '/\u202e.go', line: 1, pc: '0x1' };
   const groups = taken.groups.map((group) => ({ ...group, loc }));
   const next = update(state, { kind: 'answered', look: { ...taken, groups } }).state;

@@ -1,0 +1,152 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Range } from '../../snapshots/memory.js';
+import type { Thread } from '../../snapshots/image.js';
+import { RangeList } from '../../snapshots/runs.js';
+import type { Registers } from '../../snapshots/registers.js';
+import type { GoProgram } from '../program.js';
+import type { G } from './goroutine.js';
+import type { M } from './machine.js';
+
+/** The stack of a goroutine that is kept at most, from its innermost frame outwards; deeper ones end with a reason. */
+const MAX_STACK_KEPT = 8 << 20;
+/** System stacks are shallow; the one of a cgo program's first thread is eight megabytes long. */
+const MAX_SYSTEM_STACK_KEPT = 64 << 10;
+/** What is kept of a stack whose goroutine has left it for another: nearly all are smaller. */
+const MAX_LEFT_STACK = 256 << 10;
+/** What is read of a system stack in any case, and how far below the place where the thread last switched to it. */
+const PLANNED_SYSTEM_STACK = 8 << 10;
+const SYSTEM_STACK_SLACK = 2 << 10;
+/**
+ * A stack that the C library made ends for the runtime at a local variable of mstart0 (mstart before 1.17): its frame and
+ * that of its caller lie above. Stacks that the runtime makes end at a multiple of their size.
+ */
+const ABOVE_SYSTEM_STACK = 256;
+const ALIGNED = 1024;
+/** amd64's red zone, which leaf code may use below the stack pointer. */
+const RED_ZONE = 128;
+/** Stacks up to this size are planned whole: neighbours then merge into long runs, which cost less than many short ones. */
+const SMALL_STACK = 8 << 10;
+/** How much deeper than at planning a goroutine with a large stack may be parked in the stop without a second read. */
+const SLACK = 1 << 10;
+
+/** The part of a stack that is in use when its innermost frame is at `sp`. */
+export function usedStack(lo: number, hi: number, sp: number, most = MAX_STACK_KEPT): Range | null {
+  if (sp <= lo || sp > hi) return null;
+  const from = Math.max(lo, sp - RED_ZONE);
+  return { lo: from as Addr, hi: Math.min(hi, from + most) as Addr };
+}
+
+/** What to read ahead of the stop for a goroutine's stack: whole where it is small, with some slack where it is not. */
+export function plannedStack(lo: number, hi: number, sp: number): Range | null {
+  if (hi - lo <= SMALL_STACK) return { lo: lo as Addr, hi: hi as Addr };
+  return usedStack(lo, hi, Math.max(lo + 1, sp - SLACK));
+}
+
+/**
+ * The runtime's own records: globals, allgs, every g, M, P and sched. What lies there is read in the stop; what the
+ * analysis reads besides is found by recording it.
+ */
+export function runtimeRanges(program: GoProgram, goroutines: Float64Array): RangeList {
+  const { memory, layouts, globals, machines } = program;
+  const out = new RangeList();
+  const add = (at: Addr, length: number): void => {
+    if (at !== 0) out.add(at, at + length);
+  };
+  const gSize = layouts.of('g').sizeBytes;
+  add(globals.allgs, 24);
+  add(globals.allp, 24);
+  add(globals.allm, 8);
+  if (globals.gomaxprocs !== null) add(globals.gomaxprocs, 4);
+  if (globals.gcphase !== null) add(globals.gcphase, 4);
+  add(globals.sched, layouts.of('schedt').sizeBytes);
+  add(memory.ptr(globals.allgs), 8 * goroutines.length);
+  add(memory.ptr(globals.allp), 8 * memory.word(globals.allp, 8));
+  for (const p of program.processors) add(p.addr, layouts.of('p').sizeBytes);
+  for (const m of machines) out.addAll(machineRanges(program, m));
+  for (const g of goroutines) add(g as Addr, gSize);
+  return out;
+}
+
+/** An M, its two own goroutines, and its system stack as far as a thread that waits for work is in it. */
+export function machineRanges(program: GoProgram, m: M): Range[] {
+  const gSize = program.layouts.of('g').sizeBytes;
+  const out = [{ lo: m.addr, hi: plus(m.addr, program.layouts.of('m').sizeBytes) }];
+  for (const g of [m.g0, m.gsignal]) if (g !== 0) out.push({ lo: g, hi: plus(g, gSize) });
+  const g0 = m.g0 === 0 ? null : readable(program, m.g0);
+  if (g0 !== null) {
+    const sp = Math.max(g0.stack.lo + 1, g0.sched.sp - SYSTEM_STACK_SLACK);
+    const system = usedStack(g0.stack.lo, g0.stack.hi, sp, PLANNED_SYSTEM_STACK);
+    if (system !== null) out.push(system);
+  }
+  return out;
+}
+
+/** A goroutine that has not ended; null for the dead and for what cannot be read just now. */
+export function readable(program: GoProgram, address: Addr): G | null {
+  try {
+    return program.goroutineReader.isDead(address) ? null : program.goroutineReader.read(address);
+  } catch (error) {
+    if (error instanceof MemoryFault) return null;
+    throw error;
+  }
+}
+
+/** Every stack as far as it is in use, of goroutines and of threads. */
+export function* usedStacks(program: GoProgram, threads: readonly Thread[]): Iterable<Range> {
+  for (const { stack, syscallsp, sched } of program.goroutines()) {
+    const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
+    if (range !== null) yield range;
+  }
+  const stopped = threads.flatMap(({ namespaceTid, registers }) =>
+    registers === null ? [] : [standing(namespaceTid, registers)],
+  );
+  yield* threadStacks(program, program.machines, stopped);
+}
+
+/** A thread that stands still, as the plan of stacks takes it. */
+export function standing(namespaceTid: number, registers: Registers): StoppedThread {
+  return { namespaceTid, sp: Number(registers.sp) };
+}
+
+/** A thread as it stands in the stop. */
+export interface StoppedThread {
+  readonly namespaceTid: number;
+  readonly sp: number;
+}
+
+/**
+ * The stacks that threads stand on: of the goroutine that runs, of g0 and, in a signal handler, of gsignal. What cannot
+ * be read is left out: the analysis will say so.
+ */
+export function threadStacks(program: GoProgram, machines: readonly M[], threads: readonly StoppedThread[]): Range[] {
+  const byTid = new Map(threads.map((thread) => [thread.namespaceTid, thread.sp]));
+  const out: Range[] = [];
+  for (const m of machines) {
+    const sp = byTid.get(m.procid);
+    out.push(...leftStack(program, m, sp));
+    for (const [g, most] of [
+      [m.curg, MAX_STACK_KEPT],
+      [m.g0, MAX_SYSTEM_STACK_KEPT],
+      [m.gsignal, MAX_SYSTEM_STACK_KEPT],
+    ] as const) {
+      if (g !== 0) out.push(...stackAt(program, g, sp, most));
+    }
+  }
+  return out;
+}
+
+/** The stack of a goroutine whose thread stands on another one, in a signal handler or the vDSO: what it left is unknown. */
+function leftStack(program: GoProgram, { curg }: M, sp: number | undefined): Range[] {
+  const read = curg === 0 || sp === undefined ? null : readable(program, curg);
+  if (read?.status !== 'running') return [];
+  const { lo, hi } = read.stack;
+  return sp !== undefined && sp > lo && sp <= hi ? [] : [{ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi }];
+}
+
+function stackAt(program: GoProgram, g: Addr, sp: number | undefined, most: number): Range[] {
+  const read = readable(program, g);
+  if (read === null) return [];
+  const { lo, hi } = read.stack;
+  const used = [sp ?? 0, read.sched.sp].flatMap((at) => usedStack(lo, hi, at, most) ?? []);
+  return hi % ALIGNED === 0 || used.length === 0 ? used : [...used, { lo: hi, hi: plus(hi, ABOVE_SYSTEM_STACK) }];
+}

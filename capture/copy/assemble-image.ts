@@ -1,0 +1,115 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import type { CaptureFacts, ProcessImage, Thread } from '../../snapshots/image.js';
+import {
+  LayeredSource,
+  Memory,
+  MemoryFault,
+  SegmentSource,
+  type MemorySource,
+  type Range,
+  type Segment,
+  type Window,
+} from '../../snapshots/memory.js';
+import { recordingMemory } from '../../snapshots/recording.js';
+import { Runs } from '../../snapshots/runs.js';
+import { exerciseStacks, exerciseRuntime } from '../../analyze/working-set.js';
+import { openProgram, type GoProgram } from '../../analyze/program.js';
+import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
+import type { Copy } from './copy.js';
+import { within } from './plan.js';
+
+/** What a capture yields: the image, and its memory in the groups in which it is written. */
+export interface Captured {
+  readonly image: ProcessImage;
+  readonly program: GoProgram;
+  readonly groups: readonly (readonly Segment[])[];
+}
+
+/**
+ * Makes an image of a copy, after the process was let go: stacks are cut to what is in use, and the read-only memory
+ * that the analysis needs (code, inlining tables, strings) is read from the running process, by analyzing it.
+ */
+export function assembleImage(
+  base: ProcessImage,
+  copy: Copy,
+  threads: readonly Thread[],
+  facts: CaptureFacts,
+): Captured {
+  const { records, stacks, queues } = copy.segments;
+  const { tables } = copy.plan;
+  const whole = new SegmentSource([...records, ...stacks, ...queues, ...tables]);
+  const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)));
+  const memory = new Memory(
+    new LayeredSource([whole, readOnly.memory.source]),
+    new Memory(new LayeredSource([whole, readOnly.memory.unrecorded.source])),
+  );
+  const { debugInfo: structs } = copy.plan.program.layouts;
+  const image = { ...base, threads, capture: facts, memory, structs };
+  const program = openProgram(image);
+  exerciseRuntime(program);
+  exerciseStacks(program);
+  const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
+  const constant = readOnly.recording.recorded().flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
+  const groups = [records, used, queues, constant, tables];
+  const kept = new Memory(new SegmentSource(groups.flat()));
+  return { image: { ...image, memory: kept }, program, groups };
+}
+
+/** The bytes of a range out of sorted, disjoint segments. */
+function cut(segments: readonly Segment[], { lo, hi }: Range): Segment[] {
+  let from = 0;
+  let to = segments.length;
+  while (from < to) {
+    const mid = (from + to) >>> 1;
+    const segment = segments[mid];
+    if (segment !== undefined && segment.addr + segment.bytes.length <= lo) from = mid + 1;
+    else to = mid;
+  }
+  const out: Segment[] = [];
+  for (let segment = segments[from]; segment !== undefined && segment.addr < hi; segment = segments[++from]) {
+    const start = Math.max(lo, segment.addr);
+    const bytes = segment.bytes.subarray(start - segment.addr, hi - segment.addr);
+    if (bytes.length > 0) out.push({ addr: start as Addr, bytes });
+  }
+  return out;
+}
+
+function bytesOf(memory: Memory, { lo, hi }: Range): Segment[] {
+  const out: Segment[] = [];
+  for (const known of memory.ranges(lo, hi)) {
+    try {
+      out.push({ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) });
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+    }
+  }
+  return out;
+}
+
+/** The parts of a live process that it cannot write: what is read there later is what was there in the stop. */
+class ReadOnlySource implements MemorySource {
+  readonly #image: ProcessImage;
+  readonly #ranges: readonly Range[];
+
+  constructor(image: ProcessImage) {
+    this.#image = image;
+    const everything = image.mappings.map(({ start, end }) => ({ lo: start, hi: end }));
+    this.#ranges = [...within(everything, image.mappings, (m) => m.readable && !m.writable && !m.path.startsWith('['))];
+  }
+
+  window(addr: number): Window | null {
+    const range = this.#ranges.find(({ lo, hi }) => addr >= lo && addr < hi);
+    const window = range === undefined ? null : this.#image.memory.source.window(addr);
+    if (range === undefined || window === null) return null;
+    const [lo, hi] = [Math.max(range.lo, window.lo), Math.min(range.hi, window.hi)];
+    const { buffer, byteOffset } = window.view;
+    return { lo, hi, view: new DataView(buffer, byteOffset + (lo - window.lo), hi - lo) };
+  }
+
+  *ranges(lo: number, hi: number): Iterable<Range> {
+    for (const range of this.#ranges) {
+      if (range.lo < hi && range.hi > lo)
+        yield { lo: plus(range.lo, Math.max(0, lo - range.lo)), hi: Math.min(hi, range.hi) as Addr };
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import type { Addr } from '../../snapshots/address.js';
+import type { Mapping, ProcessImage } from '../../snapshots/image.js';
+import type { Memory, Range, Segment } from '../../snapshots/memory.js';
+import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
+import { Runs } from '../../snapshots/runs.js';
+import { exerciseAncestors, exerciseLabels, exerciseRuntime } from '../../analyze/working-set.js';
+import { GoProgram, openProgram } from '../../analyze/program.js';
+import type { DebugInfo } from '../../analyze/runtime/layouts.js';
+import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
+import { pclntabRange } from '../../analyze/runtime/module-data.js';
+import { StackPlan } from '../../analyze/runtime/stack-plan.js';
+
+/** Neighbours this close are read as one run: a run costs as much as some hundred bytes. */
+const MAX_GAP = 512;
+/** Less for queues: what lies between them is heap that the snapshot has no use for. */
+const MAX_QUEUE_GAP = 256;
+
+/** What will be read in the stop, decided while the program runs. */
+export interface Plan {
+  readonly program: GoProgram;
+  /** Globals, allgs, gs, Ms, Ps: read first, since they say whether the stacks are where they were. */
+  readonly records: Runs;
+  readonly stacks: Runs;
+  /** What goroutines wait in: sudogs and channels. */
+  readonly queues: Runs;
+  readonly stackPlan: StackPlan;
+  /** The function tables, which no program changes: read already. */
+  readonly tables: readonly Segment[];
+}
+
+/** The first look, on which the plan stands. */
+export interface Survey {
+  readonly program: GoProgram;
+  readonly tables: readonly Segment[];
+  /** What the program's memory was asked for by then, and is asked for later. */
+  readonly recording: RecordingSource;
+}
+
+/**
+ * Finds the Go runtime in a running process; `debugInfo` is asked where its release is not known. Throws GospyError where
+ * there is none, or it is not understood.
+ */
+export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
+  const { memory, recording } = recordingMemory(image.memory);
+  const program = openProgram({ ...image, memory }, debugInfo);
+  exerciseRuntime(program);
+  const tables = program.code.modules.map(({ module }) => {
+    const { lo, hi } = pclntabRange(module);
+    return { addr: lo, bytes: image.memory.bytes(lo, hi - lo) };
+  });
+  return { program, tables, recording };
+}
+
+/** Looks at every goroutine of the running program; `live` is memory that remembers nothing from before. */
+export function makePlan({ program, tables, recording }: Survey, live: Memory): Plan {
+  const now = withMemory(program, live);
+  const goroutines = now.goroutineReader.addresses(now.globals.allgs);
+  const stackPlan = new StackPlan(now, goroutines);
+  exerciseLabels(program, stackPlan.labels);
+  exerciseAncestors(program, stackPlan.ancestors);
+  const recorded = within(recording.recorded(), program.image.mappings, (mapping) => mapping.writable);
+  const words = within(stackPlan.syncWords, program.image.mappings, (mapping) => mapping.writable);
+  const known = runtimeRanges(now, goroutines);
+  known.addAll(recorded);
+  known.addAll(words);
+  const records = new Runs(known, MAX_GAP);
+  const stacks = new Runs(stackPlan.ranges, MAX_GAP);
+  const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
+  stackPlan.bind(records, stacks);
+  return { program, records, stacks, queues, stackPlan, tables };
+}
+
+/** The same program over other memory: its code and globals stay where they are. */
+export function withMemory({ image, code, layouts, globals }: GoProgram, memory: Memory): GoProgram {
+  return new GoProgram({ ...image, memory }, code, layouts, globals);
+}
+
+/** The parts of ranges that lie in mappings of a kind. */
+export function* within(
+  ranges: Iterable<Range>,
+  mappings: readonly Mapping[],
+  wanted: (mapping: Mapping) => boolean,
+): Iterable<Range> {
+  const kept = mappings.filter(wanted);
+  for (const { lo, hi } of ranges) {
+    for (const { start, end } of kept) {
+      if (start < hi && end > lo) yield { lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr };
+    }
+  }
+}

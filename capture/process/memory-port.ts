@@ -1,0 +1,89 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { Errno, Pinned, errno, processVmReadv } from '../libc.js';
+import { refusal } from './permission.js';
+
+const IOVEC_SIZE = 16;
+/** No file has this number. */
+const CLOSED = -1;
+/** An address on which nothing is ever mapped. */
+const UNMAPPED = 0;
+
+/**
+ * A way into the memory of a process: process_vm_readv, or where a container's seccomp filter refuses that,
+ * /proc/PID/mem, which is about half as fast. Both need the permission to trace; neither stops anything.
+ */
+export class MemoryPort {
+  readonly method: 'process_vm_readv' | '/proc/PID/mem';
+  readonly #tid: number;
+  #file: number;
+  readonly #local = new Pinned(IOVEC_SIZE);
+  readonly #remote = new Pinned(IOVEC_SIZE);
+  readonly #probe = new Uint8Array(1);
+
+  /**
+   * `tid` is a thread of the process that lives: under the id of a first thread that has ended there is no memory.
+   * Throws `permission` and `noGoProcess`. `method` is for tests and measurements.
+   */
+  constructor(pid: number, tid: number, method?: MemoryPort['method']) {
+    this.#tid = tid;
+    try {
+      this.#file = openSync(`/proc/${pid}/task/${tid}/mem`, 'r');
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code;
+      const denied = code === 'EACCES' || code === 'EPERM';
+      throw refusal(pid, 'Access to the memory', denied ? Errno.EPERM : Errno.ESRCH, cause);
+    }
+    this.method = method ?? (this.#isRefused() ? '/proc/PID/mem' : 'process_vm_readv');
+  }
+
+  /** Copies bytes from `addr` on, and answers how many: fewer where a page is absent, 0 where the first one is. */
+  read(addr: number, into: Pinned, offset: number, length: number): number {
+    if (this.method === '/proc/PID/mem') return this.readFile(addr, into.bytes, offset, length);
+    this.#local.setWord(0, into.address + offset);
+    this.#local.setWord(8, length);
+    this.#remote.setWord(0, addr);
+    this.#remote.setWord(8, length);
+    return Math.max(0, this.readVector(this.#local.address, 1, this.#remote.address, 1));
+  }
+
+  /** One call of process_vm_readv with the addresses of two lists; answers the bytes read, or -1: see `errno`. */
+  readVector(localIov: number, localCount: number, remoteIov: number, remoteCount: number): number {
+    return processVmReadv(this.#tid, localIov, localCount, remoteIov, remoteCount);
+  }
+
+  /** As {@link read}, through /proc/PID/mem. */
+  readFile(addr: number, into: Uint8Array, offset: number, length: number): number {
+    let done = 0;
+    try {
+      while (done < length) {
+        const n = readSync(this.#file, into, offset + done, length - done, addr + done);
+        if (n === 0) break;
+        done += n;
+      }
+    } catch {
+      // EIO: the page is absent. What was read before it counts.
+    }
+    return done;
+  }
+
+  /** False once the process has ended or executed another program since this port was opened; `addr` was readable. */
+  isSameImage(addr: number): boolean {
+    return this.readFile(addr, this.#probe, 0, 1) === 1;
+  }
+
+  /** What is read through the file from then on is absent: another file may be given its number. */
+  close(): void {
+    closeSync(this.#file);
+    this.#file = CLOSED;
+  }
+
+  /** The file could be opened, so that tracing is permitted: a refusal is one of the system call. */
+  #isRefused(): boolean {
+    this.#local.setWord(0, this.#local.address);
+    this.#local.setWord(8, 1);
+    this.#remote.setWord(0, UNMAPPED);
+    this.#remote.setWord(8, 1);
+    const failed = this.readVector(this.#local.address, 1, this.#remote.address, 1) === -1 ? errno() : 0;
+    return failed === Errno.ENOSYS || failed === Errno.EPERM;
+  }
+}

@@ -1,0 +1,253 @@
+import { readFileSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
+import { cpus, hostname, release } from 'node:os';
+import { isAddr } from '../../snapshots/address.js';
+import { noGoProcess, permissionError, unsupported, type GospyError } from '../../snapshots/errors.js';
+import type { Arch, Executable, HostFacts, Mapping, Thread } from '../../snapshots/image.js';
+
+/** PF_KTHREAD of the kernel's task flags. */
+const PF_KTHREAD = 0x00200000;
+const DELETED = ' (deleted)';
+
+/** The fields of /proc/PID/status that gospy uses. */
+export interface ProcessStatus {
+  readonly pid: number;
+  readonly name: string;
+  /** The kernel's letter for the first thread. */
+  readonly state: string;
+  readonly threadCount: number;
+  readonly parentPid: number;
+  /** 0 where nobody traces it, or the tracer is out of sight in another pid namespace. */
+  readonly tracerPid: number;
+  /** Real, effective, saved, file system. */
+  readonly uids: readonly number[];
+  readonly gids: readonly number[];
+  /** Its pid in each nested pid namespace, the outermost that can be seen first. */
+  readonly namespacePids: readonly number[];
+  /** Bit masks of capabilities. */
+  readonly permittedCaps: bigint;
+  readonly effectiveCaps: bigint;
+  /** 0 none, 1 strict, 2 a filter. */
+  readonly seccomp: number;
+  /** Memory that is not on disk or swapped out (VmRSS). */
+  readonly residentBytes: number;
+}
+
+/** Throws `noGoProcess` where there is no such process. */
+export function readStatus(pid: number): ProcessStatus {
+  const fields = new Map<string, string>();
+  for (const line of readText(pid, 'status').split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  const numbers = (name: string): number[] => (fields.get(name) ?? '').split(/\s+/).filter(Boolean).map(Number);
+  const mask = (name: string): bigint => parseHex(fields.get(name) ?? '0');
+  return {
+    pid,
+    name: fields.get('Name') ?? '',
+    state: fields.get('State')?.charAt(0) ?? '?',
+    threadCount: numbers('Threads')[0] ?? 1,
+    parentPid: numbers('PPid')[0] ?? 0,
+    tracerPid: numbers('TracerPid')[0] ?? 0,
+    uids: numbers('Uid'),
+    gids: numbers('Gid'),
+    namespacePids: fields.has('NSpid') ? numbers('NSpid') : [pid],
+    permittedCaps: mask('CapPrm'),
+    effectiveCaps: mask('CapEff'),
+    seccomp: numbers('Seccomp')[0] ?? 0,
+    residentBytes: (numbers('VmRSS')[0] ?? 0) * 1024,
+  };
+}
+
+function parseHex(text: string): bigint {
+  return /^[0-9a-f]+$/i.test(text) ? BigInt(`0x${text}`) : 0n;
+}
+
+/** The fields of /proc/PID/stat, or of a thread's, that gospy uses. */
+export interface TaskStat {
+  readonly name: string;
+  readonly state: string;
+  readonly kernelThread: boolean;
+  /** Clock ticks from boot to its start: with the pid it names one process for ever. */
+  readonly startTime: number;
+}
+
+/** The name may hold spaces, brackets and line ends: the last bracket ends it. */
+export function parseStat(text: string): TaskStat {
+  const open = text.indexOf('(');
+  const close = text.lastIndexOf(')');
+  const rest = text
+    .slice(close + 1)
+    .trim()
+    .split(/\s+/);
+  const flags = Number(rest[6] ?? 0);
+  return {
+    name: open >= 0 && close > open ? text.slice(open + 1, close) : '',
+    state: /^[A-Za-z]/.exec(rest[0] ?? '')?.[0] ?? '?',
+    kernelThread: Math.floor(flags / PF_KTHREAD) % 2 === 1,
+    startTime: Number(rest[19] ?? 0),
+  };
+}
+
+/** Throws `noGoProcess` where there is no such process. */
+export function readStat(pid: number): TaskStat {
+  return parseStat(readText(pid, 'stat'));
+}
+
+/** The kernel's letter for a thread; null where there is none. */
+export function threadState(pid: number, tid: number): string | null {
+  const text = tryText(`/proc/${pid}/task/${tid}/stat`);
+  return text === null ? null : parseStat(text).state;
+}
+
+/** True for a thread that can still run; false once it is a zombie or gone. */
+export function isAlive(pid: number, tid: number): boolean {
+  return !'ZX'.includes(threadState(pid, tid) ?? 'X');
+}
+
+/**
+ * A thread through which the process can still be seen: the first one, or where that has ended before the others,
+ * another. Throws `noGoProcess` where there is no such process, and where nobody of it lives (a zombie).
+ */
+export function liveThread(pid: number): number {
+  if (isAlive(pid, pid)) return pid;
+  for (const tid of listThreads(pid)) {
+    if (isAlive(pid, tid)) return tid;
+  }
+  throw noGoProcess(`Process ${pid} has ended: it is a zombie that its parent has not collected.`);
+}
+
+/** Thread ids, ascending. Throws `noGoProcess` where there is no such process. */
+export function listThreads(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch (cause) {
+    throw missing(pid, cause);
+  }
+}
+
+/** All threads as they are right now, without registers. Threads that end meanwhile are left out. */
+export function readThreads(pid: number): Thread[] {
+  const nested = readStatus(pid).namespacePids.length > 1;
+  const threads: Thread[] = [];
+  for (const tid of listThreads(pid)) {
+    const text = tryText(`/proc/${pid}/task/${tid}/stat`);
+    if (text === null) continue;
+    const { name, state } = parseStat(text);
+    threads.push({ tid, namespaceTid: nested ? namespaceTid(pid, tid) : tid, name, state, registers: null });
+  }
+  return threads;
+}
+
+function namespaceTid(pid: number, tid: number): number {
+  const status = tryText(`/proc/${pid}/task/${tid}/status`) ?? '';
+  const last = /^NSpid:.*\s(\d+)$/m.exec(status)?.[1];
+  return last === undefined ? tid : Number(last);
+}
+
+/** Ascending. `tid` is a thread that lives: of a dead first thread the kernel shows none. */
+export function readMappings(pid: number, tid: number): Mapping[] {
+  return parseMaps(readText(pid, `task/${tid}/maps`));
+}
+
+/**
+ * Lines that are none are passed over, as are mappings beyond user space (vsyscall). Paths are without the kernel's
+ * " (deleted)", which cannot be told from the end of a name here.
+ */
+export function parseMaps(text: string): Mapping[] {
+  const mappings: Mapping[] = [];
+  const line = /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) (.)(.)(.). ([0-9a-f]{1,16}) \S+ \d+(?: +(.*))?$/gm;
+  for (const [, lo = '', hi = '', r, w, x, offset = '', path = ''] of text.matchAll(line)) {
+    const [start, end] = [parseInt(lo, 16), parseInt(hi, 16)];
+    if (!isAddr(start) || !isAddr(end) || end <= start) continue;
+    mappings.push({
+      start,
+      end,
+      readable: r === 'r',
+      writable: w === 'w',
+      executable: x === 'x',
+      fileOffset: parseInt(offset, 16),
+      path: withoutDeleted(path.replaceAll('\\012', '\n')),
+    });
+  }
+  return mappings;
+}
+
+function withoutDeleted(path: string): string {
+  return path.startsWith('/') && path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path;
+}
+
+/** Where the program of a process can be opened, whatever became of its name: by a link that the kernel resolves. */
+export function executableLink(pid: number, tid: number): string {
+  return `/proc/${pid}/task/${tid}/exe`;
+}
+
+/** The program of a process; its build ids are in the file, for who reads it. */
+export function readExecutable(pid: number, tid: number): Pick<Executable, 'path' | 'deleted' | 'sizeBytes'> {
+  const link = executableLink(pid, tid);
+  const target = readLink(pid, link);
+  const file = statSync(link, { throwIfNoEntry: false });
+  const deleted = target.endsWith(DELETED) && !isSameFile(`/proc/${pid}/root${target}`, file);
+  return {
+    path: deleted ? target.slice(0, -DELETED.length) : target,
+    deleted,
+    sizeBytes: file?.size ?? null,
+  };
+}
+
+function readLink(pid: number, link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch (cause) {
+    throw unreadable(pid, link, cause);
+  }
+}
+
+/** True where `path` names the very file that `file` describes. */
+function isSameFile(path: string, file: Stats | undefined): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found !== undefined && file !== undefined && found.ino === file.ino && found.dev === file.dev;
+}
+
+/** Facts about the machine, and about the target's place on it. */
+export function readHostFacts(pid: number): HostFacts {
+  return {
+    hostname: hostname(),
+    kernel: release(),
+    bootId: tryText('/proc/sys/kernel/random/boot_id')?.trim() ?? null,
+    cpus: cpus().length,
+    namespacePids: readStatus(pid).namespacePids,
+  };
+}
+
+/** The CPU of this machine as Go names it. Throws `unsupported` where Go programs on it cannot be read. */
+export function hostArch(): Arch {
+  if (process.arch === 'x64') return 'amd64';
+  if (process.arch === 'arm64') return 'arm64';
+  throw unsupported(`Go programs can be read on amd64 and arm64; this machine is ${process.arch}.`);
+}
+
+function tryText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function readText(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch (cause) {
+    throw unreadable(pid, `/proc/${pid}/${name}`, cause);
+  }
+}
+
+function unreadable(pid: number, path: string, cause: unknown): GospyError {
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  if (code !== 'EACCES' && code !== 'EPERM') return missing(pid, cause);
+  return permissionError(`Reading ${path} was refused (${code}).`, { cause });
+}
+
+function missing(pid: number, cause: unknown): GospyError {
+  return noGoProcess(`There is no process ${pid}.`, { hint: '`pgrep -a NAME` finds process ids by name.', cause });
+}

@@ -1,0 +1,181 @@
+import type { Runs } from '../../snapshots/runs.js';
+import { Pinned } from '../libc.js';
+import type { MemoryPort } from './memory-port.js';
+
+const IOVEC_SIZE = 16;
+/** The kernel takes at most this many elements a call. */
+const IOV_MAX = 1024;
+/** About a millisecond's worth: between two calls a deadline can be kept. The kernel takes up to 2^31. */
+const MAX_CALL_BYTES = 2 ** 22;
+
+/** Runs that one system call reads. */
+interface Call {
+  readonly first: number;
+  readonly end: number;
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Reads runs of a process into one buffer. All that can be prepared is, so that {@link read} in the middle of a stop is
+ * the bare system calls; it can be called again and again.
+ */
+export class RunReader {
+  readonly #port: MemoryPort;
+  readonly #runs: Runs;
+  readonly #buffer: Pinned;
+  readonly #local = new Pinned(IOVEC_SIZE);
+  readonly #remote: Pinned;
+  readonly #calls: readonly Call[];
+  #end = 0;
+  /** The lists of one call of {@link readSome}; made at its first one. */
+  #some: Gathered | null = null;
+
+  constructor(port: MemoryPort, runs: Runs) {
+    this.#port = port;
+    this.#runs = runs;
+    this.#buffer = new Pinned(runs.sizeBytes);
+    this.#remote = new Pinned(IOVEC_SIZE * runs.length);
+    for (let i = 0; i < runs.length; i++) {
+      const { lo, hi } = runs.at(i);
+      this.#remote.setWord(IOVEC_SIZE * i, lo);
+      this.#remote.setWord(IOVEC_SIZE * i + 8, hi - lo);
+    }
+    this.#calls = callsFor(runs);
+  }
+
+  /** The first run that the last {@link read} did not come to. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** One run behind the other, as {@link Runs.at} says; the next read replaces them. */
+  get bytes(): Uint8Array {
+    return this.#buffer.bytes;
+  }
+
+  /**
+   * Reads every run, and answers the indices of those that could not be read whole. Past `deadline`, of
+   * performance.now(), it reads no further: {@link end} says how far it came. `onRead` is told, again and again, up to
+   * where the buffer is filled.
+   */
+  read(deadline = Infinity, onRead?: (end: number) => void): readonly number[] {
+    const failed: number[] = [];
+    this.#end = this.#runs.length;
+    for (const call of this.#calls) {
+      if (performance.now() >= deadline) {
+        this.#end = call.first;
+        break;
+      }
+      if (this.#port.method === '/proc/PID/mem') {
+        for (let i = call.first; i < call.end; i++) this.#readRun(i, failed);
+      } else if (this.#readVector(call.first, call.end, call.offset, call.sizeBytes) !== call.sizeBytes) {
+        this.#readPiecemeal(call, failed);
+      }
+      onRead?.(call.offset + call.sizeBytes);
+    }
+    return failed;
+  }
+
+  /** Reads the runs that are marked by a 1, and answers as {@link read} does for these. */
+  readSome(marked: Uint8Array, deadline = Infinity): readonly number[] {
+    const failed: number[] = [];
+    const list = (this.#some ??= new Gathered());
+    for (let first = marked.indexOf(1); first >= 0 && performance.now() < deadline;) {
+      first = list.gather(this.#runs, this.#buffer.address, marked, first);
+      this.#readGathered(list, failed);
+    }
+    return failed;
+  }
+
+  #readGathered(list: Gathered, failed: number[]): void {
+    if (this.#port.method === '/proc/PID/mem') {
+      for (let i = 0; i < list.count; i++) this.#readRun(list.run(i), failed);
+      return;
+    }
+    for (let i = 0; i < list.count;) {
+      const [at, count] = [IOVEC_SIZE * i, list.count - i];
+      let left = this.#port.readVector(list.local.address + at, count, list.remote.address + at, count);
+      for (; i < list.count; i++) {
+        const { lo, hi } = this.#runs.at(list.run(i));
+        if (left < hi - lo) break;
+        left -= hi - lo;
+      }
+      if (i < list.count) failed.push(list.run(i++));
+    }
+  }
+
+  #readVector(first: number, end: number, offset: number, sizeBytes: number): number {
+    this.#local.setWord(0, this.#buffer.address + offset);
+    this.#local.setWord(8, sizeBytes);
+    return this.#port.readVector(this.#local.address, 1, this.#remote.address + IOVEC_SIZE * first, end - first);
+  }
+
+  /** The kernel ends at the first run that is not all there: it is passed over. */
+  #readPiecemeal({ first, end, offset, sizeBytes }: Call, failed: number[]): void {
+    for (let i = first; i < end;) {
+      const run = this.#runs.at(i);
+      let left = this.#readVector(i, end, run.offset, offset + sizeBytes - run.offset);
+      for (; i < end; i++) {
+        const { lo, hi } = this.#runs.at(i);
+        if (left < hi - lo) break;
+        left -= hi - lo;
+      }
+      if (i < end) failed.push(i++);
+    }
+  }
+
+  #readRun(run: number, failed: number[]): void {
+    const { lo, hi, offset } = this.#runs.at(run);
+    if (this.#port.readFile(lo, this.#buffer.bytes, offset, hi - lo) !== hi - lo) failed.push(run);
+  }
+}
+
+/** Some runs, listed for one call. */
+class Gathered {
+  readonly local = new Pinned(IOVEC_SIZE * IOV_MAX);
+  readonly remote = new Pinned(IOVEC_SIZE * IOV_MAX);
+  readonly #runs = new Int32Array(IOV_MAX);
+  count = 0;
+
+  run(i: number): number {
+    return this.#runs[i] ?? 0;
+  }
+
+  /** Lists marked runs from `first` on, as many as one call takes; answers the first one left over, or -1. */
+  gather(runs: Runs, buffer: number, marked: Uint8Array, first: number): number {
+    let sizeBytes = 0;
+    let run = first;
+    this.count = 0;
+    while (run >= 0 && this.count < IOV_MAX) {
+      const { lo, hi, offset } = runs.at(run);
+      if (this.count > 0 && sizeBytes + hi - lo > MAX_CALL_BYTES) break;
+      sizeBytes += hi - lo;
+      const at = IOVEC_SIZE * this.count;
+      this.local.setWord(at, buffer + offset);
+      this.local.setWord(at + 8, hi - lo);
+      this.remote.setWord(at, lo);
+      this.remote.setWord(at + 8, hi - lo);
+      this.#runs[this.count++] = run;
+      run = marked.indexOf(1, run + 1);
+    }
+    return run;
+  }
+}
+
+function callsFor(runs: Runs): Call[] {
+  const calls: Call[] = [];
+  for (let first = 0; first < runs.length;) {
+    const { offset } = runs.at(first);
+    let end = first;
+    let sizeBytes = 0;
+    for (; end < runs.length && end - first < IOV_MAX; end++) {
+      const { lo, hi } = runs.at(end);
+      if (end > first && sizeBytes + hi - lo > MAX_CALL_BYTES) break;
+      sizeBytes += hi - lo;
+    }
+    calls.push({ first, end, offset, sizeBytes });
+    first = end;
+  }
+  return calls;
+}

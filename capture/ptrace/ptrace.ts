@@ -1,0 +1,150 @@
+import type { Registers } from '../../snapshots/registers.js';
+import { Errno, Pinned, errno, ptrace, waitid } from '../libc.js';
+
+/** Requests of ptrace(2). Only SEIZE: it stops nothing, and the kernel lets go of the tracees when gospy dies. */
+const PTRACE_DETACH = 17;
+const PTRACE_SYSCALL = 24;
+const PTRACE_SETOPTIONS = 0x4200;
+const PTRACE_GETEVENTMSG = 0x4201;
+const PTRACE_GETREGSET = 0x4204;
+const PTRACE_SETREGSET = 0x4205;
+const PTRACE_SEIZE = 0x4206;
+const PTRACE_INTERRUPT = 0x4207;
+const PTRACE_EVENT_STOP = 128;
+
+/** Options of a tracee. Never {@link EXIT_KILL} on a thread of the target: it would die with gospy. */
+export const TRACE_SYSCALL_GOOD = 1;
+export const TRACE_CLONE = 8;
+export const EXIT_KILL = 0x100000;
+
+/** What {@link pollStatus} answers in place of a status. */
+export const RUNNING = -1;
+export const GONE = -2;
+const NT_PRSTATUS = 1;
+
+const P_PID = 1;
+const WNOHANG = 1;
+const WSTOPPED = 2;
+const WEXITED = 4;
+const WALL = 0x40000000;
+
+/** Offsets within siginfo_t on 64-bit CPUs. */
+const SI_PID = 16;
+const SI_STATUS = 24;
+const SIGINFO_SIZE = 128;
+
+let siginfo: Pinned | null = null;
+function waitInfo(): Pinned {
+  return (siginfo ??= new Pinned(SIGINFO_SIZE));
+}
+
+/** Makes gospy the thread's tracer, without stopping it. Answers 0 or an errno: EPERM also for a thread that exits. */
+export function seize(tid: number): number {
+  return ptrace(PTRACE_SEIZE, tid, 0, 0) === 0 ? 0 : errno();
+}
+
+/** Asks a seized thread to stop at the next chance. Answers 0 or an errno. */
+export function interrupt(tid: number): number {
+  return ptrace(PTRACE_INTERRUPT, tid, 0, 0) === 0 ? 0 : errno();
+}
+
+/** Lets a stopped thread go, handing it `signal` (0: none). Answers 0, or ESRCH where the thread is not stopped. */
+export function detach(tid: number, signal: number): number {
+  return ptrace(PTRACE_DETACH, tid, 0, signal) === 0 ? 0 : errno();
+}
+
+/** What {@link pollStop} saw: still on its way, stopped, or no more (dead, or not a tracee). */
+export type Poll = 'running' | 'stopped' | 'gone';
+
+/** The signal that the thread last seen `stopped` by {@link pollStop} was about to be given; 0 for any other stop. */
+let heldSignal = 0;
+export function signalOfLastStop(): number {
+  return heldSignal;
+}
+
+/** Looks without waiting whether a tracee has stopped. Does not touch children that are no tracees, and reaps nobody. */
+export function pollStop(tid: number): Poll {
+  const status = pollStatus(tid);
+  if (status === RUNNING) return 'running';
+  if (status === GONE) return 'gone';
+  // An event is in the upper byte; without one the thread stands before the delivery of a signal, which must not be lost.
+  heldSignal = Math.floor(status / 256) === PTRACE_EVENT_STOP ? 0 : status % 256;
+  return 'stopped';
+}
+
+/** As {@link pollStop}, with the status of the stop: a signal, and above it 256 times an event. */
+export function pollStatus(tid: number): number {
+  const info = waitInfo();
+  if (waitid(P_PID, tid, info.address, WSTOPPED | WNOHANG | WALL) !== 0) {
+    return errno() === Errno.ECHILD ? GONE : RUNNING;
+  }
+  return info.view.getInt32(SI_PID, true) === 0 ? RUNNING : info.view.getInt32(SI_STATUS, true);
+}
+
+/** True for the status of a stop that {@link interrupt} asked for, or of a group-stop. */
+export function isTrap(status: number): boolean {
+  return Math.floor(status / 256) === PTRACE_EVENT_STOP;
+}
+
+/** Lets a stopped thread go on until it enters or leaves a system call. False where it is not stopped. */
+export function continueToSyscall(tid: number): boolean {
+  return ptrace(PTRACE_SYSCALL, tid, 0, 0) === 0;
+}
+
+/** Sets the options of a stopped tracee. False where it is not stopped. */
+export function setOptions(tid: number, options: number): boolean {
+  return ptrace(PTRACE_SETOPTIONS, tid, 0, options) === 0;
+}
+
+/** What belongs to the event at which a tracee has stopped, such as the pid of its new child; null where there is none. */
+export function eventMessage(tid: number): number | null {
+  const message = new Pinned(8);
+  if (ptrace(PTRACE_GETEVENTMSG, tid, 0, message.address) !== 0) return null;
+  return Number(message.view.getBigUint64(0, true));
+}
+
+/** Gives a stopped thread other registers. False where it is not stopped. */
+export function setRegisters(tid: number, { bytes }: Registers): boolean {
+  const copy = new Pinned(bytes.length);
+  copy.bytes.set(bytes);
+  const iov = new Pinned(16);
+  iov.setWord(0, copy.address);
+  iov.setWord(8, bytes.length);
+  return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, iov.address) === 0;
+}
+
+/** Takes a dead tracee off the kernel's hands. Answers false while there is nothing to take yet. */
+export function reap(tid: number): boolean {
+  const info = waitInfo();
+  if (waitid(P_PID, tid, info.address, WEXITED | WNOHANG | WALL) !== 0) return errno() === Errno.ECHILD;
+  return info.view.getInt32(SI_PID, true) !== 0;
+}
+
+/** Room for the general registers of many threads, and the iovec through which the kernel fills a slot of it. */
+export class RegisterSlots {
+  readonly #slots: Pinned;
+  readonly #iov = new Pinned(16);
+  readonly #size: number;
+  readonly capacity: number;
+
+  /** `setSize` is the size of one register set in bytes. */
+  constructor(capacity: number, setSize: number) {
+    this.capacity = capacity;
+    this.#size = setSize;
+    this.#slots = new Pinned(capacity * setSize);
+    this.#slots.bytes.fill(0);
+  }
+
+  /** Reads the registers of a stopped thread into a slot. False where it was not stopped, or is of another CPU. */
+  read(tid: number, slot: number): boolean {
+    this.#iov.setWord(0, this.#slots.address + slot * this.#size);
+    this.#iov.setWord(8, this.#size);
+    if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, this.#iov.address) !== 0) return false;
+    return this.#iov.view.getUint32(8, true) === this.#size;
+  }
+
+  /** The bytes of a slot, not copied. */
+  bytes(slot: number): Uint8Array {
+    return this.#slots.bytes.subarray(slot * this.#size, (slot + 1) * this.#size);
+  }
+}

@@ -1,0 +1,77 @@
+import { noGoProcess } from '../../snapshots/errors.js';
+import type { Arch } from '../../snapshots/image.js';
+import { raisePriority } from './priority.js';
+import { collectGarbage } from './garbage.js';
+import { Tracees, type StoppedThread } from './tracees.js';
+import { armWatchdog } from './watchdog.js';
+
+const DEFAULT_TIMEOUT_MS = 300;
+const DEFAULT_HARD_LIMIT_SECONDS = 5;
+
+export interface StopOptions {
+  readonly arch: Arch;
+  /** For how long the process may stand still, in milliseconds: threads are waited for no longer, and `body` is told. */
+  readonly budgetMs?: number;
+  /** For how long the threads are waited for, in milliseconds; whoever is on its way then is not stopped. */
+  readonly timeoutMs?: number;
+  /**
+   * Whole seconds after which gospy ends itself by SIGALRM, should it be stuck in the stop: its death is what lets the
+   * process go then. Two ways are known: a page of the process on a file system that does not answer, and an execve
+   * between the first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
+   */
+  readonly hardLimitSeconds?: number;
+  /** Stops the one thread of this id, and leaves the others running. */
+  readonly only?: number;
+}
+
+/** What came of a stop. */
+export interface Stop<T> {
+  /** What the caller's function answered. */
+  readonly value: T;
+  /** Every thread that lived when the last one had stopped. */
+  readonly threads: readonly StoppedThread[];
+  /** From just before the first thread was interrupted until the last one was let go. */
+  readonly pauseNs: number;
+}
+
+/**
+ * Stops every thread of a process, calls `body`, and lets go on every path out. `body` must be synchronous and short,
+ * and should allocate nothing: the process stands still for all of it. It is handed the time, of performance.now(), at
+ * which the budget ends. Threads that did not stop in time are told by
+ * `stopped`; they are let go as soon as the kernel permits.
+ *
+ * Throws `permission` where the kernel refuses every thread, and `noGoProcess` where the process has ended.
+ */
+export function withStopped<T>(
+  pid: number,
+  options: StopOptions,
+  body: (threads: readonly StoppedThread[], deadline: number) => T,
+): Stop<T> {
+  const tracees = new Tracees(pid, options.arch, options.only);
+  const budgetMs = options.budgetMs ?? Infinity;
+  const timeoutMs = Math.min(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, budgetMs);
+  collectGarbage();
+  let begun = 0n;
+  let ended = 0n;
+  let value: T;
+  let threads: readonly StoppedThread[];
+  const restorePriority = raisePriority();
+  const disarm = armWatchdog(options.hardLimitSeconds ?? DEFAULT_HARD_LIMIT_SECONDS);
+  try {
+    tracees.seizeAll();
+    begun = process.hrtime.bigint();
+    const begunMs = performance.now();
+    tracees.interruptAll();
+    tracees.waitForAll(begunMs + timeoutMs);
+    threads = tracees.threads();
+    if (threads.length === 0) throw noGoProcess(`Process ${pid} ended, or became another program, as it was stopped.`);
+    value = body(threads, begunMs + budgetMs);
+  } finally {
+    tracees.release();
+    ended = process.hrtime.bigint();
+    disarm();
+    restorePriority();
+    tracees.settle();
+  }
+  return { value, threads, pauseNs: Number(ended - begun) };
+}
