@@ -6,7 +6,7 @@ import { RangeList } from '../snapshots/runs.js';
 import { exerciseRuntime, exerciseStacks } from './working-set.js';
 import { openProgram, type GoProgram } from './program.js';
 import { runtimeRanges, usedStacks } from './runtime/memory-ranges.js';
-import { pclntabRange } from './runtime/module-data.js';
+import { pclntabRange } from './runtime/find-module-data.js';
 
 /** What is left of an image when all that no analysis needs is dropped. */
 export interface Extracted {

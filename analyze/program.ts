@@ -1,133 +1,36 @@
-import { hex, type Addr } from '../snapshots/address.js';
+import type { Addr } from '../snapshots/address.js';
 import { badFile, GospyError, noGoProcess, unsupported } from '../snapshots/errors.js';
-import type { ProcessImage, Thread } from '../snapshots/image.js';
-import { MemoryFault, type Memory } from '../snapshots/memory.js';
+import { withParts, type ProcessImage } from '../snapshots/image.js';
+import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { Registers } from '../snapshots/registers.js';
 import type { GoVersion } from './binary/go-version.js';
-import type { Warning } from './report/model.js';
 import { GlobalsNotFound, locateGlobals, type Globals } from './runtime/globals.js';
-import { GoroutineReader, type G } from './runtime/goroutine.js';
-import { AncestorReader } from './runtime/ancestors.js';
-import { LabelReader } from './runtime/labels.js';
-import { Layouts, NO_DEBUG_INFO, type DebugInfo } from './runtime/layouts.js';
+import { GoRuntime, type Found } from './runtime/go-runtime.js';
+import type { G, StartRegisters } from './runtime/goroutine.js';
+import { Layouts, NO_DEBUG_INFO, type DebugInfo, type LayoutFit } from './runtime/layouts.js';
 import { locateModules, type GoCode } from './runtime/locate-modules.js';
-import { readMachines, type M } from './runtime/machine.js';
-import { readProcessors, type P } from './runtime/processor.js';
-import { WaitReasons } from './runtime/wait-reasons.js';
+import type { M } from './runtime/machine.js';
 import { CodeIndex } from './stacks/code-index.js';
-import type { StartRegisters } from './stacks/signal-frame.js';
 import { Unwinder, type UnwindStart, type Unwound, type UserStack } from './stacks/unwind.js';
+import type { Warning } from './warnings.js';
 
-/** A Go program in an image: its code, the layouts of its release, its runtime's globals, and views of what they hold. */
-export class GoProgram {
-  readonly image: ProcessImage;
-  readonly memory: Memory;
-  readonly code: GoCode;
-  readonly layouts: Layouts;
-  readonly globals: Globals;
+/** A Go program in an image: its runtime, its code, and the stacks of its goroutines and threads. */
+export class GoProgram extends GoRuntime {
   readonly index: CodeIndex;
-  readonly goroutineReader: GoroutineReader;
-  readonly waitReasons: WaitReasons;
-  readonly labelReader: LabelReader;
-  readonly ancestorReader: AncestorReader;
-  /** What the analysis could not tell; reports add theirs. */
-  readonly warnings: Warning[] = [];
   readonly #unwinder: Unwinder;
   /** See {@link M.vdsoSP}. */
   readonly #vdsoShift: number;
-  readonly #unreadable = new Set<Addr>();
-  #absent = 0;
-  #machines: readonly M[] | null = null;
-  #threadOf: Map<number, Thread> | null = null;
 
   /** `index` is what is known of the code already, where the program was looked at before. */
-  constructor(image: ProcessImage, code: GoCode, layouts: Layouts, globals: Globals, index?: CodeIndex) {
-    this.image = image;
-    this.memory = image.memory;
-    this.code = code;
-    this.layouts = layouts;
-    this.globals = globals;
-    this.index = index ?? new CodeIndex(this.memory, code.modules, code.version.minor);
-    this.goroutineReader = new GoroutineReader(this.memory, layouts);
-    this.waitReasons = new WaitReasons(this.memory, globals.waitReasonStrings);
-    this.labelReader = new LabelReader(this.memory, code.version.minor);
-    this.ancestorReader = new AncestorReader(this.memory, layouts);
-    this.#vdsoShift = image.arch === 'amd64' && code.version.minor <= 13 ? 8 : 0;
+  constructor(image: ProcessImage, found: Found, index?: CodeIndex) {
+    super(image, found);
+    this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.version.minor);
+    this.#vdsoShift = image.arch === 'amd64' && this.version.minor <= 13 ? 8 : 0;
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
   }
 
-  /** The same program in another image of it: its code and globals stay where they are, and what is known of them. */
-  over(image: ProcessImage): GoProgram {
-    return new GoProgram(image, this.code, this.layouts, this.globals, this.index);
-  }
-
-  get version(): GoVersion {
-    return this.code.version;
-  }
-
-  /** GOMAXPROCS; the number of Ps where the variable was removed from the program. */
-  get gomaxprocs(): number {
-    const { gomaxprocs, allp } = this.globals;
-    const ps = this.memory.word(allp, 8);
-    const value = gomaxprocs === null ? 0 : this.memory.i32(gomaxprocs);
-    return value > 0 && value <= ps ? value : ps;
-  }
-
-  get machines(): readonly M[] {
-    if (this.#machines === null) {
-      const { machines, damage } = readMachines(this.memory, this.layouts, this.globals);
-      if (damage !== null) this.warnings.push({ code: 'machines-damaged', message: damage });
-      this.#machines = machines;
-    }
-    return this.#machines;
-  }
-
-  /** Throws MemoryFault where they are damaged. */
-  get processors(): readonly P[] {
-    return readProcessors(this.memory, this.layouts, this.globals);
-  }
-
-  /** Goroutines that are not dead, in the order of their ids. One that cannot be read becomes a warning. */
-  *goroutines(): Iterable<G> {
-    for (const address of this.goroutineAddresses()) {
-      const g = this.#goroutine(address as Addr);
-      if (g !== null) yield g;
-    }
-  }
-
-  /** How many {@link goroutines} there are. */
-  get goroutineCount(): number {
-    let count = 0;
-    for (const address of this.goroutineAddresses()) if (this.#goroutine(address as Addr) !== null) count++;
-    return count;
-  }
-
-  /**
-   * Where all goroutines lie, the dead ones too, in the order of their ids; those that the image lists no more become a
-   * warning. Throws MemoryFault where allgs is damaged.
-   */
-  goroutineAddresses(): Float64Array {
-    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
-    this.#noteAbsent(absent);
-    const goids = addresses.map((address) => this.goroutineReader.goidAt(address as Addr));
-    // An array's own sort takes hardly any time for what is nearly in order, as allgs is.
-    const order = Array.from(addresses, (_, i) => i).sort((a, b) => (goids[a] ?? 0) - (goids[b] ?? 0));
-    return Float64Array.from(order, (i) => addresses[i] ?? 0);
-  }
-
-  /** Goroutines, of those looked at so far, of which nothing can be said, dead ones included. */
-  get unreadable(): number {
-    return this.#absent + this.#unreadable.size;
-  }
-
-  /** The thread of an M, or null where the image has none of that id. */
-  threadOf(m: M): Thread | null {
-    this.#threadOf ??= new Map(this.image.threads.map((thread) => [thread.namespaceTid, thread]));
-    return m.procid === 0 ? null : (this.#threadOf.get(m.procid) ?? null);
-  }
-
-  machineAt(addr: Addr): M | null {
-    return addr === 0 ? null : (this.machines.find((m) => m.addr === addr) ?? null);
+  override over(changes: Partial<ProcessImage>): GoProgram {
+    return new GoProgram(withParts(this.image, changes), this.found, this.index);
   }
 
   /** Where the goroutine's stack is followed from; null where it runs on a thread whose registers are not known. */
@@ -157,12 +60,12 @@ export class GoProgram {
 
   /** g0 or gsignal of an M, as far as it can be read. */
   #ownGoroutine(address: Addr): G | null {
-    try {
-      return address === 0 ? null : this.goroutineReader.read(address);
-    } catch (error) {
-      if (error instanceof MemoryFault) return null;
-      throw error;
-    }
+    return address === 0
+      ? null
+      : onFault(
+          () => this.goroutineReader.read(address),
+          () => null,
+        );
   }
 
   /**
@@ -170,7 +73,7 @@ export class GoProgram {
    * null where its registers are not known.
    */
   threadStackOf(m: M): Unwound | null {
-    const g = m.curg === 0 ? null : this.#goroutine(m.curg);
+    const g = m.curg === 0 ? null : this.goroutineAt(m.curg);
     const start = this.#runningOn(m, g === null ? NO_USER_STACK : { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched });
     return start === null ? null : this.#unwinder.unwind(start);
   }
@@ -181,29 +84,6 @@ export class GoProgram {
     if (start === null)
       return { frames: [], truncated: 'it was running, and the registers of its thread are not known' };
     return this.#unwinder.unwind(start, limit);
-  }
-
-  #goroutine(address: Addr): G | null {
-    try {
-      return this.goroutineReader.isDead(address) ? null : this.goroutineReader.read(address);
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-      if (this.#unreadable.has(address)) return null;
-      this.#unreadable.add(address);
-      this.warnings.push({
-        code: 'goroutine-unreadable',
-        message: `the goroutine at ${hex(address)} cannot be read: ${error.message}`,
-      });
-      return null;
-    }
-  }
-
-  #noteAbsent(absent: number): void {
-    if (absent > 0 && this.#absent === 0) {
-      const message = `${absent} goroutines cannot be read: the memory that lists them is not in the image`;
-      this.warnings.push({ code: 'goroutines-missing', message });
-    }
-    this.#absent = absent;
   }
 }
 
@@ -235,9 +115,8 @@ export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG
   const runtime = code.modules[0];
   if (runtime === undefined) throw noGoProcess('the program has no Go code');
   const layouts = new Layouts(code.version, structs);
-  const program = new GoProgram(image, code, layouts, globalsOf(image, code, layouts));
-  warnOfFit(program);
-  return program;
+  const globals = globalsOf(image, code, layouts);
+  return new GoProgram(image, { code, layouts, globals, warnings: warningsOf(layouts, globals) });
 }
 
 function globalsOf(image: ProcessImage, code: GoCode, layouts: Layouts): Globals {
@@ -269,17 +148,27 @@ function notUnderstood({ text }: GoVersion, why: string, cause?: Error): GospyEr
   });
 }
 
-function warnOfFit(program: GoProgram): void {
-  const { version, layouts, globals } = program;
-  if (layouts.fit === 'newer-patch') {
-    const message = `Go ${version.text} is newer than the patch releases that were checked; its layouts were taken from the last one`;
-    program.warnings.push({ code: 'layout-newer-patch', message });
-  } else if (layouts.fit === 'debug-info') {
-    const message = `Go ${version.text} is not known; its layouts were taken from the program's debug information`;
-    program.warnings.push({ code: 'layout-debug-info', message });
-  } else if (layouts.fit === 'other-minor') {
-    const message = `Go ${version.text} is not known; the layouts of the nearest release fit what was checked`;
-    program.warnings.push({ code: 'layout-nearest', message });
-  }
-  for (const note of globals.notes) program.warnings.push({ code: 'globals-second-way', message: note });
+/** What was guessed of a program: its layouts, and where its globals lie. */
+function warningsOf({ version, fit }: Layouts, { notes }: Globals): Warning[] {
+  const guess = GUESSES[fit];
+  return [
+    ...(guess === null ? [] : [{ code: guess.code, message: `Go ${version.text} ${guess.words}` }]),
+    ...notes.map((message) => ({ code: 'globals-second-way', message })),
+  ];
 }
+
+const GUESSES: Readonly<Record<LayoutFit, { readonly code: string; readonly words: string } | null>> = {
+  known: null,
+  'newer-patch': {
+    code: 'layout-newer-patch',
+    words: 'is newer than the patch releases that were checked; its layouts were taken from the last one',
+  },
+  'debug-info': {
+    code: 'layout-debug-info',
+    words: "is not known; its layouts were taken from the program's debug information",
+  },
+  'other-minor': {
+    code: 'layout-nearest',
+    words: 'is not known; the layouts of the nearest release fit what was checked',
+  },
+};

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { openProgram } from '../analyze/program.js';
-import { pclntabRange } from '../analyze/runtime/module-data.js';
+import { pclntabRange } from '../analyze/runtime/find-module-data.js';
 import { openSnapshot } from '../snapshots/gsp/read.js';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
 import { Bench, felt, GOSPY, median, note, peersOn, run, timed } from './measure.js';

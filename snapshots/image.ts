@@ -28,6 +28,12 @@ export interface ProcessImage {
   readonly signal: FatalSignal | null;
 }
 
+/** A copy of an image in which some parts are others. Classes that read a file have their parts as getters, which spreading loses. */
+export function withParts(image: ProcessImage, changes: Partial<ProcessImage>): ProcessImage {
+  const { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal } = image;
+  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal, ...changes };
+}
+
 /** Where the fields of a struct type lie, in bytes. */
 export interface StructLayout {
   readonly sizeBytes: number;

@@ -1,4 +1,6 @@
 import { ADDR_LIMIT, hex, type Addr } from './address.js';
+import { firstIndex } from './binary-search.js';
+import { wordAt } from './bytes.js';
 import { firstWins } from './overlaps.js';
 
 /** A run of bytes that is known: [lo, hi) lies at offset 0 of `view`. */
@@ -35,8 +37,20 @@ export class MemoryFault extends Error {
   }
 }
 
+/**
+ * Returns what `read` returns or, where it throws a {@link MemoryFault}, what `otherwise` makes of that. Other errors
+ * pass through: they are bugs.
+ */
+export function onFault<T, U>(read: () => T, otherwise: (fault: MemoryFault) => U): T | U {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof MemoryFault) return otherwise(error);
+    throw error;
+  }
+}
+
 const EMPTY: Window = { lo: 0, hi: 0, view: new DataView(new ArrayBuffer(0)) };
-const TWO_32 = 2 ** 32;
 /** Bytes from which a copy is worth the look whether all of it is there. */
 const MANY = 4096;
 /** Windows of a lower layer reach this far at most: what lies above them is looked through for each. */
@@ -99,12 +113,7 @@ export class Memory {
   word(base: Addr, offset = 0): number {
     const at = base + offset;
     const w = this.#at(at);
-    if (at + 8 > w.hi) {
-      const across = this.#across(at, 8);
-      return across.getUint32(4, true) * TWO_32 + across.getUint32(0, true);
-    }
-    const i = at - w.lo;
-    return w.view.getUint32(i + 4, true) * TWO_32 + w.view.getUint32(i, true);
+    return at + 8 > w.hi ? wordAt(this.#across(at, 8), 0) : wordAt(w.view, at - w.lo);
   }
 
   /** A pointer; 0 is nil. Throws {@link MemoryFault} where the word cannot be an address. */
@@ -300,14 +309,7 @@ export class LayeredSource implements MemorySource {
 }
 
 function lastAtOrBelow(windows: readonly Window[], addr: number): number {
-  let lo = 0;
-  let hi = windows.length;
-  while (lo < hi) {
-    const mid = Math.floor((lo + hi) / 2);
-    if ((windows[mid]?.lo ?? Infinity) <= addr) lo = mid + 1;
-    else hi = mid;
-  }
-  return lo - 1;
+  return firstIndex(windows.length, (i) => (windows[i]?.lo ?? Infinity) > addr) - 1;
 }
 
 function withoutOverlaps(windows: readonly Window[]): Window[] {

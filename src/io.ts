@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { setTimeout } from 'node:timers/promises';
 import { fileError, systemCode } from '../snapshots/file-errors.js';
-import type { Warning } from '../analyze/report/model.js';
+import type { Warning } from '../analyze/warnings.js';
 import { printable } from './render/text.js';
 
 const STDOUT = 1;

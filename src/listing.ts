@@ -1,6 +1,7 @@
 import type { GoProgram } from '../analyze/program.js';
 import { listGoroutines, type Detail } from '../analyze/report/goroutines.js';
-import type { Goroutine, Warning } from '../analyze/report/model.js';
+import type { Goroutine } from '../analyze/report/model.js';
+import type { Warning } from '../analyze/warnings.js';
 import { crashOf } from '../analyze/report/crash.js';
 import { targetOf } from '../analyze/report/summary.js';
 import { comparison, needsFrames, selects } from '../analyze/report/selection.js';

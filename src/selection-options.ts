@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { GoroutineStatus } from '../analyze/report/model.js';
+import type { GoroutineStatus } from '../analyze/runtime/goroutine.js';
 import { SORTS, type Selection, type Sort } from '../analyze/report/selection.js';
 
 const STATUSES: readonly GoroutineStatus[] = [

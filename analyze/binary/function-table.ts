@@ -1,6 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { Memory } from '../../snapshots/memory.js';
-import type { ModuleData } from '../runtime/module-data.js';
+import type { ModuleData } from './module-data.js';
 import type { PclntabEra } from './pclntab.js';
 
 /** One function of the program: the runtime's _func (runtime2.go), and where its tables lie. */

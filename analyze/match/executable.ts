@@ -6,7 +6,7 @@ import { ElfSource } from '../../snapshots/elf/elf-source.js';
 import type { Executable, Mapping } from '../../snapshots/image.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
-import type { ModuleData } from '../runtime/module-data.js';
+import type { ModuleData } from '../binary/module-data.js';
 import { compareCode } from './code-difference.js';
 import { FunctionTable } from '../binary/function-table.js';
 import { findPclntabs } from '../binary/pclntab.js';

@@ -3,7 +3,7 @@ import type { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { SectionType, SegmentType } from '../../snapshots/elf/headers.js';
 import type { ProcessImage } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
-import type { ModuleData } from '../runtime/module-data.js';
+import type { ModuleData } from '../binary/module-data.js';
 
 /** Whether an ELF file is the one that a process had loaded, told before anything of Go is looked at. */
 export type LoadedMatch =

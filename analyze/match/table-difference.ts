@@ -1,6 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
-import type { ModuleData } from '../runtime/module-data.js';
+import type { ModuleData } from '../binary/module-data.js';
 import type { PclntabHeader } from '../binary/pclntab.js';
 import type { Placement } from './placement.js';
 import { blocks } from '../binary/scan.js';

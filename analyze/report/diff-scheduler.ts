@@ -1,5 +1,6 @@
 import type { GoProgram } from '../program.js';
-import type { ProcessorStatus, Summary } from './model.js';
+import type { Summary } from './model.js';
+import type { ProcessorStatus } from '../runtime/processor.js';
 import { summarize } from './summary.js';
 
 /** A number at both times. */

@@ -1,10 +1,11 @@
 import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
-import type { G } from '../runtime/goroutine.js';
+import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import { UNTRACKED_REASONS } from '../runtime/stack-plan.js';
 import { describeGoroutines, Describer } from './goroutines.js';
 import { nameKey, type GroupBy } from './groups.js';
-import type { Goroutine, GoroutineStatus, Loc, Target, Warning } from './model.js';
+import type { Goroutine, Loc, Target } from './model.js';
+import type { Warning } from '../warnings.js';
 import { comparedSchedulers, type SchedulerDiff } from './diff-scheduler.js';
 import { relationOf, type Relation } from './relation.js';
 import { targetOf } from './summary.js';

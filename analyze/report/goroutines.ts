@@ -84,7 +84,7 @@ export class Describer {
     } catch (error) {
       if (!(error instanceof MemoryFault)) throw error;
       const message = `the ancestors of goroutine ${g.goid} cannot be read: ${error.message}`;
-      this.#program.warnings.push({ code: 'ancestors-unreadable', goid: g.goid, message });
+      this.#program.warn({ code: 'ancestors-unreadable', goid: g.goid, message });
       return [];
     }
   }
@@ -101,7 +101,7 @@ export class Describer {
     } catch (error) {
       if (!(error instanceof MemoryFault)) throw error;
       const message = `the labels of goroutine ${g.goid} cannot be read: ${error.message}`;
-      this.#program.warnings.push({ code: 'labels-unreadable', goid: g.goid, message });
+      this.#program.warn({ code: 'labels-unreadable', goid: g.goid, message });
       return {};
     }
   }

@@ -1,8 +1,8 @@
 import type { GoProgram } from '../program.js';
-import type { G } from '../runtime/goroutine.js';
+import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/unwind.js';
 import { describeGoroutines } from './goroutines.js';
-import type { Frame, Goroutine, GoroutineStatus, Loc } from './model.js';
+import type { Frame, Goroutine, Loc } from './model.js';
 import { LocationResolver } from './locations.js';
 import { needsFrames, selects, type Selection } from './selection.js';
 

@@ -1,12 +1,10 @@
+import type { GoroutineStatus } from '../runtime/goroutine.js';
+import type { ProcessorStatus } from '../runtime/processor.js';
+import type { Warning } from '../warnings.js';
+
 /**
  * The plain data that reports are made of, shaped as docs/cli.md promises it in JSON. Addresses are hex strings.
  */
-
-/** Status words of a goroutine, as runtime2.go's _Gidle... are known to users. */
-export type GoroutineStatus =
-  'idle' | 'runnable' | 'running' | 'syscall' | 'waiting' | 'dead' | 'copystack' | 'preempted' | 'leaked';
-
-export type ProcessorStatus = 'idle' | 'running' | 'syscall' | 'gcstop' | 'dead';
 
 /** A place in the program. */
 export interface Loc {
@@ -54,13 +52,6 @@ export interface Goroutine {
   readonly torn: boolean;
   /** The parent first; only beside frames, and where GODEBUG=tracebackancestors was on. */
   readonly ancestors?: readonly Ancestor[];
-}
-
-/** What a report could not tell, and for which goroutine. */
-export interface Warning {
-  readonly code: string;
-  readonly goid?: number;
-  readonly message: string;
 }
 
 /** How a program ended. */

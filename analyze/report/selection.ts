@@ -1,4 +1,5 @@
-import type { Goroutine, GoroutineStatus } from './model.js';
+import type { Goroutine } from './model.js';
+import type { GoroutineStatus } from '../runtime/goroutine.js';
 
 /** Which goroutines are asked for; what is not given does not narrow. All that is given must hold. */
 export interface Selection {

@@ -1,10 +1,12 @@
 import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
-import type { P } from '../runtime/processor.js';
+import type { P, ProcessorStatus } from '../runtime/processor.js';
 import { readGcPhase, readSched } from '../runtime/sched.js';
 import { crashOf } from './crash.js';
 import { FindingsCollector } from './findings.js';
-import type { Goroutine, GoroutineStatus, ProcessorStatus, Summary, Target, Warning } from './model.js';
+import type { Goroutine, Summary, Target } from './model.js';
+import type { Warning } from '../warnings.js';
+import type { GoroutineStatus } from '../runtime/goroutine.js';
 
 const STATUSES: readonly Exclude<GoroutineStatus, 'dead'>[] = [
   ...(['idle', 'runnable', 'running', 'syscall', 'waiting'] as const),

@@ -3,7 +3,7 @@ import type { Memory } from '../../snapshots/memory.js';
 import { blocks } from '../binary/scan.js';
 import type { GlobalChecks } from './global-checks.js';
 import type { Located } from './globals.js';
-import type { ModuleData } from './module-data.js';
+import type { ModuleData } from '../binary/module-data.js';
 
 /** Candidates that a search may follow up; past it the program's data is not what it seems. */
 const MAX_CANDIDATES = 4096;

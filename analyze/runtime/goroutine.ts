@@ -1,8 +1,18 @@
 import type { Addr } from '../../snapshots/address.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
-import type { GoroutineStatus } from '../report/model.js';
-import type { StartRegisters } from '../stacks/signal-frame.js';
 import type { Layouts } from './layouts.js';
+
+/** Status words of a goroutine, as runtime2.go's _Gidle... are known to users. */
+export type GoroutineStatus =
+  'idle' | 'runnable' | 'running' | 'syscall' | 'waiting' | 'dead' | 'copystack' | 'preempted' | 'leaked';
+
+/** The registers that a stack is followed from. */
+export interface StartRegisters {
+  readonly pc: number;
+  readonly sp: number;
+  /** The link register where the CPU has one; 0 on amd64. */
+  readonly lr: number;
+}
 
 /** runtime.g (runtime2.go), the fields that reports need. */
 export interface G {

@@ -1,6 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
-import type { GoProgram } from '../program.js';
+import type { GoRuntime } from './go-runtime.js';
 import { runtimeFunctions } from './locate-modules.js';
 import { readable } from './memory-ranges.js';
 
@@ -60,7 +60,7 @@ const KNOWN: readonly Known[] = [
 const EXIT = Buffer.from('8b7c2408b8e70000000f05', 'hex');
 
 /** null where the code is not what it was in every release that is known, or the CPU is another than amd64. */
-export function injectionSites(program: GoProgram): InjectionSites | null {
+export function injectionSites(program: GoRuntime): InjectionSites | null {
   const [runtime] = program.code.modules;
   if (program.image.arch !== 'amd64' || runtime === undefined) return null;
   const { memory } = program;
@@ -86,7 +86,7 @@ export function waitingPc({ syscall }: InjectionSite): number {
 }
 
 /** The lowest address of the system stack of each thread, by its id in the process's own pid namespace. */
-export function systemStacks(program: GoProgram): ReadonlyMap<number, Addr> {
+export function systemStacks(program: GoRuntime): ReadonlyMap<number, Addr> {
   const out = new Map<number, Addr>();
   for (const m of program.machines) {
     const g0 = m.g0 === 0 || m.procid === 0 ? null : readable(program, m.g0);

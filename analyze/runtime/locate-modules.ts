@@ -8,7 +8,8 @@ import { findPclntabs } from '../binary/pclntab.js';
 import { blocks } from '../binary/scan.js';
 import { dataReferences } from './code-references.js';
 import { Layouts, type DebugInfo } from './layouts.js';
-import { findModuleData, readModuleData, type ModuleData } from './module-data.js';
+import { findModuleData, readModuleData } from './find-module-data.js';
+import type { ModuleData } from '../binary/module-data.js';
 
 /** The Go code of a process: one module, or several where plugins were loaded (moduledata.next). */
 export interface GoCode {

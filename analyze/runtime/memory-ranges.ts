@@ -3,7 +3,7 @@ import { MemoryFault, type Range } from '../../snapshots/memory.js';
 import type { Thread } from '../../snapshots/image.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { Registers } from '../../snapshots/registers.js';
-import type { GoProgram } from '../program.js';
+import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import type { M } from './machine.js';
 
@@ -46,7 +46,7 @@ export function plannedStack(lo: number, hi: number, sp: number): Range | null {
  * The runtime's own records: globals, allgs, every g, M, P and sched. What lies there is read in the stop; what the
  * analysis reads besides is found by recording it.
  */
-export function runtimeRanges(program: GoProgram, goroutines: Float64Array): RangeList {
+export function runtimeRanges(program: GoRuntime, goroutines: Float64Array): RangeList {
   const { memory, layouts, globals, machines } = program;
   const out = new RangeList();
   const add = (at: Addr, length: number): void => {
@@ -68,7 +68,7 @@ export function runtimeRanges(program: GoProgram, goroutines: Float64Array): Ran
 }
 
 /** An M, its two own goroutines, and its system stack as far as a thread that waits for work is in it. */
-export function machineRanges(program: GoProgram, m: M): Range[] {
+export function machineRanges(program: GoRuntime, m: M): Range[] {
   const gSize = program.layouts.of('g').sizeBytes;
   const out = [{ lo: m.addr, hi: plus(m.addr, program.layouts.of('m').sizeBytes) }];
   for (const g of [m.g0, m.gsignal]) if (g !== 0) out.push({ lo: g, hi: plus(g, gSize) });
@@ -82,7 +82,7 @@ export function machineRanges(program: GoProgram, m: M): Range[] {
 }
 
 /** A goroutine that has not ended; null for the dead and for what cannot be read just now. */
-export function readable(program: GoProgram, address: Addr): G | null {
+export function readable(program: GoRuntime, address: Addr): G | null {
   try {
     return program.goroutineReader.isDead(address) ? null : program.goroutineReader.read(address);
   } catch (error) {
@@ -92,7 +92,7 @@ export function readable(program: GoProgram, address: Addr): G | null {
 }
 
 /** Every stack as far as it is in use, of goroutines and of threads. */
-export function* usedStacks(program: GoProgram, threads: readonly Thread[]): Iterable<Range> {
+export function* usedStacks(program: GoRuntime, threads: readonly Thread[]): Iterable<Range> {
   for (const { stack, syscallsp, sched } of program.goroutines()) {
     const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
     if (range !== null) yield range;
@@ -118,7 +118,7 @@ export interface StoppedThread {
  * The stacks that threads stand on: of the goroutine that runs, of g0 and, in a signal handler, of gsignal. What cannot
  * be read is left out: the analysis will say so.
  */
-export function threadStacks(program: GoProgram, machines: readonly M[], threads: readonly StoppedThread[]): Range[] {
+export function threadStacks(program: GoRuntime, machines: readonly M[], threads: readonly StoppedThread[]): Range[] {
   const byTid = new Map(threads.map((thread) => [thread.namespaceTid, thread.sp]));
   const out: Range[] = [];
   for (const m of machines) {
@@ -136,14 +136,14 @@ export function threadStacks(program: GoProgram, machines: readonly M[], threads
 }
 
 /** The stack of a goroutine whose thread stands on another one, in a signal handler or the vDSO: what it left is unknown. */
-function leftStack(program: GoProgram, { curg }: M, sp: number | undefined): Range[] {
+function leftStack(program: GoRuntime, { curg }: M, sp: number | undefined): Range[] {
   const read = curg === 0 || sp === undefined ? null : readable(program, curg);
   if (read?.status !== 'running') return [];
   const { lo, hi } = read.stack;
   return sp !== undefined && sp > lo && sp <= hi ? [] : [{ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi }];
 }
 
-function stackAt(program: GoProgram, g: Addr, sp: number | undefined, most: number): Range[] {
+function stackAt(program: GoRuntime, g: Addr, sp: number | undefined, most: number): Range[] {
   const read = readable(program, g);
   if (read === null) return [];
   const { lo, hi } = read.stack;

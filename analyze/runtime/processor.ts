@@ -1,8 +1,10 @@
 import type { Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
-import type { ProcessorStatus } from '../report/model.js';
 import type { Globals } from './globals.js';
 import type { Layouts } from './layouts.js';
+
+/** Status words of a P, as runtime2.go's _Pidle... are known to users. */
+export type ProcessorStatus = 'idle' | 'running' | 'syscall' | 'gcstop' | 'dead';
 
 /** runtime.p (runtime2.go): the right to run Go code. */
 export interface P {

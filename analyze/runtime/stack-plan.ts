@@ -1,7 +1,7 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
-import type { GoProgram } from '../program.js';
+import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { plannedStack, readable, usedStack } from './memory-ranges.js';
 import { WaitReader } from './wait-records.js';
@@ -59,7 +59,7 @@ export class StackPlan {
   #runs = new Int32Array(0);
   #tickOffsets: readonly number[] = [];
 
-  constructor(program: GoProgram, goroutines: Float64Array) {
+  constructor(program: GoRuntime, goroutines: Float64Array) {
     const g = program.layouts.of('g');
     const gobuf = program.layouts.of('gobuf');
     this.goroutines = goroutines.slice().sort();

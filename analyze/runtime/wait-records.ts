@@ -1,6 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Range } from '../../snapshots/memory.js';
-import type { GoProgram } from '../program.js';
+import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { SudogReader, type Sudog } from './sudog.js';
 
@@ -31,12 +31,12 @@ export interface WaitsFor {
 
 /** Follows goroutines to what they wait for. */
 export class WaitReader {
-  readonly #program: GoProgram;
+  readonly #program: GoRuntime;
   readonly #sudogs: SudogReader;
   readonly #waiting: number;
   readonly #hchanSize: number;
 
-  constructor(program: GoProgram) {
+  constructor(program: GoRuntime) {
     this.#program = program;
     this.#sudogs = new SudogReader(program.memory, program.layouts);
     this.#waiting = program.layouts.of('g').offset('waiting');
@@ -154,7 +154,7 @@ export class WaitReader {
 const LOWEST = 0x10000;
 const HIGHEST = 2 ** 47;
 
-function wordAt(memory: GoProgram['memory'], at: Addr): Addr {
+function wordAt(memory: GoRuntime['memory'], at: Addr): Addr {
   try {
     return memory.word(at) as Addr;
   } catch (error) {

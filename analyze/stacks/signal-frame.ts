@@ -1,14 +1,7 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
-
-/** The registers that a stack is followed from. */
-export interface StartRegisters {
-  readonly pc: number;
-  readonly sp: number;
-  /** The link register where the CPU has one; 0 on amd64. */
-  readonly lr: number;
-}
+import type { StartRegisters } from '../runtime/goroutine.js';
 
 /**
  * Offsets in struct rt_sigframe behind the frame of the handler, which the kernel calls: <asm/ucontext.h>,

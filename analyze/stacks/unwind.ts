@@ -3,7 +3,8 @@ import type { Arch } from '../../snapshots/image.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import { fakesCall, leavesStack, writesSp, type SpecialFunc } from './special-functions.js';
-import { interruptedRegisters, isSignalFrame, type StartRegisters } from './signal-frame.js';
+import { interruptedRegisters, isSignalFrame } from './signal-frame.js';
+import type { StartRegisters } from '../runtime/goroutine.js';
 
 /** One function call on a stack; inlined calls are not told apart yet ({@link CodePoint.lines} does). */
 export interface PhysicalFrame {

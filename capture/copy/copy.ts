@@ -17,7 +17,7 @@ import { exerciseLabels } from '../../analyze/working-set.js';
 import { marked, stackToRead } from '../../analyze/runtime/stack-plan.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { WaitReader } from '../../analyze/runtime/wait-records.js';
-import { withMemory, type Plan } from './plan.js';
+import type { Plan } from './plan.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { RunReader } from '../process/run-reader.js';
 
@@ -144,7 +144,7 @@ export class Copy {
   /** The goroutines and Ms that the plan does not have; without them the lists would lead nowhere. */
   #completeLists(): { program: GoProgram; born: readonly G[]; machines: readonly M[] } {
     this.#late = new LateSource();
-    const program = withMemory(this.plan.program, new Memory(new LayeredSource([this.#known, this.#late])));
+    const program = this.plan.program.over({ memory: new Memory(new LayeredSource([this.#known, this.#late])) });
     const born = this.#newGoroutines(program).flatMap((g) => readable(program, g) ?? []);
     return { program, born, machines: this.#machines(program) };
   }
@@ -175,7 +175,7 @@ export class Copy {
     const isUnread = ({ lo, hi }: Range): boolean => !queues.some((known) => known.has(lo, hi));
     let left = goroutines;
     for (let round = 0; left.length > 0; round++) {
-      const waits = new WaitReader(withMemory(this.plan.program, new Memory(source)));
+      const waits = new WaitReader(this.plan.program.over({ memory: new Memory(source) }));
       const unknown = this.#unplanned(left.flatMap((g) => waits.unknownOf(g)));
       if (round === MAX_QUEUE_ROUNDS || unknown.length === 0) {
         const found = goroutines.flatMap((g) => waits.waitsFor(g) ?? []);
@@ -240,7 +240,7 @@ export class Copy {
     const unknown = sets.filter((set) => set !== 0 && !this.plan.stackPlan.labels.has(set)).slice(0, MAX_LATE_LABELS);
     if (unknown.length === 0) return;
     const { memory, recording } = recordingMemory(this.#source.memory());
-    exerciseLabels(withMemory(this.plan.program, memory), unknown);
+    exerciseLabels(this.plan.program.over({ memory }), unknown);
     this.#readLate(recording.recorded());
   }
 

@@ -4,10 +4,10 @@ import type { Memory, Range, Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { exerciseAncestors, exerciseLabels, exerciseRuntime } from '../../analyze/working-set.js';
-import { GoProgram, openProgram } from '../../analyze/program.js';
+import { openProgram, type GoProgram } from '../../analyze/program.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
-import { pclntabRange } from '../../analyze/runtime/module-data.js';
+import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
 import { StackPlan } from '../../analyze/runtime/stack-plan.js';
 
 /** Neighbours this close are read as one run: a run costs as much as some hundred bytes. */
@@ -53,7 +53,7 @@ export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
 
 /** Looks at every goroutine of the running program; `live` is memory that remembers nothing from before. */
 export function makePlan({ program, tables, recording }: Survey, live: Memory): Plan {
-  const now = withMemory(program, live);
+  const now = program.over({ memory: live });
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
   exerciseLabels(program, stackPlan.labels);
@@ -68,11 +68,6 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
   return { program, records, stacks, queues, stackPlan, tables };
-}
-
-/** The same program over other memory: its code and globals stay where they are. */
-export function withMemory({ image, code, layouts, globals }: GoProgram, memory: Memory): GoProgram {
-  return new GoProgram({ ...image, memory }, code, layouts, globals);
 }
 
 /** The parts of ranges that lie in mappings of a kind. */

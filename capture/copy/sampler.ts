@@ -101,8 +101,8 @@ class SampledProgram extends GoProgram {
   #batch = new Map<number, G>();
   #still: GoProgram | null = null;
 
-  constructor({ code, layouts, globals, index }: GoProgram, image: ProcessImage, target: LiveProcess) {
-    super(image, code, layouts, globals, index);
+  constructor({ found, index }: GoProgram, image: ProcessImage, target: LiveProcess) {
+    super(image, found, index);
     this.#target = target;
   }
 
@@ -168,7 +168,7 @@ class SampledProgram extends GoProgram {
   /** What every P has scheduled so far; null where each goroutine tells by itself whether it ran. */
   #ticks(): string | null {
     if (this.layouts.of('g').has('trackingSeq')) return null;
-    const { processors } = this.over({ ...this.image, memory: this.#target.memory(this.image.mappings) });
+    const { processors } = this.over({ memory: this.#target.memory(this.image.mappings) });
     return processors.map(({ schedtick }) => schedtick).join();
   }
 
@@ -190,7 +190,7 @@ class SampledProgram extends GoProgram {
   }
 
   #with(layers: readonly MemorySource[]): GoProgram {
-    return this.over({ ...this.image, memory: new Memory(new LayeredSource([...layers, this.#constant()])) });
+    return this.over({ memory: new Memory(new LayeredSource([...layers, this.#constant()])) });
   }
 
   /** Memory in which no stack lies: a stack that was not read is absent, not read late. */

@@ -1,5 +1,6 @@
 import { Argument, type Command } from 'commander';
-import type { Target, Warning } from '../../analyze/report/model.js';
+import type { Target } from '../../analyze/report/model.js';
+import type { Warning } from '../../analyze/warnings.js';
 import { badFile, GospyError } from '../../snapshots/errors.js';
 import type { SnapshotCheck } from '../../snapshots/gsp/verify.js';
 import type { Io } from '../io.js';

@@ -4,7 +4,7 @@ import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { ElfSource } from '../../snapshots/elf/elf-source.js';
 import { badFile } from '../../snapshots/errors.js';
-import type { Executable, ProcessImage, StructLayout } from '../../snapshots/image.js';
+import { withParts, type Executable, type ProcessImage, type StructLayout } from '../../snapshots/image.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
 
 /** The file that `--bin` names: the executable of the target, or a build of the same source with more in it. */
@@ -57,7 +57,5 @@ function buildIds({ buildId, goBuildId }: Pick<Executable, 'buildId' | 'goBuildI
 }
 
 function underlaid(image: ProcessImage, lower: ElfSource): ProcessImage {
-  const { kind, arch, pid, threads, mappings, executable, host, capture, structs, signal } = image;
-  const memory = new Memory(new LayeredSource([image.memory.source, lower]));
-  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal };
+  return withParts(image, { memory: new Memory(new LayeredSource([image.memory.source, lower])) });
 }

@@ -8,7 +8,13 @@ import { Auxv } from '../../snapshots/elf/core-notes.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { ElfSource } from '../../snapshots/elf/elf-source.js';
 import { badFile, GospyError } from '../../snapshots/errors.js';
-import type { Executable, ImageWarning, Mapping, ProcessImage } from '../../snapshots/image.js';
+import {
+  withParts,
+  type Executable,
+  type ImageWarning,
+  type Mapping,
+  type ProcessImage,
+} from '../../snapshots/image.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
 
 /** Where files are looked for that a core was made from. */
@@ -184,16 +190,15 @@ function underlaid(
   libraries: readonly Found[],
   warnings: readonly ImageWarning[],
 ): ProcessImage {
-  const { kind, arch, pid, threads, host, capture, structs, signal, executable } = core;
+  const { capture, executable } = core;
   const found = main === null ? libraries : [main, ...libraries];
   const sources = found.map(({ file, bias }) => new ElfSource(file, bias));
-  return {
-    ...{ kind, arch, pid, threads, host, structs, signal },
+  return withParts(core, {
     mappings: main === null ? core.mappings : withSegments(core.mappings, main, executable.path),
     memory: new Memory(new LayeredSource([core.memory.source, ...sources])),
     executable: main === null ? executable : withFile(executable, main.file),
     capture: { ...capture, warnings: [...capture.warnings, ...warnings] },
-  };
+  });
 }
 
 function withFile(executable: Executable, file: ElfFile): Executable {
@@ -244,7 +249,7 @@ function opened(image: ProcessImage, core: Core, main: Found | null, search: Fil
   }
   if (main.proof === null) {
     const message = `the core has nothing that tells builds apart: that ${path} is the program that ran is known only by where its functions and data lie`;
-    program.warnings.push({ code: 'executable-unproven', message });
+    program.warn({ code: 'executable-unproven', message });
   }
   return program;
 }

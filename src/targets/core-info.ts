@@ -1,6 +1,7 @@
 import type { GoProgram } from '../../analyze/program.js';
 import { missingOf, type Missing } from '../../analyze/report/missing.js';
-import type { Target, Warning } from '../../analyze/report/model.js';
+import type { Target } from '../../analyze/report/model.js';
+import type { Warning } from '../../analyze/warnings.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import { hex } from '../../snapshots/address.js';
 import type { Core } from '../../snapshots/elf/core-image.js';

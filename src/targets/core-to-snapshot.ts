@@ -1,5 +1,5 @@
 import { extract } from '../../analyze/extract.js';
-import type { Warning } from '../../analyze/report/model.js';
+import type { Warning } from '../../analyze/warnings.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import { openCoreProgram, type CoreFileOptions } from './core-files.js';

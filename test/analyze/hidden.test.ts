@@ -1,7 +1,8 @@
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Goroutine, Warning } from '../../analyze/report/model.js';
+import type { Goroutine } from '../../analyze/report/model.js';
+import type { Warning } from '../../analyze/warnings.js';
 import { parseGoVersion } from '../../analyze/binary/go-version.js';
 import { GOSPY, gospy, type Ended } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';

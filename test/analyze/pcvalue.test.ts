@@ -1,6 +1,6 @@
 import t from 'tap';
 import { FunctionTable, type Func } from '../../analyze/binary/function-table.js';
-import type { ModuleData, Slice } from '../../analyze/runtime/module-data.js';
+import type { ModuleData, Slice } from '../../analyze/binary/module-data.js';
 import { addr, NIL } from '../../snapshots/address.js';
 import { Memory, SegmentSource } from '../../snapshots/memory.js';
 

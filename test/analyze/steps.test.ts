@@ -201,8 +201,7 @@ class Steps {
       thread.namespaceTid === this.#tid ? { ...thread, registers } : thread,
     );
     const image = { ...this.#image, threads };
-    const { code, layouts, globals } = this.#first;
-    const program = new GoProgram(image, code, layouts, globals);
+    const program = new GoProgram(image, this.#first.found);
     const g = program.goroutineReader.read(this.#g);
     const { frames, truncated } = program.stackOf(g);
     this.#outcome.seen.add(this.#nameAt(at.pc) ?? '?');

@@ -2,7 +2,7 @@ import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { usedStack } from '../../analyze/runtime/memory-ranges.js';
 import { Copy } from '../../capture/copy/copy.js';
-import { makePlan, survey, withMemory } from '../../capture/copy/plan.js';
+import { makePlan, survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import { LayeredSource, Memory, MemoryFault, SegmentSource, type Segment } from '../../snapshots/memory.js';
@@ -33,7 +33,7 @@ function framesOf(program: GoProgram, g: G): string {
 
 /** Goroutines whose stack in one memory is another one than in the other, and how many were compared byte by byte. */
 function differences(program: GoProgram, mine: Memory, full: Memory): { stale: string[]; compared: number } {
-  const [ours, theirs] = [withMemory(program, mine), withMemory(program, full)];
+  const [ours, theirs] = [program.over({ memory: mine }), program.over({ memory: full })];
   const stale: string[] = [];
   let compared = 0;
   for (const g of ours.goroutines()) {

@@ -1,38 +1,9 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { findWord } from '../binary/scan.js';
+import type { FieldOffsets, ModuleData, Slice } from '../binary/module-data.js';
 import type { PclntabHeader } from '../binary/pclntab.js';
 import { layoutsOf, type Layout } from './layouts.js';
-
-/** A Go slice header. */
-export interface Slice {
-  readonly data: Addr;
-  readonly length: number;
-}
-
-/** runtime.moduledata (symtab.go): where the linker put the parts of one module. */
-export interface ModuleData {
-  readonly addr: Addr;
-  readonly pclntab: PclntabHeader;
-  readonly layout: Layout;
-  readonly ftab: Slice;
-  readonly pclntable: Slice;
-  /** The next five are in the pclntable itself before Go 1.16. */
-  readonly funcnametab: Slice;
-  readonly cutab: Slice;
-  readonly filetab: Slice;
-  readonly pctab: Slice;
-  readonly minpc: Addr;
-  readonly maxpc: Addr;
-  readonly text: Addr;
-  readonly etext: Addr;
-  /** Base of the funcdata offsets since Go 1.18; null before. */
-  readonly gofunc: Addr | null;
-  readonly textsectmap: Slice;
-  /** noptrdata, data, bss, noptrbss: in this order, none empty. */
-  readonly data: readonly Range[];
-  readonly next: Addr;
-}
 
 /** First release whose moduledata points at a pcHeader. */
 const PC_HEADER_FIELD = 'pcHeader';
@@ -72,7 +43,12 @@ function startsAtText(memory: Memory, { textsectmap, text }: ModuleData, otherwi
 }
 
 /** Reads one moduledata and checks it; null where it is none, or not of this layout. */
-export function readModuleData(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: Layout): ModuleData | null {
+export function readModuleData(
+  memory: Memory,
+  at: Addr,
+  pclntab: PclntabHeader,
+  layout: FieldOffsets,
+): ModuleData | null {
   try {
     return checked(memory, at, pclntab, layout);
   } catch (error) {
@@ -81,7 +57,7 @@ export function readModuleData(memory: Memory, at: Addr, pclntab: PclntabHeader,
   }
 }
 
-function checked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: Layout): ModuleData | null {
+function checked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: FieldOffsets): ModuleData | null {
   const word = (field: string): Addr => memory.ptr(at, layout.offset(field));
   const slice = (field: string): Slice => {
     const offset = layout.offset(field);
