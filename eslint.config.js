@@ -1,28 +1,68 @@
 import tseslint from 'typescript-eslint';
 
-/** Rooms of the house, innermost first. A room may import itself and those before it, never those behind it. */
+/** Rooms of the house, innermost first. A room may import itself and those before it, never those after it. */
 const rooms = ['snapshots', 'analyze', 'capture', 'src'];
 
-const oneDirection = rooms.slice(0, -1).map((room, i) => ({
-  files: [`${room}/**/*.ts`],
-  rules: {
-    'no-restricted-imports': [
-      'error',
-      {
-        patterns: [
+/** Rooms within a room, innermost first. Files that lie beside them may be imported as `before` says. */
+const inner = [
+  { room: 'analyze', order: ['binary', 'runtime', 'stacks', 'match', 'report'] },
+  { room: 'src', order: ['targets', 'export', 'commands'] },
+];
+
+/** Files beside the rooms of analyze/ that rooms up to `stacks` may not import: they stand on these. */
+const aboveStacks = ['../program.js', '../working-set.js', '../extract.js'];
+
+const pure = { group: ['node:fs', 'node:fs/*', 'node:os', 'node:child_process'], message: 'analyze/ is pure' };
+const filesOnly = { group: ['node:child_process'], message: 'snapshots/ only reads files' };
+const elf = {
+  group: ['**/snapshots/elf/**', '**/elf/**'],
+  message: 'ELF is known in src/targets and src/export alone',
+};
+const terminal = {
+  group: ['**/io.js', '**/interrupt.js', '**/failure.js', '**/render/**', '**/tui/**', 'commander'],
+  message: 'src/targets opens targets without a terminal',
+};
+
+function outerPatterns(room) {
+  const i = rooms.indexOf(room);
+  const later = [...rooms.slice(i + 1), 'test', 'bench'];
+  return [
+    {
+      group: later.map((name) => `**/${name}/**`),
+      message: `${room}/ may import only ${rooms.slice(0, i + 1).join(', ')}`,
+    },
+    ...(room === 'analyze' ? [pure] : []),
+    ...(room === 'snapshots' ? [filesOnly] : []),
+  ];
+}
+
+function restricted(files, patterns) {
+  return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } };
+}
+
+const direction = [
+  ...rooms.slice(0, -1).map((room) => restricted([`${room}/**/*.ts`], outerPatterns(room))),
+  ...inner.flatMap(({ room, order }) =>
+    order.map((name, i) =>
+      restricted(
+        [`${room}/${name}/**/*.ts`],
+        [
+          ...outerPatterns(room),
           {
-            group: [...rooms.slice(i + 1), 'test', 'bench'].map((later) => `**/${later}/**`),
-            message: `${room}/ may import only ${rooms.slice(0, i + 1).join(', ')}`,
+            group: order.slice(i + 1).map((later) => `**/${later}/**`),
+            message: `${room}/${name} may import only ${order.slice(0, i + 1).join(', ')}`,
           },
-          ...(room === 'analyze'
-            ? [{ group: ['node:fs', 'node:fs/*', 'node:os', 'node:child_process'], message: 'analyze/ is pure' }]
+          ...(room === 'analyze' && i < order.indexOf('match')
+            ? [{ group: aboveStacks, message: `the program stands on ${room}/${name}` }]
             : []),
-          ...(room === 'snapshots' ? [{ group: ['node:child_process'], message: 'snapshots/ only reads files' }] : []),
-        ],
-      },
-    ],
-  },
-}));
+          ...(name === 'targets' ? [terminal] : []),
+          ...(name === 'commands' ? [elf] : []),
+        ].filter(({ group }) => group.length > 0),
+      ),
+    ),
+  ),
+  restricted(['src/*.ts', 'src/{render,tui,doctor,demo}/**/*.ts'], [...outerPatterns('src'), elf]),
+];
 
 export default tseslint.config(
   { ignores: ['dist/**', 'node_modules/**', '.tap/**'] },
@@ -40,7 +80,7 @@ export default tseslint.config(
       'no-restricted-imports': 'off',
     },
   },
-  ...oneDirection,
+  ...direction,
   {
     files: ['**/*.ts'],
     ignores: ['capture/libc.ts'],
