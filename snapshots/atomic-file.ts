@@ -5,41 +5,43 @@ import { basename, dirname, join } from 'node:path';
 import { badFile } from './errors.js';
 import { fileError, systemCode } from './file-errors.js';
 
+/** Paths of the temporary files that exist now. */
 const unfinished = new Set<string>();
 
-/** Removes the temporary files of all writes that are under way: for a signal handler that is about to exit. */
+/** Removes the temporary files of all writes in progress. For signal handlers that are about to exit. */
 export function removeUnfinished(): void {
   for (const path of unfinished) {
     try {
       unlinkSync(path);
     } catch {
-      // It is gone already, or its folder is: there is nothing more to remove.
+      // The file is gone already, or its folder is: nothing is left to remove.
     }
   }
   unfinished.clear();
 }
 
 /**
- * Says early whether a snapshot can be written to `path`: throws `badFile` where the folder is missing or may not be
- * written to, or where `path` is something else than a file.
+ * Checks early whether a file can be written to `path`. Throws `badFile` if its folder does not exist or is not writable,
+ * or if `path` is something other than a regular file.
  */
 export function checkOutput(path: string): void {
   if (path === '') throw badFile('cannot write the snapshot: its path is empty');
-  const stat = attempt(`cannot write ${path}`, () => statSync(path, { throwIfNoEntry: false }));
+  const stat = translateErrors(`cannot write ${path}`, () => statSync(path, { throwIfNoEntry: false }));
   if (stat?.isDirectory() === true) {
     throw badFile(`cannot write ${path}: it is a folder`, { hint: 'name a file in it, such as snap.gsp' });
   }
   if (stat !== undefined && !stat.isFile()) {
-    throw badFile(`cannot write ${path}: it is no regular file, and a snapshot replaces what is there`);
+    throw badFile(`cannot write ${path}: it is not a regular file, and would be replaced by one`);
   }
   const folder = dirname(path);
-  attempt(`cannot write to the folder ${folder}`, () => {
-    if (!statSync(folder).isDirectory()) throw badFile(`cannot write ${path}: ${folder} is no folder`);
+  translateErrors(`cannot write to the folder ${folder}`, () => {
+    if (!statSync(folder).isDirectory()) throw badFile(`cannot write ${path}: ${folder} is not a folder`);
     accessSync(folder, constants.W_OK | constants.X_OK);
   });
 }
 
-function attempt<T>(doing: string, action: () => T): T {
+/** Runs `action`; errors of system calls become `badFile`, with `doing` at the start of the message. */
+function translateErrors<T>(doing: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
@@ -48,9 +50,9 @@ function attempt<T>(doing: string, action: () => T): T {
 }
 
 /**
- * A file that appears under its name whole or not at all: written beside it, mode 0600, brought to the disk, and
- * renamed. What the name held before is replaced in one step; a symbolic link is replaced, not followed. Errors of the
- * file system come as `badFile`.
+ * A file that appears under its name whole or not at all: it is written as a temporary file in the same folder with mode
+ * 0600, flushed to the disk, and renamed. An existing file is replaced in one step; a symbolic link is replaced, not
+ * followed. Errors of the file system are thrown as `badFile`.
  */
 export class AtomicFile {
   /** Bytes written so far. */
@@ -71,7 +73,7 @@ export class AtomicFile {
     const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
     unfinished.add(temporary);
     try {
-      // Made in one step with the note of it: a signal that comes later finds the file, and none is made after it.
+      // Synchronous, so that no signal handler runs between adding the path and creating the file.
       closeSync(openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600));
       return new AtomicFile(path, temporary, await open(temporary, O_WRONLY | O_NOFOLLOW));
     } catch (error) {
@@ -80,23 +82,23 @@ export class AtomicFile {
     }
   }
 
-  /** Appends. */
+  /** Appends bytes. */
   async write(bytes: Uint8Array): Promise<void> {
     await this.#put(bytes, this.size);
     this.size += bytes.length;
   }
 
-  /** Appends zeros that take no room on the disk. */
+  /** Appends `length` zero bytes that take no space on the disk. */
   hole(length: number): void {
     this.size += length;
   }
 
-  /** Overwrites bytes that were written before. */
+  /** Overwrites bytes written before, at `offset`. */
   async patch(bytes: Uint8Array, offset: number): Promise<void> {
     await this.#put(bytes, offset);
   }
 
-  /** Brings the bytes to the disk and gives them their name. */
+  /** Flushes the file to the disk and renames it to its final name. */
   async commit(): Promise<void> {
     try {
       await this.#handle.truncate(this.size);
@@ -104,15 +106,15 @@ export class AtomicFile {
       await this.#handle.close();
       await rename(this.#temporary, this.#path);
     } catch (error) {
-      throw this.#failed(error);
+      throw this.#describe(error);
     }
     unfinished.delete(this.#temporary);
     await syncFolder(dirname(this.#path));
   }
 
-  /** Removes what was written; never throws. */
+  /** Closes and removes the temporary file. Never throws. */
   async discard(): Promise<void> {
-    // The error that led here is the one to tell; a close or an unlink that fails too adds nothing.
+    // Whatever led here is reported by the caller; a failing close or unlink would only hide it.
     await this.#handle.close().catch(() => undefined);
     await unlink(this.#temporary).catch(() => undefined);
     unfinished.delete(this.#temporary);
@@ -125,11 +127,11 @@ export class AtomicFile {
         done += bytesWritten;
       }
     } catch (error) {
-      throw this.#failed(error);
+      throw this.#describe(error);
     }
   }
 
-  #failed(error: unknown): Error {
+  #describe(error: unknown): Error {
     return fileError(
       `cannot write ${basename(this.#path)} in ${dirname(this.#path)}`,
       error,
@@ -138,7 +140,10 @@ export class AtomicFile {
   }
 }
 
-/** The name, too, is to survive a power cut; some file systems refuse to sync a folder, and the file is whole by then. */
+/**
+ * Flushes a folder, so that a rename in it survives a power cut. Ignores errors: some file systems cannot sync a folder,
+ * and the file itself is safe by then.
+ */
 async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, constants.O_RDONLY);

@@ -1,19 +1,22 @@
-/** A read past the end of a buffer, or an encoding that is broken. */
+/** A read past the end of a buffer, or a broken encoding. */
 export class BytesError extends Error {
   override readonly name = 'BytesError';
 }
 
 const TWO_32 = 2 ** 32;
 
-/** The unsigned little-endian 64-bit word at an offset, as a number: above 2^53 its low bits are lost. Ten times as fast as a bigint. */
+/**
+ * Returns the unsigned little-endian 64-bit word at a byte offset as a number. Above 2^53 the low bits are lost. About ten
+ * times as fast as going through a bigint.
+ */
 export function wordAt(view: DataView, offset: number): number {
   return view.getUint32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
 }
 
-/** A bounds-checked little-endian cursor over bytes from outside. Every read throws {@link BytesError} past the end. */
+/** A bounds-checked little-endian cursor over untrusted bytes. Every read past the end throws {@link BytesError}. */
 export class Bytes {
   readonly view: DataView;
-  /** Offset of the next read. */
+  /** Offset of the next read, in bytes. */
   at: number;
 
   constructor(bytes: Uint8Array, at = 0) {
@@ -37,18 +40,18 @@ export class Bytes {
   u64(): bigint {
     return this.view.getBigUint64(this.#take(8), true);
   }
-  /** A u64 that must be exact as a number: an offset, a size, an address. */
+  /** Reads a u64 that must be exact as a number, such as an offset, a size or an address. */
   word(): number {
     const value = this.u64();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new BytesError(`word at ${this.at - 8} is above 2^53`);
     return Number(value);
   }
-  /** A copy-free view of the next `length` bytes. */
+  /** Returns the next `length` bytes as a view, not a copy. */
   take(length: number): Uint8Array {
     const start = this.#take(length);
     return new Uint8Array(this.view.buffer, this.view.byteOffset + start, length);
   }
-  /** LEB128, at most 2^53. */
+  /** Reads an unsigned LEB128 number of at most 8 bytes. */
   uleb(): number {
     let value = 0;
     let scale = 1;
@@ -60,7 +63,7 @@ export class Bytes {
     }
     throw new BytesError(`LEB128 at ${this.at - 8} is longer than 8 bytes`);
   }
-  /** Signed LEB128. */
+  /** Reads a signed LEB128 number of at most 8 bytes. */
   sleb(): number {
     let value = 0;
     let scale = 1;
@@ -72,18 +75,18 @@ export class Bytes {
     }
     throw new BytesError(`LEB128 at ${this.at - 8} is longer than 8 bytes`);
   }
-  /** Passes over a LEB128 of any value. */
+  /** Skips a LEB128 number of any length. */
   skipLeb(): void {
     while (this.u8() >= 128);
   }
-  /** NUL-terminated UTF-8. */
+  /** Reads NUL-terminated UTF-8. */
   cstring(): string {
     const start = this.at;
     this.skipString();
     const { buffer, byteOffset } = this.view;
     return Buffer.from(buffer, byteOffset + start, this.at - 1 - start).toString('utf8');
   }
-  /** Passes over a NUL-terminated string. */
+  /** Skips a NUL-terminated string. */
   skipString(): void {
     while (this.u8() !== 0);
   }

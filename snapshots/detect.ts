@@ -2,10 +2,10 @@ import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Sta
 import { fileError } from './file-errors.js';
 import { isSnapshot } from './gsp/container.js';
 
-/** What a file is, told by its content. */
+/** What kind of file a file is, judged by its content. */
 export type FileKind =
   | { readonly kind: 'snapshot' }
-  /** `machine` is e_machine: 62 for amd64, 183 for arm64. */
+  /** `machine` is e_machine of the ELF header: 62 for amd64, 183 for arm64. */
   | { readonly kind: 'core'; readonly machine: number }
   | { readonly kind: 'elf'; readonly type: 'relocatable' | 'executable' | 'shared' | 'other'; readonly machine: number }
   | { readonly kind: 'compressed'; readonly format: 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4'; readonly tool: string }
@@ -16,10 +16,10 @@ export type FileKind =
   | { readonly kind: 'pipe' }
   | { readonly kind: 'unknown' };
 
-/** Bytes that are looked at. */
-const HEAD = 512;
+/** Number of bytes at the start of a file that are enough to recognize it. */
+export const HEAD_BYTES = 512;
 
-/** Looks at the file that `path` leads to; never waits for a pipe. Throws `badFile` where it is missing or unreadable. */
+/** Detects the kind of the file at `path`. Never waits for a pipe. Throws `badFile` if it is missing or unreadable. */
 export function detectFile(path: string): FileKind {
   try {
     const special = specialKind(statSync(path));
@@ -29,7 +29,7 @@ export function detectFile(path: string): FileKind {
   }
 }
 
-/** What a file is whose first bytes these are (512 tell all). */
+/** Detects the kind of a file from its first {@link HEAD_BYTES} bytes. */
 export function kindOf(head: Uint8Array): FileKind {
   if (head.length === 0) return { kind: 'empty' };
   if (isSnapshot(head)) return { kind: 'snapshot' };
@@ -40,7 +40,7 @@ export function kindOf(head: Uint8Array): FileKind {
   return { kind: isText(head) ? 'text' : 'unknown' };
 }
 
-/** A part of a sentence for people: `a gzip file; unpack it first, with gunzip`. */
+/** Describes a kind of file in a part of a sentence: `a gzip file; unpack it first, with gunzip`. */
 export function describe(kind: FileKind): string {
   switch (kind.kind) {
     case 'snapshot':
@@ -66,7 +66,7 @@ export function describe(kind: FileKind): string {
   }
 }
 
-/** `an xz`, `an lz4`: the letters are spoken by their names. */
+/** Returns the article for a format: `an xz`, `an lz4`, since the letters x and l are spelled out. */
 function article(format: string): string {
   return /^[xl]/.test(format) ? 'an' : 'a';
 }
@@ -90,7 +90,7 @@ function specialKind(stat: Stats): FileKind | null {
 function headOf(path: string): Uint8Array {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const head = new Uint8Array(Math.min(HEAD, fstatSync(fd).size));
+    const head = new Uint8Array(Math.min(HEAD_BYTES, fstatSync(fd).size));
     return head.subarray(0, readSync(fd, head, 0, head.length, 0));
   } finally {
     closeSync(fd);
@@ -111,7 +111,7 @@ function startsWith(head: Uint8Array, magic: readonly number[]): boolean {
   return head.length >= magic.length && magic.every((b, i) => head[i] === b);
 }
 
-/** No byte in it that text does not have. */
+/** Returns whether there are only bytes that occur in text: no control characters but white space, bell and escape. */
 function isText(head: Uint8Array): boolean {
   return head.every((b) => b >= 0x20 || (b >= 0x07 && b <= 0x0d) || b === 0x1b) && !head.includes(0x7f);
 }

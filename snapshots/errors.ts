@@ -13,8 +13,8 @@ export const ExitCode = {
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /**
- * An error that a user can act on. `message` says what was being done and what went wrong, `hint` what to try.
- * Anything else that is thrown up to the command line is a bug of gospy's.
+ * An error that the user can act on. `message` says what gospy was doing and what went wrong, `hint` what to try. Any
+ * other error that reaches the command line is a bug in gospy.
  */
 export class GospyError extends Error {
   override readonly name = 'GospyError';
@@ -33,12 +33,12 @@ interface Details {
   cause?: unknown;
 }
 
-/** A value or combination that a command does not take. */
+/** A value or combination of options that a command does not accept. */
 export function usageError(message: string, details?: Details): GospyError {
   return new GospyError(ExitCode.usage, message, details);
 }
 
-/** No such process, or one in which no Go runtime was found. */
+/** There is no such process, or no Go runtime was found in it. */
 export function noGoProcess(message: string, details?: Details): GospyError {
   return new GospyError(ExitCode.noGoProcess, message, details);
 }
@@ -48,12 +48,12 @@ export function permissionError(message: string, details?: Details): GospyError 
   return new GospyError(ExitCode.permission, message, details);
 }
 
-/** A file that cannot be read (damaged, truncated, mismatched) or written. Name the section and offset. */
+/** A file cannot be read (damaged, truncated, mismatched) or written. The message should name the section and offset. */
 export function badFile(message: string, details?: Details): GospyError {
   return new GospyError(ExitCode.badFile, message, details);
 }
 
-/** A Go release or CPU that gospy does not know. */
+/** The Go release or CPU is not one that gospy knows. */
 export function unsupported(message: string, details?: Details): GospyError {
   return new GospyError(ExitCode.unsupported, message, details);
 }

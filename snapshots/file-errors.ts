@@ -4,7 +4,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'not permitted',
   ENOENT: 'no such file or folder',
-  ENOTDIR: 'a part of the path is no folder',
+  ENOTDIR: 'a part of the path is not a folder',
   EISDIR: 'it is a folder',
   ENOSPC: 'no space is left on the disk',
   EDQUOT: 'the disk quota is used up',
@@ -16,13 +16,13 @@ const WORDS: Readonly<Record<string, string>> = {
   EIO: 'the disk reports an input/output error',
 };
 
-/** The error code that the system gave (`ENOENT`), or null where `error` did not come from the system. */
+/** Returns the system's error code (`ENOENT`), or null if `error` is not an error of a system call. */
 export function systemCode(error: unknown): string | null {
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return null;
   return typeof error.code === 'string' ? error.code : null;
 }
 
-/** An error of the file system as a {@link badFile}: `doing` says what was being done, such as `cannot open /x.gsp`. */
+/** Turns an error of the file system into a {@link badFile}. `doing` says what failed, such as `cannot open /x.gsp`. */
 export function fileError(doing: string, error: unknown, hint?: string): GospyError {
   const code = systemCode(error);
   const words = (code === null ? undefined : WORDS[code]) ?? (error instanceof Error ? error.message : String(error));

@@ -1,68 +1,66 @@
 import type { Addr } from './address.js';
+import type { Arch } from './arch.js';
 import type { Memory } from './memory.js';
 import type { Registers } from './registers.js';
 import type { FatalSignal } from './signals.js';
 
-/** CPUs whose Go programs can be read, named as GOARCH names them. */
-export type Arch = 'amd64' | 'arm64';
-
 /**
- * A process, standing still: the seam of the whole program. A live process, a `.gsp` file and an ELF core (with its
- * binaries) are three of them, and the analyzer never learns which it has.
+ * A process that stands still: the interface between whoever provides a process (a live process, a `.gsp` file, an ELF
+ * core with its binaries) and the analysis, which never learns which of them it has.
  */
 export interface ProcessImage {
   readonly kind: 'live' | 'snapshot' | 'core';
   readonly arch: Arch;
-  /** As the host that was captured sees it. */
+  /** Process id as the host sees it, not as a container does. */
   readonly pid: number;
   readonly threads: readonly Thread[];
-  /** In ascending order, never overlapping. */
+  /** Ascending, never overlapping. */
   readonly mappings: readonly Mapping[];
   readonly memory: Memory;
   readonly executable: Executable;
   readonly host: HostFacts;
   readonly capture: CaptureFacts;
-  /** Struct types of the program by name, as its debug information had them; empty where they were not needed. */
+  /** Struct types by name (`runtime.g`), from the program's debug information. Empty if the Go release is known. */
   readonly structs: ReadonlyMap<string, StructLayout>;
-  /** The signal that ended the process; null where it was alive. */
+  /** The signal that ended the process; null if the process was alive. */
   readonly signal: FatalSignal | null;
 }
 
-/** A copy of an image in which some parts are others. Classes that read a file have their parts as getters, which spreading loses. */
+/** Returns a copy of an image with some parts replaced. Spreading an image would lose the parts that are getters. */
 export function withParts(image: ProcessImage, changes: Partial<ProcessImage>): ProcessImage {
   const { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal } = image;
   return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal, ...changes };
 }
 
-/** Where the fields of a struct type lie, in bytes. */
+/** Size and field offsets of a struct type. */
 export interface StructLayout {
   readonly sizeBytes: number;
-  /** Offsets by name. */
+  /** Offsets in bytes, by field name. */
   readonly fields: Readonly<Record<string, number>>;
 }
 
-/** One kernel thread. */
+/** A thread, as the kernel knows it. */
 export interface Thread {
-  /** As the host sees it. */
+  /** Thread id as the host sees it. */
   readonly tid: number;
-  /** As the process itself sees it, in its own pid namespace: the last number of NSpid. Equal to `tid` elsewhere. */
+  /** Thread id in the process's own pid namespace: the last number of NSpid. Equal to `tid` outside of containers. */
   readonly namespaceTid: number;
   /** /proc/PID/task/TID/comm. */
   readonly name: string;
-  /** The kernel's letter before the stop (R S D T t Z X I); `?` where it is not known. */
+  /** The kernel's letter for the state before the stop (R S D T t Z X I); `?` if unknown. */
   readonly state: string;
-  /** null where they were not read (live mode, a thread that could not be stopped). */
+  /** null if they were not read (live mode, a thread that could not be stopped). */
   readonly registers: Registers | null;
-  /** The C function that it stands in, where a symbol table tells. */
+  /** The C function that the thread is in. Absent if it is in Go code or no symbol table names the function. */
   readonly native?: NativeFunction;
 }
 
-/** A place in code that is not Go's, by the symbol table of its file. */
+/** A position in code other than Go code, found through the symbol table of the file. */
 export interface NativeFunction {
   readonly name: string;
-  /** The mapped file as the target saw it. */
+  /** Path of the mapped file as the target saw it. */
   readonly file: string;
-  /** Bytes into the function. */
+  /** Offset into the function, in bytes. */
   readonly offset: number;
 }
 
@@ -74,13 +72,13 @@ export interface Mapping {
   readonly readable: boolean;
   readonly writable: boolean;
   readonly executable: boolean;
-  /** Offset in the mapped file in bytes; 0 for anonymous memory. */
+  /** Offset in the mapped file, in bytes; 0 for anonymous memory. */
   readonly fileOffset: number;
-  /** The mapped file as the target saw it, a `[name]` of the kernel's, or the empty string for anonymous memory. */
+  /** The mapped file as the target saw it, a `[name]` that the kernel gave, or empty for anonymous memory. */
   readonly path: string;
 }
 
-/** The main program, as far as it is known. */
+/** The file that the process executed, as far as it is known. */
 export interface Executable {
   /** Path as the target saw it, without the kernel's " (deleted)". */
   readonly path: string;
@@ -89,45 +87,48 @@ export interface Executable {
   readonly buildId: string | null;
   /** Go's own build id note, or null. */
   readonly goBuildId: string | null;
-  /** File size in bytes; null where the file could not be seen. */
+  /** File size in bytes; null if the file was not accessible. */
   readonly sizeBytes: number | null;
 }
 
-/** Where a capture was made. */
+/** The machine on which a capture was made. */
 export interface HostFacts {
   readonly hostname: string;
   /** uname -r. */
   readonly kernel: string;
   /** /proc/sys/kernel/random/boot_id, or null. */
   readonly bootId: string | null;
-  /** Online CPUs. */
+  /** Number of CPUs that are online. */
   readonly cpus: number;
   /** NSpid of the target: its pid in each nested pid namespace, the host's first. */
   readonly namespacePids: readonly number[];
 }
 
-/** How a capture was made, and for how long the process stood still. */
+/** How and when a capture was made. */
 export interface CaptureFacts {
-  /** `stop`, `clone`, `live`, or `core` for a dump that another tool wrote. */
+  /** `core` stands for a dump that another tool wrote. */
   readonly mode: 'stop' | 'clone' | 'live' | 'core';
-  /** ISO 8601 with milliseconds, UTC; null where it is not known. */
+  /** ISO 8601 with milliseconds, UTC; null if unknown. */
   readonly capturedAt: string | null;
-  /** CLOCK_MONOTONIC of the host at the capture in nanoseconds, or null; what Go's nanotime() would have said. */
+  /** CLOCK_MONOTONIC of the host in nanoseconds, which is what Go's nanotime() would have returned; null if unknown. */
   readonly monotonicNs: bigint | null;
-  /** From just before the first thread was interrupted until the last one was let go; 0 in live mode; null: unknown. */
+  /**
+   * Nanoseconds from just before the first thread was interrupted until the last one was let go: 0 in live mode, null if
+   * unknown.
+   */
   readonly pauseNs: number | null;
-  /** True where something that was asked for is missing; `warnings` says what. */
+  /** True if something that was asked for is missing; `warnings` says what. */
   readonly partial: boolean;
   readonly warnings: readonly ImageWarning[];
   /** Start addresses of the records that changed while they were read (live mode), ascending. */
   readonly torn: readonly Addr[];
-  /** Version of the gospy that wrote it; null for cores. */
+  /** Version of the gospy that made the capture; null for cores. */
   readonly writer: string | null;
 }
 
-/** Something that went wrong without ending the run. */
+/** Something that went wrong without ending the capture. */
 export interface ImageWarning {
-  /** A stable word for scripts, such as `thread-not-stopped`. */
+  /** A stable word that scripts can rely on, such as `thread-not-stopped`. */
   readonly code: string;
   readonly message: string;
 }

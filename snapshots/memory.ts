@@ -3,30 +3,30 @@ import { firstIndex } from './binary-search.js';
 import { wordAt } from './bytes.js';
 import { firstWins } from './overlaps.js';
 
-/** A run of bytes that is known: [lo, hi) lies at offset 0 of `view`. */
+/** Bytes that are known: those at the addresses [lo, hi), which start at offset 0 of `view`. */
 export interface Window {
   readonly lo: number;
   readonly hi: number;
   readonly view: DataView;
 }
 
-/** Half-open range of addresses. */
+/** A half-open range of addresses: [lo, hi). */
 export interface Range {
   readonly lo: Addr;
   readonly hi: Addr;
 }
 
-/** Where memory comes from: chunks of a snapshot, segments of a core, a live process. Absent memory is null, not zero. */
+/** Provides memory: sections of a snapshot, segments of a core, a live process. Absent memory is null, never zeros. */
 export interface MemorySource {
-  /** A run of known bytes that contains `addr`, as long as is cheap to have; null where that byte is absent. */
+  /** Returns known bytes around `addr`, as many as are cheap to provide, or null if the byte at `addr` is absent. */
   window(addr: number): Window | null;
-  /** Known ranges within [lo, hi), ascending and clipped to it; neighbours may touch. */
+  /** Returns the known ranges in [lo, hi), ascending and clipped to it. Neighbours may touch. */
   ranges(lo: number, hi: number): Iterable<Range>;
-  /** Why the byte at `addr` is absent, where more is known than that it is: a part of a sentence. */
+  /** Returns why the byte at `addr` is absent, as a part of a sentence, or null if no reason is known. */
   absence?(addr: number): string | null;
 }
 
-/** A read of memory that the image does not have, or a word that is no pointer where one was due. */
+/** A read of memory that the image lacks, or of a pointer that cannot be one. */
 export class MemoryFault extends Error {
   override readonly name = 'MemoryFault';
   readonly addr: number;
@@ -38,8 +38,8 @@ export class MemoryFault extends Error {
 }
 
 /**
- * Returns what `read` returns or, where it throws a {@link MemoryFault}, what `otherwise` makes of that. Other errors
- * pass through: they are bugs.
+ * Returns what `read` returns or, if it throws a {@link MemoryFault}, what `otherwise` returns for it. Other errors pass
+ * through.
  */
 export function onFault<T, U>(read: () => T, otherwise: (fault: MemoryFault) => U): T | U {
   try {
@@ -51,18 +51,18 @@ export function onFault<T, U>(read: () => T, otherwise: (fault: MemoryFault) => 
 }
 
 const EMPTY: Window = { lo: 0, hi: 0, view: new DataView(new ArrayBuffer(0)) };
-/** Bytes from which a copy is worth the look whether all of it is there. */
-const MANY = 4096;
-/** Windows of a lower layer reach this far at most: what lies above them is looked through for each. */
+/** Copies longer than this many bytes are checked for absent bytes before a buffer is allocated. */
+const LONG_COPY = 4096;
+/** Largest window of a lower layer, in bytes: clipping one costs a look at all higher layers within it. */
 const LAYER_BLOCK = 2 ** 20;
 
 /**
  * Checked little-endian reads at an address. Every reader takes a base and a byte offset from it, and throws
- * {@link MemoryFault} where a byte is absent. The last window is kept: neighbouring reads cost a few nanoseconds.
+ * {@link MemoryFault} if a byte is absent. The last window is cached, so neighbouring reads cost a few nanoseconds.
  */
 export class Memory {
   readonly source: MemorySource;
-  /** The same memory for searches: where reads are recorded, those through here are not. */
+  /** The same memory, for searches: reads through it are never recorded (see recording.ts). */
   readonly unrecorded: Memory;
   #window: Window = EMPTY;
   readonly #straddle = new DataView(new ArrayBuffer(8));
@@ -72,7 +72,7 @@ export class Memory {
     this.unrecorded = unrecorded ?? this;
   }
 
-  /** True where all `length` bytes at `base` are known. */
+  /** Returns whether all `length` bytes at `base` are known. */
   has(base: Addr, length: number): boolean {
     return this.#firstAbsent(base, length) >= base + length;
   }
@@ -101,7 +101,7 @@ export class Memory {
     return this.u32(base, offset) | 0;
   }
 
-  /** Any 64 bits. Slow: use {@link word} or {@link ptr} where the value is a count or an address. */
+  /** Reads any 64 bits. Slow: use {@link word} for a count and {@link ptr} for an address. */
   u64(base: Addr, offset = 0): bigint {
     const at = base + offset;
     const w = this.#at(at);
@@ -109,26 +109,26 @@ export class Memory {
     return w.view.getBigUint64(at - w.lo, true);
   }
 
-  /** An unsigned 64-bit count as a number; above 2^53 the low bits are lost, which a bound must catch. */
+  /** Reads an unsigned 64-bit count as a number. Above 2^53 the low bits are lost: callers must check an upper bound. */
   word(base: Addr, offset = 0): number {
     const at = base + offset;
     const w = this.#at(at);
     return at + 8 > w.hi ? wordAt(this.#across(at, 8), 0) : wordAt(w.view, at - w.lo);
   }
 
-  /** A pointer; 0 is nil. Throws {@link MemoryFault} where the word cannot be an address. */
+  /** Reads a pointer; 0 is nil. Throws {@link MemoryFault} if the word cannot be an address. */
   ptr(base: Addr, offset = 0): Addr {
     const value = this.word(base, offset);
     if (value >= ADDR_LIMIT) {
-      throw new MemoryFault(base + offset, `the word at ${hex(base + offset)} is no pointer: ${hex(value)}`);
+      throw new MemoryFault(base + offset, `the word at ${hex(base + offset)} is not a pointer: ${hex(value)}`);
     }
     return value as Addr;
   }
 
-  /** A copy of `length` bytes at `base`. */
+  /** Returns a copy of the `length` bytes at `base`. */
   bytes(base: Addr, length: number): Uint8Array {
-    // Nothing is set aside for a length that a broken process made up.
-    const absent = length > MANY ? this.#firstAbsent(base, length) : base + length;
+    // A length read from a broken process may be huge: allocate only if the bytes are there.
+    const absent = length > LONG_COPY ? this.#firstAbsent(base, length) : base + length;
     if (absent < base + length) throw this.#fault(absent);
     if (!(length >= 0)) throw new MemoryFault(base, `${length} bytes at ${hex(base)} cannot be read`);
     const out = new Uint8Array(length);
@@ -142,12 +142,12 @@ export class Memory {
     return out;
   }
 
-  /** UTF-8 text of exactly `length` bytes; bytes that are no UTF-8 become U+FFFD. */
+  /** Reads exactly `length` bytes as UTF-8. Invalid bytes become U+FFFD. */
   string(base: Addr, length: number): string {
     return Buffer.from(this.bytes(base, length).buffer).toString('utf8');
   }
 
-  /** A NUL-terminated string of at most `max` bytes; throws {@link MemoryFault} where no NUL comes. */
+  /** Reads a NUL-terminated string. Throws {@link MemoryFault} if there is no NUL within `max` bytes. */
   cstring(base: Addr, max = 4096): string {
     const out: number[] = [];
     for (let i = 0; i < max; i++) {
@@ -155,10 +155,10 @@ export class Memory {
       if (b === 0) return Buffer.from(out).toString('utf8');
       out.push(b);
     }
-    throw new MemoryFault(base, `no end of the string at ${hex(base)} within ${max} bytes`);
+    throw new MemoryFault(base, `the string at ${hex(base)} does not end within ${max} bytes`);
   }
 
-  /** Known ranges within [lo, hi), ascending. */
+  /** Returns the known ranges in [lo, hi), ascending and clipped to it. */
   ranges(lo: Addr, hi: Addr): Iterable<Range> {
     return this.source.ranges(lo, hi);
   }
@@ -177,7 +177,7 @@ export class Memory {
     return new MemoryFault(at, `no memory at ${hex(at)} in the image${reason === null ? '' : `: ${reason}`}`);
   }
 
-  /** The first address in [base, base + length) that is absent; the end where none is. */
+  /** Returns the first absent address in [base, base + length), or the end of that range if there is none. */
   #firstAbsent(base: number, length: number): number {
     let at = base;
     while (at < base + length) {
@@ -188,6 +188,7 @@ export class Memory {
     return base + length;
   }
 
+  /** Collects bytes that lie in several windows. The next call overwrites the result. */
   #across(at: number, length: number): DataView {
     for (let i = 0; i < length; i++) {
       const w = this.#at(at + i);
@@ -197,18 +198,18 @@ export class Memory {
   }
 }
 
-/** Bytes that lie at an address. */
+/** Bytes and the address at which they lie. */
 export interface Segment {
   readonly addr: Addr;
   readonly bytes: Uint8Array;
 }
 
-/** Memory held as segments in this process. Where segments overlap, the one that was given first wins. */
+/** Memory in the form of segments. Where segments overlap, the one that comes first in the list wins. */
 export class SegmentSource implements MemorySource {
   readonly #segments: Iterable<Segment>;
   #sorted: Window[] | null = null;
 
-  /** `segments` are looked at with the first read. */
+  /** `segments` are not iterated before the first read. */
   constructor(segments: Iterable<Segment>) {
     this.#segments = segments;
   }
@@ -227,7 +228,7 @@ export class SegmentSource implements MemorySource {
         view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
       });
     }
-    return withoutOverlaps(windows);
+    return cutOverlaps(windows);
   }
 
   window(addr: number): Window | null {
@@ -245,7 +246,7 @@ export class SegmentSource implements MemorySource {
   }
 }
 
-/** Several sources as one: for each byte the first source that has it. */
+/** Several sources as one. Each byte comes from the first layer that has it. */
 export class LayeredSource implements MemorySource {
   readonly #layers: readonly MemorySource[];
 
@@ -279,7 +280,7 @@ export class LayeredSource implements MemorySource {
     }
   }
 
-  /** The part of a lower layer's window around `addr` that no higher layer has. */
+  /** Clips a window of layer `depth` to the part around `addr` that no higher layer has. */
   #clip(window: Window, addr: number, depth: number): Window {
     const block = addr - (addr % LAYER_BLOCK);
     let lo = Math.max(window.lo, block);
@@ -293,9 +294,10 @@ export class LayeredSource implements MemorySource {
         }
       }
     }
-    return clipped(window, lo, hi);
+    return clip(window, lo, hi);
   }
 
+  /** Returns the known range that starts lowest at or above `at`, the longest if several start there. */
   #nextKnown(at: number, hi: number): Range | null {
     let best: Range | null = null;
     for (const layer of this.#layers) {
@@ -312,14 +314,14 @@ function lastAtOrBelow(windows: readonly Window[], addr: number): number {
   return firstIndex(windows.length, (i) => (windows[i]?.lo ?? Infinity) > addr) - 1;
 }
 
-function withoutOverlaps(windows: readonly Window[]): Window[] {
+function cutOverlaps(windows: readonly Window[]): Window[] {
   return firstWins(windows).flatMap(({ lo, hi, owner }) => {
     const window = windows[owner];
     if (window === undefined) return [];
-    return lo === window.lo && hi === window.hi ? [window] : [clipped(window, lo, hi)];
+    return lo === window.lo && hi === window.hi ? [window] : [clip(window, lo, hi)];
   });
 }
 
-function clipped({ lo: from, view }: Window, lo: number, hi: number): Window {
+function clip({ lo: from, view }: Window, lo: number, hi: number): Window {
   return { lo, hi, view: new DataView(view.buffer, view.byteOffset + (lo - from), hi - lo) };
 }

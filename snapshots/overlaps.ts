@@ -1,20 +1,19 @@
-/** A part [lo, hi) of the range that was given at place `owner`. */
-export interface Piece {
+/** A half-open interval [lo, hi) of addresses or offsets. */
+export interface Interval {
   readonly lo: number;
   readonly hi: number;
+}
+
+/** A part of the interval at index `owner` of a list. */
+export interface Piece extends Interval {
   readonly owner: number;
 }
 
-interface Span {
-  readonly lo: number;
-  readonly hi: number;
-}
-
 /**
- * Cuts ranges so that none overlap: where several hold a byte, the one that was given first keeps it. The pieces come
- * in ascending order. Time grows as n log n, also where all ranges overlap.
+ * Cuts intervals so that none overlap: where several contain a byte, the first of the list keeps it. Empty intervals are
+ * dropped. The pieces come in ascending order. Takes O(n log n), even if all intervals overlap.
  */
-export function firstWins(ranges: readonly Span[]): Piece[] {
+export function firstWins(ranges: readonly Interval[]): Piece[] {
   const byStart = ranges
     .map(({ lo, hi }, owner): Piece => ({ lo, hi, owner }))
     .filter(({ lo, hi }) => lo < hi)

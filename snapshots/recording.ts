@@ -1,10 +1,10 @@
 import { alignDown, type Addr } from './address.js';
 import { Memory, type MemorySource, type Range, type Window } from './memory.js';
 
-/** Reads are noted in units of this many bytes: about a cache line's neighbours, small beside what is worth keeping. */
+/** Reads are recorded in aligned units of this many bytes: small enough that little unread memory is kept with them. */
 const GRAIN = 256;
 
-/** A source that notes what is read through it, so that just that can be kept. */
+/** A source that records which memory is read through it, so that a snapshot can keep just that. */
 export class RecordingSource implements MemorySource {
   readonly #source: MemorySource;
   readonly #grains = new Set<number>();
@@ -28,7 +28,7 @@ export class RecordingSource implements MemorySource {
     return this.#source.ranges(lo, hi);
   }
 
-  /** What was read, ascending, neighbours joined. */
+  /** Returns the ranges that were read, in multiples of the grain, ascending, with neighbours joined. */
   recorded(): Range[] {
     const out: { lo: Addr; hi: Addr }[] = [];
     for (const grain of Float64Array.from(this.#grains).sort()) {
@@ -40,7 +40,7 @@ export class RecordingSource implements MemorySource {
   }
 }
 
-/** Memory whose reads are noted, but for searches. */
+/** Wraps memory so that reads are recorded, except those through {@link Memory.unrecorded}. */
 export function recordingMemory(memory: Memory): { memory: Memory; recording: RecordingSource } {
   const recording = new RecordingSource(memory.source);
   return { memory: new Memory(recording, memory), recording };

@@ -1,8 +1,8 @@
-import type { Arch } from './image.js';
+import type { Arch } from './arch.js';
 
 /**
- * The kernel's general register set, NT_PRSTATUS, as PTRACE_GETREGSET and an ELF core have it: one u64 each, in this
- * order. amd64: struct user_regs_struct of <sys/user.h>; arm64: struct user_pt_regs of <asm/ptrace.h>.
+ * The order of the kernel's general register set (NT_PRSTATUS) in PTRACE_GETREGSET and in ELF cores, one u64 each. amd64:
+ * struct user_regs_struct in <sys/user.h>. arm64: struct user_pt_regs in <asm/ptrace.h>.
  */
 const ORDER = {
   amd64: [
@@ -17,29 +17,29 @@ const ROLES = {
   arm64: { pc: 'pc', sp: 'sp', fp: 'x29' },
 } as const satisfies Record<Arch, { pc: string; sp: string; fp: string }>;
 
-/** Size of the general register set in bytes. */
+/** Returns the size of the general register set in bytes. */
 export function registerSetSize(arch: Arch): number {
   return ORDER[arch].length * 8;
 }
 
-/** The general registers of one thread. Values are `bigint`: a register holds any 64 bits. */
+/** The general registers of one thread. Values are `bigint`, since a register holds any 64 bits. */
 export class Registers {
   readonly arch: Arch;
-  /** The kernel's bytes, unchanged. */
+  /** The registers as the kernel gave them. */
   readonly bytes: Uint8Array;
   readonly #view: DataView;
 
-  /** Throws RangeError where `bytes` is shorter than the register set. */
+  /** Throws RangeError if `bytes` is shorter than the register set. */
   constructor(arch: Arch, bytes: Uint8Array) {
     if (bytes.length < registerSetSize(arch)) {
-      throw new RangeError(`${bytes.length} bytes are no ${arch} register set of ${registerSetSize(arch)}`);
+      throw new RangeError(`${bytes.length} bytes are too few for the ${registerSetSize(arch)} of ${arch} registers`);
     }
     this.arch = arch;
     this.bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** From values by the kernel's names; a register without one is 0, a name that the CPU lacks is left out. */
+  /** Makes registers from values by the kernel's names. Registers without a value are 0; unknown names are ignored. */
   static of(arch: Arch, values: ReadonlyMap<string, bigint>): Registers {
     const bytes = new Uint8Array(registerSetSize(arch));
     const view = new DataView(bytes.buffer);
@@ -49,22 +49,18 @@ export class Registers {
     return new Registers(arch, bytes);
   }
 
-  /** Value of a register by the kernel's name (`rip`, `x30`); throws RangeError for a name that the CPU lacks. */
+  /** Returns a register by the kernel's name for it (`rip`, `x30`). Throws RangeError if the CPU has no such register. */
   get(name: string): bigint {
-    const index = (ORDER[this.arch] as readonly string[]).indexOf(name);
-    if (index < 0) throw new RangeError(`${this.arch} has no register ${name}`);
-    return this.#view.getBigUint64(index * 8, true);
+    return this.#view.getBigUint64(this.#offsetOf(name), true);
   }
 
-  /** A copy in which some registers have other values; throws RangeError for a name that the CPU lacks. */
+  /** Returns a copy with other values in some registers. Throws RangeError if the CPU has no such register. */
   with(changes: Readonly<Record<string, bigint>>): Registers {
-    const changed = new Registers(this.arch, Uint8Array.from(this.bytes));
+    const copy = new Registers(this.arch, Uint8Array.from(this.bytes));
     for (const [name, value] of Object.entries(changes)) {
-      const index = (ORDER[this.arch] as readonly string[]).indexOf(name);
-      if (index < 0) throw new RangeError(`${this.arch} has no register ${name}`);
-      changed.#view.setBigUint64(index * 8, BigInt.asUintN(64, value), true);
+      copy.#view.setBigUint64(this.#offsetOf(name), BigInt.asUintN(64, value), true);
     }
-    return changed;
+    return copy;
   }
 
   get pc(): bigint {
@@ -76,5 +72,11 @@ export class Registers {
   /** The frame pointer. */
   get fp(): bigint {
     return this.get(ROLES[this.arch].fp);
+  }
+
+  #offsetOf(name: string): number {
+    const index = (ORDER[this.arch] as readonly string[]).indexOf(name);
+    if (index < 0) throw new RangeError(`${this.arch} has no register ${name}`);
+    return index * 8;
   }
 }

@@ -3,18 +3,18 @@ import { Bytes, BytesError } from './bytes.js';
 import { badFile } from './errors.js';
 import { fileError } from './file-errors.js';
 
-/** Bytes that are read at offsets and never as a whole. */
+/** Bytes that are read piece by piece, by offset. */
 export interface FileBytes {
-  /** For messages. */
+  /** Names the bytes in messages. */
   readonly path: string;
   readonly sizeBytes: number;
-  /** The bytes [offset, offset + length), which nobody will change. Throws {@link BytesError} where they are not there. */
+  /** Returns the bytes [offset, offset + length), to be read only. Throws {@link BytesError} if some do not exist. */
   read(offset: number, length: number): Uint8Array;
   close(): void;
 }
 
-/** Bytes that are in memory already. */
-export class HeldBytes implements FileBytes {
+/** Bytes in this process's memory. */
+export class InMemoryBytes implements FileBytes {
   readonly path: string;
   readonly #bytes: Uint8Array;
 
@@ -36,16 +36,16 @@ export class HeldBytes implements FileBytes {
   }
 }
 
-/** A file of the file system. */
+/** A regular file on disk. */
 export class RegularFile implements FileBytes {
   readonly path: string;
-  /** At the time it was opened. */
+  /** Size of the file when it was opened. */
   readonly sizeBytes: number;
   #fd: number;
 
   /**
-   * Opens `path`, or takes over `fd`, a descriptor that is open already and that `path` names in messages. Throws
-   * `badFile` where there is no such file or it is a folder, a device or a pipe.
+   * Opens `path`. With `fd`, takes over that open descriptor instead, and `path` only names it in messages. Throws
+   * `badFile` if the file does not exist or is a folder, a device or a pipe.
    */
   constructor(path: string, fd?: number) {
     this.path = path;
@@ -54,10 +54,10 @@ export class RegularFile implements FileBytes {
     this.sizeBytes = stat.size;
     if (stat.isFile()) return;
     this.close();
-    throw badFile(`cannot read ${path}: it is ${stat.isDirectory() ? 'a folder' : 'no regular file'}`);
+    throw badFile(`cannot read ${path}: it is ${stat.isDirectory() ? 'a folder' : 'not a regular file'}`);
   }
 
-  /** Throws {@link BytesError} where the file ends before, and `badFile` where the system cannot read it. */
+  /** Throws {@link BytesError} if the file ends too early, and `badFile` if the system cannot read it. */
   read(offset: number, length: number): Buffer {
     if (this.#fd < 0) throw new BytesError(`${this.path} was closed`);
     if (!(offset >= 0 && length >= 0 && offset + length <= this.sizeBytes)) {
@@ -88,7 +88,7 @@ export class RegularFile implements FileBytes {
 
 function openForReading(path: string): number {
   try {
-    // Never wait for a writer at the other end of a pipe.
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw fileError(`cannot open ${path}`, error);

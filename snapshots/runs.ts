@@ -1,9 +1,11 @@
 import type { Addr } from './address.js';
+import { firstAbove } from './binary-search.js';
 import type { Range } from './memory.js';
 
 /**
- * Ranges merged into runs that lie one behind the other in a single buffer: what is read from a process in one go.
- * Neighbours no further apart than `maxGap` bytes become one run, since a run costs more than a few bytes too many.
+ * Ranges merged into ascending runs whose bytes lie next to each other in one buffer, as they are read from a process in
+ * one go. Ranges no further apart than `maxGap` bytes become one run: reading a few bytes too many is cheaper than
+ * reading another run.
  */
 export class Runs implements Iterable<Range> {
   readonly length: number;
@@ -14,7 +16,7 @@ export class Runs implements Iterable<Range> {
 
   constructor(ranges: Iterable<Range>, maxGap: number) {
     const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
-    // Sorted by themselves, starts and ends still say where something begins and where all has ended.
+    // Starts and ends can be sorted independently; the merged runs come out the same.
     const [starts, ends] = [all.lo.sort(), all.hi.sort()];
     let count = 0;
     for (let i = 0; i < starts.length; i++) {
@@ -33,7 +35,7 @@ export class Runs implements Iterable<Range> {
     this.sizeBytes = size;
   }
 
-  /** The run at an index: its range, and where its bytes begin in the buffer. */
+  /** Returns the run at an index, with the offset of its bytes in the buffer. Throws RangeError if there is none. */
   at(index: number): Range & { readonly offset: number } {
     const [lo, hi, offset] = [this.#lo[index], this.#hi[index], this.#offset[index]];
     if (lo === undefined || hi === undefined || offset === undefined) throw new RangeError(`no run ${index}`);
@@ -44,33 +46,26 @@ export class Runs implements Iterable<Range> {
     for (let i = 0; i < this.length; i++) yield this.at(i);
   }
 
-  /** Where the byte at an address lies in the buffer if all of [addr, addr + length) does; else -1. */
+  /** Returns the offset of the byte at `addr` in the buffer, or -1 unless one run holds all of [addr, addr + length). */
   offsetOf(addr: number, length: number): number {
     const run = this.indexOf(addr);
     if (run < 0 || addr + length > (this.#hi[run] ?? 0)) return -1;
     return (this.#offset[run] ?? 0) + addr - (this.#lo[run] ?? 0);
   }
 
-  /** The run that holds an address, or -1. */
+  /** Returns the index of the run that holds an address, or -1. */
   indexOf(addr: number): number {
     const i = this.firstEndingAbove(addr);
     return (this.#lo[i] ?? Infinity) <= addr ? i : -1;
   }
 
-  /** The first run that ends above an address; {@link length} where none does. */
+  /** Returns the index of the first run that ends above an address, or {@link length} if none does. */
   firstEndingAbove(addr: number): number {
-    let lo = 0;
-    let hi = this.length;
-    while (lo < hi) {
-      const mid = (lo + hi) >>> 1;
-      if ((this.#hi[mid] ?? Infinity) <= addr) lo = mid + 1;
-      else hi = mid;
-    }
-    return lo;
+    return firstAbove(this.#hi, addr);
   }
 }
 
-/** Many ranges in little room; empty ones are left out. */
+/** A growing list of ranges in typed arrays: 16 bytes a range. Empty ranges are dropped. */
 export class RangeList implements Iterable<Range> {
   #words = new Float64Array(64);
   #length = 0;
@@ -95,12 +90,12 @@ export class RangeList implements Iterable<Range> {
     for (const { lo, hi } of ranges) this.add(lo, hi);
   }
 
-  /** A copy of all starts. */
+  /** A copy of all starts, in the order in which they were added. */
   get lo(): Float64Array {
     return this.#every(0);
   }
 
-  /** A copy of all ends. */
+  /** A copy of all ends, in the order in which they were added. */
   get hi(): Float64Array {
     return this.#every(1);
   }

@@ -1,15 +1,15 @@
-/** The signal that ended a process, as its core tells. */
+/** The signal that ended a process, as its core records it. */
 export interface FatalSignal {
   readonly number: number;
-  /** si_code: above 0 where the kernel itself sent it, as for a fault. */
+  /** si_code: above 0 if the kernel itself sent the signal, as for a fault. */
   readonly code: number;
-  /** The address at fault; null where the signal has none. */
+  /** The address that faulted; null if the signal has none. */
   readonly addr: number | null;
-  /** The thread that took it, as the core numbers threads. */
+  /** The thread that received it, by the id that the core uses. */
   readonly tid: number;
 }
 
-/** Signals whose default action leaves a core (signal(7)), by their numbers on amd64 and arm64. */
+/** Signals whose default action is to dump a core (signal(7)), by their numbers on amd64 and arm64. */
 const FATAL: ReadonlyMap<number, string> = new Map([
   [3, 'SIGQUIT'],
   [4, 'SIGILL'],
@@ -23,20 +23,20 @@ const FATAL: ReadonlyMap<number, string> = new Map([
   [31, 'SIGSYS'],
 ]);
 
-/** SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: siginfo has si_addr where the kernel sent them. */
+/** SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: siginfo has si_addr if the kernel sent them. */
 const WITH_ADDRESS: ReadonlySet<number> = new Set([4, 5, 7, 8, 11]);
 
-/** True for a signal that ends a process with a core; debuggers leave others in the cores that they write. */
+/** Returns whether the default action of a signal is to dump a core. Debuggers leave other signals in their cores. */
 export function isFatal(number: number): boolean {
   return FATAL.has(number);
 }
 
-/** `SIGSEGV`. */
+/** Returns `SIGSEGV`, or `signal 34` for a signal that is not fatal. */
 export function signalName(number: number): string {
   return FATAL.get(number) ?? `signal ${number}`;
 }
 
-/** True where siginfo tells an address: si_code below 1 is a signal that a process sent. */
+/** Returns whether siginfo holds a fault address. With an si_code below 1 the signal came from a process. */
 export function hasAddress(number: number, code: number): boolean {
   return code > 0 && WITH_ADDRESS.has(number);
 }

@@ -3,35 +3,36 @@ import { closeSync, constants, createReadStream, ftruncateSync, openSync, unlink
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createGunzip } from 'node:zlib';
-import { describe, kindOf } from './detect.js';
+import { describe, HEAD_BYTES, kindOf } from './detect.js';
 import { badFile, GospyError } from './errors.js';
 import { fileError, systemCode } from './file-errors.js';
 
-/** The compressions that are undone here. */
+/** Compression formats in which cores can be read. */
 export type Packing = 'gzip' | 'zstd';
 
 const TOOLS = { gzip: 'gunzip', zstd: 'unzstd' } as const;
 
-/** A file that was compressed, as an open descriptor of a temporary one that has no name any more. */
+/** The content of a compressed file, in a temporary file that no longer has a name. */
 export interface Unpacked {
   readonly fd: number;
-  /** Why the content ends early, a sentence; null where it is whole. */
+  /** A sentence on why the content ends early; null if it is complete. */
   readonly problem: string | null;
 }
 
-/** A core of more bytes is refused: zeros that take no room on the disk take time all the same. */
+/** Largest accepted size of an unpacked core, in bytes: even zeros that take no disk space take time. */
 const LARGEST = 2 ** 38;
 const READ_BYTES = 2 ** 20;
-/** Holes come in multiples of this. */
+/** Runs of zeros become holes in units of this many bytes. */
 const PAGE = 4096;
 const ZEROS = Buffer.alloc(PAGE);
-/** Bytes of content after which `progress` is told again. */
-const STEP = 2 ** 28;
+/** Number of unpacked bytes between two calls of `progress`. */
+const PROGRESS_BYTES = 2 ** 28;
 
 /**
- * Unpacks a compressed core into a temporary sparse file, whose name is removed as soon as it is open: it is gone when
- * the descriptor is closed, however gospy ends. A stream that is cut or broken yields what was before. Throws `badFile`
- * where there is no core in it, it is larger than any, or the disk is full.
+ * Unpacks a compressed core into a temporary sparse file. The file's name is removed at once, so that the file vanishes
+ * when the descriptor is closed, however gospy ends. If the stream is cut short or damaged, what came before is kept.
+ * `progress` is called with the number of bytes unpacked so far. Throws `badFile` if the content is not a core or is too
+ * large, or if the disk is full.
  */
 export async function unpackCore(path: string, packing: Packing, progress: (bytes: number) => void): Promise<Unpacked> {
   const out = new CoreSink(path, packing, progress);
@@ -45,12 +46,12 @@ export async function unpackCore(path: string, packing: Packing, progress: (byte
   }
 }
 
-/** Returns why the stream ended early, or null. */
+/** Unpacks the file into `out`. Returns why the stream ended early, or null if it did not. */
 async function fill(out: CoreSink, path: string, packing: Packing): Promise<string | null> {
   try {
     const source = createReadStream(path, { highWaterMark: READ_BYTES });
     if (packing === 'gzip') {
-      // `pipe` would not end where the file cannot be read.
+      // `pipe` does not forward errors: without this, a failing read would never end the loop.
       source.on('error', (error) => unzipped.destroy(error));
       const unzipped = source.pipe(createGunzip({ chunkSize: READ_BYTES }));
       for await (const chunk of unzipped) out.write(chunk as Buffer);
@@ -67,11 +68,11 @@ async function fill(out: CoreSink, path: string, packing: Packing): Promise<stri
     if (systemCode(error) !== null) throw fileError(`cannot unpack ${path}`, error);
     out.assertCore();
     const why = error instanceof Error ? error.message : String(error);
-    return `the ${packing} stream of ${path} is cut or damaged behind ${out.sizeBytes} unpacked bytes: ${why}`;
+    return `the ${packing} stream of ${path} is cut or damaged after ${out.sizeBytes} unpacked bytes: ${why}`;
   }
 }
 
-/** Where unpacked bytes go: a file with holes for zeros. */
+/** Writes unpacked bytes to a temporary file, with holes in place of zeros. */
 class CoreSink {
   readonly fd: number;
   sizeBytes = 0;
@@ -79,7 +80,7 @@ class CoreSink {
   readonly #packing: Packing;
   readonly #progress: (bytes: number) => void;
   #checked = false;
-  #told = 0;
+  #reportedBytes = 0;
 
   constructor(path: string, packing: Packing, progress: (bytes: number) => void) {
     this.#path = path;
@@ -88,7 +89,7 @@ class CoreSink {
     this.fd = namelessFile();
   }
 
-  /** Throws `badFile`. */
+  /** Appends bytes. Throws `badFile` if they are not those of a core, become too many, or cannot be written. */
   write(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     if (!this.#checked) this.#check(bytes);
@@ -100,32 +101,34 @@ class CoreSink {
       const piece = bytes.subarray(at, at + length);
       let end = at + length;
       if (Buffer.compare(piece, ZEROS.subarray(0, length)) !== 0) {
-        // Neighbours that are not zero go in one write.
+        // Write all following pages that are not zero in one call.
         while (end + PAGE <= bytes.length && Buffer.compare(bytes.subarray(end, end + PAGE), ZEROS) !== 0) end += PAGE;
         this.#put(bytes.subarray(at, end), this.sizeBytes + at);
       }
       at = end;
     }
     this.sizeBytes += bytes.length;
-    if (this.sizeBytes - this.#told < STEP) return;
-    this.#told = this.sizeBytes;
+    if (this.sizeBytes - this.#reportedBytes < PROGRESS_BYTES) return;
+    this.#reportedBytes = this.sizeBytes;
     this.#progress(this.sizeBytes);
   }
 
+  /** Throws `badFile` if nothing was written: an empty file is not a core. */
   assertCore(): void {
     if (!this.#checked) this.#check(new Uint8Array(0));
   }
 
+  /** Sets the length of the file, which matters if it ends in a hole. */
   finish(): void {
     ftruncateSync(this.fd, this.sizeBytes);
   }
 
-  /** The first bytes tell what it is. */
+  /** Throws `badFile` unless a file that starts with `head` is a core. */
   #check(head: Uint8Array): void {
-    const content = kindOf(head.subarray(0, 512));
+    const content = kindOf(head.subarray(0, HEAD_BYTES));
     if (content.kind !== 'core') {
       const what = `cannot read ${this.#path}: it is a ${this.#packing} file with ${describe(content)} in it`;
-      throw badFile(what, { hint: `cores alone are unpacked here; unpack others first, with ${TOOLS[this.#packing]}` });
+      throw badFile(what, { hint: `gospy unpacks only cores; unpack it first, with ${TOOLS[this.#packing]}` });
     }
     this.#checked = true;
   }
@@ -136,11 +139,12 @@ class CoreSink {
         done += writeSync(this.fd, bytes, done, bytes.length - done, offset + done);
       }
     } catch (error) {
-      throw fileError(`cannot unpack ${this.#path} into ${tmpdir()}`, error, 'TMPDIR names another folder');
+      throw fileError(`cannot unpack ${this.#path} into ${tmpdir()}`, error, 'set TMPDIR to another folder');
     }
   }
 }
 
+/** Opens a new temporary file and removes its name. */
 function namelessFile(): number {
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const path = join(tmpdir(), `gospy-${process.pid}-${randomBytes(8).toString('hex')}.core`);
@@ -149,6 +153,6 @@ function namelessFile(): number {
     unlinkSync(path);
     return fd;
   } catch (error) {
-    throw fileError(`cannot make a temporary file in ${tmpdir()}`, error, 'TMPDIR names another folder');
+    throw fileError(`cannot make a temporary file in ${tmpdir()}`, error, 'set TMPDIR to another folder');
   }
 }

@@ -1,6 +1,6 @@
 import { Bytes, BytesError } from '../../snapshots/bytes.js';
 
-/** What entries of the debug information with one code have in common (DWARF 5, 7.5.3). */
+/** The shape of all entries of the debug information that have the same code (DWARF 5, 7.5.3). */
 export interface Abbreviation {
   readonly tag: number;
   readonly hasChildren: boolean;
@@ -16,7 +16,7 @@ const IMPLICIT_CONST = 0x21;
 const MAX_CODES = 100_000;
 const MAX_ATTRIBUTES = 1000;
 
-/** The tables of .debug_abbrev, each read when first asked for. */
+/** The tables of .debug_abbrev, each parsed when it is first used. */
 export class DwarfAbbreviations {
   readonly #bytes: Uint8Array;
   readonly #tables = new Map<number, ReadonlyMap<number, Abbreviation>>();
@@ -25,7 +25,7 @@ export class DwarfAbbreviations {
     this.#bytes = bytes;
   }
 
-  /** The table at an offset, by code. Throws {@link BytesError} where it is broken. */
+  /** Returns the table at an offset, by code. Throws {@link BytesError} if it is broken. */
   at(offset: number): ReadonlyMap<number, Abbreviation> {
     const known = this.#tables.get(offset);
     if (known !== undefined) return known;

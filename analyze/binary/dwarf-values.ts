@@ -1,14 +1,14 @@
 import { Bytes, BytesError } from '../../snapshots/bytes.js';
 
-/** How a unit of the debug information writes its values. */
+/** How a unit of the debug information encodes its values. */
 export interface DwarfUnit {
   readonly version: number;
-  /** True for the 64-bit form of DWARF, whose offsets have 8 bytes. */
+  /** True for the 64-bit DWARF format, in which offsets take 8 bytes. */
   readonly wide: boolean;
   readonly addressBytes: number;
 }
 
-/** The forms that values are written in (DW_FORM_..., DWARF 5, 7.5.6) whose content is looked at. */
+/** Encodings of values (DW_FORM_..., DWARF 5, 7.5.6) whose content is read. */
 const FORM = {
   block1: 0x0a,
   data2: 0x05,
@@ -25,7 +25,7 @@ const FORM = {
   implicitConst: 0x21,
 } as const;
 
-/** Bytes of the forms that have a fixed number of them. */
+/** Forms of a fixed length, with that length in bytes. */
 const FIXED: ReadonlyMap<number, number> = new Map([
   ...([0x0b, 0x0c, 0x11, 0x25, 0x29] as const).map((form) => [form, 1] as const),
   ...([0x05, 0x12, 0x26, 0x2a] as const).map((form) => [form, 2] as const),
@@ -35,15 +35,15 @@ const FIXED: ReadonlyMap<number, number> = new Map([
   ...([0x19, 0x21] as const).map((form) => [form, 0] as const),
   [0x1e, 16],
 ]);
-/** Forms that are offsets into a section: 4 bytes, or 8 in the 64-bit form. */
+/** Forms that are an offset into a section: 4 bytes, or 8 in the 64-bit DWARF format. */
 const OFFSETS: ReadonlySet<number> = new Set([0x0e, 0x17, 0x1d, 0x1f, 0x1f20, 0x1f21]);
-/** Forms that are one LEB128. */
+/** Forms that are one LEB128 number. */
 const LEB: ReadonlySet<number> = new Set([0x0d, 0x0f, 0x15, 0x1a, 0x1b, 0x22, 0x23]);
 
 const DW_OP_PLUS_UCONST = 0x23;
 const LONGEST_NAME = 4096;
 
-/** Reads or passes over the values of entries, where the cursor into .debug_info stands. */
+/** Reads or skips the values of entries, at the cursor into .debug_info. */
 export class DwarfValues {
   readonly #info: Bytes;
   readonly #strings: Uint8Array | null;
@@ -55,7 +55,7 @@ export class DwarfValues {
     this.#lineStrings = lineStrings;
   }
 
-  /** Throws {@link BytesError} for a form that is not known: nothing behind it can be read. */
+  /** Skips a value. Throws {@link BytesError} for an unknown form, since the values after it cannot be found. */
   skip(unit: DwarfUnit, form: number): void {
     const at = this.#info;
     const fixed = FIXED.get(form);
@@ -73,7 +73,7 @@ export class DwarfValues {
     else throw new BytesError(`the debug information has values of form ${form}`);
   }
 
-  /** The text of a name; null where it is of a form that names of Go structs never have. */
+  /** Reads the text of a name. Skips the value and returns null for forms that names of Go structs never have. */
   text(unit: DwarfUnit, form: number): string | null {
     const at = this.#info;
     if (form === FORM.string) return at.cstring();
@@ -87,7 +87,10 @@ export class DwarfValues {
     return new Bytes(strings.subarray(offset, offset + LONGEST_NAME)).cstring();
   }
 
-  /** A size or an offset: a constant, or an expression that adds one (DW_OP_plus_uconst). */
+  /**
+   * Reads a size or an offset: a constant, or an expression that adds one (DW_OP_plus_uconst). `implicit` is the value
+   * for DW_FORM_implicit_const. Skips the value and returns null for other forms.
+   */
   number(unit: DwarfUnit, form: number, implicit: number): number | null {
     const at = this.#info;
     switch (form) {
@@ -106,9 +109,9 @@ export class DwarfValues {
       case FORM.implicitConst:
         return implicit;
       case FORM.block1:
-        return added(at.take(at.u8()));
+        return plusConstant(at.take(at.u8()));
       case FORM.exprloc:
-        return added(at.take(at.uleb()));
+        return plusConstant(at.take(at.uleb()));
       default:
         this.skip(unit, form);
         return null;
@@ -122,7 +125,8 @@ export class DwarfValues {
   }
 }
 
-function added(expression: Uint8Array): number | null {
+/** Returns the operand of an expression that is one DW_OP_plus_uconst, else null. */
+function plusConstant(expression: Uint8Array): number | null {
   const at = new Bytes(expression);
   return expression.length > 1 && at.u8() === DW_OP_PLUS_UCONST ? at.uleb() : null;
 }

@@ -1,6 +1,6 @@
 import { hex } from '../../snapshots/address.js';
 import type { ElfFile } from '../../snapshots/elf/elf-file.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { FunctionTable } from '../binary/function-table.js';
 import type { Placement } from './placement.js';

@@ -1,4 +1,4 @@
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import type { Placement } from './placement.js';
 
 /** The same stretch of code in a process and in a file. */

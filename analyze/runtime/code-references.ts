@@ -1,6 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import { hex } from '../../snapshots/address.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 

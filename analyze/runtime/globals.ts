@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
 import { dataReferences } from './code-references.js';

@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { StartRegisters } from '../runtime/goroutine.js';
 

@@ -1,5 +1,5 @@
 import { hex, plus, type Addr } from '../../snapshots/address.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import { fakesCall, leavesStack, writesSp, type SpecialFunc } from './special-functions.js';

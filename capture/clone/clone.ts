@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:
 import { waitingPc, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { GospyError } from '../../snapshots/errors.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { awaitStop, inject, usable, type Injected } from './injection.js';
 import { errnoName } from '../libc.js';
 import { sleep } from '../ptrace/sleep.js';

@@ -1,15 +1,8 @@
 import { dwarfStructs } from '../../analyze/binary/dwarf-structs.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { GospyError, noGoProcess } from '../../snapshots/errors.js';
-import type {
-  Arch,
-  CaptureFacts,
-  Executable,
-  Mapping,
-  ProcessImage,
-  StructLayout,
-  Thread,
-} from '../../snapshots/image.js';
+import type { CaptureFacts, Executable, Mapping, ProcessImage, StructLayout, Thread } from '../../snapshots/image.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import { assertReachable } from './permission.js';

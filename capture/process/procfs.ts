@@ -1,8 +1,9 @@
 import { readFileSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
 import { cpus, hostname, release } from 'node:os';
 import { isAddr } from '../../snapshots/address.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { noGoProcess, permissionError, unsupported, type GospyError } from '../../snapshots/errors.js';
-import type { Arch, Executable, HostFacts, Mapping, Thread } from '../../snapshots/image.js';
+import type { Executable, HostFacts, Mapping, Thread } from '../../snapshots/image.js';
 
 /** PF_KTHREAD of the kernel's task flags. */
 const PF_KTHREAD = 0x00200000;

@@ -1,5 +1,5 @@
 import { noGoProcess } from '../../snapshots/errors.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { raisePriority } from './priority.js';
 import { collectGarbage } from './garbage.js';
 import { Tracees, type StoppedThread } from './tracees.js';

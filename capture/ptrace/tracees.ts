@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs';
 import { noGoProcess, type GospyError } from '../../snapshots/errors.js';
-import type { Arch } from '../../snapshots/image.js';
+import type { Arch } from '../../snapshots/arch.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
 import { assertReachable, refusal } from '../process/permission.js';
 import { isAlive, readStatus, threadState } from '../process/procfs.js';

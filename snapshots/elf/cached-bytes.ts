@@ -1,9 +1,10 @@
 import type { FileBytes } from '../regular-file.js';
 
+/** Size of a block, in bytes. */
 const BLOCK = 2 ** 16;
 const KEPT_BLOCKS = 64;
 
-/** Keeps a few blocks of a file, so that many small reads of neighbours cost one of the file's. */
+/** Caches a few blocks of a file, so that many small reads near each other cost one read of the file. */
 export class CachedBytes implements FileBytes {
   readonly path: string;
   readonly sizeBytes: number;

@@ -3,16 +3,16 @@ import { BytesError } from '../bytes.js';
 import { describe } from '../detect.js';
 import { badFile, GospyError } from '../errors.js';
 import type { Executable, Mapping, ProcessImage, Thread } from '../image.js';
-import { Memory, MemoryFault } from '../memory.js';
+import { Memory, onFault } from '../memory.js';
 import type { FileBytes } from '../regular-file.js';
 import { coreMappings, namedAround } from './core-mappings.js';
 import { Auxv, readCoreNotes, type CoreNotes } from './core-notes.js';
 import { CoreSource } from './core-source.js';
 import { ElfFile } from './elf-file.js';
-import { SegmentType } from './headers.js';
+import { HEADER_BYTES, SegmentType } from './headers.js';
 import { NOTE_GNU_BUILD_ID } from './notes.js';
 
-/** Memory that a core was to hold, and that was cut off its end. */
+/** Memory that was in a core before its end was cut off. */
 export interface CutMapping {
   readonly start: Addr;
   readonly end: Addr;
@@ -25,60 +25,59 @@ export interface Core extends ProcessImage {
   readonly kind: 'core';
   readonly path: string;
   readonly sizeBytes: number;
-  /** Bytes that were cut off the end of the file. */
+  /** Number of bytes that were cut off the end of the file. */
   readonly missingBytes: number;
   readonly cut: readonly CutMapping[];
-  /** Bytes of memory that the file has. */
+  /** Bytes of the process's memory that are in the file. */
   readonly memoryBytes: number;
   readonly notes: CoreNotes;
   /** What is broken in the file, one sentence each. */
   readonly problems: readonly string[];
-  /** As {@link problems}, of what was asked for and is missing; it grows while the core is read. */
+  /** Like {@link problems}, but only about memory that was read and is missing. Grows while the core is read. */
   readonly damage: readonly string[];
-  /** Build ids of the ELF file that was loaded at an address; both null where the core lacks its first page. */
+  /** Returns the build ids of the ELF file that was loaded at `base`: both null if the core lacks its first page. */
   buildIdsAt(base: number): BuildIds;
-  /** Lets go of the file. Memory that was not read before is absent from then on. */
+  /** Closes the file. Memory that was not read before is absent from then on. */
   close(): void;
 }
 
-/** What tells builds apart, as far as it is known. */
+/** The ids by which builds of a program differ, as far as they are known. */
 type BuildIds = Pick<Executable, 'buildId' | 'goBuildId'>;
 
-/** How much of a loaded file is looked at for its headers and notes: they come first, and a core may have no more. */
-const HEAD_BYTES = 2 ** 16;
-/** e_phoff of what linkers make: the program headers follow the file header. */
-const PROGRAM_HEADERS = 64;
+/** How many bytes of a loaded file are searched for headers and notes: those come first, and a core may have no more. */
+const LOADED_HEAD_BYTES = 2 ** 16;
 const LONGEST_PATH = 4096;
 const PAGE = 4096;
-/** Type and owner of the note, behind the lengths of owner and content. */
+/** Type and owner of the note. The lengths of owner and content come before them. */
 const GNU_BUILD_ID_NOTE = Buffer.from([NOTE_GNU_BUILD_ID, 0, 0, 0, ...Buffer.from('GNU\0')]);
 const GNU_OWNER_BYTES = 4;
 const MOST_ID_BYTES = 64;
 
 /**
- * Opens a core: headers and notes are read, memory when it is asked for. One that was unpacked comes as a descriptor,
- * which is closed with it, and with what was wrong with its packing. Throws `badFile` where the file is missing, no core, or has lost its program headers, `unsupported` where it is of 32 bits or
- * another CPU.
+ * Opens a core. Its headers and notes are read at once, memory when it is needed. `unpacked` is an unpacked copy of a
+ * compressed core: its open descriptor, which is closed with the core, and what went wrong while unpacking. Throws
+ * `badFile` if the file is missing, not a core, or its program headers are lost, and `unsupported` if it is 32-bit or
+ * for another CPU.
  */
 export function openCore(path: string, unpacked?: { fd: number; problems: readonly string[] }): Core {
   const file = ElfFile.open(path, unpacked?.fd);
   try {
     if (file.header.type === 'core') return coreOf(file, unpacked?.problems ?? []);
     const { type } = file.header;
-    throw badFile(`${path} is no core: it is ${describe({ kind: 'elf', type, machine: 0 })}`);
+    throw badFile(`${path} is not a core: it is ${describe({ kind: 'elf', type, machine: 0 })}`);
   } catch (error) {
     file.close();
     throw error;
   }
 }
 
-function coreOf(file: ElfFile, ofPacking: readonly string[]): Core {
+function coreOf(file: ElfFile, unpackProblems: readonly string[]): Core {
   const { arch } = file.header;
   const notes = readCoreNotes(file.notes(), arch);
   const source = new CoreSource(file);
   const memory = new Memory(source);
   const { executable, mappings } = programOf(notes, memory, coreMappings(file.segments, notes.files));
-  const problems = [...ofPacking, ...problemsOf(file), ...notes.problems];
+  const problems = [...unpackProblems, ...problemsOf(file), ...notes.problems];
   return {
     kind: 'core',
     path: file.path,
@@ -103,7 +102,7 @@ function coreOf(file: ElfFile, ofPacking: readonly string[]): Core {
     signal: notes.signal,
     buildIdsAt: (base) => loadedBuildIds(memory, base),
     get damage() {
-      return source.cutAndAsked.length === 0 ? [] : problemsOf(file);
+      return source.cutAndRead.length === 0 ? [] : problemsOf(file);
     },
     close: () => file.close(),
   };
@@ -137,7 +136,9 @@ function cutMappings(file: ElfFile, mappings: readonly Mapping[]): CutMapping[] 
     });
 }
 
-/** The main program, by the auxiliary vector; its mappings get its path where NT_FILE does not tell. */
+/**
+ * Returns the executable, found through the auxiliary vector. If NT_FILE does not list it, its mappings get its path here.
+ */
 function programOf(
   notes: CoreNotes,
   memory: Memory,
@@ -150,28 +151,28 @@ function programOf(
   const executable = {
     path,
     deleted: mapped?.deleted ?? false,
-    ...(auxv.has(Auxv.phdr) ? loadedBuildIds(memory, inside - PROGRAM_HEADERS) : NO_IDS),
+    // Linkers put the program headers right after the file header.
+    ...(auxv.has(Auxv.phdr) ? loadedBuildIds(memory, inside - HEADER_BYTES) : NO_IDS),
     sizeBytes: null,
   };
   return { executable, mappings: mapped === undefined && path !== '' ? namedAround(mappings, inside, path) : mappings };
 }
 
-/** What execve was given; it lies at the top of the stack. */
+/** Returns the path that was passed to execve, which lies at the top of the stack, or null if it is absent. */
 function executedPath(auxv: CoreNotes['auxv'], memory: Memory): string | null {
   const at = auxv.get(Auxv.execfn);
-  try {
-    return at === undefined ? null : memory.cstring(at as Addr, LONGEST_PATH);
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return null;
-  }
+  if (at === undefined) return null;
+  return onFault(
+    () => memory.cstring(at as Addr, LONGEST_PATH),
+    () => null,
+  );
 }
 
 const NO_IDS: BuildIds = { buildId: null, goBuildId: null };
 
-/** In the first pages of a loaded file offsets are distances in memory. */
+/** Reads the build ids of a file loaded at `base`. In its first pages, file offsets are distances from `base`. */
 function loadedBuildIds(memory: Memory, base: number): BuildIds {
-  const [known] = memory.ranges(base as Addr, (base + HEAD_BYTES) as Addr);
+  const [known] = memory.ranges(base as Addr, (base + LOADED_HEAD_BYTES) as Addr);
   if (known?.lo !== base) return NO_IDS;
   const bytes = new LoadedBytes(memory, known.lo, known.hi - known.lo);
   try {
@@ -183,7 +184,10 @@ function loadedBuildIds(memory: Memory, base: number): BuildIds {
   }
 }
 
-/** Go's linker names its own note in the program headers, and leaves the GNU one behind it to the sections. */
+/**
+ * Searches the first page for a GNU build id. Go's linker lists only its own note in the program headers; the GNU note
+ * follows it and is listed in the section headers, which are not in memory.
+ */
 function gnuBuildIdIn(bytes: LoadedBytes): string | null {
   const head = Buffer.from(bytes.read(0, Math.min(PAGE, bytes.sizeBytes)));
   const at = head.indexOf(GNU_BUILD_ID_NOTE);
@@ -194,6 +198,7 @@ function gnuBuildIdIn(bytes: LoadedBytes): string | null {
   return length > 0 && length <= MOST_ID_BYTES && id.length === length ? id.toString('hex') : null;
 }
 
+/** A file that was loaded into a process, read from the process's memory. */
 class LoadedBytes implements FileBytes {
   readonly path = 'a loaded file';
   readonly sizeBytes: number;
@@ -210,12 +215,12 @@ class LoadedBytes implements FileBytes {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.sizeBytes)) {
       throw new BytesError(`${length} bytes at ${offset} are not in the first page`);
     }
-    try {
-      return this.#memory.bytes((this.#base + offset) as Addr, length);
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-      throw new BytesError(error.message);
-    }
+    return onFault(
+      () => this.#memory.bytes((this.#base + offset) as Addr, length),
+      ({ message }) => {
+        throw new BytesError(message);
+      },
+    );
   }
 
   close(): void {

@@ -1,10 +1,10 @@
 import { Bytes, BytesError } from '../bytes.js';
-import type { Arch } from '../image.js';
+import type { Arch } from '../arch.js';
 import { Registers, registerSetSize } from '../registers.js';
 import { hasAddress, isFatal, type FatalSignal } from '../signals.js';
-import type { ElfNote } from './notes.js';
+import { textOf, type ElfNote } from './notes.js';
 
-/** Types of notes in a core (<linux/elf.h>); the owner is `CORE`, and empty where Delve wrote it. */
+/** Types of notes in a core (<linux/elf.h>). Their owner is `CORE`; Delve leaves the owner empty. */
 export const CoreNote = {
   prstatus: 1,
   fpregset: 2,
@@ -20,21 +20,21 @@ export const CoreNote = {
 const DELVE_HEADER = 0x444c5645;
 const DELVE_THREAD = 0x444c5654;
 
-/** Types of the auxiliary vector (<linux/auxvec.h>). */
+/** Types of entries in the auxiliary vector (<linux/auxvec.h>). */
 export const Auxv = { phdr: 3, phnum: 5, base: 7, entry: 9, execfn: 31 } as const;
 
-/** struct elf_prstatus (<linux/elfcore.h>), the same on both CPUs up to the registers. */
+/** Offsets in struct elf_prstatus (<linux/elfcore.h>), the same on both CPUs up to the registers. */
 export const PRSTATUS = { cursig: 12, pid: 32, registers: 112 } as const;
-/** struct elf_prpsinfo (<linux/elfcore.h>): the name has 16 bytes, the arguments behind it 80. */
+/** Offsets in struct elf_prpsinfo (<linux/elfcore.h>): fname has 16 bytes, psargs 80. */
 export const PRPSINFO = { pid: 24, fname: 40, psargs: 56, sizeBytes: 136 } as const;
 
-/** A file that the process had mapped: a line of NT_FILE. */
+/** A file that the process had mapped: an entry of NT_FILE. */
 export interface MappedFile {
   readonly start: number;
   readonly end: number;
-  /** In bytes. */
+  /** Offset in the file, in bytes. */
   readonly fileOffset: number;
-  /** As the process saw it, without the kernel's " (deleted)". */
+  /** Path as the process saw it, without the kernel's " (deleted)". */
   readonly path: string;
   readonly deleted: boolean;
 }
@@ -44,24 +44,26 @@ export interface CoreThread {
   readonly registers: Registers | null;
 }
 
-/** What the notes of a core say. */
+/** The content of a core's notes. */
 export interface CoreNotes {
-  /** In the order of the file: the kernel has the thread that took the signal first. */
+  /** In file order. The kernel writes the thread that received the signal first. */
   readonly threads: readonly CoreThread[];
-  /** 0 where no note tells. */
+  /** 0 if unknown. */
   readonly pid: number;
-  /** Name of the program, cut to 15 bytes; empty where it is not known. */
+  /** Name of the program, cut to 15 bytes; empty if unknown. */
   readonly name: string;
   readonly signal: FatalSignal | null;
+  /** Values by type; see {@link Auxv}. */
   readonly auxv: ReadonlyMap<number, number>;
   readonly files: readonly MappedFile[];
   /** Notes that could not be read, one sentence each. */
   readonly problems: readonly string[];
 }
 
+/** Largest accepted number of threads. */
 const MOST_THREADS = 2 ** 20;
 
-/** Reads the notes of a core. What is broken is left out and told. */
+/** Reads the notes of a core. Broken notes are left out and listed in `problems`. */
 export function readCoreNotes(notes: Iterable<ElfNote>, arch: Arch): CoreNotes {
   const reader = new NotesReader(arch);
   for (const note of notes) reader.add(note);
@@ -145,7 +147,10 @@ class NotesReader {
     this.#threads.push(thread);
   }
 
-  /** Of the thread that says so: debuggers give every thread a siginfo, and leave their own stop signals there. */
+  /**
+   * Returns the fatal signal, which the note of its thread names. NT_SIGINFO adds details if it is about the same signal:
+   * debuggers write one for every thread, with the signals by which they stopped the threads.
+   */
   #signal(): FatalSignal | null {
     const number = this.#current?.number ?? this.#siginfo?.number ?? 0;
     if (!isFatal(number)) return null;
@@ -157,12 +162,12 @@ class NotesReader {
 }
 
 function processOf(content: Uint8Array): { pid: number; name: string } {
-  if (content.length < PRPSINFO.psargs) throw new BytesError(`${content.length} bytes are no prpsinfo`);
+  if (content.length < PRPSINFO.psargs) throw new BytesError(`${content.length} bytes are too few for prpsinfo`);
   const at = new Bytes(content, PRPSINFO.pid);
-  return { pid: at.u32(), name: text(content.subarray(PRPSINFO.fname, PRPSINFO.psargs)) };
+  return { pid: at.u32(), name: textOf(content.subarray(PRPSINFO.fname, PRPSINFO.psargs)) };
 }
 
-/** siginfo_t: si_signo, si_errno, si_code, then si_addr or what else the signal has. */
+/** Parses siginfo_t: si_signo, si_errno, si_code, and at offset 16 si_addr, or other data of the signal. */
 function siginfoOf(content: Uint8Array): { number: number; code: number; addr: number } {
   const at = new Bytes(content);
   const number = at.u32();
@@ -183,7 +188,7 @@ function auxvOf(content: Uint8Array): Map<number, number> {
   return out;
 }
 
-/** The count, the page size that offsets count in, the ranges, then the names one behind the other. */
+/** Parses NT_FILE: a count, the page size in which offsets are counted, the ranges, then the names. */
 function filesOf(content: Uint8Array): MappedFile[] {
   const at = new Bytes(content);
   const [count, pageSize] = [at.word(), at.word()];
@@ -194,7 +199,7 @@ function filesOf(content: Uint8Array): MappedFile[] {
     const [start, end, offset] = [at.word(), at.word(), at.word()];
     const stop = content.indexOf(0, name);
     if (stop < 0) throw new BytesError('the names of the mapped files end early');
-    const whole = text(content.subarray(name, stop));
+    const whole = textOf(content.subarray(name, stop));
     name = stop + 1;
     const path = whole.replace(/ \(deleted\)$/, '');
     if (start < end) out.push({ start, end, fileOffset: offset * pageSize, path, deleted: path !== whole });
@@ -202,16 +207,16 @@ function filesOf(content: Uint8Array): MappedFile[] {
   return out.sort((a, b) => a.start - b.start);
 }
 
-/** The lines `Target Pid: 17` and `Entry Point: 0x4889a0`. */
+/** Parses Delve's header, which has the lines `Target Pid: 17` and `Entry Point: 0x4889a0`. */
 function delveHeader(content: Uint8Array): { pid: number; entry: number } {
-  const lines = text(content);
+  const lines = textOf(content);
   const value = (pattern: RegExp): number => Number(pattern.exec(lines)?.[1] ?? 0);
   return { pid: value(/^Target Pid: (\d{1,10})$/m), entry: value(/^Entry Point: (0x[0-9a-f]{1,13})$/m) };
 }
 
 /**
- * A thread as Delve writes it where it has no notes of the system's (arm64): id, pc, sp, bp, tls, a flag and the address
- * of its g, then registers by name.
+ * Parses a thread as Delve writes it on CPUs for which it writes no NT_PRSTATUS (arm64): id, pc, sp, bp, tls, a flag, the
+ * address of the g, then registers by name.
  */
 function delveThread(content: Uint8Array, arch: Arch): CoreThread {
   const at = new Bytes(content);
@@ -220,15 +225,10 @@ function delveThread(content: Uint8Array, arch: Arch): CoreThread {
   at.at += 25;
   const values = new Map<string, bigint>();
   for (let left = at.u32(); left > 0; left--) {
-    const name = text(at.take(at.u16())).toLowerCase();
+    const name = textOf(at.take(at.u16())).toLowerCase();
     const value = at.take(at.u16());
     if (value.length === 8) values.set(name, new Bytes(value).u64());
   }
   values.set(arch === 'amd64' ? 'rip' : 'pc', pc).set(arch === 'amd64' ? 'rsp' : 'sp', sp);
   return { tid, registers: Registers.of(arch, values) };
-}
-
-function text(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0);
-  return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('utf8');
 }

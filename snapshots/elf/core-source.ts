@@ -1,19 +1,20 @@
 import { hex } from '../address.js';
+import { firstIndex } from '../binary-search.js';
 import type { MemorySource, Range, Window } from '../memory.js';
 import type { ElfFile } from './elf-file.js';
-import { SegmentType, type ElfSegment } from './headers.js';
 import { ElfSource } from './elf-source.js';
+import { SegmentType, type ElfSegment } from './headers.js';
 
-/** Stacks lie all over the heap: small windows, and many of them. 128 MB are kept. */
+/** Stacks are scattered over the heap, so windows are small and many of them are cached: 128 MB. */
 const WINDOWS = { blockBytes: 2 ** 16, keptBlocks: 2 ** 11 };
 
-/** The memory of a core: what it has in its file. What whoever wrote it left out is absent, and so is what was cut off. */
+/** The memory in a core. Memory that its writer omitted, or that was cut off the end of the file, is absent. */
 export class CoreSource implements MemorySource {
   readonly #file: ElfFile;
   readonly #source: ElfSource;
   /** Segments with memory that is not in the file, ascending. */
   readonly #partial: readonly ElfSegment[];
-  readonly #asked = new Set<ElfSegment>();
+  readonly #cutAndRead = new Set<ElfSegment>();
 
   constructor(file: ElfFile) {
     this.#file = file;
@@ -25,9 +26,9 @@ export class CoreSource implements MemorySource {
       .sort((a, b) => a.vaddr - b.vaddr);
   }
 
-  /** Segments that the file was to hold more of, of which that was asked for. */
-  get cutAndAsked(): readonly ElfSegment[] {
-    return [...this.#asked];
+  /** Truncated segments whose missing part was read. */
+  get cutAndRead(): readonly ElfSegment[] {
+    return [...this.#cutAndRead];
   }
 
   window(addr: number): Window | null {
@@ -44,20 +45,14 @@ export class CoreSource implements MemorySource {
     const segment = this.#partialAt(addr);
     if (segment === null) return null;
     if (addr >= segment.vaddr + segment.fileSize) return 'the core was written without it';
-    this.#asked.add(segment);
+    this.#cutAndRead.add(segment);
     const offset = segment.fileOffset + (addr - segment.vaddr);
     return `the core was cut short: it lay at offset ${offset} (${hex(offset)}) of the file, which ends at ${this.#file.sizeBytes}`;
   }
 
   #partialAt(addr: number): ElfSegment | null {
-    let lo = 0;
-    let hi = this.#partial.length;
-    while (lo < hi) {
-      const mid = (lo + hi) >>> 1;
-      if ((this.#partial[mid]?.vaddr ?? Infinity) <= addr) lo = mid + 1;
-      else hi = mid;
-    }
-    const segment = this.#partial[lo - 1];
+    const next = firstIndex(this.#partial.length, (i) => (this.#partial[i]?.vaddr ?? Infinity) > addr);
+    const segment = this.#partial[next - 1];
     return segment !== undefined && addr < segment.vaddr + segment.memSize ? segment : null;
   }
 }

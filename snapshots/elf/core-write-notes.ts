@@ -1,21 +1,21 @@
 import { basename } from 'node:path';
 import type { Addr } from '../address.js';
 import type { Mapping, ProcessImage, Thread } from '../image.js';
-import { MemoryFault } from '../memory.js';
+import { onFault } from '../memory.js';
 import { registerSetSize } from '../registers.js';
 import { Auxv, CoreNote, PRPSINFO, PRSTATUS } from './core-notes.js';
+import { ELF_MAGIC, SEGMENT_BYTES } from './headers.js';
 
 const PAGE = 4096;
-/** AT_PHENT and AT_PAGESZ, which debuggers expect beside the others. */
+/** AT_PHENT and AT_PAGESZ, which debuggers expect too. */
 const AUXV_PHENT = 4;
 const AUXV_PAGESZ = 6;
-const SEGMENT_BYTES = 56;
 const SIGINFO_BYTES = 128;
 
-/** The notes of a core of an image, in the kernel's order: the thread that took the signal first. */
-export function coreNotesOf(image: ProcessImage): Uint8Array {
+/** Builds the notes of a core in the kernel's order: the thread that received the signal comes first. */
+export function buildCoreNotes(image: ProcessImage): Uint8Array {
   const { signal } = image;
-  const threads = [...image.threads].sort((a, b) => Number(isOf(b, signal)) - Number(isOf(a, signal)));
+  const threads = [...image.threads].sort((a, b) => Number(received(b, signal)) - Number(received(a, signal)));
   const [first, ...others] = threads;
   const notes = [
     ...(first === undefined ? [] : [note(CoreNote.prstatus, prstatus(image, first))]),
@@ -28,7 +28,7 @@ export function coreNotesOf(image: ProcessImage): Uint8Array {
   return Buffer.concat(notes);
 }
 
-function isOf({ namespaceTid }: Thread, signal: ProcessImage['signal']): boolean {
+function received({ namespaceTid }: Thread, signal: ProcessImage['signal']): boolean {
   return signal?.tid === namespaceTid;
 }
 
@@ -41,12 +41,12 @@ function note(type: number, content: Uint8Array): Uint8Array {
   return Buffer.concat([new Uint8Array(head.buffer), owner, content, new Uint8Array((4 - (content.length % 4)) % 4)]);
 }
 
-/** Registers that are not known are zero. */
+/** Builds NT_PRSTATUS of a thread. Unknown registers are zero. */
 function prstatus({ arch, signal, pid, host }: ProcessImage, thread: Thread): Uint8Array {
   const size = registerSetSize(arch);
   const bytes = new Uint8Array(PRSTATUS.registers + size + 8);
   const view = new DataView(bytes.buffer);
-  if (isOf(thread, signal)) {
+  if (received(thread, signal)) {
     view.setUint32(0, signal?.number ?? 0, true);
     view.setUint16(PRSTATUS.cursig, signal?.number ?? 0, true);
   }
@@ -72,7 +72,10 @@ function siginfo({ number, code, addr }: NonNullable<ProcessImage['signal']>): U
   return new Uint8Array(view.buffer);
 }
 
-/** By AT_ENTRY debuggers find out where a position-independent program was loaded: its header, in memory, tells. */
+/**
+ * Builds the auxiliary vector. Debuggers use AT_ENTRY to find where a position-independent program was loaded. It is
+ * computed from the program's ELF header in memory, if that is there.
+ */
 function auxv(image: ProcessImage): Uint8Array {
   const entries: [number, number][] = [[AUXV_PAGESZ, PAGE]];
   const header = image.mappings.find(({ path, fileOffset }) => path === image.executable.path && fileOffset === 0);
@@ -86,24 +89,25 @@ function auxv(image: ProcessImage): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
+/** Returns the entries that the ELF header at `base` determines; none if it is not in the image. */
 function headerEntries({ memory }: ProcessImage, base: Addr): [number, number][] {
-  try {
-    if (memory.u32(base) !== 0x464c457f) return [];
-    const POSITION_INDEPENDENT = 3;
-    const moved = memory.u16(base, 16) === POSITION_INDEPENDENT ? base - lowestSegment(memory, base) : 0;
-    return [
-      [Auxv.phdr, base + memory.word(base, 32)],
-      [AUXV_PHENT, SEGMENT_BYTES],
-      [Auxv.phnum, memory.u16(base, 56)],
-      [Auxv.entry, memory.word(base, 24) + moved],
-    ];
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return [];
-  }
+  return onFault(
+    () => {
+      if (memory.u32(base) !== ELF_MAGIC) return [];
+      const POSITION_INDEPENDENT = 3;
+      const bias = memory.u16(base, 16) === POSITION_INDEPENDENT ? base - lowestSegment(memory, base) : 0;
+      return [
+        [Auxv.phdr, base + memory.word(base, 32)],
+        [AUXV_PHENT, SEGMENT_BYTES],
+        [Auxv.phnum, memory.u16(base, 56)],
+        [Auxv.entry, memory.word(base, 24) + bias],
+      ] satisfies [number, number][];
+    },
+    () => [],
+  );
 }
 
-/** Link-time address of the page that is loaded first. */
+/** Returns the link-time address of the page that is loaded first. */
 function lowestSegment(memory: ProcessImage['memory'], base: Addr): number {
   const table = memory.word(base, 32);
   const count = memory.u16(base, 56);
@@ -115,7 +119,7 @@ function lowestSegment(memory: ProcessImage['memory'], base: Addr): number {
   return lowest === Infinity ? 0 : lowest - (lowest % PAGE);
 }
 
-/** NT_FILE: count, page size, a range and its offset in pages each, then the names. */
+/** Builds NT_FILE: a count, the page size, start, end and offset in pages of each file, then the names. */
 function mappedFiles(mappings: readonly Mapping[]): Uint8Array {
   const files = mappings.filter(({ path }) => path.startsWith('/'));
   const view = new DataView(new ArrayBuffer(16 + 24 * files.length));

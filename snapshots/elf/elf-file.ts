@@ -1,11 +1,10 @@
-import { inflateSync } from 'node:zlib';
-import { Bytes, BytesError } from '../bytes.js';
+import { firstIndex } from '../binary-search.js';
+import { BytesError } from '../bytes.js';
 import { badFile } from '../errors.js';
 import { firstWins, type Piece } from '../overlaps.js';
-import { HeldBytes, RegularFile, type FileBytes } from '../regular-file.js';
+import { InMemoryBytes, RegularFile, type FileBytes } from '../regular-file.js';
 import { CachedBytes } from './cached-bytes.js';
 import {
-  COMPRESSED_FLAG,
   parseHeader,
   parseSections,
   parseSegments,
@@ -16,12 +15,10 @@ import {
   type ElfSegment,
 } from './headers.js';
 import { NOTE_GNU_BUILD_ID, NOTE_GO_BUILD_ID, notesAt, type ElfNote, type NotePlace } from './notes.js';
+import { LARGEST_SECTION, uncompressSection } from './section-data.js';
 import { symbolsIn, type ElfSymbol } from './symbols.js';
 
-/** Bytes that a section may have, uncompressed. */
-const LARGEST_SECTION = 2 ** 30;
-
-/** A run of addresses whose bytes are in the file: [lo, hi) lies at `fileOffset`. Addresses are those of link time. */
+/** Link-time addresses whose bytes are in the file: those of [lo, hi) start at `fileOffset`. */
 export interface LoadedRange {
   readonly lo: number;
   readonly hi: number;
@@ -30,22 +27,22 @@ export interface LoadedRange {
 }
 
 /**
- * A 64-bit little-endian ELF file of amd64 or arm64: executable, library or core, of any size. It is read where it is
- * asked for something and never as a whole. What is broken beside the program headers is left out and told in
- * `problems`: a program runs without its sections, and so is it read.
+ * A 64-bit little-endian ELF file for amd64 or arm64: an executable, a library or a core, of any size. Parts of it are
+ * read when they are needed, never the whole file. Only the file header and the program headers must be intact: broken
+ * section headers are left out and listed in `problems`.
  */
 export class ElfFile {
   readonly path: string;
   readonly sizeBytes: number;
   readonly header: ElfHeader;
   readonly segments: readonly ElfSegment[];
-  /** Empty where the file has none or they are broken. */
+  /** Empty if the file has no section headers or they are broken. */
   readonly sections: readonly ElfSection[];
   /** What could not be read, one sentence each. */
   readonly problems: readonly string[];
-  /** What PT_LOAD segments have in the file, ascending, never overlapping. */
+  /** The parts of PT_LOAD segments that are in the file, ascending, never overlapping. */
   readonly loaded: readonly LoadedRange[];
-  /** Bytes that segments have behind the end of the file; above 0 for a file that was cut short. */
+  /** By how many bytes segments reach past the end of the file. Above 0 if the file was cut short. */
   readonly missingBytes: number;
   readonly #file: FileBytes;
 
@@ -60,7 +57,9 @@ export class ElfFile {
       const parsed = parseSegments(this.#file, segments);
       this.segments = parsed.segments;
       this.missingBytes = Math.max(0, parsed.fileEnd - this.sizeBytes);
-      this.sections = tolerated(problems, 'the section headers', () => parseSections(this.#file, sections, namesIndex));
+      this.sections = readOrReport(problems, 'the section headers', () => {
+        return parseSections(this.#file, sections, namesIndex);
+      });
     } catch (error) {
       if (!(error instanceof BytesError)) throw error;
       throw badFile(`${file.path} is damaged or truncated in its ELF headers: ${error.message}`, { cause: error });
@@ -71,8 +70,8 @@ export class ElfFile {
   }
 
   /**
-   * Opens a file by its path, or by a descriptor, which is closed with it. Throws `badFile` where it is missing, no ELF
-   * file or broken, `unsupported` where it is of another CPU, 32 bits or big-endian.
+   * Opens a file by its path, or takes over an open descriptor. Throws `badFile` if it is missing, not an ELF file or
+   * broken, and `unsupported` if it is for another CPU, 32-bit or big-endian.
    */
   static open(path: string, fd?: number): ElfFile {
     const file = new RegularFile(path, fd);
@@ -84,12 +83,12 @@ export class ElfFile {
     }
   }
 
-  /** The same for bytes in memory, which `path` names in messages. */
+  /** Parses an ELF file in memory; `path` names it in messages. Throws as {@link open} does. */
   static from(path: string, bytes: Uint8Array): ElfFile {
-    return new ElfFile(new HeldBytes(path, bytes));
+    return new ElfFile(new InMemoryBytes(path, bytes));
   }
 
-  /** The same for bytes that are had from somewhere else, and closed with it. */
+  /** Parses an ELF file from any source of bytes, which is closed with the file. Throws as {@link open} does. */
   static over(bytes: FileBytes): ElfFile {
     return new ElfFile(bytes);
   }
@@ -98,39 +97,30 @@ export class ElfFile {
     this.#file.close();
   }
 
-  /** The first section of that name. */
+  /** Returns the first section of that name. */
   section(name: string): ElfSection | undefined {
     return this.sections.find((section) => section.name === name);
   }
 
-  /** What a section holds, uncompressed; empty for .bss. Throws {@link BytesError} where it is broken or too large. */
+  /** Returns the uncompressed content of a section; empty for .bss. Throws {@link BytesError} if broken or too large. */
   contents(section: ElfSection): Uint8Array {
     if (section.type === SectionType.noBits) return new Uint8Array(0);
     if (section.sizeBytes > LARGEST_SECTION) throw new BytesError(`section ${section.name} is too large`);
-    const stored = this.#file.read(section.fileOffset, section.sizeBytes);
-    const isCompressed = section.flags % (2 * COMPRESSED_FLAG) >= COMPRESSED_FLAG;
-    return isCompressed ? uncompressed(section.name, stored) : stored;
+    return uncompressSection(section, this.#file.read(section.fileOffset, section.sizeBytes));
   }
 
-  /** Bytes at an offset of the file. Throws {@link BytesError} where they are not there. */
+  /** Returns bytes by their offset in the file. Throws {@link BytesError} if some are not in the file. */
   bytesInFile(fileOffset: number, length: number): Uint8Array {
     return this.#file.read(fileOffset, length);
   }
 
-  /** A range of {@link loaded} that holds the link-time address, or undefined. */
+  /** Returns the range of {@link loaded} that contains a link-time address, or undefined. */
   rangeAt(vaddr: number): LoadedRange | undefined {
-    let lo = 0;
-    let hi = this.loaded.length;
-    while (lo < hi) {
-      const mid = (lo + hi) >>> 1;
-      if ((this.loaded[mid]?.lo ?? Infinity) <= vaddr) lo = mid + 1;
-      else hi = mid;
-    }
-    const range = this.loaded[lo - 1];
+    const range = this.loaded[firstIndex(this.loaded.length, (i) => (this.loaded[i]?.lo ?? Infinity) > vaddr) - 1];
     return range !== undefined && vaddr < range.hi ? range : undefined;
   }
 
-  /** The bytes at a link-time address, or null where one of them is not in the file (.bss, a hole, cut off). */
+  /** Returns bytes by their link-time address, or null if one of them is not in the file (.bss, a hole, cut off). */
   bytesAt(vaddr: number, length: number): Uint8Array | null {
     const parts: Uint8Array[] = [];
     for (let at = vaddr; at < vaddr + length;) {
@@ -144,8 +134,8 @@ export class ElfFile {
   }
 
   /**
-   * All notes, of the PT_NOTE segments and of the note sections outside them. Broken ones are left out: what follows
-   * them at the same place cannot be found.
+   * Yields all notes: those of the PT_NOTE segments and of note sections outside of them. After a broken note, the rest
+   * of its segment or section is left out.
    */
   *notes(): Generator<ElfNote> {
     for (const place of this.#notePlaces()) {
@@ -157,19 +147,19 @@ export class ElfFile {
     }
   }
 
-  /** NT_GNU_BUILD_ID in hex, or null. */
+  /** NT_GNU_BUILD_ID in hex, or null if there is none. */
   get buildId(): string | null {
     const content = this.#note('GNU', NOTE_GNU_BUILD_ID);
     return content === null || content.length === 0 ? null : Buffer.from(content).toString('hex');
   }
 
-  /** Go's own build id, or null. */
+  /** Go's own build id, or null if there is none. */
   get goBuildId(): string | null {
     const content = this.#note('Go', NOTE_GO_BUILD_ID);
     return content === null || content.length === 0 ? null : Buffer.from(content).toString('utf8');
   }
 
-  /** Symbols of .symtab, or of .dynsym where the first was stripped. Throws {@link BytesError} where they are broken. */
+  /** Yields the symbols of .symtab, or of .dynsym if the file is stripped. Throws {@link BytesError} if broken. */
   *symbols(): Generator<ElfSymbol> {
     const table =
       this.sections.find(({ type }) => type === SectionType.symbols) ??
@@ -178,7 +168,7 @@ export class ElfFile {
     if (table !== undefined && strings !== undefined) yield* symbolsIn(this.#file, table, strings);
   }
 
-  /** The first defined symbol of that name. Looks through all of them. */
+  /** Returns the first defined symbol of that name, by a search through all symbols. Throws {@link BytesError}. */
   symbol(name: string): ElfSymbol | undefined {
     for (const symbol of this.symbols()) if (symbol.defined && symbol.name === name) return symbol;
     return undefined;
@@ -188,12 +178,12 @@ export class ElfFile {
     const places: NotePlace[] = this.segments
       .filter(({ type }) => type === SegmentType.note)
       .map(({ fileOffset, fileSize, align }) => ({ fileOffset, sizeBytes: fileSize, align }));
-    // Go's linker makes a segment of its own build id's note alone, and leaves the GNU one to its section.
+    // Go's linker puts only its own build id into a PT_NOTE segment; the GNU build id has just a section.
     for (const section of this.sections.filter(({ type }) => type === SectionType.note)) {
       const { fileOffset, sizeBytes } = section;
-      const isIn = (p: NotePlace): boolean =>
+      const contains = (p: NotePlace): boolean =>
         fileOffset >= p.fileOffset && fileOffset + sizeBytes <= p.fileOffset + p.sizeBytes;
-      if (!places.some(isIn)) places.push(section);
+      if (!places.some(contains)) places.push(section);
     }
     return places;
   }
@@ -204,7 +194,8 @@ export class ElfFile {
   }
 }
 
-function tolerated<T>(problems: string[], what: string, read: () => T[]): T[] {
+/** Returns what `read` returns; if it throws BytesError, adds a sentence about `what` to `problems` and returns []. */
+function readOrReport<T>(problems: string[], what: string, read: () => T[]): T[] {
   try {
     return read();
   } catch (error) {
@@ -222,22 +213,4 @@ function loadedRanges(loads: readonly ElfSegment[], sizeBytes: number): LoadedRa
     const segment = loads[owner];
     return segment === undefined ? [] : [{ lo, hi, fileOffset: segment.fileOffset + (lo - segment.vaddr), segment }];
   });
-}
-
-/** Elf64_Chdr, then a zlib stream. */
-function uncompressed(name: string, stored: Uint8Array): Uint8Array {
-  const at = new Bytes(stored);
-  const type = at.u32();
-  at.at += 4;
-  const sizeBytes = at.word();
-  at.at += 8;
-  if (type !== 1) throw new BytesError(`section ${name} is compressed in a way (${type}) that is not known here`);
-  if (sizeBytes > LARGEST_SECTION) throw new BytesError(`section ${name} is too large`);
-  try {
-    const out = inflateSync(at.take(stored.length - at.at), { maxOutputLength: Math.max(1, sizeBytes) });
-    if (out.length === sizeBytes) return out;
-  } catch (error) {
-    throw new BytesError(`section ${name}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  throw new BytesError(`section ${name} does not hold ${sizeBytes} bytes`);
 }

@@ -4,15 +4,15 @@ import { GospyError } from '../errors.js';
 import type { MemorySource, Range, Window } from '../memory.js';
 import type { ElfFile, LoadedRange } from './elf-file.js';
 
-/** Bytes of a window; windows start at multiples of it, or where a segment does. */
+/** Size of a window in bytes. Windows start at multiples of it, or where a segment starts. */
 const BLOCK_BYTES = 2 ** 18;
-/** Windows that are kept: 64 MB of them. */
+/** Number of windows that are cached: 64 MB. */
 const KEPT_BLOCKS = 256;
 
 /**
- * What an executable or library says of a process's memory: the segments that the process cannot write, where they were
- * loaded. Writable segments are left out, for the process has changed them, unless it is the file itself that is looked
- * into. Made to lie under captured memory.
+ * The memory that a process has from an executable or library: the file's read-only segments, at the addresses where they
+ * were loaded. Meant as a layer below captured memory. Writable segments are left out, since the process may have changed
+ * them; the option `writable` includes them, to look into the file itself.
  */
 export class ElfSource implements MemorySource {
   readonly #file: ElfFile;
@@ -21,11 +21,11 @@ export class ElfSource implements MemorySource {
   readonly #writable: boolean;
   readonly #blockBytes: number;
   readonly #keptBlocks: number;
-  /** By start address, the oldest first. */
+  /** By link-time start address, the oldest first. */
   readonly #windows = new Map<number, Window>();
   #problem: string | null = null;
 
-  /** `bias`: address in the process minus address at link time, in bytes; 0 where the file is not position-independent. */
+  /** `bias` is the address in the process minus the link-time address: 0 unless the file is position-independent. */
   constructor(
     file: ElfFile,
     bias: number,

@@ -5,22 +5,23 @@ import type { ElfSection } from './headers.js';
 /** An entry of .symtab or .dynsym. */
 export interface ElfSymbol {
   readonly name: string;
-  /** Link-time address; for a symbol of a file that is not linked yet, its offset in the section. */
+  /** Link-time address; in a relocatable file, the offset in the section. */
   readonly value: number;
   readonly sizeBytes: number;
   readonly type: 'none' | 'object' | 'function' | 'section' | 'file' | 'other';
-  /** False where another file has it. */
+  /** False if the symbol is only used in this file and defined in another one. */
   readonly defined: boolean;
 }
 
 const ENTRY_SIZE = 24;
-/** Entries that are read from the file at a time. */
+/** Number of entries read from the file at a time. */
 const BATCH = 2048;
+/** Bytes read at first for a name; four times as many at each further attempt. */
 const NAME_STEP = 256;
 const LONGEST_NAME = 2 ** 16;
 const TYPES = ['none', 'object', 'function', 'section', 'file'] as const;
 
-/** The symbols of a table whose names are in `strings`, in file order. Throws {@link BytesError} where one is broken. */
+/** Yields the symbols of a table whose names are in `strings`, in file order. Throws {@link BytesError} if broken. */
 export function* symbolsIn(file: FileBytes, table: ElfSection, strings: ElfSection): Generator<ElfSymbol> {
   const count = Math.floor(table.sizeBytes / ENTRY_SIZE);
   for (let first = 0; first < count; first += BATCH) {
@@ -34,7 +35,7 @@ export function* symbolsIn(file: FileBytes, table: ElfSection, strings: ElfSecti
       const defined = at.u16() !== 0;
       const value = Number(at.u64());
       const sizeBytes = Number(at.u64());
-      // Absolute symbols may have any value; one that is no exact number is no address either.
+      // Absolute symbols may have any value. One above 2^53 cannot be an address.
       if (!Number.isSafeInteger(value) || !Number.isSafeInteger(sizeBytes)) continue;
       yield { name: nameAt(file, strings, nameOffset), value, sizeBytes, type: TYPES[info % 16] ?? 'other', defined };
     }

@@ -5,21 +5,21 @@ import { RangeList, Runs } from '../runs.js';
 import { Limit } from './format.js';
 import { RangeWriter } from './ranges.js';
 
-/** Memory that goes into one section. */
+/** The content of one memory section. */
 export interface Chunk {
   readonly bytes: Uint8Array;
-  /** Which addresses the bytes belong to, in {@link RangeWriter}'s form. */
+  /** Which addresses the bytes belong to, as {@link RangeWriter} encodes them. */
   readonly ranges: Uint8Array;
 }
 
 /**
- * Packs groups of segments into chunks: small segments together in the order given, large ones split. A chunk never
- * holds bytes of two groups, and an address that was given before is not stored again. `take` is asked for a buffer of
- * {@link Limit.chunk} bytes when one is needed; a chunk that one segment fills is a view of that segment.
+ * Packs groups of segments into chunks. Small segments share a chunk, in the order given; large ones are split. A chunk
+ * never holds bytes of two groups, and an address that came before is not stored again. `take` must return a buffer of
+ * {@link Limit.chunk} bytes for the chunk that comes next; a chunk that one segment fills is a view of that segment.
  */
 export function* chunksOf(groups: Iterable<readonly Segment[]>, take: () => Uint8Array): Generator<Chunk> {
-  const given = new GivenRanges();
-  for (const group of groups) yield* chunksOfGroup(given.withoutKnown(group), take);
+  const stored = new StoredRanges();
+  for (const group of groups) yield* chunksOfGroup(stored.addNew(group), take);
 }
 
 function* chunksOfGroup(group: readonly Segment[], take: () => Uint8Array): Generator<Chunk> {
@@ -49,6 +49,7 @@ function wholeChunk(addr: number, bytes: Uint8Array): Chunk {
   return { bytes, ranges: ranges.finish() };
 }
 
+/** A chunk that still has room. */
 class OpenChunk {
   readonly #buffer: Uint8Array;
   readonly #ranges = new RangeWriter();
@@ -64,7 +65,7 @@ class OpenChunk {
     return this.#used === this.#buffer.length;
   }
 
-  /** Takes as many of the bytes as there is room for, and says how many. */
+  /** Appends as many bytes as fit. Returns how many that are. */
   add(addr: number, bytes: Uint8Array): number {
     const n = Math.min(bytes.length, this.#buffer.length - this.#used);
     this.#buffer.set(n === bytes.length ? bytes : bytes.subarray(0, n), this.#used);
@@ -87,12 +88,12 @@ class OpenChunk {
   }
 }
 
-/** Which addresses were given so far. */
-class GivenRanges {
+/** The addresses that are in chunks so far. */
+class StoredRanges {
   #known = new Runs([], 0);
 
-  /** The segments of a group, less what an earlier group or segment has given; and keeps note of them. */
-  withoutKnown(group: readonly Segment[]): readonly Segment[] {
+  /** Adds a group. Returns its segments without the addresses that an earlier group or segment has. */
+  addNew(group: readonly Segment[]): readonly Segment[] {
     const before = this.#known;
     const ranges = new RangeList();
     let sizeBytes = 0;
@@ -103,16 +104,16 @@ class GivenRanges {
     const distinct = new Runs(ranges, 0);
     ranges.addAll(before);
     this.#known = new Runs(ranges, 0);
-    const once = distinct.sizeBytes === sizeBytes ? group : firstOnly(group);
+    const once = distinct.sizeBytes === sizeBytes ? group : cutOverlaps(group);
     if (this.#known.sizeBytes === before.sizeBytes + distinct.sizeBytes) return once;
     const out: Segment[] = [];
-    for (const segment of once) addOutside(out, segment, before);
+    for (const segment of once) pushOutside(out, segment, before);
     return out;
   }
 }
 
-/** Adds what of a segment lies in none of the runs. */
-function addOutside(out: Segment[], segment: Segment, runs: Runs): void {
+/** Appends to `out` the parts of a segment that are in none of the runs. */
+function pushOutside(out: Segment[], segment: Segment, runs: Runs): void {
   let from: number = segment.addr;
   const end = segment.addr + segment.bytes.length;
   for (let i = runs.firstEndingAbove(from); i < runs.length; i++) {
@@ -125,8 +126,8 @@ function addOutside(out: Segment[], segment: Segment, runs: Runs): void {
   else if (from < end) out.push(part(segment, from, end));
 }
 
-/** Segments that overlap, cut: the first one that has a byte keeps it. */
-function firstOnly(group: readonly Segment[]): Segment[] {
+/** Cuts segments so that none overlap: the first segment with a byte keeps it. */
+function cutOverlaps(group: readonly Segment[]): Segment[] {
   const ranges = group.map(({ addr, bytes }) => ({ lo: addr, hi: addr + bytes.length }));
   return firstWins(ranges).flatMap(({ lo, hi, owner }) => {
     const segment = group[owner];

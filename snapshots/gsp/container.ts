@@ -17,24 +17,24 @@ import {
 } from './format.js';
 import { measure, unpack } from './msgpack.js';
 
-/** Digests of unknown sections are taken in steps of this many bytes: such a section may be of any size. */
+/** Sections of unknown types may have any size: they are hashed in steps of this many bytes. */
 const HASH_STEP = 2 ** 20;
 
-/** Values in a header, in a trailer, and around a section's data, at most. */
+/** Largest accepted number of msgpack values in a header, in a trailer, and in a section. */
 const HEAD_ITEMS = 200;
 
 /**
- * A .gsp file as a list of checked sections. Header, trailer and index are verified when it is opened, each section when
- * it is read; nothing is served whose digest is wrong. All errors are `badFile`, naming section and offset.
+ * A .gsp file as a list of verified sections. Header, trailer and index are verified when the file is opened, each section
+ * when it is read. Bytes with a wrong digest are never returned. All errors are `badFile` and name section and offset.
  */
 export class Container {
   readonly path: string;
   readonly header: Header;
   readonly headerLength: number;
   readonly trailer: Trailer;
-  /** In file order; header, index and trailer are not among them. */
+  /** In file order, without header, index and trailer. */
   readonly sections: readonly SectionEntry[];
-  /** Bytes of the index, uncompressed. */
+  /** Uncompressed size of the index. */
   readonly indexRawBytes: number;
   readonly #file: RegularFile;
 
@@ -61,7 +61,7 @@ export class Container {
     this.#file.close();
   }
 
-  /** What a section holds, verified and uncompressed. */
+  /** Returns the content of a section, verified and uncompressed. */
   read(entry: SectionEntry): Uint8Array {
     return this.#guard(entry.name, entry.offset, () => {
       const bytes = this.#file.read(entry.offset, entry.length);
@@ -70,13 +70,13 @@ export class Container {
     });
   }
 
-  /** Decodes a section's content with `decode`, so that what is wrong in it is told with section and offset. */
+  /** Decodes the content of a section with `decode`, whose errors then name the section and its offset. */
   decode<T>(entry: SectionEntry, decode: (value: unknown) => T): T {
     const raw = this.read(entry);
     return this.#guard(entry.name, entry.offset, () => decode(unpack(raw, Limit.items)));
   }
 
-  /** Verifies the digest alone: for sections of a kind that this gospy does not know. */
+  /** Verifies only the digest, for sections of a type that this gospy does not know. */
   checkDigest(entry: SectionEntry): void {
     this.#guard(entry.name, entry.offset, () => {
       const hash = createHash('sha256');
@@ -109,9 +109,9 @@ export class Container {
         },
       );
     }
-    if (said === 0) return badFile(`${this.path} is truncated: its writer never came to the end`);
+    if (said === 0) return badFile(`${this.path} is truncated: its writer did not finish it`);
     if (said < has) return badFile(`${this.path} is damaged: ${has - said} bytes follow its end at ${said}`);
-    return damaged(this.path, 'trailer', Math.max(0, has - TRAILER_LENGTH), 'it is no trailer');
+    return damaged(this.path, 'trailer', Math.max(0, has - TRAILER_LENGTH), 'it is not a trailer');
   }
 
   #readIndex(): { raw: Uint8Array; sections: SectionEntry[] } {
@@ -133,17 +133,20 @@ export class Container {
   }
 }
 
-/** The header of a .gsp file that may be damaged behind it. Throws `badFile` where it is no .gsp or of a newer version. */
+/**
+ * Reads the header of a .gsp file, whatever follows it. Throws `badFile` if it is not a .gsp file, the header is damaged,
+ * or the format is newer.
+ */
 export function readHeaderOf(file: RegularFile): { header: Header; bytes: Uint8Array } {
   return guard(file.path, 'header', 0, () => {
     const start = file.read(0, Math.min(file.sizeBytes, Limit.header));
-    if (!isSnapshot(start)) throw badFile(`${file.path} is no gospy snapshot: it does not start like one`);
+    if (!isSnapshot(start)) throw badFile(`${file.path} is not a gospy snapshot: it does not start like one`);
     const bytes = start.subarray(0, measure(start, HEAD_ITEMS));
     return { header: readHeader(unpack(bytes, HEAD_ITEMS), file.path), bytes };
   });
 }
 
-/** Runs `action`; what is wrong with the bytes is told with section and offset. */
+/** Runs `action` and turns a {@link BytesError} into `badFile`, with section and offset. */
 function guard<T>(path: string, section: string, offset: number, action: () => T): T {
   try {
     return action();
@@ -156,7 +159,7 @@ function damaged(path: string, section: string, offset: number, what: string, ca
   return badFile(`${path} is damaged in its ${section} section at offset ${offset}: ${what}`, { cause });
 }
 
-/** True where a file that starts with `bytes` is a .gsp, whole or not. */
+/** Returns whether a file that starts with `bytes` is a .gsp file, whole or not. */
 export function isSnapshot(bytes: Uint8Array): boolean {
   const first = bytes[0] ?? 0;
   return (
@@ -164,7 +167,7 @@ export function isSnapshot(bytes: Uint8Array): boolean {
   );
 }
 
-/** null where the bytes are not, bit for bit, what a writer would have made of the fields in them. */
+/** Parses a trailer. Returns null unless a writer would encode its fields in exactly these bytes. */
 function parseTrailer(bytes: Uint8Array): Trailer | null {
   try {
     const trailer = readTrailer(unpack(bytes, HEAD_ITEMS));
@@ -175,6 +178,7 @@ function parseTrailer(bytes: Uint8Array): Trailer | null {
   }
 }
 
+/** Unpacks the content of a section called `name`. `rawBytes` is its size by the index, null for the index itself. */
 function inflate(bytes: Uint8Array, name: string, rawBytes: number | null): Uint8Array {
   const fields = new Fields(unpack(bytes, HEAD_ITEMS), 'section');
   if (fields.text('section') !== name)

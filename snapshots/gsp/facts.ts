@@ -1,7 +1,7 @@
+import type { Arch } from '../arch.js';
 import { BytesError } from '../bytes.js';
 import { unsupported } from '../errors.js';
 import type {
-  Arch,
   CaptureFacts,
   Executable,
   HostFacts,
@@ -16,10 +16,10 @@ import type { FatalSignal } from '../signals.js';
 import { Fields, toAddress, toCount } from './fields.js';
 import { pack } from './msgpack.js';
 
-/** Everything of an image but its memory. */
+/** An image without its memory. */
 export type Facts = Omit<ProcessImage, 'memory' | 'kind'>;
 
-/** The msgpack object of the facts section. */
+/** Encodes the msgpack object of the facts section. */
 export function packFacts(facts: Facts): Buffer {
   return pack({
     arch: facts.arch,
@@ -35,8 +35,8 @@ export function packFacts(facts: Facts): Buffer {
 }
 
 /**
- * The facts in a decoded facts section. Throws BytesError where a field is missing or cannot be, and
- * {@link unsupported} for the CPU of a newer gospy.
+ * Reads the facts from the decoded facts section. Throws BytesError if a field is missing or has an impossible value, and
+ * {@link unsupported} for a CPU that only a newer gospy knows.
  */
 export function readFacts(value: unknown): Facts {
   const fields = new Fields(value, 'facts');
@@ -54,7 +54,7 @@ export function readFacts(value: unknown): Facts {
   };
 }
 
-/** Names `arch` as one of the CPUs that can be read; throws {@link unsupported} for another. */
+/** Checks that `arch` is a CPU that can be read. Throws {@link unsupported} if it is not. */
 export function readArch(arch: string): Arch {
   if (arch === 'amd64' || arch === 'arm64') return arch;
   throw unsupported(`the snapshot is of the CPU ${JSON.stringify(arch)}; this gospy reads amd64 and arm64`, {
@@ -62,7 +62,7 @@ export function readArch(arch: string): Arch {
   });
 }
 
-/** A value for every field of T: one that is added to the image and forgotten here does not compile. */
+/** An object with a value for every field of T, so that a field added to the image but not here does not compile. */
 type Plain<T> = Record<keyof T, unknown>;
 
 function plainThread({ tid, namespaceTid, name, state, registers, native }: Thread): Plain<Thread> {

@@ -2,8 +2,8 @@ import { isAddr, type Addr } from '../address.js';
 import { BytesError } from '../bytes.js';
 
 /**
- * The fields of a decoded map, each checked for its type when it is read. `where` names the map in messages. Every
- * reader throws {@link BytesError} where the field is missing or of another type.
+ * The fields of a decoded map, whose types are checked when they are read. `where` names the map in messages. Every
+ * reader throws {@link BytesError} if the field is missing or of another type.
  */
 export class Fields {
   readonly where: string;
@@ -11,7 +11,7 @@ export class Fields {
 
   constructor(value: unknown, where: string) {
     if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) {
-      throw new BytesError(`${where} is no map`);
+      throw new BytesError(`${where} is not a map`);
     }
     this.where = where;
     this.#map = value as Readonly<Record<string, unknown>>;
@@ -33,15 +33,14 @@ export class Fields {
     return value;
   }
 
-  /** A whole number from 0 to 2^53 - 1, in whichever width it was encoded. */
+  /** Reads a whole number from 0 to 2^53 - 1, encoded in any width. */
   count(key: string): number {
-    const value = this.#get(key);
-    const n = typeof value === 'bigint' ? Number(value) : value;
-    if (typeof n !== 'number' || !Number.isSafeInteger(n) || n < 0) throw this.#wrong(key, 'a whole number');
+    const n = this.integer(key);
+    if (n < 0) throw this.#wrong(key, 'a whole number from 0');
     return n;
   }
 
-  /** A whole number that is exact, negative ones too. */
+  /** Reads a whole number between -2^53 and 2^53, encoded in any width. */
   integer(key: string): number {
     const value = this.#get(key);
     const n = typeof value === 'bigint' ? Number(value) : value;
@@ -49,7 +48,7 @@ export class Fields {
     return n;
   }
 
-  /** A whole number of 64 bits that is not negative. */
+  /** Reads a whole number from 0 to 2^64 - 1. */
   big(key: string): bigint {
     const value = this.#get(key);
     return typeof value === 'bigint' && value >= 0n ? value : BigInt(this.count(key));
@@ -75,7 +74,7 @@ export class Fields {
     return value.map((item: unknown, i) => each(item, `${this.where}.${key}[${i}]`));
   }
 
-  /** What `read` gives for the field, or null where it is nil: `fields.orNull('buildId', (k) => fields.text(k))`. */
+  /** Returns null if the field is nil, else what `read` returns: `fields.orNull('buildId', (k) => fields.text(k))`. */
   orNull<T>(key: string, read: (key: string) => T): T | null {
     return this.#get(key) === null ? null : read(key);
   }
@@ -85,19 +84,19 @@ export class Fields {
     return this.#map[key];
   }
 
-  #wrong(key: string, due: string): BytesError {
-    return new BytesError(`${this.where}.${key} is not ${due}`);
+  #wrong(key: string, expected: string): BytesError {
+    return new BytesError(`${this.where}.${key} is not ${expected}`);
   }
 }
 
-/** Checks an element of a list of whole numbers; throws {@link BytesError}. */
+/** Checks an element of a list of whole numbers from 0. Throws {@link BytesError}. */
 export function toCount(value: unknown, where: string): number {
   return new Fields({ value }, where).count('value');
 }
 
-/** Checks an element of a list of addresses; throws {@link BytesError}. */
+/** Checks an element of a list of addresses. Throws {@link BytesError}. */
 export function toAddress(value: unknown, where: string): Addr {
   const n = toCount(value, where);
-  if (!isAddr(n)) throw new BytesError(`${where} is no address`);
+  if (!isAddr(n)) throw new BytesError(`${where} is not an address`);
   return n;
 }

@@ -3,49 +3,49 @@ import { badFile } from '../errors.js';
 import { Fields } from './fields.js';
 import { pack } from './msgpack.js';
 
-/** The version of the format that this gospy writes; it reads this one and all before it. docs/format.md describes it. */
+/** The format version that this gospy writes; it reads this one and all earlier ones. See docs/format.md. */
 export const FORMAT_VERSION = 1;
 
-/** What may be large is bounded here, for writers and readers alike. */
+/** Upper bounds for whatever could be large, for the writer and the reader. */
 export const Limit = {
   /** Bytes of the header. */
   header: 4096,
-  /** Bytes of memory that a writer puts into one section. */
+  /** Bytes of memory that the writer puts into one section. */
   chunk: 2 ** 20,
-  /** Bytes of memory in one section that a reader takes. */
+  /** Bytes of memory that the reader accepts in one section. */
   memory: 2 ** 24,
-  /** Bytes of the facts and of the index, each. */
+  /** Bytes of the facts, and of the index. */
   meta: 2 ** 28,
-  /** msgpack values in the facts and in the index, each. */
+  /** Number of msgpack values in the facts, and in the index. */
   items: 5_000_000,
 } as const;
 
-/** First object of the file. */
+/** The first object of the file. */
 export interface Header {
   readonly version: number;
   /** Version of the gospy that wrote the file, or null. */
   readonly writer: string | null;
   readonly arch: string;
-  /** Bytes of the whole file; 0 where the writer never came to its end. */
+  /** Size of the whole file; 0 if the writer did not finish it. */
   readonly sizeBytes: number;
 }
 
-/** Where a section lies and what it holds, as the index has it. */
+/** An entry of the index: where a section is and what it holds. */
 export interface SectionEntry {
   readonly name: string;
-  /** Of the section's msgpack object, from the start of the file. */
+  /** Offset of the section's msgpack object from the start of the file, in bytes. */
   readonly offset: number;
-  /** Of that object, in bytes. */
+  /** Length of that object, in bytes. */
   readonly length: number;
-  /** Of what it holds, uncompressed. */
+  /** Length of the section's uncompressed content, in bytes. */
   readonly rawBytes: number;
   /** SHA-256 of the object's bytes in the file. */
   readonly sha256: Uint8Array;
-  /** For memory: which addresses its bytes belong to, as gsp/ranges.ts encodes them. */
+  /** For memory: which addresses the content belongs to, as gsp/ranges.ts encodes them. Else null. */
   readonly ranges: Uint8Array | null;
 }
 
-/** Last object of the file. */
+/** The last object of the file. */
 export interface Trailer {
   readonly sizeBytes: number;
   /** SHA-256 of the header's bytes. */
@@ -61,7 +61,7 @@ export function packHeader(header: Header): Buffer {
   return pack({ format: 'gospy', version, writer, arch, sizeBytes: BigInt(sizeBytes) });
 }
 
-/** Throws {@link badFile} where a newer gospy wrote the file, BytesError where it is no header. */
+/** Reads a decoded header. Throws {@link badFile} if the format is newer, and BytesError if it is not a header. */
 export function readHeader(value: unknown, path: string): Header {
   const fields = new Fields(value, 'header');
   const version = fields.count('version');
@@ -80,7 +80,7 @@ export function packSection(name: string, rawBytes: number, data: Uint8Array): B
   return pack({ section: name, encoding: 'deflate-raw', rawBytes, data });
 }
 
-/** The same length for every file: whole numbers take nine bytes, a digest 34. */
+/** Encodes a trailer. Its length is always {@link TRAILER_LENGTH}: a bigint takes nine bytes, a digest 34. */
 export function packTrailer(trailer: Trailer): Buffer {
   return pack({
     trailer: 'gospy',
@@ -92,7 +92,7 @@ export function packTrailer(trailer: Trailer): Buffer {
   });
 }
 
-/** Bytes of every trailer. */
+/** Length of every trailer, in bytes. */
 export const TRAILER_LENGTH = packTrailer({
   sizeBytes: 0,
   headerSha256: new Uint8Array(32),
@@ -101,7 +101,7 @@ export const TRAILER_LENGTH = packTrailer({
   indexSha256: new Uint8Array(32),
 }).length;
 
-/** Throws BytesError where the value is no trailer. */
+/** Reads a decoded trailer. Throws BytesError if it is not one. */
 export function readTrailer(value: unknown): Trailer {
   const fields = new Fields(value, 'trailer');
   return {
@@ -120,8 +120,8 @@ export function packIndex(sections: readonly SectionEntry[]): Buffer {
 }
 
 /**
- * The sections in file order, one right behind the other from the header's end to the index. Throws BytesError where the
- * value is no index, or names places that cannot be.
+ * Reads a decoded index. Sections must be in file order and follow each other without gaps from the end of the header to
+ * the index. Throws BytesError if they do not, or if it is not an index.
  */
 export function readIndex(value: unknown, headerLength: number, indexOffset: number): SectionEntry[] {
   let at = headerLength;
@@ -134,7 +134,7 @@ export function readIndex(value: unknown, headerLength: number, indexOffset: num
   return sections;
 }
 
-function readEntry(fields: Fields, due: number): SectionEntry {
+function readEntry(fields: Fields, expectedOffset: number): SectionEntry {
   const name = fields.text('name');
   const entry = {
     name,
@@ -144,7 +144,9 @@ function readEntry(fields: Fields, due: number): SectionEntry {
     sha256: fields.bytes('sha256'),
     ranges: name === 'memory' ? fields.bytes('ranges') : null,
   };
-  if (entry.offset !== due) throw new BytesError(`${fields.where} lies at ${entry.offset} and not at ${due}`);
+  if (entry.offset !== expectedOffset) {
+    throw new BytesError(`${fields.where} is at ${entry.offset} and not at ${expectedOffset}`);
+  }
   const most = name === 'memory' ? Limit.memory : name === 'facts' ? Limit.meta : Infinity;
   if (entry.rawBytes > most || entry.length > most + most / 1024 + Limit.header) {
     throw new BytesError(`${fields.where} (${name}) is larger than ${most} bytes`);

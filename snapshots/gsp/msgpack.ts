@@ -6,15 +6,15 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 
 const MAX_DEPTH = 16;
 
-/** Plain msgpack: maps with string keys, arrays, strings, bin, numbers, booleans, nil. A bigint always takes 9 bytes. */
+/** Encodes maps with string keys, arrays, strings, bin, numbers, booleans and nil. A bigint always takes 9 bytes. */
 export function pack(value: unknown): Buffer {
   return Buffer.from(packr.pack(value));
 }
 
 /**
- * Decodes the one msgpack object that fills `bytes`. Throws {@link BytesError} where it is broken, ends early, has
- * something behind it, holds extension types, or has more than `maxItems` values: what it may cost is known before the
- * decoder sees it. Bin fields are views into `bytes`.
+ * Decodes the one msgpack object that fills `bytes`. Throws {@link BytesError} if it is broken or cut short, if anything
+ * follows it, if it contains extension types or map keys that are not strings, or if it has more than `maxItems` values.
+ * All of this is checked before anything is allocated. Bin fields are views into `bytes`.
  */
 export function unpack(bytes: Uint8Array, maxItems: number): unknown {
   const end = measure(bytes, maxItems);
@@ -26,8 +26,13 @@ export function unpack(bytes: Uint8Array, maxItems: number): unknown {
   }
 }
 
-/** Length in bytes of the msgpack object at the start of `bytes`; throws {@link BytesError} as {@link unpack} does. */
+/**
+ * Returns the length in bytes of the msgpack object at the start of `bytes`, without decoding it. Throws
+ * {@link BytesError} as {@link unpack} does. Decoders allocate arrays and maps by the lengths in the file; this checks
+ * first that so many values can follow.
+ */
 export function measure(bytes: Uint8Array, maxItems: number): number {
+  // Of the containers around the current value: how many values are still to come, and whether it is a map.
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const left = [1];
   const isMap = [false];
@@ -46,7 +51,7 @@ export function measure(bytes: Uint8Array, maxItems: number): number {
     if (at >= bytes.length) throw new BytesError(`msgpack ends early, at ${at}`);
     const item = head(view, at);
     if (isMap[depth] === true && remaining % 2 === 0 && item.type !== 'text') {
-      throw new BytesError(`a map key at ${at} is no string`);
+      throw new BytesError(`the map key at ${at} is not a string`);
     }
     at += item.size;
     if (at + item.children > bytes.length) throw new BytesError(`msgpack ends early, at ${bytes.length}`);
@@ -59,11 +64,12 @@ export function measure(bytes: Uint8Array, maxItems: number): number {
   return at;
 }
 
+/** The start of a msgpack value. */
 interface Head {
   readonly type: 'text' | 'map' | 'other';
-  /** Bytes before its first child, or in all. */
+  /** Length in bytes: of an array or map up to its first value, else of the whole value. */
   readonly size: number;
-  /** Values inside it: twice the number of pairs for a map. */
+  /** Number of values inside: for a map, twice the number of pairs. */
   readonly children: number;
 }
 
@@ -92,7 +98,7 @@ function head(view: DataView, at: number): Head {
   const scalar = SCALAR_SIZES[b];
   if (scalar !== undefined) return { type: 'other', size: scalar, children: 0 };
   const width = LENGTH_WIDTHS[b];
-  if (width === undefined) throw new BytesError(`byte 0x${b.toString(16)} at ${at} starts no type that is used here`);
+  if (width === undefined) throw new BytesError(`the type 0x${b.toString(16)} at ${at} is not used in this format`);
   const size = 1 + width;
   if (at + size > view.byteLength) throw new BytesError(`msgpack ends early, at ${view.byteLength}`);
   const n = width === 1 ? view.getUint8(at + 1) : width === 2 ? view.getUint16(at + 1) : view.getUint32(at + 1);
@@ -101,7 +107,7 @@ function head(view: DataView, at: number): Head {
   return { type: b >= 0xd9 ? 'text' : 'other', size: size + n, children: 0 };
 }
 
-/** Bytes of the length behind a type byte: bin, str, array, map. Extension types are not used. */
+/** Width in bytes of the length that follows a type byte: bin, str, array, map. Extension types are not used. */
 const LENGTH_WIDTHS: Readonly<Record<number, 1 | 2 | 4>> = {
   0xc4: 1,
   0xc5: 2,

@@ -1,25 +1,19 @@
+import { firstAbove } from '../binary-search.js';
 import { BytesError } from '../bytes.js';
 import { readRanges } from './ranges.js';
+import type { SectionEntry } from './format.js';
 
-/** A memory section, as far as the table needs it. */
-export interface RangedSection {
-  /** Bytes of memory in the section. */
-  readonly rawBytes: number;
-  /** In the form of gsp/ranges.ts. */
-  readonly ranges: Uint8Array | null;
-}
-
-/** The ranges of all memory sections in ascending order, in columns: a million of them take 24 MB. */
+/** The ranges of all memory sections, ascending, in columns. A million ranges take 24 MB. */
 export class RangeTable {
   readonly count: number;
   readonly lo: Float64Array;
   readonly hi: Float64Array;
-  /** Place of its section in the list that the table was made from. */
+  /** Index of the section in the list that the table was made from. */
   readonly section: Uint32Array;
-  /** Where its bytes start among the section's. */
+  /** Offset of the range's bytes in the section's content. */
   readonly offset: Uint32Array;
 
-  /** Throws BytesError where ranges overlap, or a section's do not add up to its bytes. */
+  /** Throws BytesError if ranges overlap, or those of a section do not add up to its length. */
   constructor(sections: readonly RangedSection[]) {
     this.count = sections.reduce((sum, { ranges }) => sum + countRanges(ranges), 0);
     const starts = startsOf(sections, this.count);
@@ -33,35 +27,28 @@ export class RangeTable {
     }
   }
 
-  /** Place of the range that holds `addr`, or -1. */
+  /** Returns the index of the range that contains `addr`, or -1. */
   find(addr: number): number {
     const i = this.lastAtOrBelow(addr);
     return i >= 0 && addr < (this.hi[i] ?? 0) ? i : -1;
   }
 
-  /** Place of the last range that starts at or below `addr`, or -1. */
+  /** Returns the index of the last range that starts at or below `addr`, or -1. */
   lastAtOrBelow(addr: number): number {
-    let low = 0;
-    let high = this.count;
-    while (low < high) {
-      const mid = (low + high) >>> 1;
-      if ((this.lo[mid] ?? Infinity) <= addr) low = mid + 1;
-      else high = mid;
-    }
-    return low - 1;
+    return firstAbove(this.lo, addr) - 1;
   }
 
   #fill(sections: readonly RangedSection[]): void {
-    let place = -1;
+    let index = -1;
     for (const [section, { ranges, rawBytes }] of sections.entries()) {
       let offset = 0;
       readRanges(ranges ?? NONE, (lo, hi) => {
-        // Neighbours in the file are neighbours in memory, mostly.
-        place = this.lo[place + 1] === lo ? place + 1 : this.lastAtOrBelow(lo);
-        if (this.hi[place] !== 0) throw new BytesError('a range of memory comes twice');
-        this.hi[place] = hi;
-        this.section[place] = section;
-        this.offset[place] = offset;
+        // Ranges that are neighbours in the file are usually neighbours in memory.
+        index = this.lo[index + 1] === lo ? index + 1 : this.lastAtOrBelow(lo);
+        if (this.hi[index] !== 0) throw new BytesError('a range of memory occurs twice');
+        this.hi[index] = hi;
+        this.section[index] = section;
+        this.offset[index] = offset;
         offset += hi - lo;
       });
       if (offset !== rawBytes) throw new BytesError(`ranges of ${offset} bytes stand for ${rawBytes} bytes of memory`);
@@ -69,9 +56,12 @@ export class RangeTable {
   }
 }
 
+/** The part of a memory section's index entry that the table needs. */
+type RangedSection = Pick<SectionEntry, 'rawBytes' | 'ranges'>;
+
 const NONE = new Uint8Array(0);
 
-/** Each number ends with the one byte in it that is below 128, and a range is two numbers. */
+/** Counts the ranges of a section. A range is two LEB128 numbers, and only the last byte of a number is below 128. */
 function countRanges(ranges: Uint8Array | null): number {
   let ends = 0;
   for (const b of ranges ?? NONE) if (b < 128) ends++;

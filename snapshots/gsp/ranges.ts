@@ -1,18 +1,18 @@
 import { BytesError } from '../bytes.js';
 
-/** Addresses in the file end here, so that the difference of two is exact in a zigzag number below 2^53. */
+/** No range in the file ends above this, so that the zigzag-encoded difference of two addresses stays below 2^53. */
 export const MAX_ADDR = 2 ** 52;
 
-/** Appends ranges in their compact form: zigzag LEB128 of start minus the last end, LEB128 of the length. */
+/** Encodes ranges: each as the zigzag LEB128 of its start minus the last end, and the LEB128 of its length. */
 export class RangeWriter {
   #bytes = new Uint8Array(256);
   #used = 0;
   #lastEnd = 0;
 
-  /** Throws RangeError where the range is empty or above {@link MAX_ADDR}. */
+  /** Throws RangeError if the range is empty or ends above {@link MAX_ADDR}. */
   add(lo: number, hi: number): void {
     if (!Number.isInteger(lo) || !Number.isInteger(hi) || lo < 0 || hi <= lo || hi > MAX_ADDR) {
-      throw new RangeError(`[${lo}, ${hi}) is no range of addresses`);
+      throw new RangeError(`[${lo}, ${hi}) is not a range of addresses`);
     }
     const delta = lo - this.#lastEnd;
     this.#uleb(delta >= 0 ? delta * 2 : -delta * 2 - 1);
@@ -20,7 +20,7 @@ export class RangeWriter {
     this.#lastEnd = hi;
   }
 
-  /** A copy of what was added. */
+  /** Returns a copy of the encoded bytes. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#used);
   }
@@ -40,7 +40,7 @@ export class RangeWriter {
   }
 }
 
-/** Calls `each` for every range of {@link RangeWriter}'s form, in its order. Throws {@link BytesError} where it is broken. */
+/** Decodes ranges and calls `each` for every one, in order. Throws {@link BytesError} if the encoding is broken. */
 export function readRanges(bytes: Uint8Array, each: (lo: number, hi: number) => void): void {
   let at = 0;
   const uleb = (): number => {
@@ -60,7 +60,7 @@ export function readRanges(bytes: Uint8Array, each: (lo: number, hi: number) => 
     const zigzag = uleb();
     const lo = lastEnd + (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
     const hi = lo + uleb();
-    if (lo < 0 || hi <= lo || hi > MAX_ADDR) throw new BytesError('a list of ranges has one that cannot be');
+    if (lo < 0 || hi <= lo || hi > MAX_ADDR) throw new BytesError('a list of ranges contains an impossible one');
     each(lo, hi);
     lastEnd = hi;
   }

@@ -12,17 +12,17 @@ export interface Snapshot extends ProcessImage {
   readonly kind: 'snapshot';
   readonly header: Header;
   /**
-   * Why memory that was asked for is absent although the file has a section for it, one sentence a section; it grows
-   * while the snapshot is read. A damaged section never ends the run: reading its addresses throws MemoryFault.
+   * One sentence for each damaged memory section that was needed. Grows while the snapshot is read. Damage does not end
+   * the analysis: reading an address of such a section throws MemoryFault.
    */
   readonly damage: readonly string[];
-  /** Lets go of the file. Memory that was not read before is absent from then on. */
+  /** Closes the file. Memory that was not read before is absent from then on. */
   close(): void;
 }
 
 /**
- * Opens a snapshot: header, facts and index are read and verified, memory when it is asked for. Throws `badFile` where
- * the file is missing, no snapshot, of a newer format, truncated, or damaged outside its memory.
+ * Opens a snapshot. Header, facts and index are read and verified at once, memory when it is needed. Throws `badFile` if
+ * the file is missing, not a snapshot, of a newer format, truncated, or damaged outside of its memory sections.
  */
 export function openSnapshot(path: string): Snapshot {
   const file = new Container(path);
@@ -45,7 +45,7 @@ export function openSnapshot(path: string): Snapshot {
   }
 }
 
-/** The facts of an open file. Throws `badFile`. */
+/** Reads the facts of an open file. Throws `badFile` if they are missing or damaged. */
 export function factsIn(file: Container): Facts {
   const entry = file.sections.find(({ name }) => name === 'facts');
   if (entry === undefined) throw badFile(`${file.path} is damaged: it has no facts section`);
@@ -56,7 +56,7 @@ export function factsIn(file: Container): Facts {
   return facts;
 }
 
-/** The memory of an open file. Throws `badFile` where the index names ranges that cannot be. */
+/** Makes a source of the memory in an open file. Throws `badFile` if the ranges in the index are impossible. */
 export function sourceOf(file: Container): SnapshotSource {
   const memory = file.sections.filter(({ name }) => name === 'memory');
   try {

@@ -3,26 +3,27 @@ import type { MemorySource, Range, Window } from '../memory.js';
 import type { SectionEntry } from './format.js';
 import { RangeTable } from './range-table.js';
 
-/** Bytes of uncompressed memory that are kept, at most. */
+/** Upper bound for the uncompressed memory that is cached, in bytes. */
 const KEPT_BYTES = 256 * 2 ** 20;
 
 /**
- * The memory of a snapshot: a section is read, verified and uncompressed when one of its addresses is asked for, and the
- * ones that were not used for longest are let go. A section that is damaged is absent memory, with its reason kept.
+ * The memory of a snapshot. A section is read, verified and uncompressed when one of its addresses is needed; the least
+ * recently used ones are dropped. The memory of a damaged section is absent.
  */
 export class SnapshotSource implements MemorySource {
   readonly #read: (entry: SectionEntry) => Uint8Array;
   readonly #sections: readonly SectionEntry[];
   readonly #table: RangeTable;
-  /** By section. */
+  /** Content by index of the section. */
   readonly #loaded = new Map<number, Uint8Array>();
+  /** When each section was last used, on {@link #clock}. */
   readonly #usedAt: Float64Array;
   readonly #damage = new Map<number, string>();
   readonly #keptBytes: number;
   #loadedBytes = 0;
   #clock = 0;
 
-  /** `read` gives the content of a memory section or throws. Throws BytesError where the sections' ranges cannot be. */
+  /** `read` returns the content of a section, or throws. Throws BytesError if the ranges of sections are impossible. */
   constructor(
     sections: readonly SectionEntry[],
     read: (entry: SectionEntry) => Uint8Array,
@@ -35,7 +36,7 @@ export class SnapshotSource implements MemorySource {
     this.#usedAt = new Float64Array(sections.length);
   }
 
-  /** Why sections that were asked for are absent, one sentence each. */
+  /** One sentence for each section that was needed and could not be read. */
   get damage(): readonly string[] {
     return [...this.#damage.values()];
   }
@@ -63,7 +64,7 @@ export class SnapshotSource implements MemorySource {
     return i < 0 ? null : (this.#damage.get(this.#table.section[i] ?? 0) ?? null);
   }
 
-  /** Made anew each time: a snapshot may have millions of ranges, and whoever reads keeps the window that it is in. */
+  /** Windows are not cached: a snapshot may have millions of ranges, and Memory keeps the window that it is in. */
   #open(i: number): Window | null {
     const table = this.#table;
     const bytes = this.#section(table.section[i] ?? 0);

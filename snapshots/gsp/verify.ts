@@ -5,23 +5,23 @@ import type { Facts } from './facts.js';
 import { TRAILER_LENGTH } from './format.js';
 import { factsIn, sourceOf } from './read.js';
 
-/** A part of the file. */
+/** All sections of one name. */
 export interface SectionCheck {
-  /** `header`, `facts`, `memory`, `index`, `trailer`, or the name of a section that this gospy does not know. */
+  /** `header`, `facts`, `memory`, `index`, `trailer`, or a name that this gospy does not know. */
   readonly name: string;
-  /** Of the first of them, from the start of the file. */
+  /** Offset of the first one from the start of the file, in bytes. */
   readonly offset: number;
-  /** How many sections of that name lie there. */
   readonly count: number;
+  /** Bytes that they take in the file. */
   readonly storedBytes: number;
-  /** Uncompressed. */
+  /** Uncompressed size of their content, in bytes. */
   readonly rawBytes: number;
 }
 
-/** What is in a snapshot and whether it is whole. */
+/** The content of a snapshot, and whether it is intact. */
 export interface SnapshotCheck {
   readonly kind: 'snapshot';
-  /** True where every checksum was right and everything could be read. */
+  /** True if every checksum is right and everything could be read. */
   readonly ok: boolean;
   /** What is wrong, one sentence each. */
   readonly problems: readonly string[];
@@ -29,35 +29,34 @@ export interface SnapshotCheck {
   /** Version of the gospy that wrote it, or null. */
   readonly writer: string | null;
   readonly sizeBytes: number;
-  /** In file order; what lies behind a damaged index is not known. */
+  /** In file order. Empty if the index is damaged, since only the index knows the sections. */
   readonly sections: readonly SectionCheck[];
-  /** Bytes of memory of the process, uncompressed. */
+  /** Bytes of the process's memory, uncompressed. */
   readonly memoryBytes: number;
-  /** Sections that hold them. */
+  /** Number of memory sections. */
   readonly chunks: number;
-  /** null where they cannot be read. */
+  /** null if they cannot be read. */
   readonly facts: Facts | null;
 }
 
 /**
- * Reads a whole snapshot and verifies every checksum. What is damaged or missing is told in `problems`; throws `badFile`
- * only where the file cannot be opened, is no snapshot, or is of a newer format.
+ * Reads a whole snapshot and verifies every checksum. Whatever is damaged or missing is listed in `problems`. Throws
+ * `badFile` only if the file cannot be opened, is not a snapshot, or is of a newer format.
  */
 export function verifySnapshot(path: string): SnapshotCheck {
-  const start = new RegularFile(path);
+  const file = new RegularFile(path);
   try {
-    const { header } = readHeaderOf(start);
-    return { ...checkBehind(path), formatVersion: header.version, writer: header.writer, sizeBytes: start.sizeBytes };
+    const { header } = readHeaderOf(file);
+    return { ...checkSections(path), formatVersion: header.version, writer: header.writer, sizeBytes: file.sizeBytes };
   } finally {
-    start.close();
+    file.close();
   }
 }
 
-type Checked = Omit<SnapshotCheck, 'formatVersion' | 'writer' | 'sizeBytes'>;
-
-function checkBehind(path: string): Checked {
+/** Checks everything after the header. */
+function checkSections(path: string): Omit<SnapshotCheck, 'formatVersion' | 'writer' | 'sizeBytes'> {
   const problems: string[] = [];
-  const noted = <T>(action: () => T): T | null => {
+  const attempt = <T>(action: () => T): T | null => {
     try {
       return action();
     } catch (error) {
@@ -66,20 +65,20 @@ function checkBehind(path: string): Checked {
       return null;
     }
   };
-  const file = noted(() => new Container(path));
+  const file = attempt(() => new Container(path));
   try {
-    const facts = file === null ? null : noted(() => factsIn(file));
-    if (file !== null) noted(() => sourceOf(file));
+    const facts = file === null ? null : attempt(() => factsIn(file));
+    if (file !== null) attempt(() => sourceOf(file));
     for (const entry of file?.sections ?? []) {
-      if (entry.name === 'memory') noted(() => file?.read(entry));
-      else if (entry.name !== 'facts') noted(() => file?.checkDigest(entry));
+      if (entry.name === 'memory') attempt(() => file?.read(entry));
+      else if (entry.name !== 'facts') attempt(() => file?.checkDigest(entry));
     }
     const memory = file?.sections.filter(({ name }) => name === 'memory') ?? [];
     return {
       kind: 'snapshot',
       ok: problems.length === 0,
       problems,
-      sections: file === null ? [] : sectionsOf(file),
+      sections: file === null ? [] : sumUpSections(file),
       memoryBytes: memory.reduce((sum, { rawBytes }) => sum + rawBytes, 0),
       chunks: memory.length,
       facts,
@@ -89,7 +88,7 @@ function checkBehind(path: string): Checked {
   }
 }
 
-function sectionsOf({ headerLength, sections, trailer, indexRawBytes }: Container): SectionCheck[] {
+function sumUpSections({ headerLength, sections, trailer, indexRawBytes }: Container): SectionCheck[] {
   const one = (name: string, offset: number, storedBytes: number, rawBytes: number): SectionCheck => {
     return { name, offset, count: 1, storedBytes, rawBytes };
   };

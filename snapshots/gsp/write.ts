@@ -18,38 +18,39 @@ import {
   type SectionEntry,
 } from './format.js';
 
-/** What a snapshot is made of. */
+/** The content of a snapshot that is to be written. */
 export interface SnapshotContent {
   /** The image without its memory. */
   readonly image: Facts;
   /**
-   * The memory in groups of what is read together (the globals, the gs, the stacks, the function table): no section of
-   * the file holds bytes of two groups. An address that comes again later is left out. The bytes of a group must stay
-   * as they are until the write has ended.
+   * The memory in groups that are likely to be read together (the globals, the gs, the stacks, the function table): no
+   * section of the file holds bytes of two groups. An address that occurred before is skipped. The bytes must not change
+   * until the file is written.
    */
   readonly memory: Iterable<readonly Segment[]>;
 }
 
 /**
- * Measured on two cores. A function table: levels 1 to 3 take the same time, 3 gives 2 % less than 1, and 6 another 3 %
- * less in 1.7 times the time. Stacks and heap: 3 takes 1.5 times the time of 1 (350 MB/s) and gives 8 % less, 6 takes
- * 3.7 times the time of 3.
+ * Compression level of zlib, chosen by measurements on two cores. Function tables: levels 1 to 3 take the same time; 3
+ * makes them 2 % smaller than 1, and 6 another 3 % in 1.7 times the time. Stacks and heap: 3 takes 1.5 times as long as 1
+ * (350 MB/s) and makes them 8 % smaller; 6 takes 3.7 times as long as 3.
  */
 const LEVEL = 3;
 
-/** Sections that are compressed side by side, in the threads that Node keeps for this. */
+/** Number of sections that are compressed at the same time, in Node's thread pool. */
 const IN_FLIGHT = 4;
 
 const deflate = promisify<Uint8Array, { level: number; chunkSize: number; memLevel: number }, Buffer>(deflateRaw);
 
 function compress(bytes: Uint8Array): Promise<Buffer> {
-  // One output buffer in which incompressible bytes fit too: each further one would cost a round through the threads.
+  // One output buffer that holds even incompressible bytes: another one would cost a round trip through the thread pool.
   return deflate(bytes, { level: LEVEL, memLevel: 9, chunkSize: Math.max(1024, bytes.length + 1024) });
 }
 
 /**
- * Writes a snapshot: under its name it is whole or not at all, mode 0600. Throws `badFile` where it cannot be written,
- * and a GospyError of exit code 130 where `signal` was aborted; then nothing is left behind.
+ * Writes a snapshot, with mode 0600. An existing file is replaced in one step when the new one is complete. Throws
+ * `badFile` if it cannot be written, and a GospyError with exit code 130 if `signal` is aborted. A failed write leaves
+ * nothing behind.
  */
 export async function writeSnapshot(
   path: string,
@@ -82,7 +83,7 @@ async function writeInto(
 
   const facts = packFacts(image);
   sections.push(await writeSection(file, 'facts', facts.length, await compress(facts), null));
-  for await (const chunk of compressed(memory)) {
+  for await (const chunk of compressChunks(memory)) {
     checkAborted();
     sections.push(await writeSection(file, 'memory', chunk.rawBytes, chunk.data, chunk.ranges));
   }
@@ -90,17 +91,17 @@ async function writeInto(
   const entry = await writeSection(file, 'index', index.length, await compress(index), null);
 
   const sizeBytes = file.size + TRAILER_LENGTH;
-  const finished = packHeader({ ...header, sizeBytes });
+  const finalHeader = packHeader({ ...header, sizeBytes });
   await file.write(
     packTrailer({
       sizeBytes,
-      headerSha256: sha256(finished),
+      headerSha256: sha256(finalHeader),
       indexOffset: entry.offset,
       indexLength: entry.length,
       indexSha256: entry.sha256,
     }),
   );
-  await file.patch(finished, 0);
+  await file.patch(finalHeader, 0);
   checkAborted();
 }
 
@@ -123,8 +124,8 @@ interface CompressedChunk {
   readonly ranges: Uint8Array;
 }
 
-/** The chunks of the memory in their order, a few compressed at a time. */
-async function* compressed(memory: SnapshotContent['memory']): AsyncGenerator<CompressedChunk> {
+/** Yields the chunks of the memory in order. Compresses a few at a time, and reuses the buffers of finished ones. */
+async function* compressChunks(memory: SnapshotContent['memory']): AsyncGenerator<CompressedChunk> {
   const spare: Uint8Array[] = [];
   const own = new Set<ArrayBufferLike>();
   const take = (): Uint8Array => {

@@ -71,7 +71,7 @@ t.test('--bin: what is no executable is refused', async (t) => {
   const refusal = (bin: string): Promise<unknown> => gospy(['summary', '--pid', `${pid}`, '--bin', bin]);
   const text = join(folder, 'text');
   writeFileSync(text, 'not a program\n');
-  t.match(await refusal(text), { code: 5, stdout: '', stderr: `${text} is no ELF file` });
+  t.match(await refusal(text), { code: 5, stdout: '', stderr: `${text} is not an ELF file` });
   t.match(await refusal(join(folder, 'missing')), { code: 5, stdout: '' });
   t.match(await refusal(folder), { code: 5, stdout: '' });
   t.match(await refusal('/bin/sh'), { code: 5, stdout: '', stderr: 'it has no Go function table' });

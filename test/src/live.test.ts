@@ -163,7 +163,7 @@ t.test('capture: the output is looked at before the process is', async (t) => {
   const here = outputs('output');
   for (const [output, words] of [
     [here, /folder/],
-    ['/dev/null', /no regular file/],
+    ['/dev/null', /not a regular file/],
     [join(here, 'none', 'snap.gsp'), /no such/],
   ] as const) {
     const { code, stdout, stderr } = await gospy(['capture', '--pid', '1', '-o', output]);

@@ -96,9 +96,9 @@ t.test('gsp: what is no snapshot is told as such', (t) => {
   const folder = temporaryFolder(t);
   const path = join(folder, 'a.gsp');
   for (const [content, message] of [
-    ['', /no gospy snapshot/],
-    ['hello\n', /no gospy snapshot/],
-    ['\x84\xa6format\xa5other', /no gospy snapshot/],
+    ['', /not a gospy snapshot/],
+    ['hello\n', /not a gospy snapshot/],
+    ['\x84\xa6format\xa5other', /not a gospy snapshot/],
   ] as const) {
     writeFileSync(path, content, 'latin1');
     for (const read of [openSnapshot, verifySnapshot]) {
@@ -106,7 +106,7 @@ t.test('gsp: what is no snapshot is told as such', (t) => {
     }
   }
   t.throws(() => openSnapshot(folder), { exitCode: ExitCode.badFile, message: /a folder/ });
-  t.throws(() => openSnapshot('/dev/null'), { exitCode: ExitCode.badFile, message: /no regular file/ });
+  t.throws(() => openSnapshot('/dev/null'), { exitCode: ExitCode.badFile, message: /not a regular file/ });
   t.throws(() => openSnapshot(join(folder, 'none')), { exitCode: ExitCode.badFile, message: /no such file/ });
   t.end();
 });

@@ -68,9 +68,9 @@ t.test('gsp writer: an output that cannot be is refused, and nothing is left beh
   const outputs: Record<string, RegExp> = {
     [join(folder, 'sub')]: /it is a folder/,
     [join(folder, 'none', 'a.gsp')]: /no such file or folder/,
-    [join(folder, 'file', 'a.gsp')]: /no folder/,
+    [join(folder, 'file', 'a.gsp')]: /not a folder/,
     [join(folder, 'x'.repeat(300))]: /too long/,
-    '/dev/null': /no regular file/,
+    '/dev/null': /not a regular file/,
     '': /empty/,
   };
   for (const [path, message] of Object.entries(outputs)) {

@@ -1,0 +1,65 @@
+import t from 'tap';
+import { addr } from '../../snapshots/address.js';
+import type { Range } from '../../snapshots/memory.js';
+import { RangeList, Runs } from '../../snapshots/runs.js';
+import { random } from '../support/gsp.js';
+
+function range(lo: number, hi: number): Range {
+  return { lo: addr(lo), hi: addr(hi) };
+}
+
+t.test('runs: ranges that overlap, touch or are close become one run', (t) => {
+  const ranges = [range(50, 60), range(10, 20), range(18, 25), range(25, 30), range(40, 40), range(33, 35)];
+  t.strictSame(
+    [...new Runs(ranges, 0)].map(({ lo, hi }) => [lo, hi]),
+    [
+      [10, 30],
+      [33, 35],
+      [50, 60],
+    ],
+  );
+  t.strictSame(
+    [...new Runs(ranges, 3)].map(({ lo, hi }) => [lo, hi]),
+    [
+      [10, 35],
+      [50, 60],
+    ],
+  );
+  t.equal(new Runs(ranges, 3).sizeBytes, 35);
+  t.equal(new Runs([], 0).length, 0);
+  t.end();
+});
+
+t.test('runs: offsets in the buffer are those of the bytes laid out one run after the other', (t) => {
+  const wrong: string[] = [];
+  for (let seed = 1; seed <= 100; seed++) {
+    const next = random(seed);
+    const ranges = Array.from({ length: next(15) }, () => {
+      const lo = next(200);
+      return range(lo, lo + next(20));
+    });
+    const runs = new Runs(ranges, next(4));
+    const layout = [...runs].flatMap(({ lo, hi }) => Array.from({ length: hi - lo }, (_, i) => lo + i));
+    t.equal(runs.sizeBytes, layout.length);
+    for (let at = 0; at < 230; at++) {
+      const index = runs.indexOf(at);
+      const offset = layout.indexOf(at);
+      if (runs.offsetOf(at, 1) !== offset || index >= 0 !== offset >= 0) wrong.push(`seed ${seed}: ${at}`);
+      if (index < 0) continue;
+      const rest = runs.at(index).hi - at;
+      if (runs.offsetOf(at, rest) !== offset) wrong.push(`seed ${seed}: from ${at} to the end of its run`);
+      if (runs.offsetOf(at, rest + 1) !== -1) wrong.push(`seed ${seed}: from ${at} past the end of its run`);
+    }
+  }
+  t.strictSame(wrong, []);
+  t.end();
+});
+
+t.test('range list: grows, and drops empty ranges', (t) => {
+  const list = new RangeList();
+  for (let i = 0; i < 1000; i++) list.add(i * 10, i * 10 + (i % 3));
+  const kept = [...list];
+  t.equal(kept.length, 666);
+  t.ok(kept.every(({ lo, hi }) => hi - lo === (lo / 10) % 3));
+  t.end();
+});
