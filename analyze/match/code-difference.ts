@@ -1,38 +1,45 @@
 import { hex } from '../../snapshots/address.js';
-import type { ElfFile } from '../../snapshots/elf/elf-file.js';
 import type { Arch } from '../../snapshots/arch.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
-import type { FunctionTable } from '../binary/function-table.js';
-import type { Placement } from './placement.js';
-import { endOfRelocated, REACH, type CodePair } from './relocated-operands.js';
+import type { ElfFile } from '../../snapshots/elf/elf-file.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
+import type { ModuleData } from '../binary/module-data.js';
 import { blocks } from '../binary/scan.js';
+import type { Placement } from './placement.js';
+import { OVERLAP, skipHarmlessDifference, type CodePair } from './relocated-operands.js';
 
-/** What came of comparing the machine code of an image with that of a file. */
+/** The result of comparing the machine code of an image with that of a file. */
 export interface CodeComparison {
   readonly comparedBytes: number;
-  /** The first difference, as a part of a sentence; null where there is none. */
+  /** Describes the first difference, as a part of a sentence; null if there is none. */
   readonly difference: string | null;
 }
 
-/** Of more code than this an even sample is compared. */
+/** If there is more code than this many bytes, an evenly distributed sample is compared. */
 const MOST_COMPARED = 2 ** 26;
 
+/** The functions of the code that is compared; a FunctionTable is one. */
+interface CodeTable {
+  readonly module: Pick<ModuleData, 'minpc' | 'maxpc'>;
+  /** Returns the function at `pc`, or null. May throw MemoryFault. */
+  find(pc: number): { readonly name: string } | null;
+}
+
 /**
- * Compares the Go code that an image holds with the file's. Builds of the same source may have their data at slightly
- * different places, so that operands by which it is reached may differ, and nothing else.
+ * Compares the Go code in an image with that of a file. Builds of the same source may place data differently, so operands
+ * that address data may differ; nothing else may. Code that the image lacks is skipped.
  */
 export function compareCode(
   memory: Memory,
   arch: Arch,
-  table: FunctionTable,
-  file: ElfFile,
+  table: CodeTable,
+  file: Pick<ElfFile, 'bytesAt'>,
   placement: Placement,
 ): CodeComparison {
   const { minpc, maxpc } = table.module;
   const stride = Math.ceil((maxpc - minpc) / MOST_COMPARED);
   let comparedBytes = 0;
   let turn = 0;
-  for (const { at, bytes } of blocks(memory, [{ lo: minpc, hi: maxpc }], REACH)) {
+  for (const { at, bytes } of blocks(memory, [{ lo: minpc, hi: maxpc }], OVERLAP)) {
     if (turn++ % stride !== 0) continue;
     const there = file.bytesAt(at - placement.bias, bytes.length);
     if (there === null) {
@@ -42,20 +49,20 @@ export function compareCode(
     if (bytes.equals(there)) continue;
     const offset = firstDifference(arch, { pc: at, process: viewOf(bytes), file: viewOf(there), placement });
     if (offset === null) continue;
-    return { comparedBytes, difference: `the code of ${nameOf(table, at + offset)} is not the same` };
+    return { comparedBytes, difference: `the code of ${functionAt(table, at + offset)} is not the same` };
   }
   return { comparedBytes, difference: null };
 }
 
-function nameOf(table: FunctionTable, pc: number): string {
-  try {
-    return table.find(pc)?.name ?? hex(pc);
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return hex(pc);
-  }
+/** Returns the name of the function at `pc`, or the address if the image does not hold the name. */
+function functionAt(table: CodeTable, pc: number): string {
+  return onFault(
+    () => table.find(pc)?.name ?? hex(pc),
+    () => hex(pc),
+  );
 }
 
+/** Returns the offset of the first difference that matters, or null if there is none. */
 function firstDifference(arch: Arch, pair: CodePair): number | null {
   const { process, file } = pair;
   for (let i = 0; i < process.byteLength;) {
@@ -63,7 +70,7 @@ function firstDifference(arch: Arch, pair: CodePair): number | null {
       i++;
       continue;
     }
-    const end = endOfRelocated(arch, pair, i);
+    const end = skipHarmlessDifference(arch, pair, i);
     if (end === i) return i;
     i = end;
   }

@@ -1,80 +1,77 @@
 import { ADDR_LIMIT, type Addr } from '../../snapshots/address.js';
 import { BytesError } from '../../snapshots/bytes.js';
 import type { ElfFile } from '../../snapshots/elf/elf-file.js';
-import { SectionType, SegmentType } from '../../snapshots/elf/headers.js';
 import { ElfSource } from '../../snapshots/elf/elf-source.js';
-import type { Executable, Mapping } from '../../snapshots/image.js';
+import { SegmentType } from '../../snapshots/elf/headers.js';
+import type { Mapping } from '../../snapshots/image.js';
 import { Memory } from '../../snapshots/memory.js';
-import type { GoProgram } from '../program.js';
-import type { ModuleData } from '../binary/module-data.js';
-import { compareCode } from './code-difference.js';
 import { FunctionTable } from '../binary/function-table.js';
+import type { ModuleData } from '../binary/module-data.js';
 import { findPclntabs } from '../binary/pclntab.js';
+import type { GoProgram } from '../program.js';
+import { compareCode } from './code-difference.js';
 import { Placement } from './placement.js';
-import { tableDifference, type TableInFile } from './table-difference.js';
+import { compareBuildIds, describeUnusable } from './quick-checks.js';
+import { compareTables, type TableInFile } from './table-difference.js';
 
-/** Whether an ELF file has the code of a process. */
+/** Whether an ELF file has the same code as a process. */
 export type BinaryMatch =
   | {
       readonly same: true;
-      /** Address in the process minus address in the file, of code, in bytes. */
+      /** Address in the process minus link-time address in the file, of code, in bytes. */
       readonly bias: number;
       /**
-       * True where build ids say that it is the very same program, be it stripped or not. Otherwise it is another build
-       * of the same source: functions and code are the same, while constant data may lie elsewhere and say other
-       * things, such as with which flags it was built.
+       * True if the build ids show that it is exactly the same program, stripped or not. Otherwise it is another build of
+       * the same source: functions and code are the same, but constant data may be at other addresses and have other
+       * values, such as the build flags.
        */
       readonly identical: boolean;
     }
   | {
       readonly same: false;
-      /** What tells them apart, as a sentence about the file without its full stop. */
+      /** The difference, as a sentence about the file without a full stop. */
       readonly reason: string;
     };
 
-/** What is matched: a GoProgram has it. */
+/** The parts of a GoProgram that are compared with a file. */
 type Target = Pick<GoProgram, 'image' | 'code'>;
 
 /**
- * Tells whether an ELF file is the executable of a program, or another build of the same source, such as one with
- * symbols. Build ids that agree are believed if the code does too. Where they are missing or differ, the whole function
- * tables are compared, and all code that the image holds. Throws GospyError where the system cannot read the file.
+ * Checks whether an ELF file is the executable of a program, or another build of the same source, such as one with
+ * symbols. If the build ids agree, the code must agree too. If they are missing or differ, the whole function tables and
+ * all code in the image are compared. Throws GospyError if the system cannot read the file.
  */
 export function matchBinary(target: Target, file: ElfFile): BinaryMatch {
   try {
-    return matched(target, file);
+    return compareWith(target, file);
   } catch (error) {
     if (!(error instanceof BytesError)) throw error;
     return { same: false, reason: `it cannot be read: ${error.message}` };
   }
 }
 
-function matched(target: Target, file: ElfFile): BinaryMatch {
+function compareWith(target: Target, file: ElfFile): BinaryMatch {
   const { image, code } = target;
   const [runtime] = code.modules;
   if (runtime === undefined) return { same: false, reason: 'the target has no Go code' };
-  if (file.header.arch !== image.arch) {
-    return { same: false, reason: `it is for ${file.header.arch}, and the target runs on ${image.arch}` };
-  }
-  if (file.section('.text')?.type === SectionType.noBits) {
-    return { same: false, reason: 'it has debug information alone, and none of the code' };
-  }
+  const unusable = describeUnusable(image.arch, file);
+  if (unusable !== null) return { same: false, reason: unusable };
   const { module } = runtime;
-  const identical = haveSameBuildIds(image.executable, file);
-  const tables = identical ? [] : tablesLike(module, file);
+  const identical = compareBuildIds(image.executable, file) === 'same';
+  const tables = identical ? [] : findTablesLike(module, file);
   if (typeof tables === 'string') return { same: false, reason: tables };
   let reason: string | null = null;
-  for (const bias of biases(image.mappings, module.text, file)) {
+  for (const bias of possibleBiases(image.mappings, module.text, file)) {
     const placement = new Placement(file, bias, { lo: module.text, hi: module.etext });
-    const difference = differenceAt(placement, target, module, file, identical ? null : tables);
+    const difference = findDifference(placement, target, module, file, identical ? null : tables);
     if (difference === null) return { same: true, bias, identical };
     reason ??= difference;
   }
-  return { same: false, reason: reason ?? 'its code is linked for another place' };
+  return { same: false, reason: reason ?? 'its code is linked for other addresses' };
 }
 
-/** The first difference with the file at a place, as a sentence; null where there is none. */
-function differenceAt(
+/** Returns the first difference if the file has this placement, as a sentence about the file; null if there is none. */
+function findDifference(
   placement: Placement,
   { image, code }: Target,
   module: ModuleData,
@@ -82,7 +79,7 @@ function differenceAt(
   tables: readonly TableInFile[] | null,
 ): string | null {
   const memory = image.memory.unrecorded;
-  const differences = tables?.map((table) => tableDifference(memory, module, table, placement)) ?? [null];
+  const differences = tables?.map((table) => compareTables(memory, module, table, placement)) ?? [null];
   if (!differences.includes(null)) return differences[0] ?? null;
   const functions = new FunctionTable(memory, module, code.version.minor);
   const { comparedBytes, difference } = compareCode(memory, image.arch, functions, file, placement);
@@ -90,17 +87,8 @@ function differenceAt(
   return 'the target holds no code to compare with it';
 }
 
-/** True where they have a build id in common and none that differs. */
-function haveSameBuildIds(executable: Executable, file: ElfFile): boolean {
-  const pairs = [
-    [executable.buildId, file.buildId],
-    [executable.goBuildId, file.goBuildId],
-  ].filter(([ours, theirs]) => ours !== null && theirs !== null);
-  return pairs.length > 0 && pairs.every(([ours, theirs]) => ours === theirs);
-}
-
-/** The function tables of a file that are as large as a module's; a sentence where it has none. */
-function tablesLike({ pclntab }: ModuleData, file: ElfFile): TableInFile[] | string {
+/** Returns the function tables in a file that have as many functions as a module, or a sentence if there is none. */
+function findTablesLike({ pclntab }: ModuleData, file: ElfFile): TableInFile[] | string {
   const source = new ElfSource(file, 0, { writable: true });
   const memory = new Memory(source);
   const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT))];
@@ -112,8 +100,8 @@ function tablesLike({ pclntab }: ModuleData, file: ElfFile): TableInFile[] | str
   return `it has ${first.nfunc} functions, and the target ${pclntab.nfunc}`;
 }
 
-/** Where the process may have the file's code: differences of addresses, the likeliest first. */
-function biases(mappings: readonly Mapping[], text: Addr, file: ElfFile): Iterable<number> {
+/** Returns the biases that the file's code may have in the process, the most likely one first. */
+function possibleBiases(mappings: readonly Mapping[], text: Addr, file: ElfFile): Iterable<number> {
   if (file.header.type === 'executable') return [0];
   const page = pageSize(mappings);
   const home = mappings.find(({ start, end }) => text >= start && text < end);
@@ -129,7 +117,7 @@ function biases(mappings: readonly Mapping[], text: Addr, file: ElfFile): Iterab
   return new Set(found);
 }
 
-/** The unit of mappings: the largest page size that fits them all. */
+/** Returns the page size of the process: the largest one of which all mappings are multiples. */
 function pageSize(mappings: readonly Mapping[]): number {
   const fits = (size: number): boolean => mappings.every(({ start, end }) => start % size === 0 && end % size === 0);
   return [65_536, 16_384].find(fits) ?? 4096;

@@ -1,69 +1,64 @@
 import { hex, type Addr } from '../../snapshots/address.js';
 import type { ElfFile } from '../../snapshots/elf/elf-file.js';
-import { SectionType, SegmentType } from '../../snapshots/elf/headers.js';
+import { SegmentType } from '../../snapshots/elf/headers.js';
 import type { ProcessImage } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from '../binary/module-data.js';
+import { compareBuildIds, describeUnusable } from './quick-checks.js';
 
-/** Whether an ELF file is the one that a process had loaded, told before anything of Go is looked at. */
-export type LoadedMatch =
+/** Whether an ELF file is the one that a process had mapped. Needs no Go data structures. */
+export type MappedFileMatch =
   | {
       readonly same: true;
-      /** Address in the process minus address in the file, in bytes. */
+      /** Address in the process minus link-time address in the file, in bytes. */
       readonly bias: number;
-      /** By what it is known: build ids, pages that both have, or (null) nothing that the image holds. */
+      /** What proves it: the build ids, the pages that both have, or null if the image has nothing to compare. */
       readonly proof: 'build id' | 'pages' | null;
     }
   | {
       readonly same: false;
-      /** What tells them apart, as a sentence about the file without its full stop. */
+      /** The difference, as a sentence about the file without a full stop. */
       readonly reason: string;
-      /** True where build ids say that it is another build. */
+      /** True if the build ids show that it is another build. */
       readonly otherBuild: boolean;
     };
 
-/** What an image knows of a file that it had loaded. */
-export interface LoadedFile {
-  /** Where the process was entered, for its executable: AT_ENTRY. */
+/** Facts from an image about a file that the process had mapped. */
+export interface MappedFileFacts {
+  /** AT_ENTRY, the address where the process started, if the file is its executable. Else null. */
   readonly entry: number | null;
-  /** Where the file's first page lies, where that is known. */
+  /** Address of the file's first page, or null if unknown. */
   readonly base: number | null;
   readonly buildId: string | null;
   readonly goBuildId: string | null;
 }
 
-/** Bytes of pages that are compared, at most. */
+/** Upper bound for the bytes of pages that are compared. */
 const MOST_COMPARED = 2 ** 26;
+/** Number of bytes compared at a time. */
 const PIECE = 2 ** 18;
 const PAGE = 4096;
 
 /**
- * Tells whether a process had loaded `file`: by build ids where both have one, else by all read-only pages that both
- * have, which must be the same byte for byte.
+ * Checks whether a process had mapped `file`: by build ids if both sides have one, else by all read-only pages that both
+ * have, which must be equal byte for byte. Throws BytesError if the file cannot be read where its headers say.
  */
-export function matchLoaded(image: ProcessImage, loaded: LoadedFile, file: ElfFile): LoadedMatch {
-  const differs = (reason: string, otherBuild = false): LoadedMatch => ({ same: false, reason, otherBuild });
-  if (file.header.arch !== image.arch) {
-    return differs(`it is for ${file.header.arch}, and the target runs on ${image.arch}`);
-  }
-  if (file.section('.text')?.type === SectionType.noBits) {
-    return differs('it has debug information alone, and none of the code');
-  }
-  const pairs = [
-    [loaded.buildId, file.buildId],
-    [loaded.goBuildId, file.goBuildId],
-  ].filter(([ours, theirs]) => ours !== null && theirs !== null);
-  if (pairs.some(([ours, theirs]) => ours !== theirs)) return differs('its build ids are others', true);
-  const bias = biasOf(loaded, file);
-  if (bias === null) return differs('its code is linked for another place');
-  if (pairs.length > 0) return { same: true, bias, proof: 'build id' };
+export function matchMappedFile(image: ProcessImage, mapped: MappedFileFacts, file: ElfFile): MappedFileMatch {
+  const differs = (reason: string, otherBuild = false): MappedFileMatch => ({ same: false, reason, otherBuild });
+  const unusable = describeUnusable(image.arch, file);
+  if (unusable !== null) return differs(unusable);
+  const buildIds = compareBuildIds(mapped, file);
+  if (buildIds === 'different') return differs('its build ids differ', true);
+  const bias = biasOf(mapped, file);
+  if (bias === null) return differs('its code is linked for other addresses');
+  if (buildIds === 'same') return { same: true, bias, proof: 'build id' };
   const { compared, difference } = comparePages(image.memory, file, bias);
-  if (difference !== null) return differs(`what it has for ${hex(difference)} is not what the target has there`);
+  if (difference !== null) return differs(`its content for ${hex(difference)} differs from the target's memory`);
   return { same: true, bias, proof: compared >= PAGE ? 'pages' : null };
 }
 
-/** null where the file cannot lie where the process has it. */
-function biasOf({ entry, base }: LoadedFile, file: ElfFile): number | null {
+/** Returns the bias of the file in the process, or null if the file cannot be loaded at such an address. */
+function biasOf({ entry, base }: MappedFileFacts, file: ElfFile): number | null {
   const fixed = file.header.type === 'executable';
   if (entry !== null) {
     const bias = entry - file.header.entry;
@@ -74,7 +69,7 @@ function biasOf({ entry, base }: LoadedFile, file: ElfFile): number | null {
   return base === null || first === undefined ? null : base - (first.vaddr - first.fileOffset);
 }
 
-/** Holds the read-only pages of a file against those of the process; `difference` is the address of the first. */
+/** Compares the read-only pages of a file with those of the process. `difference` is the first address that differs. */
 function comparePages(memory: Memory, file: ElfFile, bias: number): { compared: number; difference: Addr | null } {
   let compared = 0;
   for (const { lo, hi, fileOffset, segment } of file.loaded) {
@@ -95,8 +90,8 @@ function comparePages(memory: Memory, file: ElfFile, bias: number): { compared: 
 }
 
 /**
- * True where a file has the moduledata that the process has: words that the linker filled in are the same, or differ by
- * how far the file was moved. What the runtime, or the loader, fills in is zero in the file.
+ * Returns whether a file has the same moduledata as the process. Words that the linker filled in must be equal or differ
+ * by the bias. Words that are zero in the file are ignored: the runtime or the loader fills them in.
  */
 export function hasModuleData(memory: Memory, module: ModuleData, file: ElfFile, bias: number): boolean {
   const { addr, layout } = module;

@@ -1,31 +1,33 @@
 import type { Arch } from '../../snapshots/arch.js';
 import type { Placement } from './placement.js';
 
-/** The same stretch of code in a process and in a file. */
+/** The same piece of code in a process and in a file. */
 export interface CodePair {
-  /** Where the process has it. */
+  /** Address of the code in the process. */
   readonly pc: number;
   readonly process: DataView;
   readonly file: DataView;
   readonly placement: Placement;
 }
 
-/** An instruction and its neighbour are no longer. Differences this near to an end of a pair are not judged. */
-export const REACH = 16;
+/** Pieces of code are compared with an overlap of this many bytes. No pair of instructions is longer. */
+export const OVERLAP = 16;
 
 /**
- * Where a difference that begins at offset `i` ends, if it is of no weight: an operand by which data is reached that
- * lies elsewhere, or a breakpoint in the process. Else `i`.
+ * Judges the difference that starts at offset `i` of a pair. Returns the offset at which it ends if it is harmless: the
+ * operand of an instruction that addresses moved data, or a breakpoint in the process. Returns `i` for any other
+ * difference. A difference in the first or last four bytes cannot be judged and is skipped: because of {@link OVERLAP} it
+ * also occurs in the middle of another pair, except at the ends of the known code.
  */
-export function endOfRelocated(arch: Arch, pair: CodePair, i: number): number {
+export function skipHarmlessDifference(arch: Arch, pair: CodePair, i: number): number {
   if (i < 4 || i + 4 > pair.process.byteLength) return i + 1;
-  return arch === 'amd64' ? endOnAmd64(pair, i) : endOnArm64(pair, i);
+  return arch === 'amd64' ? skipOnAmd64(pair, i) : skipOnArm64(pair, i);
 }
 
 const INT3 = 0xcc;
 
-/** Four bytes behind a ModRM byte that says: relative to the instruction pointer. */
-function endOnAmd64({ pc, process, file, placement }: CodePair, i: number): number {
+/** Skips INT3, and the 32-bit displacement after a ModRM byte that means "relative to the instruction pointer". */
+function skipOnAmd64({ pc, process, file, placement }: CodePair, i: number): number {
   if (process.getUint8(i) === INT3) return i + 1;
   for (let at = i; at > i - 4; at--) {
     const modrm = process.getUint8(at - 1);
@@ -37,18 +39,18 @@ function endOnAmd64({ pc, process, file, placement }: CodePair, i: number): numb
   return i;
 }
 
-/** An ADRP, which gives a page, or the instruction behind it, which adds the offset in that page. */
-function endOnArm64(pair: CodePair, i: number): number {
+/** Skips BRK, ADRP (which loads the address of a page), and the instruction after ADRP that adds an offset in the page. */
+function skipOnArm64(pair: CodePair, i: number): number {
   const at = i - ((pair.pc + i) % 4);
   const mine = pair.process.getUint32(at, true);
   const theirs = pair.file.getUint32(at, true);
   if (isBreakpoint(mine) || isSamePage(pair, at)) return at + 4;
-  const page = pair.process.getUint32(at - 4, true) & 31;
-  const addsOffset = isOffsetOf(page, mine) && withoutOffset(mine) === withoutOffset(theirs);
+  const pageRegister = pair.process.getUint32(at - 4, true) & 31;
+  const addsOffset = usesOffsetFrom(pageRegister, mine) && withoutOffset(mine) === withoutOffset(theirs);
   return addsOffset && isSamePage(pair, at - 4) ? at + 4 : i;
 }
 
-/** True where both have an ADRP with the same target register, and data at the pages that they give. */
+/** Returns whether both have, at an offset, ADRP of the same register, with pages that may hold the same data. */
 function isSamePage({ pc, process, file, placement }: CodePair, at: number): boolean {
   const mine = process.getUint32(at, true);
   const theirs = file.getUint32(at, true);
@@ -65,13 +67,13 @@ function isAdrp(word: number): boolean {
   return (word & 0x9f000000) >>> 0 === 0x90000000;
 }
 
-/** The signed 21 bits of an ADRP. */
+/** Returns the signed 21-bit operand of ADRP, in pages of 4096 bytes. */
 function pagesOf(word: number): number {
   return ((((word >>> 5) & 0x7ffff) << 13) | (((word >>> 29) & 3) << 11)) >> 11;
 }
 
-/** True for ADD (immediate), and for loads and stores with an unsigned offset, whose base is the register. */
-function isOffsetOf(register: number, word: number): boolean {
+/** Returns whether `word` is ADD (immediate), or a load or store with an unsigned offset, with `register` as its base. */
+function usesOffsetFrom(register: number, word: number): boolean {
   const adds = (word & 0xff800000) >>> 0 === 0x91000000;
   const loads = (word & 0x3b000000) === 0x39000000;
   return (adds || loads) && ((word >>> 5) & 31) === register;

@@ -1,61 +1,61 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from '../binary/module-data.js';
 import type { PclntabHeader } from '../binary/pclntab.js';
-import type { Placement } from './placement.js';
 import { blocks } from '../binary/scan.js';
+import type { Placement } from './placement.js';
 
-/** A function table in a file, which nothing has loaded. */
+/** A function table in a file. */
 export interface TableInFile {
-  /** The file, all of its segments, at the addresses of link time. */
+  /** All segments of the file, at their link-time addresses. */
   readonly memory: Memory;
   readonly header: PclntabHeader;
 }
 
 /** A part of a function table that is the same in every build of the same source. */
 interface Part {
-  /** What is in it, for messages. */
+  /** Names the content in messages. */
   readonly what: string;
-  /** In the process. */
+  /** Address in the process. */
   readonly addr: Addr;
   readonly sizeBytes: number;
+  /** Link-time address in the file. */
   readonly inFile: Addr;
-  /** True where it holds addresses, which the loader of a position-independent program changes. */
-  readonly addresses: boolean;
+  /** True if it contains addresses, which the loader of a position-independent program changes. */
+  readonly hasAddresses: boolean;
 }
 
 /**
- * What differs between the function table of a module and that of a file, as a part of a sentence; null where each
- * function has the same name, size, stack use and lines in both. Names of files are not compared: they depend on where
- * the source lay when it was built. The headers are taken to be of the same release.
+ * Compares the function table of a module with that of a file of the same Go release. Returns null if every function has
+ * the same name, size, stack use and lines in both, else what differs, as a part of a sentence. File names are not
+ * compared: they depend on where the source was when it was built.
  */
-export function tableDifference(
+export function compareTables(
   memory: Memory,
   module: ModuleData,
   { memory: inFile, header }: TableInFile,
   placement: Placement,
 ): string | null {
-  try {
-    for (const part of partsOf(module, inFile, header)) {
-      if (!isSame(memory, inFile, part, placement)) return `${part.what} are not the same`;
-    }
-    return null;
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return 'its function table is cut short';
-  }
+  return onFault(
+    () => {
+      const different = partsOf(module, inFile, header).find((part) => !isSame(memory, inFile, part, placement));
+      return different === undefined ? null : `${different.what} are not the same`;
+    },
+    () => 'its function table is cut short',
+  );
 }
 
 function partsOf(module: ModuleData, inFile: Memory, header: PclntabHeader): Part[] {
   const { era, addr } = header;
   if (era === 'go1.2') {
-    // The names of files, and nothing else, come behind the table of files.
+    // Only file names come after the file table.
     const sizeBytes = module.filetab.data - module.pclntab.addr;
-    return [{ what: 'its functions', addr: module.pclntab.addr, sizeBytes, inFile: addr, addresses: true }];
+    return [{ what: 'its functions', addr: module.pclntab.addr, sizeBytes, inFile: addr, hasAddresses: true }];
   }
   const offsets = era === 'go1.16' ? 24 : 32;
-  const part = (what: string, slice: { data: Addr; length: number }, word: number, addresses: boolean): Part => ({
-    ...{ what, addr: slice.data, sizeBytes: slice.length, addresses },
+  const part = (what: string, slice: { data: Addr; length: number }, word: number, hasAddresses: boolean): Part => ({
+    ...{ what, addr: slice.data, sizeBytes: slice.length, hasAddresses },
     inFile: plus(addr, inFile.word(addr, offsets + 8 * word)),
   });
   return [
@@ -70,24 +70,18 @@ function isSame(memory: Memory, inFile: Memory, part: Part, placement: Placement
   for (const { at, bytes } of blocks(memory, [range], 16)) {
     const there = inFile.bytes(plus(part.inFile, at - part.addr), bytes.length);
     if (bytes.equals(there)) continue;
-    if (!part.addresses || !isSameButForAddresses(bytes, there, (8 - (at % 8)) % 8, placement)) return false;
+    if (!part.hasAddresses || !isSameExceptAddresses(bytes, there, (8 - (at % 8)) % 8, placement)) return false;
   }
   return true;
 }
 
-/** Compares words from offset `first` on; what is no whole word lies across the border of a block, and has its own. */
-function isSameButForAddresses(here: Uint8Array, there: Uint8Array, first: number, placement: Placement): boolean {
+/** Compares whole words from offset `first` on. Words at the border of a block are whole in the overlapping next block. */
+function isSameExceptAddresses(here: Uint8Array, there: Uint8Array, first: number, placement: Placement): boolean {
   const mine = new DataView(here.buffer, here.byteOffset, here.byteLength);
   const theirs = new DataView(there.buffer, there.byteOffset, there.byteLength);
   for (let i = first; i + 8 <= here.length; i += 8) {
-    const low = mine.getUint32(i, true);
-    const high = mine.getUint32(i + 4, true);
-    const lowThere = theirs.getUint32(i, true);
-    const highThere = theirs.getUint32(i + 4, true);
-    if (low === lowThere && high === highThere) continue;
-    if (!placement.isSameAddress(high * TWO_32 + low, highThere * TWO_32 + lowThere)) return false;
+    if (mine.getUint32(i) === theirs.getUint32(i) && mine.getUint32(i + 4) === theirs.getUint32(i + 4)) continue;
+    if (!placement.isSameAddress(wordAt(mine, i), wordAt(theirs, i))) return false;
   }
   return true;
 }
-
-const TWO_32 = 2 ** 32;

@@ -1,6 +1,11 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { dwarfStructs } from '../../analyze/binary/dwarf-structs.js';
-import { hasModuleData, matchLoaded, type LoadedFile, type LoadedMatch } from '../../analyze/match/mapped-file.js';
+import {
+  hasModuleData,
+  matchMappedFile,
+  type MappedFileFacts,
+  type MappedFileMatch,
+} from '../../analyze/match/mapped-file.js';
 import { matchBinary } from '../../analyze/match/executable.js';
 import { GoProgram, openProgram } from '../../analyze/program.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
@@ -68,7 +73,7 @@ export function openCoreProgram(core: Core, options: CoreFileOptions): CoreProgr
 function named(core: Core, path: string): Found | GoProgram {
   const file = ElfFile.open(path);
   try {
-    const match = matchLoaded(core, mainFile(core), file);
+    const match = matchMappedFile(core, mainFile(core), file);
     if (match.same) return { file, ...match };
     const program = match.otherBuild ? otherBuild(core, file) : null;
     if (program !== null) {
@@ -95,7 +100,7 @@ function otherBuild(core: Core, file: ElfFile): GoProgram | null {
   }
 }
 
-function mainFile({ executable, notes }: Core): LoadedFile {
+function mainFile({ executable, notes }: Core): MappedFileFacts {
   const { buildId, goBuildId } = executable;
   return { entry: notes.auxv.get(Auxv.entry) ?? null, base: null, buildId, goBuildId };
 }
@@ -147,13 +152,13 @@ class FileSearch {
 
   #first(
     path: string,
-    loaded: LoadedFile,
-    refused: (file: ElfFile, match: LoadedMatch & { same: false }) => void,
+    loaded: MappedFileFacts,
+    refused: (file: ElfFile, match: MappedFileMatch & { same: false }) => void,
   ): Found | null {
     for (const candidate of this.#candidates(path, loaded.buildId)) {
       const file = openIfThere(candidate);
       if (file === null) continue;
-      const match = matchLoaded(this.#core, loaded, file);
+      const match = matchMappedFile(this.#core, loaded, file);
       if (match.same) return { file, ...match };
       refused(file, match);
       file.close();

@@ -11,11 +11,11 @@ import { readDebugInfo } from '../debuginfo.js';
 
 const STRUCTS = Object.keys(table);
 const NAMES = new Set(STRUCTS.map((name) => `runtime.${name}`));
-/** Bytes that are changed at once in a broken file, and how often. */
+/** Number of bytes that are changed in each section of a broken file, and number of broken files. */
 const DAMAGED_BYTES = 40;
 const DAMAGES = 60;
 
-/** What gospy finds, by names within package runtime, in the words of {@link readDebugInfo}. */
+/** Returns what gospy finds, by names within package runtime, in the form of {@link readDebugInfo}. */
 function found(file: ElfFile): Record<string, unknown> {
   return Object.fromEntries(
     [...dwarfStructs(file, NAMES)].map(([name, { sizeBytes, fields }]) => [
@@ -29,7 +29,7 @@ const linked = (cell: Cell): boolean => cell.link === 'plain' || cell.link === '
 
 if (requireGo(t)) {
   for (const cell of PARK_CELLS.filter(linked)) {
-    t.test(`dwarf: structs of Go ${cell.release} ${cell.link} are as Go's own reader of DWARF has them`, async (t) => {
+    t.test(`dwarf: Go ${cell.release} ${cell.link}, the same structs as Go's own DWARF reader finds`, async (t) => {
       const path = await buildGo(cell);
       const { structs } = await readDebugInfo(path, STRUCTS);
       const file = ElfFile.open(path);
@@ -38,13 +38,13 @@ if (requireGo(t)) {
     });
   }
 
-  t.test('dwarf: a stripped program has none', async (t) => {
+  t.test('dwarf: a stripped program has no structs', async (t) => {
     const file = ElfFile.open(await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }));
     t.teardown(() => file.close());
     t.equal(dwarfStructs(file, NAMES).size, 0);
   });
 
-  t.test('dwarf: broken debug information yields fewer structs, never an error', async (t) => {
+  t.test('dwarf: broken debug information yields fewer structs, but no error', async (t) => {
     const path = await buildGo({ fixture: 'park', release: '1.15', link: 'plain' });
     const whole = readFileSync(path);
     const { sections } = ElfFile.from(path, whole);

@@ -12,7 +12,7 @@ import { someFacts } from '../../support/gsp.js';
 import { readelfSegments } from '../../support/readelf.js';
 import { ARM64_RELEASES, CHANGES, manyArm64, type Cell } from '../../support/releases.js';
 
-/** A program as it lies in memory before its first instruction: at the addresses that its file says. */
+/** Returns a program as it is in memory before its first instruction, at the addresses that its file says. */
 async function unstarted(
   t: { teardown(end: () => void): void },
   cell: Cell,
@@ -47,7 +47,7 @@ async function match(program: Pick<GoProgram, 'image' | 'code'>, cell: Cell): Pr
 }
 
 for (const release of ARM64_RELEASES) {
-  t.test(`same code: go${release} for arm64, where pairs of instructions reach data`, async (t) => {
+  t.test(`same code: go${release} for arm64, where pairs of instructions address data`, async (t) => {
     if (!requireGo(t)) return;
     const program = await unstarted(t, manyArm64(release, 'stripped'));
     const plain = manyArm64(release, 'plain');

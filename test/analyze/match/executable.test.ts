@@ -41,10 +41,10 @@ function matchFile(program: Pick<GoProgram, 'image' | 'code'>, path: string): Bi
 }
 
 function reasonOf(match: BinaryMatch): string {
-  return match.same ? 'none: it was taken for the same' : match.reason;
+  return match.same ? 'none: it was found to be the same' : match.reason;
 }
 
-/** Where the linker put main.main, as readelf tells. */
+/** Returns the link-time address of main.main, by readelf. */
 function mainSymbol(path: string): number {
   const line = readelfSymbols(path, '.symtab').find((symbol) => symbol.startsWith('main.main '));
   return Number(line?.split(' ')[1]);
@@ -75,13 +75,13 @@ for (const release of SAME_CODE_RELEASES) {
       t.equal(
         program.code.modules[0]?.find(main)?.name,
         'main.main',
-        `${name}: the bias leads from symbol to function`,
+        `${name}: the symbol plus the bias is the address of the function`,
       );
       t.same(await match(program, stripped), { ...found, identical: true }, `${name}: the executable itself`);
 
       const { image } = await captureToImage(process.pid, { mode: 'live', writer: 'test' });
       t.same(await match(openProgram(image), withSymbols), found, `${name}: a snapshot`);
-      t.same(await match(openProgram(image), stripped), { ...found, identical: true }, `${name}: the same of itself`);
+      t.same(await match(openProgram(image), stripped), { ...found, identical: true }, `${name}: a snapshot of itself`);
       for (const [other, [, cell]] of Object.entries(cells)) {
         if (other !== name) t.equal((await match(program, cell)).same, false, `${name} is not ${other}`);
       }
@@ -105,7 +105,7 @@ t.test('same code: other programs are refused, with the reason', async (t) => {
 });
 
 t.test(
-  'same code: by their build ids, what strip leaves is identical; debug information alone is refused',
+  'same code: a stripped copy is identical by its build ids, a file with only debug information is refused',
   async (t) => {
     if (!requireGo(t)) return;
     const path = await buildGo({ fixture: 'many', release: '1.26', link: 'plain' });
@@ -114,7 +114,7 @@ t.test(
     execFileSync('strip', ['-o', join(folder, 'stripped'), path]);
     t.same(matchFile(program, join(folder, 'stripped')), { same: true, bias: 0, identical: true });
     execFileSync('objcopy', ['--only-keep-debug', path, join(folder, 'debug')]);
-    t.match(reasonOf(matchFile(program, join(folder, 'debug'))), 'debug information alone');
+    t.match(reasonOf(matchFile(program, join(folder, 'debug'))), 'only debug information');
   },
 );
 
@@ -128,7 +128,7 @@ t.test('same code: the same program with a number or an operator changed is refu
   t.equal(reasonOf(await match(program, { ...cell, replace: operator })), 'the code of main.receiver is not the same');
 });
 
-/** The program as if a byte of it at each of the addresses were another. */
+/** Returns the program with `byte` at each of the addresses. */
 function patched(program: GoProgram, at: readonly number[], byte: number): Pick<GoProgram, 'image' | 'code'> {
   const { image, code, memory } = program;
   const patches = at.map((middle) => {
@@ -140,7 +140,7 @@ function patched(program: GoProgram, at: readonly number[], byte: number): Pick<
   return { image: { ...image, memory: new Memory(source) }, code };
 }
 
-t.test('same code: one byte at the start of any function tells, a breakpoint does not', async (t) => {
+t.test('same code: a changed byte at the start of any function is a difference, a breakpoint is not', async (t) => {
   if (!requireGo(t)) return;
   const cell: Cell = { fixture: 'park', release: '1.26', link: 'pie' };
   const program = liveProgram(t, await run(t, { ...cell, link: 'stripped-pie' }));
@@ -158,7 +158,7 @@ t.test('same code: one byte at the start of any function tells, a breakpoint doe
   t.same(await match(patched(program, entries, 0xcc), cell), found);
 });
 
-t.test('same code: a file that is damaged anywhere is refused or the same, and nothing else', async (t) => {
+t.test('same code: a damaged file is either refused or the same', async (t) => {
   if (!requireGo(t)) return;
   const cell: Cell = { fixture: 'many', release: '1.26', link: 'plain' };
   const program = liveProgram(t, await run(t, { ...cell, link: 'stripped' }));
