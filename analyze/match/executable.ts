@@ -11,6 +11,7 @@ import { compareCode } from './code-difference.js';
 import { FunctionTable } from '../binary/function-table.js';
 import { findPclntabs } from '../binary/pclntab.js';
 import { Placement } from './placement.js';
+import { PCLNTAB_FORMATS } from '../runtime/releases.js';
 import { tableDifference, type TableInFile } from './table-difference.js';
 
 /** Whether an ELF file has the code of a process. */
@@ -76,7 +77,7 @@ function matched(target: Target, file: ElfFile): BinaryMatch {
 /** The first difference with the file at a place, as a sentence; null where there is none. */
 function differenceAt(
   placement: Placement,
-  { image, code }: Target,
+  { image }: Target,
   module: ModuleData,
   file: ElfFile,
   tables: readonly TableInFile[] | null,
@@ -84,7 +85,7 @@ function differenceAt(
   const memory = image.memory.unrecorded;
   const differences = tables?.map((table) => tableDifference(memory, module, table, placement)) ?? [null];
   if (!differences.includes(null)) return differences[0] ?? null;
-  const functions = new FunctionTable(memory, module, code.version.minor);
+  const functions = new FunctionTable(memory, module);
   const { comparedBytes, difference } = compareCode(memory, image.arch, functions, file, placement);
   if (difference !== null || tables === null || comparedBytes > 0) return difference;
   return 'the target holds no code to compare with it';
@@ -103,12 +104,12 @@ function haveSameBuildIds(executable: Executable, file: ElfFile): boolean {
 function tablesLike({ pclntab }: ModuleData, file: ElfFile): TableInFile[] | string {
   const source = new ElfSource(file, 0, { writable: true });
   const memory = new Memory(source);
-  const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT))];
+  const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT), PCLNTAB_FORMATS)];
   const [first] = headers;
   if (first === undefined) return 'it has no Go function table';
-  const like = headers.filter(({ era, nfunc }) => era === pclntab.era && nfunc === pclntab.nfunc);
+  const like = headers.filter(({ format, nfunc }) => format === pclntab.format && nfunc === pclntab.nfunc);
   if (like.length > 0) return like.map((header) => ({ memory, header }));
-  if (!headers.some(({ era }) => era === pclntab.era)) return 'it was built by another release of Go';
+  if (!headers.some(({ format }) => format === pclntab.format)) return 'it was built by another release of Go';
   return `it has ${first.nfunc} functions, and the target ${pclntab.nfunc}`;
 }
 
