@@ -114,14 +114,14 @@ export class FunctionTable {
   pcdata(func: Func, index: number, pc: number): number {
     const { addr, npcdata } = func.tables;
     if (index >= npcdata) return -1;
-    return this.#decode(this.#funcs.u32(addr, this.#format.func.sizeBytes + 4 * index), func, pc) ?? -1;
+    return this.#decode(this.#funcs.u32(addr, this.#format.func.pcdata + 4 * index), func, pc) ?? -1;
   }
 
   /** Address of FUNCDATA `index`, or null. */
   funcdata(func: Func, index: number): Addr | null {
     const { addr, npcdata, nfuncdata } = func.tables;
     if (index >= nfuncdata) return null;
-    const array = this.#format.func.sizeBytes + 4 * npcdata;
+    const array = this.#format.func.pcdata + 4 * npcdata;
     const { gofunc } = this.module;
     if (gofunc === null) {
       const aligned = array + ((addr + array) % 8 === 0 ? 0 : 4);
@@ -155,7 +155,7 @@ export class FunctionTable {
       end: this.#entry(index + 1) as Addr,
       name: this.nameAt(this.#nameOffset(at)),
       funcID: this.#funcs.u8(at, funcID),
-      flag: flag === null ? 0 : this.#funcs.u8(at, flag),
+      flag: this.#funcs.u8(at, flag),
       tables: {
         addr: at,
         pcsp: u32(pcsp),

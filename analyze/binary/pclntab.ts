@@ -2,17 +2,19 @@ import type { Addr } from '../../snapshots/address.js';
 import type { Memory, Range } from '../../snapshots/memory.js';
 import { blocks } from './scan.js';
 
-/** Byte offsets in one function's record, runtime._func; null where the format has no such field. */
+/** Byte offsets in one function's record, runtime._func. */
 export interface FuncLayout {
   readonly name: number;
   /** The offsets of the pcfile and pcln tables and npcdata follow, four bytes each. */
   readonly pcsp: number;
+  /** null where the format has no such field. */
   readonly cuOffset: number | null;
   readonly funcID: number;
-  readonly flag: number | null;
+  /** A byte of padding, 0, before Go 1.17. */
+  readonly flag: number;
   readonly nfuncdata: number;
-  /** Where the pcdata array begins. */
-  readonly sizeBytes: number;
+  /** Where the array of pcdata offsets begins; that of funcdata follows. */
+  readonly pcdata: number;
 }
 
 /** One of the formats in which Go's linker has written function tables. The header's first word says which. */

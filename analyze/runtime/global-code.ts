@@ -39,7 +39,7 @@ export class GlobalsInCode {
   readonly #schedLock: number;
   readonly #known = new Map<string, Addr[]>();
 
-  constructor(memory: Memory, arch: Arch, table: FunctionTable, layouts: Layouts) {
+  constructor(memory: Memory, arch: Arch, table: FunctionTable, layouts: Pick<Layouts, 'of'>) {
     this.#memory = memory;
     this.#arch = arch;
     this.#within = table.module.data;

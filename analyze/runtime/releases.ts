@@ -32,7 +32,7 @@ export interface GoRelease {
   readonly globalQueueLength: { readonly field: string; readonly offset: number };
   /** Offset of the address in sudog.elem and sudog.c: maybeTraceablePtr.vu since 1.26. runtime/runtime2.go. */
   readonly sudogPointer: number;
-  /** What g.labels points at: labelMap in runtime/pprof/label.go. */
+  /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
   readonly labels: LabelMap | LabelList;
 }
 
@@ -73,10 +73,10 @@ export interface LabelList {
   readonly pair: { readonly key: number; readonly value: number; readonly sizeBytes: number };
 }
 
-/** runtime._func in each format: runtime/runtime2.go. Before 1.17 the byte that became `flag` is 0. */
-const FUNC_1_16: FuncLayout = { name: 8, pcsp: 20, cuOffset: 36, funcID: 40, flag: 41, nfuncdata: 43, sizeBytes: 44 };
-const FUNC_1_18: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 36, flag: 37, nfuncdata: 39, sizeBytes: 40 };
-const FUNC_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, flag: 41, nfuncdata: 43, sizeBytes: 44 };
+/** runtime._func in each format: runtime/runtime2.go. */
+const FUNC_1_16: FuncLayout = { name: 8, pcsp: 20, cuOffset: 36, funcID: 40, flag: 41, nfuncdata: 43, pcdata: 44 };
+const FUNC_1_18: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 36, flag: 37, nfuncdata: 39, pcdata: 40 };
+const FUNC_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, flag: 41, nfuncdata: 43, pcdata: 44 };
 
 const GO_1_12: GoRelease = {
   since: 12,
@@ -84,7 +84,7 @@ const GO_1_12: GoRelease = {
     magic: 0xfffffffb,
     ftab: 'addresses',
     parts: null,
-    func: { name: 8, pcsp: 20, cuOffset: null, funcID: 36, flag: null, nfuncdata: 39, sizeBytes: 40 },
+    func: { name: 8, pcsp: 20, cuOffset: null, funcID: 36, flag: 37, nfuncdata: 39, pcdata: 40 },
   },
   inlineTree: { pcdata: 1, funcdata: 2 },
   inlinedCall: { sizeBytes: 20, parent: 0, funcID: 2, file: 4, line: 8, name: 12 },
