@@ -15,7 +15,7 @@ const SAMPLE = 256;
 /** How far m.alllink may have moved from where the table has it, in bytes. */
 const CALIBRATION_BYTES = 96;
 /** len(p.runq) (runtime2.go). */
-const RUN_QUEUE = 256;
+export const RUN_QUEUE = 256;
 const TWO_32 = 2 ** 32;
 const MAX_MAXMCOUNT = 0x7fffffff;
 

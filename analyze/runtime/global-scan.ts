@@ -14,7 +14,7 @@ const MAX_LIST = 2 ** 27;
 const LOWEST = 4096;
 const HIGHEST = 2 ** 48;
 /** sched.maxmcount after schedinit (proc.go), unless debug.SetMaxThreads changed it. */
-const MAXMCOUNT = 10_000;
+export const MAXMCOUNT = 10_000;
 
 /** Finds the globals by their shape in a module's data, without function names: for programs where code does not help. */
 export function scanForGlobals(

@@ -7,7 +7,7 @@ import { NEWEST, OLDEST, releaseOf, versionOf, type GoRelease } from './releases
 /**
  * Structs of package runtime whose fields are read. layouts.json has, for ranges of releases, their sizes and field
  * offsets on amd64, from the debug information of programs and the source of every release; `npm run layouts` extends it.
- * arm64 has the same but for the size of a p, which is 8 bytes less from Go 1.26 on.
+ * arm64 has the same offsets and sizes, but for the size of a p from Go 1.26 on.
  */
 export type StructName = keyof typeof table;
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execFile } from 'node:child_process';
@@ -46,9 +46,13 @@ export class GoSource {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** The source of a function without receiver, from `func` to its closing brace; empty where the file has none. */
+  /**
+   * The source of a function, or of a method of any type, from its name to its closing brace, without comments; empty
+   * where the file does not have it.
+   */
   functionText(path: string, name: string): string {
-    return new RegExp(`^func ${name}\\([^]*?^\\}`, 'm').exec(this.text(path))?.[0] ?? '';
+    const match = new RegExp(`^func (?:\\([^)]*\\) )?(${name}\\([^]*?^\\})`, 'm').exec(this.text(path));
+    return (match?.[1] ?? '').replaceAll(/\s*\/\/.*/g, '');
   }
 
   /** The number that one of the files gives a constant; null where none does. */
@@ -74,11 +78,4 @@ export class GoSource {
     }
     return start < 0 ? [] : names;
   }
-}
-
-/** All Go files of the runtime that hold constants, by their paths in src. */
-export function runtimeFiles(root: string): string[] {
-  return readdirSync(join(root, 'src', 'runtime'))
-    .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
-    .map((name) => `runtime/${name}`);
 }

@@ -8,7 +8,10 @@ t.test('releases: a record holds up to the next one, the last also for what come
   t.same([11, 12, 13, 14, 15, 16, 17].map(since), [12, 12, 13, 14, 14, 16, 16]);
   t.equal(since(99), RELEASES.at(-1)?.since);
   const order = RELEASES.map((release) => release.since);
-  t.same(order, [...new Set(order)].sort((a, b) => a - b));
+  t.same(
+    order,
+    [...new Set(order)].sort((a, b) => a - b),
+  );
   t.end();
 });
 
