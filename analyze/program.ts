@@ -10,6 +10,7 @@ import type { G, StartRegisters } from './runtime/goroutine.js';
 import { Layouts, NO_DEBUG_INFO, type DebugInfo, type LayoutFit } from './runtime/layouts.js';
 import { locateModules, type GoCode } from './runtime/locate-modules.js';
 import type { M } from './runtime/machine.js';
+import { KNOWN_RELEASES } from './runtime/releases.js';
 import { CodeIndex } from './stacks/code-index.js';
 import { Unwinder, type UnwindStart, type Unwound, type UserStack } from './stacks/unwind.js';
 import type { Warning } from './warnings.js';
@@ -24,8 +25,8 @@ export class GoProgram extends GoRuntime {
   /** `index` is what is known of the code already, where the program was looked at before. */
   constructor(image: ProcessImage, found: Found, index?: CodeIndex) {
     super(image, found);
-    this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.version.minor);
-    this.#vdsoShift = image.arch === 'amd64' && this.version.minor <= 13 ? 8 : 0;
+    this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.layouts.release);
+    this.#vdsoShift = this.layouts.release.vdsoSpShift[image.arch];
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
   }
 
@@ -109,7 +110,7 @@ export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG
     }
     const what = image.kind === 'live' ? `process ${image.pid}` : 'the file';
     throw noGoProcess(`looking for a Go runtime in ${what} found none: ${code.tried.slice(0, 3).join('; ')}`, {
-      hint: 'gospy reads programs built by Go 1.12 to 1.27 for amd64 and arm64',
+      hint: `gospy reads programs built by ${KNOWN_RELEASES} for amd64 and arm64`,
     });
   }
   const runtime = code.modules[0];
@@ -144,7 +145,7 @@ function notLocated(image: ProcessImage, code: GoCode, layouts: Layouts, cause: 
 function notUnderstood({ text }: GoVersion, why: string, cause?: Error): GospyError {
   return unsupported(`the program was built by Go ${text}, and its runtime could not be made out: ${why}`, {
     cause,
-    hint: 'gospy knows Go 1.12 to 1.27; with its debug information (--bin names a build that has it) it reads others too',
+    hint: `gospy knows ${KNOWN_RELEASES}; it reads others with the program's debug information (--bin names a build that has it)`,
   });
 }
 

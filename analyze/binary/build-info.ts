@@ -1,10 +1,10 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
+import { MemoryFault, onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { findBytes } from './scan.js';
 
 /**
- * The blob that `go version -m` reads, found by its magic (debug/buildinfo). Go 1.13 to 1.17: two pointers to string
- * headers; 1.18 and later: two strings in place.
+ * The blob that `go version -m` reads (debug/buildinfo). Its flags say which form it has: two pointers to string headers
+ * (Go 1.13 to 1.17) or two strings in place (1.18+).
  */
 export interface BuildInfo {
   readonly addr: Addr;
@@ -20,15 +20,14 @@ const HEADER_BYTES = 32;
 const INLINE_STRINGS = 2;
 const MAX_STRING = 1 << 20;
 
-/** The build-info blob in the given ranges, or null where it was removed or (Go 1.12) never was. */
+/** Finds the build-info blob in the given ranges; null where it was removed, and in programs of Go 1.12. */
 export function findBuildInfo(memory: Memory, ranges: Iterable<Range>): BuildInfo | null {
   for (const at of findBytes(memory, ranges, MAGIC, ALIGNMENT)) {
-    try {
-      const info = readBuildInfo(memory, at);
-      if (info.goVersion.includes('go1.')) return info;
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-    }
+    const info = onFault(
+      () => readBuildInfo(memory, at),
+      () => null,
+    );
+    if (info?.goVersion.includes('go1.') === true) return info;
   }
   return null;
 }
@@ -55,7 +54,7 @@ function inlineString(memory: Memory, at: Addr): { text: string; end: Addr } {
       return { text: memory.string(start, length), end: plus(start, length) };
     }
   }
-  throw new MemoryFault(at, 'the build info has a string that is too long');
+  throw new MemoryFault(at, 'a string of the build info is too long');
 }
 
 function pointedString(memory: Memory, at: Addr, offset: number): string {
@@ -63,9 +62,9 @@ function pointedString(memory: Memory, at: Addr, offset: number): string {
   return header === 0 ? '' : goString(memory, header);
 }
 
-/** A Go string whose header {data, length} lies at `header`; throws MemoryFault where it is longer than a megabyte. */
+/** Reads the Go string whose header {data, length} lies at `header`. Throws MemoryFault where it is absent or longer than 1 MB. */
 export function goString(memory: Memory, header: Addr): string {
   const length = memory.word(header, 8);
-  if (length > MAX_STRING) throw new MemoryFault(header, 'a string header with an absurd length');
+  if (length > MAX_STRING) throw new MemoryFault(header, 'a string header with a length above 1 MB');
   return length === 0 ? '' : memory.string(memory.ptr(header), length);
 }

@@ -1,14 +1,15 @@
 import { plus, type Addr } from '../../snapshots/address.js';
+import { firstIndex } from '../../snapshots/binary-search.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from './module-data.js';
-import type { PclntabEra } from './pclntab.js';
+import type { PclntabFormat } from './pclntab.js';
 
 /** One function of the program: the runtime's _func (runtime2.go), and where its tables lie. */
 export interface Func {
   /** In the function table. */
   readonly index: number;
   readonly entry: Addr;
-  /** One past its last byte: the entry of the function behind it. */
+  /** One past its last byte: the entry of the next function. */
   readonly end: Addr;
   /** As the linker names it, with full type arguments from Go 1.21 on. */
   readonly name: string;
@@ -18,7 +19,9 @@ export interface Func {
   readonly tables: FuncTables;
 }
 
+/** Offsets in the module's pctab, but for `cuOffset`, an index into its cutab. */
 interface FuncTables {
+  /** Where the _func itself lies. */
   readonly addr: Addr;
   readonly pcsp: number;
   readonly pcfile: number;
@@ -28,40 +31,23 @@ interface FuncTables {
   readonly cuOffset: number;
 }
 
-/** Offsets in _func, by release; -1 where it has no such field. `size` is where the pcdata array begins. */
-interface FuncLayout {
-  readonly name: number;
-  readonly pcsp: number;
-  readonly cuOffset: number;
-  readonly funcID: number;
-  readonly flag: number;
-  readonly nfuncdata: number;
-  readonly size: number;
-}
-
-const GO_1_2: FuncLayout = { name: 8, pcsp: 20, cuOffset: -1, funcID: 36, flag: -1, nfuncdata: 39, size: 40 };
-const GO_1_16: FuncLayout = { name: 8, pcsp: 20, cuOffset: 36, funcID: 40, flag: -1, nfuncdata: 43, size: 44 };
-const GO_1_17: FuncLayout = { ...GO_1_16, flag: 41 };
-const GO_1_18: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 36, flag: 37, nfuncdata: 39, size: 40 };
-const GO_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, flag: 41, nfuncdata: 43, size: 44 };
-
-/** Tables that the compiler gives for a function by index (internal/abi/symtab.go, cmd/internal/objabi/funcdata.go). */
+/** The tables that every function has, besides those by number (PCDATA). */
 export type PcTable = 'pcsp' | 'pcfile' | 'pcln';
 
 const MAX_NAME = 64 * 1024;
-/** Steps of one table; no function has as many instructions. */
+/** More steps than any table has: no function has as many instructions. */
 const MAX_STEPS = 1 << 20;
 const NO_FUNCDATA = 0xffffffff;
 
 /**
- * The functions of one module, read from its pclntab (runtime/symtab.go, 1.12 to 1.27). Each part has its own cursor
- * into memory, since look-ups go back and forth between them. Its reads are not recorded: a snapshot holds all of it.
+ * The functions of one module, read from its pclntab (runtime/symtab.go). Each part has its own Memory, so that look-ups
+ * in one part do not evict the other's window. Its reads are not recorded: a snapshot holds the whole table.
  */
 export class FunctionTable {
   readonly module: ModuleData;
   readonly quantum: number;
-  readonly #era: PclntabEra;
-  readonly #layout: FuncLayout;
+  readonly #format: PclntabFormat;
+  readonly #wide: boolean;
   readonly #ftab: Memory;
   readonly #funcs: Memory;
   readonly #names: Memory;
@@ -69,17 +55,11 @@ export class FunctionTable {
   readonly #sections: Memory;
   readonly #byIndex = new Map<number, Func>();
 
-  /** `minor` tells Go 1.16 from 1.17, whose tables look the same. */
-  constructor(memory: Memory, module: ModuleData, minor: number) {
+  constructor(memory: Memory, module: ModuleData) {
     this.module = module;
     this.quantum = module.pclntab.quantum;
-    this.#era = module.pclntab.era;
-    this.#layout = {
-      'go1.2': GO_1_2,
-      'go1.16': minor >= 17 ? GO_1_17 : GO_1_16,
-      'go1.18': GO_1_18,
-      'go1.20': GO_1_20,
-    }[this.#era];
+    this.#format = module.pclntab.format;
+    this.#wide = this.#format.ftab === 'addresses';
     const { source } = memory.unrecorded;
     this.#ftab = new Memory(source);
     this.#funcs = new Memory(source);
@@ -96,14 +76,8 @@ export class FunctionTable {
   find(pc: number): Func | null {
     const { minpc, maxpc } = this.module;
     if (pc < minpc || pc >= maxpc) return null;
-    let lo = 0;
-    let hi = this.length;
-    while (lo < hi) {
-      const mid = Math.floor((lo + hi) / 2);
-      if (this.#entry(mid) <= pc) lo = mid + 1;
-      else hi = mid;
-    }
-    return lo === 0 ? null : this.at(lo - 1);
+    const next = firstIndex(this.length, (i) => this.#entry(i) > pc);
+    return next === 0 ? null : this.at(next - 1);
   }
 
   /** The function at an index below {@link length}. */
@@ -115,7 +89,7 @@ export class FunctionTable {
     return func;
   }
 
-  /** The first functions of the given names. Walks the whole table: about ten milliseconds for 60,000 functions. */
+  /** The first function of each of the given names. Walks the whole table: about 10 ms for 60,000 functions. */
   named(names: ReadonlySet<string>): Map<string, Func> {
     const found = new Map<string, Func>();
     for (let i = 0; i < this.length && found.size < names.size; i++) {
@@ -131,7 +105,7 @@ export class FunctionTable {
     return offset >= length ? '?' : this.#names.cstring(plus(data, offset), Math.min(MAX_NAME, length - offset));
   }
 
-  /** Value of a function's table at `pc`, with the end of the range that has it; null where there is no table. */
+  /** The value of a function's table at `pc`; null where it has none. */
   value(func: Func, table: PcTable, pc: number): number | null {
     return this.#decode(func.tables[table], func, pc);
   }
@@ -140,14 +114,14 @@ export class FunctionTable {
   pcdata(func: Func, index: number, pc: number): number {
     const { addr, npcdata } = func.tables;
     if (index >= npcdata) return -1;
-    return this.#decode(this.#funcs.u32(addr, this.#layout.size + 4 * index), func, pc) ?? -1;
+    return this.#decode(this.#funcs.u32(addr, this.#format.func.pcdata + 4 * index), func, pc) ?? -1;
   }
 
   /** Address of FUNCDATA `index`, or null. */
   funcdata(func: Func, index: number): Addr | null {
     const { addr, npcdata, nfuncdata } = func.tables;
     if (index >= nfuncdata) return null;
-    const array = this.#layout.size + 4 * npcdata;
+    const array = this.#format.func.pcdata + 4 * npcdata;
     const { gofunc } = this.module;
     if (gofunc === null) {
       const aligned = array + ((addr + array) % 8 === 0 ? 0 : 4);
@@ -158,10 +132,10 @@ export class FunctionTable {
     return offset === NO_FUNCDATA ? null : plus(gofunc, offset);
   }
 
-  /** The source file by the value of the `pcfile` table; `?` where there is none. */
+  /** The source file by a value of the `pcfile` table; `?` where there is none. */
   file(func: Func, index: number): string {
     const { cutab, filetab, pclntable } = this.module;
-    if (this.#era === 'go1.2') {
+    if (this.#format.parts === null) {
       if (index <= 0 || index >= filetab.length) return '?';
       return this.#names.cstring(plus(pclntable.data, this.#tables.u32(filetab.data, 4 * index)));
     }
@@ -172,39 +146,37 @@ export class FunctionTable {
   }
 
   #read(index: number): Func {
-    const layout = this.#layout;
+    const { funcID, flag, pcsp, nfuncdata, cuOffset } = this.#format.func;
     const at = this.#funcAddr(index);
     const u32 = (offset: number): number => this.#funcs.u32(at, offset);
-    const flagAt = layout.flag;
     return {
       index,
       entry: this.#entry(index) as Addr,
       end: this.#entry(index + 1) as Addr,
       name: this.nameAt(this.#nameOffset(at)),
-      funcID: this.#funcs.u8(at, layout.funcID),
-      flag: flagAt < 0 ? 0 : this.#funcs.u8(at, flagAt),
+      funcID: this.#funcs.u8(at, funcID),
+      flag: this.#funcs.u8(at, flag),
       tables: {
         addr: at,
-        pcsp: u32(layout.pcsp),
-        pcfile: u32(layout.pcsp + 4),
-        pcln: u32(layout.pcsp + 8),
-        npcdata: u32(layout.pcsp + 12),
-        nfuncdata: this.#funcs.u8(at, layout.nfuncdata),
-        cuOffset: layout.cuOffset < 0 ? 0 : u32(layout.cuOffset),
+        pcsp: u32(pcsp),
+        pcfile: u32(pcsp + 4),
+        pcln: u32(pcsp + 8),
+        npcdata: u32(pcsp + 12),
+        nfuncdata: this.#funcs.u8(at, nfuncdata),
+        cuOffset: cuOffset === null ? 0 : u32(cuOffset),
       },
     };
   }
 
   #entry(index: number): number {
     const { ftab } = this.module;
-    if (this.#era === 'go1.2' || this.#era === 'go1.16') return this.#ftab.ptr(ftab.data, 16 * index);
+    if (this.#wide) return this.#ftab.ptr(ftab.data, 16 * index);
     return this.#textAddr(this.#ftab.u32(ftab.data, 8 * index));
   }
 
   #funcAddr(index: number): Addr {
     const { ftab, pclntable } = this.module;
-    const wide = this.#era === 'go1.2' || this.#era === 'go1.16';
-    const offset = wide ? this.#ftab.word(ftab.data, 16 * index + 8) : this.#ftab.u32(ftab.data, 8 * index + 4);
+    const offset = this.#wide ? this.#ftab.word(ftab.data, 16 * index + 8) : this.#ftab.u32(ftab.data, 8 * index + 4);
     return plus(pclntable.data, Math.min(offset, pclntable.length));
   }
 
@@ -224,10 +196,10 @@ export class FunctionTable {
   }
 
   #nameOffset(funcAddr: Addr): number {
-    return this.#funcs.u32(funcAddr, this.#layout.name);
+    return this.#funcs.u32(funcAddr, this.#format.func.name);
   }
 
-  /** The name at an offset if it is one of `names`; compares no more of it than it has to. */
+  /** The name at an offset if it is one of `names`, else null. Reads four bytes of most other names. */
   #name(offset: number, names: ReadonlySet<string>): string | null {
     const { data, length } = this.module.funcnametab;
     if (offset + 9 > length || this.#names.u32(plus(data, offset)) !== RUNT) return null;
@@ -264,5 +236,5 @@ export class FunctionTable {
   }
 }
 
-/** "runt" as a little-endian u32: all names that are looked for begin with it. */
+/** "runt" as a little-endian u32, the start of every name that is looked for. */
 const RUNT = 0x746e7572;

@@ -24,7 +24,7 @@ export interface ModuleData {
   readonly layout: FieldOffsets;
   readonly ftab: Slice;
   readonly pclntable: Slice;
-  /** The next five are in the pclntable itself before Go 1.16. */
+  /** Where the format keeps all in one table, this and `pctab` are the pclntable, and `cutab` is empty. */
   readonly funcnametab: Slice;
   readonly cutab: Slice;
   readonly filetab: Slice;
@@ -33,10 +33,11 @@ export interface ModuleData {
   readonly maxpc: Addr;
   readonly text: Addr;
   readonly etext: Addr;
-  /** Base of the funcdata offsets since Go 1.18; null before. */
+  /** Base of the funcdata offsets; null where funcdata holds addresses (before Go 1.18). */
   readonly gofunc: Addr | null;
   readonly textsectmap: Slice;
-  /** noptrdata, data, bss, noptrbss: in this order, none empty. */
+  /** noptrdata, data, bss and noptrbss, in this order; empty ones are left out. */
   readonly data: readonly Range[];
+  /** The next module's moduledata, or 0. */
   readonly next: Addr;
 }

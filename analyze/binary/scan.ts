@@ -1,18 +1,19 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Memory, Range, Window } from '../../snapshots/memory.js';
 
-/** The unit in which memory can be absent within a range. */
+/** Memory is present or absent by whole pages. */
 const PAGE = 4096;
 
-/** Bytes to be searched, at an address. */
+/** Bytes to search, and the address of the first. */
 export interface Block {
   readonly at: Addr;
   readonly bytes: Buffer;
 }
 
 /**
- * Known memory in the given ranges, for a search of something `length` bytes long: block by block without copying, and
- * between two that touch a short one that holds whatever lies across both. So whatever is found is found once.
+ * Yields the known memory of the given ranges in blocks, without copying it, for a search for something `length` bytes
+ * long. Between two blocks that touch comes a short one with the bytes around their border, so that what lies across it
+ * is found too. Nothing of `length` bytes is found twice.
  */
 export function* blocks(memory: Memory, ranges: Iterable<Range>, length: number): Iterable<Block> {
   const { source } = memory.unrecorded;
@@ -25,8 +26,8 @@ export function* blocks(memory: Memory, ranges: Iterable<Range>, length: number)
           at = at - (at % PAGE) + PAGE;
           continue;
         }
-        const block = clipped(window, at, known.hi);
-        if (previous !== null && previous.at + previous.bytes.length === at) yield seam(previous, block, length - 1);
+        const block = clip(window, at, known.hi);
+        if (previous !== null && previous.at + previous.bytes.length === at) yield border(previous, block, length - 1);
         yield block;
         previous = block;
         at += block.bytes.length;
@@ -35,7 +36,7 @@ export function* blocks(memory: Memory, ranges: Iterable<Range>, length: number)
   }
 }
 
-/** Addresses, multiples of `alignment`, at which `needle` lies. */
+/** Addresses of `needle` that are multiples of `alignment`. */
 export function* findBytes(
   memory: Memory,
   ranges: Iterable<Range>,
@@ -49,20 +50,21 @@ export function* findBytes(
   }
 }
 
-/** Addresses, multiples of 8, of words that equal `value`. */
+/** Addresses, multiples of 8, of 64-bit words that equal `value`. */
 export function findWord(memory: Memory, ranges: Iterable<Range>, value: number): Iterable<Addr> {
   const needle = new Uint8Array(8);
   new DataView(needle.buffer).setBigUint64(0, BigInt(value), true);
   return findBytes(memory, ranges, needle, 8);
 }
 
-function clipped(window: Window, at: number, hi: number): Block {
+function clip(window: Window, at: number, hi: number): Block {
   const { buffer, byteOffset } = window.view;
   const length = Math.min(window.hi, hi) - at;
   return { at: at as Addr, bytes: Buffer.from(buffer, byteOffset + (at - window.lo), length) };
 }
 
-function seam(before: Block, after: Block, reach: number): Block {
+/** Copies `reach` bytes on either side of the border between two blocks. */
+function border(before: Block, after: Block, reach: number): Block {
   const tail = before.bytes.subarray(Math.max(0, before.bytes.length - reach));
   const bytes = Buffer.concat([tail, after.bytes.subarray(0, reach)]);
   return { at: (after.at - tail.length) as Addr, bytes };

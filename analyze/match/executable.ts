@@ -13,6 +13,7 @@ import { compareCode } from './code-difference.js';
 import { Placement } from './placement.js';
 import { compareBuildIds, describeUnusable } from './quick-checks.js';
 import { compareTables, type TableInFile } from './table-difference.js';
+import { PCLNTAB_FORMATS } from '../runtime/releases.js';
 
 /** Whether an ELF file has the same code as a process. */
 export type BinaryMatch =
@@ -73,7 +74,7 @@ function compareWith(target: Target, file: ElfFile): BinaryMatch {
 /** Returns the first difference if the file has this placement, as a sentence about the file; null if there is none. */
 function findDifference(
   placement: Placement,
-  { image, code }: Target,
+  { image }: Target,
   module: ModuleData,
   file: ElfFile,
   tables: readonly TableInFile[] | null,
@@ -81,7 +82,7 @@ function findDifference(
   const memory = image.memory.unrecorded;
   const differences = tables?.map((table) => compareTables(memory, module, table, placement)) ?? [null];
   if (!differences.includes(null)) return differences[0] ?? null;
-  const functions = new FunctionTable(memory, module, code.version.minor);
+  const functions = new FunctionTable(memory, module);
   const { comparedBytes, difference } = compareCode(memory, image.arch, functions, file, placement);
   if (difference !== null || tables === null || comparedBytes > 0) return difference;
   return 'the target holds no code to compare with it';
@@ -91,12 +92,12 @@ function findDifference(
 function findTablesLike({ pclntab }: ModuleData, file: ElfFile): TableInFile[] | string {
   const source = new ElfSource(file, 0, { writable: true });
   const memory = new Memory(source);
-  const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT))];
+  const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT), PCLNTAB_FORMATS)];
   const [first] = headers;
   if (first === undefined) return 'it has no Go function table';
-  const like = headers.filter(({ era, nfunc }) => era === pclntab.era && nfunc === pclntab.nfunc);
+  const like = headers.filter(({ format, nfunc }) => format === pclntab.format && nfunc === pclntab.nfunc);
   if (like.length > 0) return like.map((header) => ({ memory, header }));
-  if (!headers.some(({ era }) => era === pclntab.era)) return 'it was built by another release of Go';
+  if (!headers.some(({ format }) => format === pclntab.format)) return 'it was built by another release of Go';
   return `it has ${first.nfunc} functions, and the target ${pclntab.nfunc}`;
 }
 

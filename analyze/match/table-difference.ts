@@ -47,21 +47,21 @@ export function compareTables(
 }
 
 function partsOf(module: ModuleData, inFile: Memory, header: PclntabHeader): Part[] {
-  const { era, addr } = header;
-  if (era === 'go1.2') {
+  const { format, addr } = header;
+  const { parts } = format;
+  if (parts === null) {
     // Only file names come after the file table.
     const sizeBytes = module.filetab.data - module.pclntab.addr;
     return [{ what: 'its functions', addr: module.pclntab.addr, sizeBytes, inFile: addr, hasAddresses: true }];
   }
-  const offsets = era === 'go1.16' ? 24 : 32;
   const part = (what: string, slice: { data: Addr; length: number }, word: number, hasAddresses: boolean): Part => ({
     ...{ what, addr: slice.data, sizeBytes: slice.length, hasAddresses },
-    inFile: plus(addr, inFile.word(addr, offsets + 8 * word)),
+    inFile: plus(addr, inFile.word(addr, parts + 8 * word)),
   });
   return [
     part('the names of its functions', module.funcnametab, 0, false),
     part('the lines of its functions', module.pctab, 3, false),
-    part('its functions', module.pclntable, 4, era === 'go1.16'),
+    part('its functions', module.pclntable, 4, format.ftab === 'addresses'),
   ];
 }
 

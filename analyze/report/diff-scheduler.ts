@@ -83,14 +83,16 @@ export function comparedSchedulers(before: GoProgram, after: GoProgram, sameProc
 }
 
 function processors(before: Summary['ps'], after: Summary['ps'], sameProcess: boolean): ProcessorDiff[] {
-  const length = Math.max(before.length, after.length);
-  return Array.from({ length }, (_, i) => {
-    const [was, is] = [before[i], after[i]];
+  // By id: a P that cannot be read is missing from one of the lists.
+  const [earlier, later] = [before, after].map((ps) => new Map(ps.map((p) => [p.id, p])));
+  const ids = [...new Set([...before, ...after].map(({ id }) => id))].sort((a, b) => a - b);
+  return ids.map((id) => {
+    const [was, is] = [earlier?.get(id), later?.get(id)];
     // A P of before that is gone keeps its counts; a new one begins with none.
     const ticks = (of: 'schedtick' | 'syscalltick'): number | null =>
       !sameProcess || is === undefined ? null : (is[of] - (was?.[of] ?? 0) + TWO_32) % TWO_32;
     return {
-      id: is?.id ?? was?.id ?? i,
+      id,
       before: was?.status ?? null,
       after: is?.status ?? null,
       schedtick: ticks('schedtick'),

@@ -4,7 +4,6 @@ import type { GoProgram } from '../program.js';
 import { callTargets } from '../runtime/code-references.js';
 import type { G } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
-import { wrapperFuncID } from '../stacks/special-functions.js';
 import type { CodeLine } from '../stacks/symbolize.js';
 import type { PhysicalFrame } from '../stacks/unwind.js';
 import type { Ancestor, Frame, Loc } from './model.js';
@@ -45,7 +44,7 @@ export class LocationResolver {
 
   constructor(program: GoProgram) {
     this.#program = program;
-    this.#wrapper = wrapperFuncID(program.version.minor);
+    this.#wrapper = program.layouts.release.wrapperFuncID;
     this.#known = KNOWN.get(program.index) ?? new KnownPlaces();
     KNOWN.set(program.index, this.#known);
   }

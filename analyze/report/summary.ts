@@ -1,4 +1,5 @@
-import { MemoryFault } from '../../snapshots/memory.js';
+import { NIL } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { P, ProcessorStatus } from '../runtime/processor.js';
 import { readGcPhase, readSched } from '../runtime/sched.js';
@@ -44,10 +45,13 @@ export function summarize(program: GoProgram, goroutines: Iterable<Goroutine>): 
     if (goroutine.torn) torn.push(goroutine.goid);
     if (goroutine.status !== 'dead') counts[goroutine.status]++;
   }
-  const problems: Warning[] = [];
-  const ps = attempt(problems, 'processors-damaged', [], () => processors(program));
-  const counted = attempt(problems, 'sched-damaged', NO_SCHED, () =>
-    readSched(program.memory, program.layouts, program.globals),
+  const ps = describeProcessors(program);
+  const counted = onFault(
+    () => readSched(program.memory, program.layouts, program.globals),
+    ({ message }) => {
+      program.warn({ code: 'sched-damaged', message });
+      return NO_SCHED;
+    },
   );
   const sched = { ...counted, gcPhase: readGcPhase(program.memory, program.globals) };
   return {
@@ -58,7 +62,7 @@ export function summarize(program: GoProgram, goroutines: Iterable<Goroutine>): 
     sched,
     longestWaits: tally.longestWaits,
     findings: tally.findings(program, { ps, sched }),
-    warnings: [...program.image.capture.warnings, ...program.warnings, ...problems, ...tornWarnings(torn)],
+    warnings: [...program.image.capture.warnings, ...program.warnings, ...tornWarnings(torn)],
   };
 }
 
@@ -79,17 +83,7 @@ const NO_SCHED: Omit<Summary['sched'], 'gcPhase'> = {
   gcwaiting: false,
 };
 
-function attempt<T>(problems: Warning[], code: string, otherwise: T, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    problems.push({ code, message: error.message });
-    return otherwise;
-  }
-}
-
-function processors(program: GoProgram): Summary['ps'] {
+function describeProcessors(program: GoProgram): Summary['ps'] {
   const machines = new Map(program.machines.map((m) => [m.addr, m]));
   const { monotonicNs } = program.image.capture;
   const now = monotonicNs === null ? null : Number(monotonicNs);
@@ -104,12 +98,15 @@ function processors(program: GoProgram): Summary['ps'] {
   }));
 }
 
-/** From Go 1.26 on a P whose goroutine is in a system call says running: its M's goroutine tells. */
+/** Where the release leaves a P running whose goroutine is in a system call, the status of its M's goroutine decides. */
 function statusOf(program: GoProgram, p: P): ProcessorStatus {
-  if (p.status !== 'running' || program.version.minor < 26) return p.status;
-  const curg = program.machineAt(p.m)?.curg ?? 0;
-  if (curg === 0) return p.status;
-  return program.goroutineReader.read(curg).status === 'syscall' ? 'syscall' : p.status;
+  if (p.status !== 'running' || program.layouts.release.statusInSyscall !== 'running') return p.status;
+  const curg = program.machineAt(p.m)?.curg ?? NIL;
+  if (curg === NIL) return p.status;
+  return onFault(
+    () => (program.goroutineReader.read(curg).status === 'syscall' ? 'syscall' : p.status),
+    () => p.status,
+  );
 }
 
 /** The kernel's letters in words: R runs, S D I sleep, T t are stopped, Z X are gone. */

@@ -1,16 +1,15 @@
-import type { Addr } from '../../snapshots/address.js';
-import { hex } from '../../snapshots/address.js';
+import { hex, type Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 
-/** No function that is searched is longer; schedinit, the longest, has about 4 KB. */
+/** Longest function to search, in bytes; schedinit, the longest of those asked for, has about 4 KB. */
 const MAX_CODE = 64 * 1024;
 
 /**
- * Addresses inside `within` that the machine code of a function refers to, in the order of the instructions, repeats
- * included. Found by the shape of position-independent data references, not by full decoding: what is no reference
- * hardly ever points into a program's data. Throws MemoryFault where the code is absent.
+ * Returns the addresses inside `within` that the machine code of a function refers to, in the order of the instructions,
+ * with repeats. Recognises position-independent data references by their shape, without decoding every instruction: what
+ * only looks like one hardly ever points into a program's data. Throws MemoryFault where the code is absent.
  */
 export function dataReferences(memory: Memory, arch: Arch, func: Func, within: readonly Range[]): Addr[] {
   const found =
@@ -18,7 +17,7 @@ export function dataReferences(memory: Memory, arch: Arch, func: Func, within: r
   return found.filter((a) => within.some(({ lo, hi }) => a >= lo && a < hi)) as Addr[];
 }
 
-/** Entries of the functions that the code of `func` calls or jumps to directly, in order, repeats included. */
+/** Returns the addresses that the code of `func` calls or jumps to directly, in order, with repeats. */
 export function callTargets(memory: Memory, arch: Arch, func: Func): Addr[] {
   const view = code(memory, func);
   const out: number[] = [];
@@ -48,7 +47,7 @@ function code(memory: Memory, func: Func): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Bytes of immediate operand behind disp32, by opcode: mov, lea, add, cmp and their like. */
+/** Bytes of the immediate operand after disp32, by opcode: mov, lea, add, cmp and others. */
 const AMD64_OPS: ReadonlyMap<number, number> = new Map([
   [0x8b, 0],
   [0x89, 0],
@@ -74,7 +73,7 @@ function amd64References(view: DataView, func: Func): number[] {
   return out;
 }
 
-/** ADRP, then ADD, a load or a store with the same base register; LDP yields both words. */
+/** ADRP, then ADD, a load or a store with the same base register. LDP refers to two words. */
 function arm64References(view: DataView, func: Func): number[] {
   const out: number[] = [];
   const pages = new Map<number, number>();

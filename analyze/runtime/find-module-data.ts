@@ -1,17 +1,15 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
+import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { findWord } from '../binary/scan.js';
 import type { FieldOffsets, ModuleData, Slice } from '../binary/module-data.js';
 import type { PclntabHeader } from '../binary/pclntab.js';
 import { layoutsOf, type Layout } from './layouts.js';
 
-/** First release whose moduledata points at a pcHeader. */
-const PC_HEADER_FIELD = 'pcHeader';
 const MAX_TEXT_SECTIONS = 1024;
 
 /**
- * The moduledata that belongs to a function table: an 8-aligned word that equals the table's address, followed by fields
- * that make sense together. Every known layout is tried, those that `prefer` names first; null where none fits.
+ * Finds the moduledata of a function table: an 8-aligned word that equals the table's address, followed by fields that
+ * fit together. Tries `prefer` first, then every known layout; null where none fits.
  */
 export function findModuleData(
   memory: Memory,
@@ -19,7 +17,7 @@ export function findModuleData(
   pclntab: PclntabHeader,
   prefer: Layout | null,
 ): ModuleData | null {
-  const layouts = layoutsOf('moduledata').filter((l) => l.has(PC_HEADER_FIELD) === (pclntab.era !== 'go1.2'));
+  const layouts = layoutsOf('moduledata').filter((l) => l.has('funcnametab') === (pclntab.format.parts !== null));
   const order = prefer === null ? layouts : [prefer, ...layouts];
   for (const at of findWord(memory, ranges, pclntab.addr)) {
     for (const layout of order) {
@@ -31,9 +29,8 @@ export function findModuleData(
 }
 
 /**
- * True where the map of text sections begins with one that lies at offset 0 and at the module's text, as the linker
- * writes it (textsectmap in symtab.go, 1.12 to 1.27): what the layout of a neighbouring release takes for that map does
- * not. `otherwise` where the map is absent from the image.
+ * True if the first text section has offset 0 and lies at the module's text, as the linker writes it (textsectmap in
+ * symtab.go). What another release's layout takes for that map does not. `otherwise` if the map is not in the image.
  */
 function startsAtText(memory: Memory, { textsectmap, text }: ModuleData, otherwise: boolean): boolean {
   const { data, length } = textsectmap;
@@ -42,22 +39,20 @@ function startsAtText(memory: Memory, { textsectmap, text }: ModuleData, otherwi
   return memory.word(data) === 0 && memory.word(data, 16) === text;
 }
 
-/** Reads one moduledata and checks it; null where it is none, or not of this layout. */
+/** Reads a moduledata; null where its fields do not fit together. */
 export function readModuleData(
   memory: Memory,
   at: Addr,
   pclntab: PclntabHeader,
   layout: FieldOffsets,
 ): ModuleData | null {
-  try {
-    return checked(memory, at, pclntab, layout);
-  } catch (error) {
-    if (error instanceof MemoryFault) return null;
-    throw error;
-  }
+  return onFault(
+    () => readChecked(memory, at, pclntab, layout),
+    () => null,
+  );
 }
 
-function checked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: FieldOffsets): ModuleData | null {
+function readChecked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: FieldOffsets): ModuleData | null {
   const word = (field: string): Addr => memory.ptr(at, layout.offset(field));
   const slice = (field: string): Slice => {
     const offset = layout.offset(field);
@@ -78,7 +73,7 @@ function checked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: Field
   if (data.length === 0 || word('types') > word('etypes')) return null;
   const textsectmap = slice('textsectmap');
   if (textsectmap.length > MAX_TEXT_SECTIONS) return null;
-  const inPclntable = pclntab.era === 'go1.2';
+  const inPclntable = pclntab.format.parts === null;
   return {
     addr: at,
     pclntab,
@@ -100,7 +95,7 @@ function checked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: Field
   };
 }
 
-/** All of the function table, from its header to the end of its last part. */
+/** The whole function table, from its header to the end of its last part. */
 export function pclntabRange(module: ModuleData): Range {
   const parts = [module.pclntable, module.funcnametab, module.filetab, module.pctab];
   const hi = Math.max(...parts.map((p) => p.data + p.length), module.ftab.data + module.ftab.length * 8);

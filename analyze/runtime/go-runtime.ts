@@ -50,7 +50,7 @@ export class GoRuntime {
     this.#collector = new WarningCollector(found.warnings);
     this.goroutineReader = new GoroutineReader(this.memory, this.layouts);
     this.waitReasons = new WaitReasons(this.memory, this.globals.waitReasonStrings);
-    this.labelReader = new LabelReader(this.memory, this.version.minor);
+    this.labelReader = new LabelReader(this.memory, this.layouts.release);
     this.ancestorReader = new AncestorReader(this.memory, this.layouts);
   }
 
@@ -93,9 +93,11 @@ export class GoRuntime {
     return this.#machines;
   }
 
-  /** Throws MemoryFault where they are damaged. */
+  /** Those that can be read; damaged ones become a warning. */
   get processors(): readonly P[] {
-    return readProcessors(this.memory, this.layouts, this.globals);
+    const { processors, damage } = readProcessors(this.memory, this.layouts, this.globals);
+    if (damage !== null) this.warn({ code: 'processors-damaged', message: damage });
+    return processors;
   }
 
   /** Goroutines that are not dead, in the order of their ids. One that cannot be read becomes a warning. */

@@ -1,12 +1,12 @@
 import type { Addr } from '../../snapshots/address.js';
-import { Memory, MemoryFault } from '../../snapshots/memory.js';
+import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
-/** Status words of a goroutine, as runtime2.go's _Gidle... are known to users. */
+/** The status of a goroutine in words, as runtime2.go names it: _Gidle and so on. */
 export type GoroutineStatus =
   'idle' | 'runnable' | 'running' | 'syscall' | 'waiting' | 'dead' | 'copystack' | 'preempted' | 'leaked';
 
-/** The registers that a stack is followed from. */
+/** The registers at which unwinding a stack starts. */
 export interface StartRegisters {
   readonly pc: number;
   readonly sp: number;
@@ -19,9 +19,9 @@ export interface G {
   readonly addr: Addr;
   readonly goid: number;
   readonly status: GoroutineStatus;
-  /** Index into waitReasonStrings; meaningful while the status is waiting. */
+  /** Index into waitReasonStrings; only meaningful while the status is waiting. */
   readonly waitreason: number;
-  /** nanotime() when a garbage collection first saw it waiting; 0: not stamped. */
+  /** nanotime() when a garbage collection first saw it waiting; 0 if none has. */
   readonly waitsince: number;
   readonly stack: { readonly lo: Addr; readonly hi: Addr };
   readonly sched: StartRegisters;
@@ -42,12 +42,13 @@ export interface G {
   readonly ancestors: Addr;
 }
 
-/** _Gidle and its like (runtime2.go); an index without a word is no status. 11 is _Gdeadextra, 1.26+. */
-const STATUS: readonly (GoroutineStatus | null)[] = [
+/** By number: _Gidle and so on (runtime2.go); null for unused ones. 10 and 11, _Gdeadextra, came with Go 1.26. */
+export const GOROUTINE_STATUSES: readonly (GoroutineStatus | null)[] = [
   ...(['idle', 'runnable', 'running', 'syscall', 'waiting', null, 'dead', null] as const),
   ...(['copystack', 'preempted', 'leaked', 'dead'] as const),
 ];
-const GSCAN = 0x1000;
+/** Set in the status while the garbage collector scans the stack (_Gscan). */
+export const GSCAN = 0x1000;
 /** Go limits a stack to 1 GB (runtime.maxstacksize); debug.SetMaxStack may raise it. */
 const MAX_STACK = 2 ** 36;
 const MAX_GOROUTINES = 2 ** 27;
@@ -85,19 +86,19 @@ export class GoroutineReader {
     };
   }
 
-  /** Addresses of all goroutines in the slice at `allgs`; throws MemoryFault where the slice is damaged or absent. */
+  /** Addresses of all goroutines in the slice at `allgs`. Throws MemoryFault where any of it is damaged or absent. */
   addresses(allgs: Addr): Float64Array {
     const { addresses, absent } = this.presentAddresses(allgs);
     if (absent === 0) return addresses;
     const length = addresses.length + absent;
-    throw new MemoryFault(allgs, `the ${length} elements of runtime.allgs are not all in the image`);
+    throw new MemoryFault(allgs, `${absent} of the ${length} elements of runtime.allgs are not in the image`);
   }
 
-  /** Those of them that are in the image, and how many are not; throws MemoryFault where the slice itself is damaged. */
+  /** Those elements of the slice that are in the image, and how many are not. Throws MemoryFault where its header is damaged. */
   presentAddresses(allgs: Addr): { addresses: Float64Array; absent: number } {
     const list = this.#memory.ptr(allgs);
     const length = this.#memory.word(allgs, 8);
-    if (length > MAX_GOROUTINES) throw new MemoryFault(allgs, `runtime.allgs has an absurd length: ${length}`);
+    if (length > MAX_GOROUTINES) throw new MemoryFault(allgs, `the length of runtime.allgs is ${length}`);
     const end = list + 8 * length;
     const out: number[] = [];
     for (const { lo, hi } of this.#memory.ranges(list, end as Addr)) {
@@ -107,31 +108,29 @@ export class GoroutineReader {
     return { addresses: Float64Array.from(out), absent: length - out.length };
   }
 
-  /** Its id, or 0 where it is absent. */
+  /** The goroutine's id, or 0 where the image does not have it. */
   goidAt(addr: Addr): number {
-    try {
-      return this.#memory.word(addr, this.#at.goid);
-    } catch (error) {
-      if (error instanceof MemoryFault) return 0;
-      throw error;
-    }
+    return onFault(
+      () => this.#memory.word(addr, this.#at.goid),
+      () => 0,
+    );
   }
 
-  /** True for goroutines that ended, without reading more than one word. */
+  /** True for goroutines that ended; reads one word. */
   isDead(addr: Addr): boolean {
-    return STATUS[this.#memory.u32(addr, this.#at.atomicstatus) & ~GSCAN] === 'dead';
+    return GOROUTINE_STATUSES[this.#memory.u32(addr, this.#at.atomicstatus) & ~GSCAN] === 'dead';
   }
 
-  /** Throws MemoryFault where the g is absent or cannot be one. */
+  /** Throws MemoryFault where the g is absent or its words cannot be a g's. */
   read(addr: Addr): G {
     const memory = this.#memory;
     const at = this.#at;
     const number = memory.u32(addr, at.atomicstatus) & ~GSCAN;
-    const status = STATUS[number];
-    if (status === null || status === undefined) throw new MemoryFault(addr, `${number} is no goroutine status`);
+    const status = GOROUTINE_STATUSES[number];
+    if (status === null || status === undefined) throw new MemoryFault(addr, `${number} is not a goroutine status`);
     const lo = memory.ptr(addr, at.stack);
     const hi = memory.ptr(addr, at.stack + 8);
-    if (hi < lo || hi - lo > MAX_STACK) throw new MemoryFault(addr, 'its stack has no plausible bounds');
+    if (hi < lo || hi - lo > MAX_STACK) throw new MemoryFault(addr, 'its stack has implausible bounds');
     return {
       addr,
       goid: memory.word(addr, at.goid),

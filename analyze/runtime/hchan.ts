@@ -15,7 +15,7 @@ export interface Hchan {
   readonly sendq: Addr;
 }
 
-/** Throws MemoryFault where it is absent or cannot be one. */
+/** Throws MemoryFault where it is absent or its words cannot be a channel's. */
 export function readHchan(memory: Memory, layouts: Layouts, addr: Addr): Hchan {
   const layout = layouts.of('hchan');
   const first = layouts.of('waitq').offset('first');

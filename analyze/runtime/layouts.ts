@@ -1,9 +1,14 @@
 import { unsupported } from '../../snapshots/errors.js';
 import type { StructLayout } from '../../snapshots/image.js';
-import { compareGoVersions, parseGoVersion, type GoVersion } from '../binary/go-version.js';
+import { compareGoVersions, type GoVersion } from '../binary/go-version.js';
 import table from './layouts.json' with { type: 'json' };
+import { NEWEST, OLDEST, releaseOf, versionOf, type GoRelease } from './releases.js';
 
-/** Structs of package runtime whose fields are read. The table holds them for amd64; arm64 differs in none of them. */
+/**
+ * Structs of package runtime whose fields are read. layouts.json has, for ranges of releases, their sizes and field
+ * offsets on amd64, from the debug information of programs and the source of every release; `npm run layouts` extends it.
+ * arm64 has the same offsets and sizes, but for the size of a p from Go 1.26 on.
+ */
 export type StructName = keyof typeof table;
 
 /** One struct of package runtime in one release: where its fields lie, in bytes. */
@@ -22,7 +27,7 @@ export class Layout {
     return Object.hasOwn(this.#fields, field);
   }
 
-  /** Offset of a field; throws `unsupported` where this release has none of that name. */
+  /** Offset of a field in bytes. Throws GospyError (6) where the release has no field of that name. */
   offset(field: string): number {
     const offset = this.optional(field);
     if (offset !== null) return offset;
@@ -31,6 +36,7 @@ export class Layout {
     });
   }
 
+  /** Offset of a field, or null where the release has none of that name. */
   optional(field: string): number | null {
     return this.has(field) ? (this.#fields[field] ?? null) : null;
   }
@@ -42,19 +48,19 @@ export class Layout {
 
 /** How well the table knows a release. */
 export type LayoutFit =
-  /** Within the releases that the table was made from, or between two of them. */
+  /** One of the releases that the table covers. */
   | 'known'
-  /** A later patch release of a minor that the table has. */
+  /** A later patch release of a minor release that the table has. */
   | 'newer-patch'
-  /** A release that the table does not have: the program's debug information told. */
+  /** Not in the table: the layouts come from the program's debug information. */
   | 'debug-info'
-  /** A minor release that the table does not have: the nearest one was taken. */
+  /** A minor release that is not in the table: the layouts are those of the nearest one. */
   | 'other-minor';
 
-/** Looks struct types up in a program's debug information: those of the names that it has. */
+/** Reads struct types by name from a program's debug information; leaves out those that it does not have. */
 export type DebugInfo = (names: ReadonlySet<string>) => ReadonlyMap<string, StructLayout>;
 
-/** Of a program that has none. */
+/** For a program without debug information. */
 export const NO_DEBUG_INFO: DebugInfo = () => new Map();
 
 interface Entry {
@@ -64,28 +70,29 @@ interface Entry {
   readonly fields: Readonly<Record<string, number>>;
 }
 
-const OLDEST_MINOR = 12;
-
-/** Those without which the debug information is of no use. */
+/** Debug information that lacks one of these is not used. */
 const ESSENTIAL: readonly StructName[] = ['g', 'gobuf', 'm', 'p', 'schedt', 'moduledata'];
 
 /**
- * The layouts of all structs for one release: from the table, and for a release that it does not have from the program's
- * debug information, where there is any.
+ * The layouts of all structs in one release, from the table. For a release that is not in it, from the program's debug
+ * information if there is any, else those of the nearest release.
  */
 export class Layouts {
   readonly version: GoVersion;
+  /** What else differs between releases. */
+  readonly release: GoRelease;
   readonly fit: LayoutFit;
-  /** What was taken from the debug information, by name. */
+  /** The structs that the debug information gave, by name; empty where the table was used. */
   readonly debugInfo: ReadonlyMap<string, StructLayout>;
   readonly #structs = new Map<StructName, Layout>();
 
   constructor(version: GoVersion, debugInfo: DebugInfo) {
     const structs = Object.keys(table) as StructName[];
     const fit = fitOf(version);
-    const told = fit === 'known' ? NO_STRUCTS : debugInfo(new Set(structs.map(nameOf)));
+    const found = fit === 'known' ? NO_STRUCTS : debugInfo(new Set(structs.map(nameOf)));
     this.version = version;
-    this.debugInfo = ESSENTIAL.every((struct) => told.has(nameOf(struct))) ? told : NO_STRUCTS;
+    this.release = releaseOf(version);
+    this.debugInfo = ESSENTIAL.every((struct) => found.has(nameOf(struct))) ? found : NO_STRUCTS;
     this.fit = this.debugInfo.size > 0 ? 'debug-info' : fit;
     for (const struct of structs) {
       const own = this.debugInfo.get(nameOf(struct));
@@ -101,7 +108,7 @@ export class Layouts {
   }
 }
 
-/** Every layout of a struct that some release has, the newest first: what is tried while the release is not known. */
+/** All layouts that a struct has had, newest first: candidates while the release is not known. */
 export function layoutsOf(struct: StructName): readonly Layout[] {
   return entriesOf(struct)
     .map((entry) => new Layout(struct, entry.size, entry.fields))
@@ -118,24 +125,17 @@ function entriesOf(struct: StructName): readonly Entry[] {
   return table[struct] as readonly unknown[] as readonly Entry[];
 }
 
-function versionOf(text: string): GoVersion {
-  const parsed = parseGoVersion(`go${text}`);
-  if (parsed === null) throw new RangeError(`layouts.json: ${text} is no Go version`);
-  return parsed;
-}
-
 function fitOf(version: GoVersion): LayoutFit {
+  if (version.minor > NEWEST.minor || version.minor < OLDEST.minor) return 'other-minor';
   const known = (Object.keys(table) as StructName[])
     .flatMap(entriesOf)
     .map((entry) => versionOf(entry.to))
     .sort(compareGoVersions);
-  const newest = known.at(-1);
-  if (newest === undefined || version.minor > newest.minor || version.minor < OLDEST_MINOR) return 'other-minor';
   const ofMinor = known.findLast((v) => v.minor === version.minor);
   return ofMinor !== undefined && compareGoVersions(version, ofMinor) > 0 ? 'newer-patch' : 'known';
 }
 
-/** The last entry that begins at or before the release, or that begins within its minor; else the first. */
+/** The last entry that starts at or before the release, else the first one of its minor release, else the first. */
 function nearest(list: readonly Entry[], wanted: GoVersion): Entry {
   let [best] = list;
   for (const entry of list) {
@@ -143,6 +143,6 @@ function nearest(list: readonly Entry[], wanted: GoVersion): Entry {
     const sameMinor = from.minor === wanted.minor && (best === undefined || versionOf(best.to).minor < wanted.minor);
     if (compareGoVersions(from, wanted) <= 0 || sameMinor) best = entry;
   }
-  if (best === undefined) throw new RangeError('layouts.json: a struct without entries');
+  if (best === undefined) throw new RangeError('layouts.json: a struct has no entries');
   return best;
 }

@@ -1,6 +1,6 @@
 import { isAddr, type Addr } from '../../snapshots/address.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
-import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
+import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { findBuildInfo, goString } from '../binary/build-info.js';
 import { FunctionTable, type Func } from '../binary/function-table.js';
 import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
@@ -8,24 +8,26 @@ import { findPclntabs } from '../binary/pclntab.js';
 import { blocks } from '../binary/scan.js';
 import { dataReferences } from './code-references.js';
 import { Layouts, type DebugInfo } from './layouts.js';
+import { PCLNTAB_FORMATS } from './releases.js';
 import { findModuleData, readModuleData } from './find-module-data.js';
 import type { ModuleData } from '../binary/module-data.js';
 
-/** The Go code of a process: one module, or several where plugins were loaded (moduledata.next). */
+/** The Go code of a process: one module, and one more for each loaded plugin (moduledata.next). */
 export interface GoCode {
   readonly version: GoVersion;
-  /** Where the version was read: the build-info blob, or runtime.buildVersion, by the code of schedinit or its words. */
+  /** Where the version was read: in the build-info blob, or in runtime.buildVersion. */
   readonly versionFrom: 'build info' | 'runtime.buildVersion';
-  /** Module information of the build-info blob; empty where that was removed. */
+  /** Module information from the build-info blob; empty where the program has none. */
   readonly modInfo: string;
-  /** The module that holds the runtime, first; then those that `next` names. */
+  /** First the module that holds the runtime, then the others. */
   readonly modules: readonly FunctionTable[];
 }
 
-/** Why no Go runtime was found: how far the search came, for the error message. */
+/** No Go runtime was found. */
 export interface NotFound {
+  /** What the search came across, for the error message. */
   readonly tried: readonly string[];
-  /** The release by which the program says that it was built, where it says so. */
+  /** The release that built the program, if its build info could be read. */
   readonly release: GoVersion | null;
 }
 
@@ -53,26 +55,27 @@ function locateIn(search: Search, mappings: readonly Mapping[], name: string): G
   const { image, debugInfo, tried } = search;
   const { memory } = image;
   const data = rangesOf(mappings, ['writable', 'read-only']);
-  for (const header of findPclntabs(memory, rangesOf(mappings, ['read-only', 'writable', 'code']))) {
+  const anywhere = rangesOf(mappings, ['read-only', 'writable', 'code']);
+  for (const header of findPclntabs(memory, anywhere, PCLNTAB_FORMATS)) {
     const info = findBuildInfo(memory, data);
     const known = info === null ? null : parseGoVersion(info.goVersion);
     const layout = known === null ? null : new Layouts(known, debugInfo).of('moduledata');
     const module = findModuleData(memory, data, header, layout);
     if (module === null) {
-      tried.push(`${name}: a function table without a moduledata that points to it and fits a known layout`);
+      tried.push(`${name}: a function table, but no moduledata that points to it and fits a known layout`);
       search.release ??= known;
       continue;
     }
     const version = known ?? versionFromCode(image, module) ?? versionFromData(memory, module);
     if (version === null) {
-      tried.push(`${name}: neither build info nor runtime.buildVersion tell the Go version`);
+      tried.push(`${name}: neither build info nor runtime.buildVersion has the Go version`);
       continue;
     }
     return {
       version,
       versionFrom: known === null ? 'runtime.buildVersion' : 'build info',
       modInfo: info?.modInfo ?? '',
-      modules: chain(memory, module, version),
+      modules: followChain(memory, module),
     };
   }
   if (tried.length === 0) tried.push(`${name}: no Go function table`);
@@ -80,8 +83,8 @@ function locateIn(search: Search, mappings: readonly Mapping[], name: string): G
 }
 
 /**
- * Mapped files, the main program first; then memory without a file: what has code in it, where an executable packer puts
- * the program, and where files are not known the rest too.
+ * Groups of mappings that may hold the runtime: each mapped file, the main program first; then anonymous memory with code
+ * in it, where an executable packer puts the program; and all other anonymous memory where the image names no files.
  */
 function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings: Mapping[] }> {
   const byPath = new Map<string, Mapping[]>([[image.executable.path, []]]);
@@ -105,7 +108,7 @@ function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings
   for (const mappings of [...withCode, ...others]) yield { name: 'anonymous memory', mappings };
 }
 
-/** How far apart the segments of one program may lie: linkers align them to 2 MB at most. */
+/** Largest gap between two segments of one program, in bytes: linkers align them to 2 MB at most. */
 const MAX_SEGMENT_GAP = 2 ** 21;
 
 function neighbours(mappings: readonly Mapping[]): Mapping[][] {
@@ -125,7 +128,7 @@ function isCode({ executable }: Mapping): boolean {
 
 type Kind = 'read-only' | 'writable' | 'code';
 
-/** Readable mappings of the given kinds, in that order: some linkers put read-only data into the code segment. */
+/** Readable mappings of the given kinds, in that order. Some linkers put read-only data into the code segment. */
 function rangesOf(mappings: readonly Mapping[], kinds: readonly Kind[]): Range[] {
   const kindOf = (m: Mapping): Kind => (m.executable ? 'code' : m.writable ? 'writable' : 'read-only');
   return kinds.flatMap((kind) =>
@@ -133,14 +136,14 @@ function rangesOf(mappings: readonly Mapping[], kinds: readonly Kind[]): Range[]
   );
 }
 
-function chain(memory: Memory, first: ModuleData, version: GoVersion): FunctionTable[] {
-  const tables = [new FunctionTable(memory, first, version.minor)];
+function followChain(memory: Memory, first: ModuleData): FunctionTable[] {
+  const tables = [new FunctionTable(memory, first)];
   const seen = new Set<Addr>([first.addr]);
   for (let at = first.next; at !== 0 && !seen.has(at) && tables.length < MAX_MODULES;) {
     seen.add(at);
     const next = nextModule(memory, at, first);
     if (next === null) break;
-    tables.push(new FunctionTable(memory, next, version.minor));
+    tables.push(new FunctionTable(memory, next));
     at = next.next;
   }
   return tables;
@@ -150,29 +153,30 @@ function nextModule(memory: Memory, at: Addr, first: ModuleData): ModuleData | n
   if (!memory.has(at, first.layout.sizeBytes)) return null;
   const pclntab = memory.ptr(at);
   const range = { lo: pclntab, hi: (pclntab + 16) as Addr };
-  for (const header of findPclntabs(memory, [range])) {
+  for (const header of findPclntabs(memory, [range], PCLNTAB_FORMATS)) {
     if (header.addr === pclntab) return readModuleData(memory, at, header, first.layout);
   }
   return null;
 }
 
-/** schedinit refers to runtime.buildVersion to keep it in the binary (proc.go). */
+/** Reads runtime.buildVersion, which schedinit refers to in order to keep it in the binary (proc.go). */
 function versionFromCode(image: ProcessImage, module: ModuleData): GoVersion | null {
   const { memory, arch } = image;
-  const schedinit = runtimeFunctions(memory, new FunctionTable(memory, module, 0), ['schedinit']).get('schedinit');
+  const schedinit = runtimeFunctions(memory, new FunctionTable(memory, module), ['schedinit']).get('schedinit');
   if (schedinit === undefined) return null;
-  try {
-    for (const at of dataReferences(memory, arch, schedinit, module.data)) {
-      const version = parseVersionAt(memory, at);
-      if (version !== null) return version;
-    }
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-  }
-  return null;
+  return onFault(
+    () => {
+      for (const at of dataReferences(memory, arch, schedinit, module.data)) {
+        const version = parseVersionAt(memory, at);
+        if (version !== null) return version;
+      }
+      return null;
+    },
+    () => null,
+  );
 }
 
-/** The first string in the module's data that words a release: runtime.buildVersion, where schedinit does not lead there. */
+/** The first string in the module's data that is a Go version: runtime.buildVersion. */
 function versionFromData(memory: Memory, module: ModuleData): GoVersion | null {
   for (const { at, bytes } of blocks(memory, module.data, 16)) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -186,7 +190,7 @@ function versionFromData(memory: Memory, module: ModuleData): GoVersion | null {
   return null;
 }
 
-/** Characters of a version: `go1.12` at least; development trees add a commit, a date and experiments. */
+/** Bytes of a version: `go1.12` at least; development trees add a commit, a date and experiments. */
 const MIN_VERSION = 6;
 const MAX_VERSION = 256;
 
@@ -200,8 +204,8 @@ function parseVersionAt(memory: Memory, at: Addr): GoVersion | null {
 }
 
 /**
- * Functions of package runtime by name (without the `runtime.`). Where little code is in the image, as in a snapshot,
- * only functions whose code is there are looked at. Those behind a damaged part of the table may be missing.
+ * Finds functions of package runtime by name, without the `runtime.`. Where the image has little code, as in a snapshot,
+ * only functions whose code it has are found. Functions after a damaged part of the table may be missing.
  */
 export function runtimeFunctions(memory: Memory, table: FunctionTable, names: readonly string[]): Map<string, Func> {
   const wanted = new Set(names.map((n) => `runtime.${n}`));
@@ -209,16 +213,17 @@ export function runtimeFunctions(memory: Memory, table: FunctionTable, names: re
   const present = [...memory.ranges(text, etext)];
   const bytes = present.reduce((sum, { lo, hi }) => sum + hi - lo, 0);
   const found = new Map<string, Func>();
-  try {
-    const funcs = bytes * 4 < etext - text ? within(table, present) : table.named(wanted).values();
-    for (const func of funcs) if (wanted.has(func.name) && !found.has(func.name)) found.set(func.name, func);
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-  }
+  onFault(
+    () => {
+      const funcs = bytes * 4 < etext - text ? functionsWithin(table, present) : table.named(wanted).values();
+      for (const func of funcs) if (wanted.has(func.name) && !found.has(func.name)) found.set(func.name, func);
+    },
+    () => undefined,
+  );
   return new Map([...found].map(([name, func]) => [name.slice('runtime.'.length), func]));
 }
 
-function* within(table: FunctionTable, ranges: readonly Range[]): Iterable<Func> {
+function* functionsWithin(table: FunctionTable, ranges: readonly Range[]): Iterable<Func> {
   for (const { lo, hi } of ranges) {
     for (let func = table.find(lo); func !== null && func.entry < hi;) {
       yield func;

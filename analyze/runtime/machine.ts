@@ -1,5 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { Globals } from './globals.js';
 import type { Layouts } from './layouts.js';
 
@@ -7,7 +7,7 @@ import type { Layouts } from './layouts.js';
 export interface M {
   readonly addr: Addr;
   readonly id: number;
-  /** What gettid() said inside the process; 0 for extra Ms, which wait for threads that C makes. */
+  /** What gettid() returned inside the process; 0 for extra Ms, which wait for threads that C makes. */
   readonly procid: number;
   readonly g0: Addr;
   readonly gsignal: Addr;
@@ -17,8 +17,8 @@ export interface M {
   readonly p: Addr;
   readonly lockedg: Addr;
   /**
-   * While it asks the kernel for the time, the return address and stack pointer of the caller; else `vdsoSP` is 0
-   * (nanotime1 and walltime in sys_linux_*.s). Up to Go 1.13 on amd64 it is the address of the return address.
+   * While it asks the kernel for the time, the return address and stack pointer of the caller, the latter short of
+   * GoRelease.vdsoSpShift; else `vdsoSP` is 0 (nanotime1 and walltime in sys_linux_*.s).
    */
   readonly vdsoPC: number;
   readonly vdsoSP: number;
@@ -26,7 +26,7 @@ export interface M {
 
 const MAX_MACHINES = 1 << 17;
 
-/** All Ms, through m.alllink, the newest first; those before a damaged link where there is one. */
+/** Returns all Ms, newest first, through m.alllink; where a link is damaged, those up to it, and in `damage` why. */
 export function readMachines(
   memory: Memory,
   layouts: Layouts,
@@ -46,26 +46,26 @@ export function readMachines(
   };
   const machines: M[] = [];
   const seen = new Set<Addr>();
-  try {
-    for (let m = memory.ptr(globals.allm); m !== 0; m = memory.ptr(m, globals.alllink)) {
-      if (seen.has(m) || seen.size >= MAX_MACHINES) return { machines, damage: 'the list of Ms is a circle' };
-      seen.add(m);
-      machines.push({
-        addr: m,
-        id: memory.word(m, at.id),
-        procid: memory.word(m, at.procid),
-        g0: memory.ptr(m, at.g0),
-        gsignal: memory.ptr(m, at.gsignal),
-        curg: memory.ptr(m, at.curg),
-        p: memory.ptr(m, at.p),
-        lockedg: memory.ptr(m, at.lockedg),
-        vdsoPC: memory.word(m, at.vdsoPC),
-        vdsoSP: memory.word(m, at.vdsoSP),
-      });
-    }
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return { machines, damage: `the list of Ms ends early: ${error.message}` };
-  }
-  return { machines, damage: null };
+  return onFault(
+    () => {
+      for (let m = memory.ptr(globals.allm); m !== 0; m = memory.ptr(m, globals.alllink)) {
+        if (seen.has(m) || seen.size >= MAX_MACHINES) return { machines, damage: 'the list of Ms is a circle' };
+        seen.add(m);
+        machines.push({
+          addr: m,
+          id: memory.word(m, at.id),
+          procid: memory.word(m, at.procid),
+          g0: memory.ptr(m, at.g0),
+          gsignal: memory.ptr(m, at.gsignal),
+          curg: memory.ptr(m, at.curg),
+          p: memory.ptr(m, at.p),
+          lockedg: memory.ptr(m, at.lockedg),
+          vdsoPC: memory.word(m, at.vdsoPC),
+          vdsoSP: memory.word(m, at.vdsoSP),
+        });
+      }
+      return { machines, damage: null };
+    },
+    ({ message }) => ({ machines, damage: `the list of Ms ends early: ${message}` }),
+  );
 }

@@ -1,4 +1,4 @@
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { Globals } from './globals.js';
 import type { Layouts } from './layouts.js';
 
@@ -19,10 +19,9 @@ export interface Sched {
 /** Throws MemoryFault where it is absent. */
 export function readSched(memory: Memory, layouts: Layouts, { sched }: Globals): Sched {
   const layout = layouts.of('schedt');
-  /** gQueue.size took the place of runqsize in Go 1.25; it lies behind head and tail. */
-  const runqsize = layout.optional('runqsize') ?? layout.offset('runq') + 16;
+  const { field, offset } = layouts.release.globalQueueLength;
   return {
-    runqsize: memory.i32(sched, runqsize),
+    runqsize: memory.i32(sched, layout.offset(field) + offset),
     nmidle: memory.i32(sched, layout.offset('nmidle')),
     npidle: memory.i32(sched, layout.offset('npidle')),
     nmspinning: memory.i32(sched, layout.offset('nmspinning')),
@@ -30,19 +29,17 @@ export function readSched(memory: Memory, layouts: Layouts, { sched }: Globals):
   };
 }
 
-/** What the garbage collector does: between collections it may still sweep. */
+/** What the garbage collector does. While it is `off` it may still sweep. */
 export type GcPhase = 'off' | 'mark' | 'mark termination';
 
-/** _GCoff and its like (mgc.go, 1.12+). */
-const PHASES: readonly GcPhase[] = ['off', 'mark', 'mark termination'];
+/** _GCoff, _GCmark and _GCmarktermination (mgc.go), by number. */
+export const GC_PHASES: readonly GcPhase[] = ['off', 'mark', 'mark termination'];
 
-/** null where the variable was not found, is not in the image, or holds no phase. */
+/** null where the variable was not found, is not in the image, or does not hold a phase. */
 export function readGcPhase(memory: Memory, { gcphase }: Globals): GcPhase | null {
   if (gcphase === null) return null;
-  try {
-    return PHASES[memory.u32(gcphase)] ?? null;
-  } catch (error) {
-    if (error instanceof MemoryFault) return null;
-    throw error;
-  }
+  return onFault(
+    () => GC_PHASES[memory.u32(gcphase)] ?? null,
+    () => null,
+  );
 }

@@ -2,9 +2,6 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
-/** From here on elem and c are a maybeTraceablePtr (runtime2.go): one word for the collector, then the address. */
-const TRACEABLE_POINTERS = 26;
-
 /** runtime.sudog (runtime2.go): a goroutine in the queue of a channel, a semaphore or a sync.Cond. */
 export interface Sudog {
   readonly addr: Addr;
@@ -14,9 +11,9 @@ export interface Sudog {
   /** The channel, or 0. */
   readonly c: Addr;
   readonly isSelect: boolean;
-  /** The one behind it in the queue. */
+  /** The next sudog in the queue. */
   readonly next: Addr;
-  /** The next of the same goroutine, which waits in a select; in a semaphore, of the same address. */
+  /** In a select, the next sudog of the same goroutine; in a semaphore's queue, the next for the same address. */
   readonly waitlink: Addr;
 }
 
@@ -25,34 +22,33 @@ export class SudogReader {
   readonly sizeBytes: number;
   readonly #memory: Memory;
   readonly #at;
-  readonly #pointer: number;
 
   constructor(memory: Memory, layouts: Layouts) {
     const layout = layouts.of('sudog');
+    const { sudogPointer } = layouts.release;
     this.#memory = new Memory(memory.source);
     this.sizeBytes = layout.sizeBytes;
-    this.#pointer = layouts.version.minor >= TRACEABLE_POINTERS ? 8 : 0;
     this.#at = {
       g: layout.offset('g'),
-      elem: layout.offset('elem') + this.#pointer,
-      c: layout.offset('c') + this.#pointer,
+      elem: layout.offset('elem') + sudogPointer,
+      c: layout.offset('c') + sudogPointer,
       isSelect: layout.offset('isSelect'),
       next: layout.offset('next'),
       waitlink: layout.offset('waitlink'),
     };
   }
 
-  /** True where the whole of it is known. */
+  /** True if all of it is in the image. */
   has(addr: Addr): boolean {
     return this.#memory.has(addr, this.sizeBytes);
   }
 
-  /** The goroutine in it. */
+  /** The goroutine that waits in it. Throws MemoryFault where it is absent. */
   goroutineOf(addr: Addr): Addr {
     return this.#memory.ptr(addr, this.#at.g);
   }
 
-  /** Throws MemoryFault where it is absent or cannot be one. */
+  /** Throws MemoryFault where it is absent or its words cannot be a sudog's. */
   read(addr: Addr): Sudog {
     const memory = this.#memory;
     const at = this.#at;

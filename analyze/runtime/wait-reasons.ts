@@ -1,12 +1,13 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import { goString } from '../binary/build-info.js';
 
-/** The runtime has about 45 reasons (1.27); the number is a byte. */
+/** Go 1.27 has 45 reasons; the number is a byte. */
 const MAX_REASONS = 128;
-const MAX_WORDS = 64;
+/** Longest text of a reason, in bytes. */
+const MAX_TEXT = 64;
 
-/** The wait reasons of the target in its own words: waitReasonStrings (runtime2.go), by index. */
+/** The texts of wait reasons, read from the program's own table: waitReasonStrings (runtime2.go). */
 export class WaitReasons {
   readonly #memory: Memory;
   readonly #strings: Addr | null;
@@ -17,26 +18,23 @@ export class WaitReasons {
     this.#strings = strings;
   }
 
-  /** null for reason 0, which says nothing, and where the string cannot be had. */
+  /** The text of a reason by its number; null for 0, which is empty, and where the string cannot be read. */
   at(reason: number): string | null {
-    let words = this.#known.get(reason);
-    if (words === undefined) {
-      words = this.#read(reason);
-      this.#known.set(reason, words);
+    let text = this.#known.get(reason);
+    if (text === undefined) {
+      text = this.#read(reason);
+      this.#known.set(reason, text);
     }
-    return words;
+    return text;
   }
 
   #read(reason: number): string | null {
     if (this.#strings === null || reason === 0 || reason >= MAX_REASONS) return null;
     const header = plus(this.#strings, 16 * reason);
-    try {
-      if (this.#memory.word(header, 8) > MAX_WORDS) return null;
-      const words = goString(this.#memory, header);
-      return /^[\x20-\x7e]+$/.test(words) ? words : null;
-    } catch (error) {
-      if (error instanceof MemoryFault) return null;
-      throw error;
-    }
+    const text = onFault(
+      () => (this.#memory.word(header, 8) > MAX_TEXT ? '' : goString(this.#memory, header)),
+      () => '',
+    );
+    return /^[\x20-\x7e]+$/.test(text) ? text : null;
   }
 }

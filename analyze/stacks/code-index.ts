@@ -1,5 +1,6 @@
 import { MemoryFault, type Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
+import type { GoRelease } from '../runtime/releases.js';
 import { specialFunc, type SpecialFunc } from './special-functions.js';
 import { Symbolizer, type CodeLine } from './symbolize.js';
 
@@ -54,9 +55,9 @@ export class CodeIndex {
   readonly symbolizer: Symbolizer;
   readonly #points = new Map<number, CodePoint | null>();
 
-  constructor(memory: Memory, tables: readonly FunctionTable[], minor: number) {
+  constructor(memory: Memory, tables: readonly FunctionTable[], release: GoRelease) {
     this.#tables = tables;
-    this.symbolizer = new Symbolizer(memory, minor);
+    this.symbolizer = new Symbolizer(memory, release);
   }
 
   /** null where no Go function is at `pc`. Throws MemoryFault where the function table is absent from the image. */

@@ -1,6 +1,6 @@
 /**
- * Functions that stacks cannot be followed through by their tables alone. By name, not by funcID: the names held from
- * Go 1.12 to 1.27 while the numbers changed four times.
+ * Functions that stacks cannot be followed through by their tables alone. By name, not by funcID: names have
+ * hardly changed from release to release, numbers have.
  */
 export type SpecialFunc =
   | 'goexit'
@@ -81,12 +81,4 @@ export function fakesCall(name: string): boolean {
 
 export function specialFunc(name: string): SpecialFunc | null {
   return BY_NAME.get(name) ?? null;
-}
-
-/** The funcID of wrappers that the compiler made (internal/abi/symtab.go; runtime/symtab.go before 1.21). */
-export function wrapperFuncID(minor: number): number {
-  if (minor <= 13) return 20;
-  if (minor <= 17) return 22;
-  if (minor <= 21) return 21;
-  return minor <= 24 ? 22 : 23;
 }

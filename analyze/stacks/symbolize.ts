@@ -1,6 +1,7 @@
 import { plus } from '../../snapshots/address.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
+import type { GoRelease } from '../runtime/releases.js';
 
 /** One line of a stack as a traceback shows it: a physical frame yields one, and one more for each inlined call. */
 export interface CodeLine {
@@ -13,12 +14,6 @@ export interface CodeLine {
   readonly inlined: boolean;
 }
 
-/** Numbers of PCDATA_InlTreeIndex and FUNCDATA_InlTree (internal/abi/symtab.go; cmd/internal/objabi before 1.21). */
-function inlineTables(minor: number): { pcdata: number; funcdata: number } {
-  if (minor <= 12) return { pcdata: 1, funcdata: 2 };
-  return { pcdata: 2, funcdata: minor <= 15 ? 4 : 3 };
-}
-
 /** No compiler nests inlined calls deeper. */
 const MAX_INLINED = 256;
 const UNKNOWN_FILE = '?';
@@ -26,14 +21,12 @@ const UNKNOWN_FILE = '?';
 /** Function names, files and lines for code addresses, with inlined calls unfolded (runtime/symtabinl.go). */
 export class Symbolizer {
   readonly #memory: Memory;
-  readonly #minor: number;
-  readonly #tables: { pcdata: number; funcdata: number };
+  readonly #release: GoRelease;
   readonly #printed = new Map<string, string>();
 
-  constructor(memory: Memory, minor: number) {
+  constructor(memory: Memory, release: GoRelease) {
     this.#memory = memory;
-    this.#minor = minor;
-    this.#tables = inlineTables(minor);
+    this.#release = release;
   }
 
   /**
@@ -41,25 +34,24 @@ export class Symbolizer {
    * than it. Throws MemoryFault where the tables are absent.
    */
   lines(table: FunctionTable, func: Func, pc: number): CodeLine[] {
-    const tree = table.funcdata(func, this.#tables.funcdata);
+    const { inlineTree, inlinedCall } = this.#release;
+    const tree = table.funcdata(func, inlineTree.funcdata);
     const lines: CodeLine[] = [];
     let at = pc;
     let place = this.#place(table, func, at);
-    let index = tree === null ? -1 : table.pcdata(func, this.#tables.pcdata, at);
+    let index = tree === null ? -1 : table.pcdata(func, inlineTree.pcdata, at);
     while (tree !== null && index >= 0 && lines.length < MAX_INLINED) {
-      if (this.#minor >= 20) {
-        const call = plus(tree, 16 * index);
-        const name = table.nameAt(this.#memory.u32(call, 4));
-        lines.push({ name, ...place, funcID: this.#memory.u8(call), inlined: true });
-        at = func.entry + this.#memory.u32(call, 8);
+      const call = plus(tree, inlinedCall.sizeBytes * index);
+      const name = table.nameAt(this.#memory.u32(call, inlinedCall.name));
+      lines.push({ name, ...place, funcID: this.#memory.u8(call, inlinedCall.funcID), inlined: true });
+      if ('parentPc' in inlinedCall) {
+        at = func.entry + this.#memory.u32(call, inlinedCall.parentPc);
         place = this.#place(table, func, at);
-        index = table.pcdata(func, this.#tables.pcdata, at);
+        index = table.pcdata(func, inlineTree.pcdata, at);
       } else {
-        const call = plus(tree, 20 * index);
-        const name = table.nameAt(this.#memory.u32(call, 12));
-        lines.push({ name, ...place, funcID: this.#memory.u8(call, 2), inlined: true });
-        place = { file: table.file(func, this.#memory.i32(call, 4)), line: this.#memory.i32(call, 8) };
-        index = (this.#memory.u16(call) << 16) >> 16;
+        const { parent, file, line } = inlinedCall;
+        place = { file: table.file(func, this.#memory.i32(call, file)), line: this.#memory.i32(call, line) };
+        index = (this.#memory.u16(call, parent) << 16) >> 16;
       }
     }
     lines.push({ name: func.name, ...place, funcID: func.funcID, inlined: false });
@@ -71,7 +63,7 @@ export class Symbolizer {
     if (!name.includes('[')) return name;
     const known = this.#printed.get(name);
     if (known !== undefined) return known;
-    const printed = this.#minor >= 27 ? shortenEach(name) : shortenAll(name);
+    const printed = this.#release.shortens === 'each pair of brackets' ? shortenEach(name) : shortenAll(name);
     this.#printed.set(name, printed);
     return printed;
   }
@@ -83,14 +75,14 @@ export class Symbolizer {
   }
 }
 
-/** funcNameForPrint (runtime/traceback.go) up to 1.26: from the first `[` to the last `]`. */
+/** Shortens from the first `[` to the last `]` (funcNamePiecesForPrint in runtime/traceback.go). */
 function shortenAll(name: string): string {
   const open = name.indexOf('[');
   const close = name.lastIndexOf(']');
   return close <= open ? name : `${name.slice(0, open)}[...]${name.slice(close + 1)}`;
 }
 
-/** From 1.27: each outermost pair of brackets by itself, as in `main.(*pair[...]).convert[...]`. */
+/** Shortens each outermost pair of brackets by itself, as in `main.(*pair[...]).convert[...]`. */
 function shortenEach(name: string): string {
   let out = '';
   let depth = 0;

@@ -1,9 +1,10 @@
 import t from 'tap';
+import { releaseOf } from '../../analyze/runtime/releases.js';
 import { Symbolizer } from '../../analyze/stacks/symbolize.js';
 import { Memory, SegmentSource } from '../../snapshots/memory.js';
 
 function printed(name: string, minor: number): string {
-  return new Symbolizer(new Memory(new SegmentSource([])), minor).printedName(name);
+  return new Symbolizer(new Memory(new SegmentSource([])), releaseOf({ minor })).printedName(name);
 }
 
 t.test('names: type arguments are left out as a traceback of the release leaves them out', (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { FunctionTable, type Func } from '../../analyze/binary/function-table.js';
 import type { ModuleData, Slice } from '../../analyze/binary/module-data.js';
+import { releaseOf } from '../../analyze/runtime/releases.js';
 import { addr, NIL } from '../../snapshots/address.js';
 import { Memory, SegmentSource } from '../../snapshots/memory.js';
 
@@ -13,14 +14,14 @@ function tableOf(pctab: readonly number[], quantum: number): FunctionTable {
   const bytes = Uint8Array.from(pctab);
   const module: ModuleData = {
     addr: NIL,
-    pclntab: { addr: NIL, era: 'go1.20', quantum, nfunc: 1 },
+    pclntab: { addr: NIL, format: releaseOf({ minor: 26 }).pclntab, quantum, nfunc: 1 },
     layout: undefined as never,
     ...{ ftab: NONE, pclntable: NONE, funcnametab: NONE, cutab: NONE, filetab: NONE, textsectmap: NONE },
     pctab: { data: addr(PCTAB), length: bytes.length },
     ...{ minpc: addr(ENTRY), maxpc: addr(ENTRY + 4096), text: addr(ENTRY), etext: addr(ENTRY + 4096) },
     ...{ gofunc: null, data: [], next: NIL },
   };
-  return new FunctionTable(new Memory(new SegmentSource([{ addr: addr(PCTAB), bytes }])), module, 26);
+  return new FunctionTable(new Memory(new SegmentSource([{ addr: addr(PCTAB), bytes }])), module);
 }
 
 function func(pcsp: number): Func {

@@ -103,8 +103,8 @@ async function goBuild(cell: Cell, folder: string, cgo: boolean, args: readonly 
 
 const roots = new Map<string, Promise<string>>();
 
-/** Where an exact release lies; the go command on PATH downloads it where it is missing. */
-function goRoot(release: string): Promise<string> {
+/** GOROOT of an exact release; the go command on PATH downloads it where it is missing. */
+export function goRoot(release: string): Promise<string> {
   const known = roots.get(release);
   if (known !== undefined) return known;
   const env = { ...process.env, GOTOOLCHAIN: `go${release}`, GO111MODULE: 'on' };

@@ -1,0 +1,168 @@
+import type { Arch } from '../../snapshots/arch.js';
+import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
+import type { FuncLayout, PclntabFormat } from '../binary/pclntab.js';
+import layouts from './layouts.json' with { type: 'json' };
+
+/**
+ * What differs between Go releases in the runtime, the compiler and the linker, except for struct layouts: those are in
+ * layouts.json. A record holds from its release up to the next record's. Facts that hold for all releases are stated
+ * where they are used. `npm run layouts -- VERSION` holds each fact against a toolchain.
+ */
+export interface GoRelease {
+  /** The first minor release that the record holds for. */
+  readonly since: number;
+  /** How the linker writes the function table: cmd/link/internal/ld/pcln.go; read by runtime/symtab.go. */
+  readonly pclntab: PclntabFormat;
+  /** PCDATA_InlTreeIndex and FUNCDATA_InlTree: internal/abi/symtab.go; runtime/symtab.go before 1.21. */
+  readonly inlineTree: { readonly pcdata: number; readonly funcdata: number };
+  /** Byte offsets in an entry of the inline tree: runtime/symtabinl.go; runtime/symtab.go before 1.20. */
+  readonly inlinedCall: InlinedCallByPc | InlinedCallByParent;
+  /** The funcID of compiler-made wrappers: internal/abi/symtab.go; runtime/symtab.go before 1.21. */
+  readonly wrapperFuncID: number;
+  /**
+   * Which type arguments a traceback replaces by `[...]`: everything from the first `[` to the last `]`, or what is in
+   * each outermost pair of brackets: funcNamePiecesForPrint in runtime/traceback.go. Before 1.21 names have none in full.
+   */
+  readonly shortens: 'to the last bracket' | 'each pair of brackets';
+  /** Bytes from m.vdsoSP to the stack pointer of the vDSO's caller: nanotime1 and walltime in runtime/sys_linux_*.s. */
+  readonly vdsoSpShift: Readonly<Record<Arch, number>>;
+  /** The status of a P whose goroutine is in a system call: entersyscall in runtime/proc.go. */
+  readonly statusInSyscall: 'syscall' | 'running';
+  /** The length of the global run queue: a field of schedt and an offset in it. runtime/runtime2.go; gQueue in proc.go. */
+  readonly globalQueueLength: { readonly field: string; readonly offset: number };
+  /** Offset of the address in sudog.elem and sudog.c: maybeTraceablePtr.vu since 1.26. runtime/runtime2.go. */
+  readonly sudogPointer: number;
+  /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
+  readonly labels: LabelMap | LabelList;
+}
+
+/** The caller is at the instruction `parentPc`, an offset from the function's entry. */
+export interface InlinedCallByPc {
+  readonly sizeBytes: number;
+  readonly funcID: number;
+  readonly name: number;
+  readonly parentPc: number;
+}
+
+/** The caller is the entry with the index `parent`, an int16, or the function itself; at `file` and `line`. */
+export interface InlinedCallByParent {
+  readonly sizeBytes: number;
+  readonly funcID: number;
+  readonly name: number;
+  readonly parent: number;
+  readonly file: number;
+  readonly line: number;
+}
+
+/** A map[string]string. Byte offsets in hmap and in its buckets, each with the top hashes of its slots at 0: runtime/map.go. */
+export interface LabelMap {
+  readonly hmap: { readonly logBuckets: number; readonly buckets: number; readonly oldBuckets: number };
+  readonly bucket: {
+    readonly slots: number;
+    readonly keys: number;
+    readonly values: number;
+    readonly overflow: number;
+    readonly sizeBytes: number;
+    /** Slots with a smaller top hash are empty. */
+    readonly minTopHash: number;
+  };
+}
+
+/** A slice of pairs of strings. */
+export interface LabelList {
+  readonly pair: { readonly key: number; readonly value: number; readonly sizeBytes: number };
+}
+
+/** runtime._func in each format: runtime/runtime2.go. */
+const FUNC_1_16: FuncLayout = { name: 8, pcsp: 20, cuOffset: 36, funcID: 40, flag: 41, nfuncdata: 43, pcdata: 44 };
+const FUNC_1_18: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 36, flag: 37, nfuncdata: 39, pcdata: 40 };
+const FUNC_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, flag: 41, nfuncdata: 43, pcdata: 44 };
+
+const GO_1_12: GoRelease = {
+  since: 12,
+  pclntab: {
+    magic: 0xfffffffb,
+    ftab: 'addresses',
+    parts: null,
+    func: { name: 8, pcsp: 20, cuOffset: null, funcID: 36, flag: 37, nfuncdata: 39, pcdata: 40 },
+  },
+  inlineTree: { pcdata: 1, funcdata: 2 },
+  inlinedCall: { sizeBytes: 20, parent: 0, funcID: 2, file: 4, line: 8, name: 12 },
+  wrapperFuncID: 20,
+  shortens: 'to the last bracket',
+  vdsoSpShift: { amd64: 8, arm64: 0 },
+  statusInSyscall: 'syscall',
+  globalQueueLength: { field: 'runqsize', offset: 0 },
+  sudogPointer: 0,
+  labels: {
+    hmap: { logBuckets: 9, buckets: 16, oldBuckets: 24 },
+    bucket: { slots: 8, keys: 8, values: 8 + 8 * 16, overflow: 8 + 16 * 16, sizeBytes: 16 + 16 * 16, minTopHash: 5 },
+  },
+};
+
+const GO_1_13: GoRelease = { ...GO_1_12, since: 13, inlineTree: { pcdata: 2, funcdata: 4 } };
+
+const GO_1_14: GoRelease = { ...GO_1_13, since: 14, wrapperFuncID: 22, vdsoSpShift: { amd64: 0, arm64: 0 } };
+
+const GO_1_16: GoRelease = {
+  ...GO_1_14,
+  since: 16,
+  pclntab: { magic: 0xfffffffa, ftab: 'addresses', parts: 24, func: FUNC_1_16 },
+  inlineTree: { pcdata: 2, funcdata: 3 },
+};
+
+const GO_1_18: GoRelease = {
+  ...GO_1_16,
+  since: 18,
+  pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
+  wrapperFuncID: 21,
+};
+
+const GO_1_20: GoRelease = {
+  ...GO_1_18,
+  since: 20,
+  pclntab: { magic: 0xfffffff1, ftab: 'offsets', parts: 32, func: FUNC_1_20 },
+  inlinedCall: { sizeBytes: 16, funcID: 0, name: 4, parentPc: 8 },
+};
+
+const GO_1_22: GoRelease = { ...GO_1_20, since: 22, wrapperFuncID: 22 };
+
+const GO_1_24: GoRelease = { ...GO_1_22, since: 24, labels: { pair: { key: 0, value: 16, sizeBytes: 32 } } };
+
+const GO_1_25: GoRelease = {
+  ...GO_1_24,
+  since: 25,
+  wrapperFuncID: 23,
+  globalQueueLength: { field: 'runq', offset: 16 },
+};
+
+const GO_1_26: GoRelease = { ...GO_1_25, since: 26, statusInSyscall: 'running', sudogPointer: 8 };
+
+const GO_1_27: GoRelease = { ...GO_1_26, since: 27, shortens: 'each pair of brackets' };
+
+/** Oldest first. */
+export const RELEASES: readonly GoRelease[] = [
+  ...[GO_1_12, GO_1_13, GO_1_14, GO_1_16, GO_1_18, GO_1_20, GO_1_22, GO_1_24, GO_1_25, GO_1_26, GO_1_27],
+];
+
+/** The record for a release; for one before or after the known ones, the nearest record. */
+export function releaseOf({ minor }: Pick<GoVersion, 'minor'>): GoRelease {
+  return RELEASES.findLast(({ since }) => since <= minor) ?? GO_1_12;
+}
+
+/** Every format of the function table, for searches while the release is not known. */
+export const PCLNTAB_FORMATS: readonly PclntabFormat[] = [...new Set(RELEASES.map(({ pclntab }) => pclntab))];
+
+/** The oldest and newest release of layouts.json. */
+export const OLDEST = versionOf(layouts.g[0]?.from);
+export const NEWEST = versionOf(layouts.g.at(-1)?.to);
+
+/** `Go 1.12 to 1.27`, for messages. */
+export const KNOWN_RELEASES = `Go 1.${OLDEST.minor} to 1.${NEWEST.minor}`;
+
+/** Parses a version of layouts.json; throws RangeError for other text. */
+export function versionOf(text = ''): GoVersion {
+  const parsed = parseGoVersion(`go${text}`);
+  if (parsed === null) throw new RangeError(`layouts.json: ${text} is not a Go version`);
+  return parsed;
+}

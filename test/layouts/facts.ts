@@ -1,0 +1,153 @@
+import type { GoRelease } from '../../analyze/runtime/releases.js';
+import type { StructLayout } from '../../snapshots/image.js';
+import type { BuiltProgram } from './built-program.js';
+import type { GoSource } from './toolchain.js';
+
+/** The facts of a record as a toolchain has them; null for one that neither its programs nor its source give. */
+export type Facts = { readonly [K in Exclude<keyof GoRelease, 'since'>]: GoRelease[K] | null };
+
+/** Structs that facts are derived from, by their full names. Releases have some of them only. */
+export const FACT_STRUCTS = [
+  ...['runtime._func', 'runtime.functab', 'runtime.pcHeader', 'runtime.inlinedCall'],
+  ...['runtime.schedt', 'runtime.gQueue', 'runtime.sudog', 'runtime.maybeTraceablePtr'],
+  ...['runtime/pprof.labelMap', 'runtime/pprof.label', 'internal/runtime/pprof/label.Label'],
+  ...['runtime.hmap', 'bucket<string,string>'],
+];
+
+/** Derives the facts of a release from one of its programs for amd64, which uses pprof labels, and from its source. */
+export function deriveFacts(program: BuiltProgram, source: GoSource): Facts {
+  return {
+    pclntab: pclntab(program),
+    inlineTree: inlineTree(source),
+    inlinedCall: inlinedCall(program),
+    wrapperFuncID: wrapperFuncID(program),
+    shortens: shortens(source),
+    vdsoSpShift: vdsoSpShift(source),
+    statusInSyscall: statusInSyscall(source),
+    globalQueueLength: globalQueueLength(program),
+    sudogPointer: program.struct('runtime.maybeTraceablePtr')?.fields['vu'] ?? 0,
+    labels: labels(program, source),
+  };
+}
+
+/** The offset of the first of the fields that the struct has. */
+function offsetOf(struct: StructLayout | null, ...names: readonly string[]): number | null {
+  const name = names.find((candidate) => struct !== null && Object.hasOwn(struct.fields, candidate));
+  return name === undefined ? null : (struct?.fields[name] ?? null);
+}
+
+/** All of the values, or null if one of them is. */
+function whole<T extends object>(values: { readonly [K in keyof T]: T[K] | null }): T | null {
+  return Object.values(values).includes(null) ? null : (values as T);
+}
+
+function pclntab(program: BuiltProgram): GoRelease['pclntab'] | null {
+  const { magic } = program.table.module.pclntab.format;
+  const func = program.struct('runtime._func');
+  const entry = program.struct('runtime.functab');
+  const funcID = offsetOf(func, 'funcID');
+  const nfuncdata = offsetOf(func, 'nfuncdata');
+  if (func === null || entry === null || funcID === null) return null;
+  const layout = whole<Omit<GoRelease['pclntab']['func'], 'cuOffset'>>({
+    name: offsetOf(func, 'nameOff', 'nameoff'),
+    pcsp: offsetOf(func, 'pcsp'),
+    funcID,
+    flag: offsetOf(func, 'flag') ?? funcID + 1,
+    nfuncdata,
+    // The arrays follow the last field without padding.
+    pcdata: nfuncdata === null ? null : nfuncdata + 1,
+  });
+  if (layout === null) return null;
+  return {
+    magic,
+    ftab: entry.sizeBytes === 16 ? 'addresses' : 'offsets',
+    parts: offsetOf(program.struct('runtime.pcHeader'), 'funcnameOffset'),
+    func: { ...layout, cuOffset: offsetOf(func, 'cuOffset') },
+  };
+}
+
+function inlineTree(source: GoSource): GoRelease['inlineTree'] | null {
+  const files = ['internal/abi/symtab.go', 'runtime/symtab.go'];
+  return whole<GoRelease['inlineTree']>({
+    pcdata: source.constant('PCDATA_InlTreeIndex', ...files),
+    funcdata: source.constant('FUNCDATA_InlTree', ...files),
+  });
+}
+
+function inlinedCall(program: BuiltProgram): GoRelease['inlinedCall'] | null {
+  const call = program.struct('runtime.inlinedCall');
+  if (call === null) return null;
+  const common = {
+    sizeBytes: call.sizeBytes,
+    funcID: offsetOf(call, 'funcID'),
+    name: offsetOf(call, 'nameOff', 'func_'),
+  };
+  const parent = offsetOf(call, 'parent');
+  return parent === null
+    ? whole({ ...common, parentPc: offsetOf(call, 'parentPc') })
+    : whole({ ...common, parent, file: offsetOf(call, 'file'), line: offsetOf(call, 'line') });
+}
+
+/** Of a method that every program has a wrapper of, since runtime.errorString.Error has a value receiver (error.go). */
+function wrapperFuncID({ table }: BuiltProgram): number | null {
+  const name = 'runtime.(*errorString).Error';
+  return table.named(new Set([name])).get(name)?.funcID ?? null;
+}
+
+function shortens(source: GoSource): GoRelease['shortens'] | null {
+  const text = source.functionText('runtime/traceback.go', 'funcNamePiecesForPrint');
+  if (!text.includes("for name[j] != ']'")) return null;
+  return text.includes('interior') ? 'each pair of brackets' : 'to the last bracket';
+}
+
+function vdsoSpShift(source: GoSource): GoRelease['vdsoSpShift'] | null {
+  const amd64 = source.text('runtime/sys_linux_amd64.s');
+  const saved = /LEAQ\t\w+\+0\((SP|FP)\), DX\n(?:.*\n){0,3}\s*MOVQ\tDX, m_vdsoSP\(/.exec(amd64)?.[1];
+  const arm64 = source.text('runtime/sys_linux_arm64.s');
+  const isCallers = /MOVD\t(R20, m_vdsoSP|\$ret-8\(FP\), R2 .*\n.*\n\s*MOVD\tR2, m_vdsoSP)\(/.test(arm64);
+  return whole<GoRelease['vdsoSpShift']>({
+    amd64: saved === undefined ? null : saved === 'SP' ? 8 : 0,
+    arm64: isCallers ? 0 : null,
+  });
+}
+
+function statusInSyscall(source: GoSource): GoRelease['statusInSyscall'] | null {
+  const text = source.functionText('runtime/proc.go', 'reentersyscall');
+  if (text === '') return null;
+  return /\b_Psyscall\)/.test(text) ? 'syscall' : 'running';
+}
+
+function globalQueueLength(program: BuiltProgram): GoRelease['globalQueueLength'] | null {
+  const field = offsetOf(program.struct('runtime.schedt'), 'runqsize') === null ? 'runq' : 'runqsize';
+  if (field === 'runqsize') return { field, offset: 0 };
+  return whole({ field, offset: offsetOf(program.struct('runtime.gQueue'), 'size') });
+}
+
+function labels(program: BuiltProgram, source: GoSource): GoRelease['labels'] | null {
+  if (program.struct('runtime/pprof.labelMap') !== null) {
+    const label = program.struct('internal/runtime/pprof/label.Label') ?? program.struct('runtime/pprof.label');
+    const pair = whole({
+      key: offsetOf(label, 'Key', 'key'),
+      value: offsetOf(label, 'Value', 'value'),
+      sizeBytes: label?.sizeBytes ?? null,
+    });
+    return pair === null ? null : { pair };
+  }
+  const map = program.struct('runtime.hmap');
+  const slot = program.struct('bucket<string,string>');
+  const hmap = whole({
+    logBuckets: offsetOf(map, 'B'),
+    buckets: offsetOf(map, 'buckets'),
+    oldBuckets: offsetOf(map, 'oldbuckets'),
+  });
+  const bucket = whole({
+    // A byte for each slot, its top hash, comes before the keys.
+    slots: offsetOf(slot, 'keys'),
+    keys: offsetOf(slot, 'keys'),
+    values: offsetOf(slot, 'values', 'elems'),
+    overflow: offsetOf(slot, 'overflow'),
+    sizeBytes: slot?.sizeBytes ?? null,
+    minTopHash: source.constant('minTopHash', 'runtime/map.go'),
+  });
+  return hmap === null || bucket === null ? null : { hmap, bucket };
+}
