@@ -12,7 +12,8 @@ import { locateModules, type GoCode } from './runtime/locate-modules.js';
 import type { M } from './runtime/machine.js';
 import { KNOWN_RELEASES } from './runtime/releases.js';
 import { CodeIndex } from './stacks/code-index.js';
-import { Unwinder, type UnwindStart, type Unwound, type UserStack } from './stacks/unwind.js';
+import { Unwinder, type Unwound, type WalkObserver } from './stacks/unwind.js';
+import type { UnwindStart, UserStack } from './stacks/unwind-start.js';
 import type { Warning } from './warnings.js';
 
 /** A Go program in an image: its runtime, its code, and the stacks of its goroutines and threads. */
@@ -82,11 +83,21 @@ export class GoProgram extends GoRuntime {
   /** The goroutine's stack, innermost frame first. */
   stackOf(g: G, limit?: number): Unwound {
     const start = this.startOf(g);
-    if (start === null)
-      return { frames: [], truncated: 'it was running, and the registers of its thread are not known' };
-    return this.#unwinder.unwind(start, limit);
+    return start === null ? NO_REGISTERS : this.#unwinder.unwind(start, limit);
+  }
+
+  /** The same walk, step by step before the eyes of `observer`. */
+  watchStackOf(g: G, observer: WalkObserver): Unwound {
+    const start = this.startOf(g);
+    if (start === null) return NO_REGISTERS;
+    return new Unwinder(this.memory, this.image.arch, this.index, observer).unwind(start);
   }
 }
+
+const NO_REGISTERS: Unwound = {
+  frames: [],
+  truncated: 'it was running, and the registers of its thread are not known',
+};
 
 /** Of a thread that runs no goroutine: its system stack leads back to nothing. */
 const NO_USER_STACK = { lo: 0, hi: 0, sched: { pc: 0, sp: 0, lr: 0 } };

@@ -17,6 +17,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['diff', () => import('./commands/diff.js')],
   ['export', () => import('./commands/export.js')],
   ['info', () => import('./commands/info.js')],
+  ['explain', () => import('./commands/explain.js')],
   ['doctor', () => import('./commands/doctor.js')],
   ['demo', () => import('./commands/demo.js')],
 ]);

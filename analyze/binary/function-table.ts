@@ -34,6 +34,13 @@ interface FuncTables {
 /** The tables that every function has, besides those by number (PCDATA). */
 export type PcTable = 'pcsp' | 'pcfile' | 'pcln';
 
+/** A value of a table, and the code addresses [from, to) that have it. */
+interface PcEntry {
+  readonly value: number;
+  readonly from: number;
+  readonly to: number;
+}
+
 const MAX_NAME = 64 * 1024;
 /** More steps than any table has: no function has as many instructions. */
 const MAX_STEPS = 1 << 20;
@@ -108,6 +115,11 @@ export class FunctionTable {
   /** The value of a function's table at `pc`; null where it has none. */
   value(func: Func, table: PcTable, pc: number): number | null {
     return this.#decode(func.tables[table], func, pc);
+  }
+
+  /** The code addresses around `pc` for which a function's table has the same entry; null where it has none. */
+  range(func: Func, table: PcTable, pc: number): { readonly from: number; readonly to: number } | null {
+    return this.#entryAt(func.tables[table], func, pc);
   }
 
   /** Value of PCDATA `index` at `pc`; -1, as in the runtime, where the function has none. */
@@ -207,8 +219,12 @@ export class FunctionTable {
     return names.has(name) ? name : null;
   }
 
-  /** pcvalue (runtime/symtab.go): pairs of a zigzag value delta and a pc delta, until the pc is passed. */
   #decode(offset: number, func: Func, pc: number): number | null {
+    return this.#entryAt(offset, func, pc)?.value ?? null;
+  }
+
+  /** pcvalue (runtime/symtab.go): pairs of a zigzag value delta and a pc delta, until the pc is passed. */
+  #entryAt(offset: number, func: Func, pc: number): PcEntry | null {
     const { data, length } = this.module.pctab;
     if (offset === 0 || offset >= length) return null;
     let at = offset;
@@ -229,8 +245,9 @@ export class FunctionTable {
       const delta = varint();
       if (delta === 0 && step > 0) return null;
       value += delta % 2 === 0 ? delta / 2 : -(delta + 1) / 2;
+      const from = end;
       end += varint() * this.quantum;
-      if (pc < end) return value;
+      if (pc < end) return { value, from, to: end };
     }
     return null;
   }

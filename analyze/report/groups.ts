@@ -1,6 +1,6 @@
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
-import type { PhysicalFrame } from '../stacks/unwind.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import { describeGoroutines } from './goroutines.js';
 import type { Frame, Goroutine, Loc } from './model.js';
 import { LocationResolver } from './locations.js';

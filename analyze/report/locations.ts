@@ -5,7 +5,7 @@ import { callTargets } from '../runtime/code-references.js';
 import type { G } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import type { CodeLine } from '../stacks/symbolize.js';
-import type { PhysicalFrame } from '../stacks/unwind.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import type { Ancestor, Frame, Loc } from './model.js';
 
 /** A wrapper may wrap a wrapper: go statement, method value, embedded method. */

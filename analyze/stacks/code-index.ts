@@ -1,10 +1,10 @@
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
 import type { GoRelease } from '../runtime/releases.js';
 import { specialFunc, type SpecialFunc } from './special-functions.js';
 import { Symbolizer, type CodeLine } from './symbolize.js';
 
-/** What the function tables say of one code address. Everything but the function is worked out when first asked for. */
+/** What the function tables say about one code address. All but the function is worked out on demand, and kept. */
 export class CodePoint {
   readonly pc: number;
   readonly func: Func;
@@ -23,15 +23,18 @@ export class CodePoint {
     this.#symbolizer = symbolizer;
   }
 
-  /** Bytes that the function has put on the stack at this pc, without the return address on amd64; null: no table. */
+  /**
+   * Bytes that the function has put on the stack at this pc; on amd64 the return address is not counted. null where the
+   * function has no table of them.
+   */
   get spDelta(): number | null {
     if (this.#spDelta === undefined) this.#spDelta = this.table.value(this.func, 'pcsp', this.pc);
     return this.#spDelta;
   }
 
   /**
-   * Lines, innermost first: at the call for a return address, at the pc itself where it came from a trap
-   * (unwinder.symPC of runtime/traceback.go).
+   * Lines, innermost first: those at the call for a return address, those at the pc itself after a trap (unwinder.symPC
+   * of runtime/traceback.go). Where the tables are absent, one line with the function's name and `?` for its file.
    */
   lines(trap: boolean): readonly CodeLine[] {
     if (trap || this.pc <= this.func.entry) return (this.#atPc ??= this.#read(this.pc));
@@ -39,17 +42,15 @@ export class CodePoint {
   }
 
   #read(pc: number): readonly CodeLine[] {
-    try {
-      return this.#symbolizer.lines(this.table, this.func, pc);
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-      const { name, funcID } = this.func;
-      return [{ name, funcID, file: '?', line: 0, inlined: false }];
-    }
+    const { name, funcID } = this.func;
+    return onFault<readonly CodeLine[], readonly CodeLine[]>(
+      () => this.#symbolizer.lines(this.table, this.func, pc),
+      () => [{ name, funcID, file: '?', line: 0, inlined: false }],
+    );
   }
 }
 
-/** Code addresses to functions, remembered: most goroutines of a program stand in a few places. */
+/** Finds functions by code address, and remembers them: most goroutines of a program stand in a few places. */
 export class CodeIndex {
   readonly #tables: readonly FunctionTable[];
   readonly symbolizer: Symbolizer;
@@ -60,7 +61,7 @@ export class CodeIndex {
     this.symbolizer = new Symbolizer(memory, release);
   }
 
-  /** null where no Go function is at `pc`. Throws MemoryFault where the function table is absent from the image. */
+  /** null where there is no Go function at `pc`. Throws MemoryFault where the function table is absent. */
   at(pc: number): CodePoint | null {
     const known = this.#points.get(pc);
     if (known !== undefined) return known;

@@ -1,32 +1,40 @@
-import { plus, type Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
-import type { Memory } from '../../snapshots/memory.js';
 import type { StartRegisters } from '../runtime/goroutine.js';
+import type { StackMemory } from './stack-memory.js';
 
 /**
- * Offsets in struct rt_sigframe behind the frame of the handler, which the kernel calls: <asm/ucontext.h>,
- * <asm/sigcontext.h>. amd64: the return address is popped, ucontext follows; arm64: siginfo lies before ucontext.
+ * Offsets in struct rt_sigframe, in bytes from the stack pointer at which the kernel calls the handler, after the return
+ * address on amd64: <asm/ucontext.h>, <asm/sigcontext.h>. On amd64 ucontext comes first; on arm64 after 128 bytes of
+ * siginfo. `ucStack` is ucontext.uc_stack.ss_sp; ss_size follows 16 bytes later.
  */
 const LAYOUT = {
-  amd64: { pc: 168, sp: 160, lr: null },
-  arm64: { pc: 128 + 440, sp: 128 + 432, lr: 128 + 424 },
-} as const satisfies Record<Arch, { pc: number; sp: number; lr: number | null }>;
+  amd64: { pc: 168, sp: 160, lr: null, ucStack: 16 },
+  arm64: { pc: 128 + 440, sp: 128 + 432, lr: 128 + 424, ucStack: 128 + 16 },
+} as const satisfies Record<Arch, { pc: number; sp: number; lr: number | null; ucStack: number }>;
 
-/** The interrupted code's registers, from the signal frame above a handler whose caller's stack pointer is `fp`. */
-export function interruptedRegisters(memory: Memory, arch: Arch, fp: Addr): StartRegisters {
+/** Registers of the code that a signal interrupted, from the signal frame at `frame`. Throws MemoryFault. */
+export function interruptedRegisters(memory: StackMemory, arch: Arch, frame: number): StartRegisters {
   const layout = LAYOUT[arch];
   return {
-    pc: memory.ptr(plus(fp, layout.pc)),
-    sp: memory.ptr(plus(fp, layout.sp)),
-    lr: layout.lr === null ? 0 : memory.word(plus(fp, layout.lr)),
+    pc: memory.pointer(frame + layout.pc, 'pc in the ucontext'),
+    sp: memory.pointer(frame + layout.sp, 'sp in the ucontext'),
+    lr: layout.lr === null ? 0 : memory.word(frame + layout.lr, 'lr in the ucontext'),
   };
 }
 
-/** ucontext.uc_stack: where the signal stack begins, and behind its flags how long it is. */
-const UC_STACK = { amd64: 16, arm64: 128 + 16 } as const satisfies Record<Arch, number>;
-
-/** Whether a signal frame that was made on `stack` lies at `fp`: as the C library's restorer, which has no frame, stands. */
-export function isSignalFrame(memory: Memory, arch: Arch, fp: Addr, stack: { lo: number; hi: number }): boolean {
-  const at = UC_STACK[arch];
-  return memory.word(fp, at) === stack.lo && memory.word(fp, at + 16) === stack.hi - stack.lo;
+/**
+ * True where a signal frame on the signal stack `stack` lies at `frame`: its uc_stack names that stack. So it does at SP
+ * in the C library's restorer, which the handler returns to. Throws MemoryFault.
+ */
+export function isSignalFrame(
+  memory: StackMemory,
+  arch: Arch,
+  frame: number,
+  stack: { lo: number; hi: number },
+): boolean {
+  const at = frame + LAYOUT[arch].ucStack;
+  return (
+    memory.word(at, 'ss_sp in the ucontext') === stack.lo &&
+    memory.word(at + 16, 'ss_size in the ucontext') === stack.hi - stack.lo
+  );
 }

@@ -1,84 +1,95 @@
 /**
- * Functions that stacks cannot be followed through by their tables alone. By name, not by funcID: names have
- * hardly changed from release to release, numbers have.
+ * Kinds of functions that a stack cannot be followed through by the function tables alone. They are found by name and
+ * not by funcID: the names are the same from Go 1.12 to 1.27, while the numbers changed four times.
  */
 export type SpecialFunc =
+  // The outermost functions of goroutines and threads.
   | 'goexit'
   | 'mstart'
+  | 'rt0_go'
+  // They switch between a goroutine's stack and the system stack of its thread.
   | 'mcall'
   | 'morestack'
-  | 'rt0_go'
+  | 'systemstack'
   | 'asmcgocall'
   | 'cgocallback'
-  | 'sigpanic'
-  | 'systemstack'
-  | 'injectedCall'
-  | 'sigtramp'
-  | 'sigreturn'
   | 'gogo'
   | 'racecall'
-  | 'clock'
-  | 'aligns';
+  // They switch to the system stack to ask the vDSO for the time.
+  | 'vdsoClock'
+  // They align SP for a call of a C function.
+  | 'alignsStack'
+  // A signal's handler, and what returns from it.
+  | 'sigtramp'
+  | 'sigreturn'
+  // A signal handler makes the interrupted code seem to have called them.
+  | 'fakedCall';
+
+const CLOCKS = ['runtime.nanotime', 'runtime.nanotime1', 'runtime.walltime', 'runtime.walltime1', 'time.now'] as const;
+const ALIGNING = [
+  ...(['runtime.callCgoMmap', 'runtime.callCgoMunmap', 'runtime.callCgoSigaction'] as const),
+  'runtime.racecallbackthunk',
+] as const;
 
 const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['runtime.goexit', 'goexit'],
   ['runtime.mstart', 'mstart'],
+  ['runtime.rt0_go', 'rt0_go'],
   ['runtime.mcall', 'mcall'],
   ['runtime.morestack', 'morestack'],
-  ['runtime.rt0_go', 'rt0_go'],
+  ['runtime.systemstack', 'systemstack'],
   ['runtime.asmcgocall', 'asmcgocall'],
   ['runtime.cgocallback', 'cgocallback'],
   ['runtime.cgocallback_gofunc', 'cgocallback'],
-  ['runtime.sigpanic', 'sigpanic'],
-  ['runtime.systemstack', 'systemstack'],
-  ['runtime.asyncPreempt', 'injectedCall'],
-  ['runtime.debugCallV1', 'injectedCall'],
-  ['runtime.debugCallV2', 'injectedCall'],
-  ['runtime.sigtramp', 'sigtramp'],
-  ['runtime.cgoSigtramp', 'sigtramp'],
-  ['runtime.sigreturn', 'sigreturn'],
-  ['runtime.sigreturn__sigaction', 'sigreturn'],
   ['runtime.gogo', 'gogo'],
   ['gogo', 'gogo'],
   ['runtime.racecall', 'racecall'],
   ['racecall', 'racecall'],
-  ...(['runtime.nanotime', 'runtime.nanotime1', 'runtime.walltime', 'runtime.walltime1', 'time.now'] as const).map(
-    (name) => [name, 'clock'] as const,
-  ),
-  ...(
-    ['runtime.callCgoMmap', 'runtime.callCgoMunmap', 'runtime.callCgoSigaction', 'runtime.racecallbackthunk'] as const
-  ).map((name) => [name, 'aligns'] as const),
+  ...CLOCKS.map((name) => [name, 'vdsoClock'] as const),
+  ...ALIGNING.map((name) => [name, 'alignsStack'] as const),
+  ['runtime.sigtramp', 'sigtramp'],
+  ['runtime.cgoSigtramp', 'sigtramp'],
+  ['runtime.sigreturn', 'sigreturn'],
+  ['runtime.sigreturn__sigaction', 'sigreturn'],
+  ['runtime.sigpanic', 'fakedCall'],
+  ['runtime.asyncPreempt', 'fakedCall'],
+  ['runtime.debugCallV1', 'fakedCall'],
+  ['runtime.debugCallV2', 'fakedCall'],
 ]);
 
-/** What writes SP although it is not marked before Go 1.17 (SPWRITE): asm_*.s, race_*.s, sys_linux_*.s. */
+/** The kind of a function by the linker's name for it; null for ordinary ones. */
+export function specialFunc(name: string): SpecialFunc | null {
+  return BY_NAME.get(name) ?? null;
+}
+
+/** Functions that write SP in ways that their tables do not follow (asm_*.s, race_*.s, sys_linux_*.s). */
 const WRITES_SP: ReadonlySet<SpecialFunc> = new Set([
   ...(['mcall', 'morestack', 'rt0_go', 'asmcgocall', 'cgocallback', 'systemstack'] as const),
-  ...(['gogo', 'racecall', 'clock', 'aligns'] as const),
+  ...(['gogo', 'racecall', 'vdsoClock', 'alignsStack'] as const),
 ]);
 
+/** True for functions that Go 1.17 and newer mark with SPWRITE; older releases mark none. */
 export function writesSp(special: SpecialFunc | null): boolean {
   return special !== null && WRITES_SP.has(special);
 }
 
-/** Functions that write SP only in order to leave the goroutine's stack: as long as SP is on it, their tables hold. */
+/** Functions that write SP only to leave the goroutine's stack. */
 const LEAVES_STACK: ReadonlySet<SpecialFunc> = new Set([
-  ...(['mcall', 'morestack', 'asmcgocall', 'systemstack', 'gogo', 'racecall', 'clock'] as const),
+  ...(['mcall', 'morestack', 'asmcgocall', 'systemstack', 'gogo', 'racecall', 'vdsoClock'] as const),
 ]);
 
+/** True for functions whose tables hold as long as SP is on the goroutine's stack. */
 export function leavesStack(special: SpecialFunc | null): boolean {
   return special !== null && LEAVES_STACK.has(special);
 }
 
 /**
- * What changes the interrupted code's registers, one after another, so that it seems to have called sigpanic or
- * asyncPreempt: signal_amd64.go (signal_amd64x.go in 1.12), signal_arm64.go.
+ * Functions that change the saved registers of interrupted code one after another, until it seems to have called
+ * sigpanic or asyncPreempt: signal_arm64.go and signal_amd64.go (signal_amd64x.go in Go 1.12).
  */
 const FAKES_CALL: ReadonlySet<string> = new Set(['runtime.(*sigctxt).pushCall', 'runtime.(*sigctxt).preparePanic']);
 
+/** True where the function of this name may have changed some of the interrupted registers and not yet the others. */
 export function fakesCall(name: string): boolean {
   return FAKES_CALL.has(name);
-}
-
-export function specialFunc(name: string): SpecialFunc | null {
-  return BY_NAME.get(name) ?? null;
 }

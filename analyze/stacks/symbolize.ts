@@ -3,22 +3,22 @@ import type { Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
 import type { GoRelease } from '../runtime/releases.js';
 
-/** One line of a stack as a traceback shows it: a physical frame yields one, and one more for each inlined call. */
+/** One line of a stack as a traceback shows it. A physical frame has one, and one more for each call inlined into it. */
 export interface CodeLine {
-  /** As the linker names the function. */
+  /** The function, as the linker names it. */
   readonly name: string;
   readonly file: string;
   readonly line: number;
   readonly funcID: number;
-  /** True for a call that was inlined into the frame; the last line of a frame never is. */
+  /** True for a call that was inlined into the frame: for all its lines but the last. */
   readonly inlined: boolean;
 }
 
-/** No compiler nests inlined calls deeper. */
+/** Calls inlined into one another; the compiler nests them less deep. */
 const MAX_INLINED = 256;
 const UNKNOWN_FILE = '?';
 
-/** Function names, files and lines for code addresses, with inlined calls unfolded (runtime/symtabinl.go). */
+/** Finds functions, files and lines by code address, with inlined calls unfolded (runtime/symtabinl.go). */
 export class Symbolizer {
   readonly #memory: Memory;
   readonly #release: GoRelease;
@@ -30,8 +30,8 @@ export class Symbolizer {
   }
 
   /**
-   * The lines at `pc` of a function, innermost first. `pc` is the address to look up: for a return address one less
-   * than it. Throws MemoryFault where the tables are absent.
+   * The lines at `pc` in `func`, innermost first. For a return address, pass one less than it. Throws MemoryFault where
+   * the tables are absent.
    */
   lines(table: FunctionTable, func: Func, pc: number): CodeLine[] {
     const { inlineTree, inlinedCall } = this.#release;
@@ -58,7 +58,7 @@ export class Symbolizer {
     return lines;
   }
 
-  /** A function's name as a traceback prints it: type arguments are shortened to `[...]` (1.21+ has them in full). */
+  /** A function's name as a traceback prints it: type arguments, which Go 1.21 and newer keep, become `[...]`. */
   printedName(name: string): string {
     if (!name.includes('[')) return name;
     const known = this.#printed.get(name);

@@ -7,7 +7,7 @@ function printed(name: string, minor: number): string {
   return new Symbolizer(new Memory(new SegmentSource([])), releaseOf({ minor })).printedName(name);
 }
 
-t.test('names: type arguments are left out as a traceback of the release leaves them out', (t) => {
+t.test('names: type arguments are shortened as a traceback of the release shortens them', (t) => {
   for (const minor of [21, 26, 27]) {
     t.equal(printed('main.(*T).Run.func1', minor), 'main.(*T).Run.func1');
     t.equal(printed('main.Map[go.shape.int,go.shape.[]string]', minor), 'main.Map[...]');
@@ -15,7 +15,7 @@ t.test('names: type arguments are left out as a traceback of the release leaves 
     t.equal(printed('main.broken]', minor), 'main.broken]');
   }
   const twice = 'main.(*pair[int,map[string]int]).convert[float64].func1';
-  t.equal(printed(twice, 26), 'main.(*pair[...].func1', 'one cut, to the last bracket');
-  t.equal(printed(twice, 27), 'main.(*pair[...]).convert[...].func1', 'each by itself');
+  t.equal(printed(twice, 26), 'main.(*pair[...].func1', 'from the first bracket to the last');
+  t.equal(printed(twice, 27), 'main.(*pair[...]).convert[...].func1', 'each pair of brackets');
   t.end();
 });

@@ -1,0 +1,62 @@
+import type { Arch } from '../../snapshots/arch.js';
+import type { ProcessImage } from '../../snapshots/image.js';
+import type { RuleCode } from '../stacks/step.js';
+import type { ExplainedStep } from './explain.js';
+
+/** Each rule in a sentence: how the step found the caller, or why it found none. */
+const SENTENCES: Readonly<Record<Exclude<RuleCode, 'return-address'>, string>> = {
+  'link-register': 'It has no frame: the return address is still in the link register.',
+  'cgo-callback': 'C called Go: cgocallback pushed the pc at which Go had called C.',
+  'faked-call': 'A signal handler made the code look as if it had called this.',
+  'nil-call': 'A nil function was called: the return address is on top of the stack.',
+  'system-stack-switch': 'It switched to the system stack, and returns to the goroutine at g.sched.sp.',
+  mcall: 'It left the goroutine for good: that goes on at g.sched.',
+  morestack: 'It grows the stack of the goroutine, which then goes on at g.sched.',
+  gogo: 'It was about to jump to g.sched.',
+  'vdso-clock': 'It switched to the system stack to ask the vDSO for the time.',
+  vdso: 'C code or the vDSO, called to tell the time: m.vdsoPC is the return address.',
+  'outside-go': 'Not Go code: the goroutine called it at g.sched.',
+  'signal-frame': 'A signal handler: the kernel saved the interrupted registers above its frame.',
+  sigreturn: 'The end of a signal handler: the interrupted registers are on top of the stack.',
+  'c-signal-frame': 'The end of a signal handler, in the C library: the registers lie at sp.',
+  'undone-call': 'A signal handler had begun to fake a call, which is left out.',
+  'top-frame': 'The outermost function.',
+  'no-caller': 'Its return address is 0: the outermost function.',
+  'no-frame-size': 'Its frame size is not known: taken for the outermost function.',
+  'unknown-frame-size': 'Its frame size is not known.',
+  'unknown-code': 'There is no Go function at this pc.',
+  'unknown-c-caller': 'C code on the system stack: what called it was not saved.',
+  'c-signal-handler': 'C code on the signal stack: what called it was not saved.',
+  'half-faked-call': 'Its signal handler has begun to fake a call: sp and pc do not fit together.',
+  'stack-switch': 'It switches stacks, and it cannot be known how far it came.',
+};
+
+/** The rule in a sentence of at most 80 characters. */
+export function sentenceFor(rule: RuleCode, arch: Arch): string {
+  if (rule !== 'return-address') return SENTENCES[rule];
+  return `An ordinary call: the return address lies ${arch === 'amd64' ? 'right below fp' : 'at sp'}.`;
+}
+
+/** What can be done where a stack ended with these rules. */
+const ADVICE: Readonly<Partial<Record<RuleCode, string>>> = {
+  'unknown-code': 'gdb may know the code at this pc; if it is Go code, its function table is damaged or was not found',
+  'unknown-c-caller': 'gdb can follow C code, in the process or in a core of it',
+  'c-signal-handler': 'gdb can follow C code, in the process or in a core of it',
+  'half-faked-call': 'the thread was stopped between two instructions that matter; capture again',
+  'stack-switch': 'the thread was stopped between two instructions that matter; capture again',
+};
+
+/** What can be done about a stack that ended early; null where nothing is known. `last` is its last step. */
+export function adviceFor(
+  { kind, capture }: ProcessImage,
+  { last, torn }: { last: ExplainedStep | null; torn: boolean },
+): string | null {
+  if (torn) return 'the goroutine moved while it was read; capture again, with --mode stop';
+  if (last === null && capture.mode === 'live') return 'a capture with --mode stop has the registers of all threads';
+  if (last?.words.some(({ value }) => value === null) === true) {
+    return kind === 'core'
+      ? 'the core lacks this memory: --bin and --debug-dir name files that may have it; gospy info lists what is missing'
+      : 'the capture did not copy this memory; capture again, or look at a core of the process';
+  }
+  return last === null ? null : (ADVICE[last.rule] ?? null);
+}

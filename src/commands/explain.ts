@@ -1,0 +1,58 @@
+import { Argument, type Command } from 'commander';
+import type { GoProgram } from '../../analyze/program.js';
+import { usageError } from '../../snapshots/errors.js';
+import type { Io } from '../io.js';
+import { examples, jsonOption, takesTarget } from '../options.js';
+import { withProgram, type TargetOptions } from '../targets/open-target.js';
+
+/** `gospy explain`: how a goroutine's stack was followed, step by step. */
+export function define(command: Command, io: Io): void {
+  takesTarget(command)
+    .addArgument(new Argument('[GOID]', 'the goroutine'))
+    .usage('[options] TARGET GOID\n       gospy explain [options] --pid N GOID')
+    .summary("how a goroutine's stack was followed, step by step")
+    .description(
+      "Prints how gospy followed a goroutine's stack: for each step the function, the rule that led to its caller, and " +
+        'the words of memory that the rule used. For stacks that look wrong or end early: docs/debugging-a-stack.md ' +
+        'says what each rule means.',
+    )
+    .addOption(jsonOption())
+    .action((first: string | undefined, second: string | undefined, options: TargetOptions & { json?: true }) => {
+      // With --pid, the goroutine is the only argument.
+      const [file, id] = options.pid !== undefined && second === undefined ? [undefined, first] : [first, second];
+      const goid = parseGoid(id);
+      return withProgram(io, file, options, (program) => explain(io, program, goid, options.json === true));
+    });
+  examples(command, ['gospy explain snap.gsp 18', 'gospy explain --pid 4711 18 --json']);
+}
+
+function parseGoid(text: string | undefined): number {
+  if (text === undefined) {
+    throw usageError('no goroutine is named', { hint: 'its id comes after the target: `gospy explain snap.gsp 18`' });
+  }
+  if (!/^[1-9]\d{0,14}$/.test(text)) {
+    throw usageError(`'${text}' is not a goroutine id`, { hint: 'ids are whole numbers above 0' });
+  }
+  return Number(text);
+}
+
+async function explain(io: Io, program: GoProgram, goid: number, json: boolean): Promise<void> {
+  const [{ explainStack, findGoroutine }, { targetOf }, { warningsOf }, { explanationText }] = await Promise.all([
+    import('../../analyze/report/explain.js'),
+    import('../../analyze/report/summary.js'),
+    import('../listing.js'),
+    import('../render/explain.js'),
+  ]);
+  const found = findGoroutine(program, goid);
+  if (found.g === null) {
+    const count = found.count.toLocaleString('en');
+    throw usageError(`there is no goroutine ${goid} among the ${count} that are alive`, {
+      hint: '`gospy goroutines` lists them',
+    });
+  }
+  const explanation = explainStack(program, found.g);
+  const warnings = warningsOf(program);
+  if (json) await io.json({ schema: 'gospy.explain/1', target: targetOf(program), ...explanation, warnings });
+  else await io.write(explanationText(explanation));
+  io.warnings(warnings);
+}
