@@ -31,12 +31,17 @@ const STEP = 2 ** 28;
 /**
  * Unpacks a compressed core into a temporary sparse file, whose name is removed as soon as it is open: it is gone when
  * the descriptor is closed, however gospy ends. A stream that is cut or broken yields what was before. Throws `badFile`
- * where there is no core in it, it is larger than any, or the disk is full.
+ * where there is no core in it, it is larger than any, or the disk is full; and the reason of `signal` once it is aborted.
  */
-export async function unpackCore(path: string, packing: Packing, progress: (bytes: number) => void): Promise<Unpacked> {
+export async function unpackCore(
+  path: string,
+  packing: Packing,
+  progress: (bytes: number) => void,
+  signal?: AbortSignal,
+): Promise<Unpacked> {
   const out = new CoreSink(path, packing, progress);
   try {
-    const problem = await fill(out, path, packing);
+    const problem = await fill(out, path, packing, signal);
     out.finish();
     return { fd: out.fd, problem };
   } catch (error) {
@@ -46,23 +51,30 @@ export async function unpackCore(path: string, packing: Packing, progress: (byte
 }
 
 /** Returns why the stream ended early, or null. */
-async function fill(out: CoreSink, path: string, packing: Packing): Promise<string | null> {
+async function fill(out: CoreSink, path: string, packing: Packing, signal?: AbortSignal): Promise<string | null> {
   try {
     const source = createReadStream(path, { highWaterMark: READ_BYTES });
     if (packing === 'gzip') {
       // `pipe` would not end where the file cannot be read.
       source.on('error', (error) => unzipped.destroy(error));
       const unzipped = source.pipe(createGunzip({ chunkSize: READ_BYTES }));
-      for await (const chunk of unzipped) out.write(chunk as Buffer);
+      for await (const chunk of unzipped) {
+        signal?.throwIfAborted();
+        out.write(chunk as Buffer);
+      }
     } else {
       const { Decompress } = await import('fzstd');
       const stream = new Decompress((chunk) => out.write(chunk));
-      for await (const chunk of source) stream.push(chunk as Buffer);
+      for await (const chunk of source) {
+        signal?.throwIfAborted();
+        stream.push(chunk as Buffer);
+      }
       stream.push(new Uint8Array(0), true);
     }
     out.assertCore();
     return null;
   } catch (error) {
+    signal?.throwIfAborted();
     if (error instanceof GospyError) throw error;
     if (systemCode(error) !== null) throw fileError(`cannot unpack ${path}`, error);
     out.assertCore();

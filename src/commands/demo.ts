@@ -8,11 +8,11 @@ import { esbuildPath, startServer } from '../demo/server.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../targets/live.js';
 import { examples } from '../options.js';
 import { captureText } from '../render/capture.js';
-import { withProgram } from '../targets/open-target.js';
+import { captureOptions } from '../targets/live.js';
 import { printSummary } from './summary.js';
+import { withProgram } from './with-target.js';
 
 /** A small program, captured when this gospy was made: for machines on which no process may be traced. */
 const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
@@ -49,7 +49,7 @@ async function demo(io: Io): Promise<void> {
 const NOT_HERE: ReadonlySet<ExitCode> = new Set([ExitCode.permission, ExitCode.unsupported]);
 
 async function showLive(io: Io, onStop: (stop: () => void) => void): Promise<void> {
-  const how = captureOptions(io, 'stop');
+  const options = captureOptions('stop', null, { progress: io.progress });
   const folder = mkdtempSync(join(tmpdir(), 'gospy-demo-'));
   onStop(() => rmSync(folder, { recursive: true, force: true }));
   const server = await startServer(esbuildPath(), onStop);
@@ -59,8 +59,8 @@ async function showLive(io: Io, onStop: (stop: () => void) => void): Promise<voi
   await io.write(`$ gospy capture --pid ${server.pid} -o demo.gsp\n`);
   await io.end();
   const { captureToFile } = await import('../../capture/capture.js');
-  const result = await captureToFile(server.pid, path, how);
-  await io.write(captureText({ ...result, path: 'demo.gsp' }));
+  const report = await captureToFile(server.pid, path, options);
+  await io.write(captureText({ ...report, path: 'demo.gsp' }));
 
   await io.write('\n$ gospy summary demo.gsp\n');
   await printSummaryOf(io, path);

@@ -4,7 +4,7 @@ import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { printable } from '../render/text.js';
 import { goidOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 interface StacksOptions extends SelectionOptions, TargetOptions {
   readonly limit?: number;
