@@ -6,7 +6,7 @@ import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { examples, limitOption, takesTarget } from '../options.js';
-import { durationOf } from '../selection-options.js';
+import { parseDuration } from '../selection-options.js';
 import { captureOptions, openBinary } from '../targets/live.js';
 import type { Subject } from '../tui/session.js';
 import type { Mode, SortKey, State } from '../tui/state.js';
@@ -40,7 +40,7 @@ export function define(command: Command, io: Io): void {
     )
     .addOption(
       new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait, status or label:K')
-        .argParser(groupingOf)
+        .argParser(parseGrouping)
         .default({ kind: 'start' } satisfies GroupBy, 'start'),
     )
     .addOption(new Option('--sort <KEY>', 'the order').choices(SORTS).default('count'))
@@ -52,7 +52,7 @@ export function define(command: Command, io: Io): void {
     )
     .addOption(
       new Option('--interval <DUR>', 'time between two samples, such as 500ms, 2s')
-        .argParser(intervalOf)
+        .argParser(parseInterval)
         .default(SECOND_NS, '1s'),
     )
     .option('--once', 'print one plain frame, and end')
@@ -64,14 +64,13 @@ export function define(command: Command, io: Io): void {
 async function top(io: Io, file: string | undefined, options: TopOptions): Promise<void> {
   if (options.once !== true) requireTerminal();
   if (file !== undefined || options.pid === undefined) {
-    await withProgram(io, file, options, (program) => watch(io, { program }, options));
-    return;
+    return withProgram(io, file, options, (program) => watch(io, { program }, options));
   }
   const { bin, pid, mode } = options;
   const binary = await openBinary(bin);
-  // Without progress, which would be written over the screen.
   try {
     const { ProcessSource } = await import('../tui/source.js');
+    // Without progress, which would be written over the screen.
     const source = new ProcessSource(pid, mode, captureOptions(mode, binary));
     try {
       const first = await source.next();
@@ -135,12 +134,12 @@ function snapshotName(pid: number): string {
   return `gospy-${pid}-${new Date().toISOString().replace(/[-:]|\.\d+Z$/g, '')}.gsp`;
 }
 
-function groupingOf(text: string): GroupBy {
+function parseGrouping(text: string): GroupBy {
   return text === 'status' ? { kind: 'status' } : groupByOf(text);
 }
 
-function intervalOf(text: string): number {
-  const interval = durationOf(text);
+function parseInterval(text: string): number {
+  const interval = parseDuration(text);
   if (interval < LEAST_INTERVAL_NS) throw new InvalidArgumentError('The shortest interval is 100ms.');
   return interval;
 }
