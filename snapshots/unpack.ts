@@ -32,12 +32,17 @@ const PROGRESS_BYTES = 2 ** 28;
  * Unpacks a compressed core into a temporary sparse file. The file's name is removed at once, so that the file vanishes
  * when the descriptor is closed, however gospy ends. If the stream is cut short or damaged, what came before is kept.
  * `progress` is called with the number of bytes unpacked so far. Throws `badFile` if the content is not a core or is too
- * large, or if the disk is full.
+ * large, or if the disk is full; throws the reason of `signal` once that is aborted.
  */
-export async function unpackCore(path: string, packing: Packing, progress: (bytes: number) => void): Promise<Unpacked> {
+export async function unpackCore(
+  path: string,
+  packing: Packing,
+  progress: (bytes: number) => void,
+  signal?: AbortSignal,
+): Promise<Unpacked> {
   const out = new CoreSink(path, packing, progress);
   try {
-    const problem = await fill(out, path, packing);
+    const problem = await fill(out, path, packing, signal);
     out.finish();
     return { fd: out.fd, problem };
   } catch (error) {
@@ -47,23 +52,30 @@ export async function unpackCore(path: string, packing: Packing, progress: (byte
 }
 
 /** Unpacks the file into `out`. Returns why the stream ended early, or null if it did not. */
-async function fill(out: CoreSink, path: string, packing: Packing): Promise<string | null> {
+async function fill(out: CoreSink, path: string, packing: Packing, signal?: AbortSignal): Promise<string | null> {
   try {
     const source = createReadStream(path, { highWaterMark: READ_BYTES });
     if (packing === 'gzip') {
       // `pipe` does not forward errors: without this, a failing read would never end the loop.
       source.on('error', (error) => unzipped.destroy(error));
       const unzipped = source.pipe(createGunzip({ chunkSize: READ_BYTES }));
-      for await (const chunk of unzipped) out.write(chunk as Buffer);
+      for await (const chunk of unzipped) {
+        signal?.throwIfAborted();
+        out.write(chunk as Buffer);
+      }
     } else {
       const { Decompress } = await import('fzstd');
       const stream = new Decompress((chunk) => out.write(chunk));
-      for await (const chunk of source) stream.push(chunk as Buffer);
+      for await (const chunk of source) {
+        signal?.throwIfAborted();
+        stream.push(chunk as Buffer);
+      }
       stream.push(new Uint8Array(0), true);
     }
     out.assertCore();
     return null;
   } catch (error) {
+    signal?.throwIfAborted();
     if (error instanceof GospyError) throw error;
     if (systemCode(error) !== null) throw fileError(`cannot unpack ${path}`, error);
     out.assertCore();

@@ -3,10 +3,10 @@ import { usageError } from '../snapshots/errors.js';
 import type { Io } from './io.js';
 import { version } from './version.js';
 
-/** Adds a command's help, options and action to `command`. What is heavy, the action loads. */
+/** Adds a command's help, options and action to `command`. The action itself loads what is slow to load. */
 type Define = (command: Command, io: Io) => void;
 
-/** In the order of the help. */
+/** By name, in the order of the help. */
 const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map([
   ['capture', () => import('./commands/capture.js')],
   ['summary', () => import('./commands/summary.js')],
@@ -22,7 +22,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['demo', () => import('./commands/demo.js')],
 ]);
 
-/** Finds the command in the arguments behind gospy's name, and runs it. Throws what it throws, or a usage error. */
+/** Runs the command that the arguments after `gospy` name. Throws what the command throws, or a usage error. */
 export async function runCommand(args: readonly string[], io: Io): Promise<void> {
   let help = '';
   const program = new Command('gospy')
@@ -35,24 +35,25 @@ export async function runCommand(args: readonly string[], io: Io): Promise<void>
     .exitOverride();
 
   const [first = ''] = args;
-  const only = COMMANDS.get(first);
-  for (const [name, load] of only === undefined ? COMMANDS : [[first, only] as const]) {
-    (await load()).define(program.command(name), io);
+  const load = COMMANDS.get(first);
+  // One command is asked for, or the help of all.
+  for (const [name, loadOne] of load === undefined ? COMMANDS : [[first, load] as const]) {
+    (await loadOne()).define(program.command(name), io);
   }
   if (args.length === 0) {
-    throw usageError('no command is given', { hint: 'try `gospy demo`, or `gospy --help` for what there is' });
+    throw usageError('no command is given', { hint: 'try `gospy demo`, or `gospy --help` for the list of commands' });
   }
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode !== 0) throw usageOf(error, only === undefined ? 'gospy' : `gospy ${first}`);
+    if (error.exitCode !== 0) throw usageErrorOf(error, load === undefined ? 'gospy' : `gospy ${first}`);
     await io.write(help);
   }
 }
 
-/** Commander's complaint as one of gospy's. */
-function usageOf(error: CommanderError, command: string): Error {
+/** Turns commander's error into a usage error. */
+function usageErrorOf(error: CommanderError, command: string): Error {
   const what = error.message.replace(/^error: /, '');
-  return usageError(what, { hint: `\`${command} --help\` has the options`, cause: error });
+  return usageError(what, { hint: `\`${command} --help\` lists the options`, cause: error });
 }

@@ -1,9 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 
 /*
- * What the engine does in threads of its own, beside gospy's work, keeps a CPU from the threads of a process that are to
- * stop, for some milliseconds. It breaks down when it is told to leave that in the middle of a collection: so this comes
- * first of all.
+ * Disables V8's concurrent garbage collection threads: they may keep a CPU for milliseconds from the threads of a process
+ * that are about to stop. Must be the first import, because V8 crashes if the flags change during a collection.
  */
 setFlagsFromString('--no-concurrent-marking');
 setFlagsFromString('--no-concurrent-array-buffer-sweeping');

@@ -3,15 +3,15 @@ import { ExitCode, GospyError } from '../snapshots/errors.js';
 import { printable } from './render/text.js';
 import { bugTracker } from './version.js';
 
-/** How a command ended that did not do what it was asked. */
+/** How gospy reports a command that failed. */
 export interface Failure {
   readonly exitCode: ExitCode;
-  /** One short paragraph; with GOSPY_DEBUG=1 the stack follows. */
+  /** One short paragraph, followed by the stack if GOSPY_DEBUG is set. */
   readonly text: string;
 }
 
-/** What to tell the user about `error`, thrown by `gospy COMMAND`. Whatever is no GospyError is a bug of gospy's. */
-export function failure(command: string, error: unknown): Failure {
+/** What to tell the user about an error that `gospy COMMAND` threw. Anything but a GospyError is a bug in gospy. */
+export function describeFailure(command: string, error: unknown): Failure {
   const debug = (process.env['GOSPY_DEBUG'] ?? '') !== '';
   const stack = debug ? `\n${inspect(error)}` : '';
   if (error instanceof GospyError) {
@@ -21,26 +21,26 @@ export function failure(command: string, error: unknown): Failure {
   const report =
     `Please report it to ${bugTracker()} with the command line` +
     (debug ? ' and the stack below.' : ' and the stack that GOSPY_DEBUG=1 adds.');
-  const text = paragraph(command, `${closed(`this is a bug of gospy's: ${what}`)} ${report}`);
+  const text = paragraph(command, `${withFullStop(`this is a bug of gospy's: ${what}`)} ${report}`);
   return { exitCode: ExitCode.bug, text: `${text}${stack}` };
 }
 
-/** What went wrong and what to try, in one line. */
+/** The message and the hint as sentences on one line. */
 export function explain({ message, hint }: GospyError): string {
-  return hint === null ? closed(message) : `${closed(message)} ${closed(capitalized(hint))}`;
+  return hint === null ? withFullStop(message) : `${withFullStop(message)} ${withFullStop(capitalize(hint))}`;
 }
 
 function paragraph(command: string, text: string): string {
   return printable(`${['gospy', command].join(' ').trim()}: ${text}`);
 }
 
-/** A sentence may begin with the name of a command, which stays as it is typed. */
-function capitalized(sentence: string): string {
+/** Capitalizes a sentence, unless it begins with a command to type. */
+function capitalize(sentence: string): string {
   return sentence.startsWith('gospy ') ? sentence : sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
-/** `sentence` in one line, with a full stop at its end. */
-function closed(sentence: string): string {
+/** The sentence on one line, with a full stop unless it ends with punctuation. */
+function withFullStop(sentence: string): string {
   const line = sentence.trim().replace(/\s*\n\s*/g, ' ');
   return /[.?!]$/.test(line) ? line : `${line}.`;
 }

@@ -2,7 +2,7 @@ import { ExitCode } from '../snapshots/errors.js';
 
 const cleanups = new Set<() => void>();
 
-/** Runs `cleanup` should a signal end gospy; returns what takes it back. It must not wait for anything. */
+/** Runs `cleanup`, which must be synchronous, if a signal ends gospy. Returns a function that undoes this. */
 export function onInterrupt(cleanup: () => void): () => void {
   cleanups.add(cleanup);
   return () => {
@@ -10,7 +10,7 @@ export function onInterrupt(cleanup: () => void): () => void {
   };
 }
 
-/** From here on SIGINT, SIGTERM and SIGHUP clean up and end gospy with exit code 130. */
+/** Makes SIGINT, SIGTERM and SIGHUP run the cleanups, the last added first, and end gospy with exit code 130. */
 export function exitOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
@@ -18,7 +18,7 @@ export function exitOnSignals(): void {
         try {
           cleanup();
         } catch {
-          // The others still have their turn.
+          // The other cleanups must still run.
         }
       }
       process.exit(ExitCode.interrupted);

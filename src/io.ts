@@ -1,55 +1,55 @@
 import { writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import { setTimeout } from 'node:timers/promises';
-import { fileError, systemCode } from '../snapshots/file-errors.js';
+import { isatty } from 'node:tty';
 import type { Warning } from '../analyze/warnings.js';
-import { printable } from './render/text.js';
+import { fileError, systemCode } from '../snapshots/file-errors.js';
+import { printable, size } from './render/text.js';
 
 const STDOUT = 1;
 const STDERR = 2;
-/** Characters gathered before they are written. */
+/** Characters that are gathered before they are written. */
 const BUFFER_LENGTH = 65_536;
-/** A terminal shows this many warnings; the JSON documents have them all. */
+/** Warnings printed at most; the JSON documents have them all. */
 const WARNINGS_SHOWN = 20;
-/** Where standard output is no terminal, lines are long rather than cut. */
+/** Columns where standard output is not a terminal. */
 const DEFAULT_COLUMNS = 200;
-/** Back to the start of the line, and clear it. */
+/** Returns to the start of the line and clears it. */
 const CLEAR_LINE = '\r\u001b[K';
 
-/** Who read standard output has gone, as `head` does when it has enough. No error: the work is over. */
+/** The reader of standard output has closed it, as `head` does when it has enough. Not a failure: the work is over. */
 export class ReaderGone extends Error {
   override readonly name = 'ReaderGone';
 }
 
 /**
- * Data on standard output, everything else on standard error. Written with plain system calls and not through
- * `process.stdout`, which drops what a nearly full disk did not take.
+ * Writes data to standard output and everything else to standard error. It makes the system calls itself, because
+ * `process.stdout` drops what a nearly full disk did not take.
  */
 export class Io {
   #pending = '';
   #progressShown = false;
-  /** True where progress and colour may be shown. */
+  /** True if progress and colour may be shown. */
   readonly lively = isatty(STDERR) && (process.env['NO_COLOR'] ?? '') === '';
 
-  /** Width of the terminal that standard output is; what fits nearly everywhere where it is none. */
+  /** Columns of the terminal that standard output is, or of COLUMNS; 200 where it is not a terminal. */
   get columns(): number {
     const asked = Number(process.env['COLUMNS']);
     if (Number.isInteger(asked) && asked > 0) return asked;
     return isatty(STDOUT) ? process.stdout.columns : DEFAULT_COLUMNS;
   }
 
-  /** Adds to standard output. Throws {@link ReaderGone}, or a GospyError with exit code 5 where it takes no more. */
+  /** Adds to standard output. Throws {@link ReaderGone}, or a GospyError with exit code 5 where it cannot be written. */
   async write(text: string): Promise<void> {
     this.#pending += text;
     if (this.#pending.length >= BUFFER_LENGTH) await this.end();
   }
 
-  /** Writes one JSON document. Throws as {@link write}. */
+  /** Writes one JSON document. Throws as {@link write} does. */
   async json(document: unknown): Promise<void> {
     await this.write(`${JSON.stringify(document, null, 2)}\n`);
   }
 
-  /** Writes what is still pending. Throws as {@link write}. */
+  /** Writes what is still pending. Throws as {@link write} does. */
   async end(): Promise<void> {
     this.#clearProgress();
     const bytes = Buffer.from(this.#pending);
@@ -66,12 +66,13 @@ export class Io {
     }
   }
 
-  /** A line on standard error. */
+  /** Writes a line to standard error. */
   note(line: string): void {
     this.#clearProgress();
     writeError(`${line}\n`);
   }
 
+  /** Writes warnings to standard error, a line each. */
   warnings(warnings: readonly Warning[]): void {
     for (const { code, goid, message } of warnings.slice(0, WARNINGS_SHOWN)) {
       const where = goid === undefined ? '' : `goroutine ${goid}: `;
@@ -81,12 +82,12 @@ export class Io {
     if (more > 0) this.note(`gospy: ${more} more warnings; --json has them all`);
   }
 
-  /** Shows what is being done, on a terminal only, until anything else is written. */
-  progress(doing: string): void {
+  /** Shows what is being done, and the bytes done so far, until anything else is written. Only on a terminal. */
+  readonly progress = (doing: string, bytes?: number): void => {
     if (!this.lively) return;
-    writeError(`${CLEAR_LINE}${doing}`);
+    writeError(`${CLEAR_LINE}${doing}${bytes === undefined ? '' : `: ${size(bytes)}`}`);
     this.#progressShown = true;
-  }
+  };
 
   #clearProgress(): void {
     if (this.#progressShown) writeError(CLEAR_LINE);
@@ -94,7 +95,7 @@ export class Io {
   }
 }
 
-/** As far as standard error takes it: there is no other place to say that it does not. */
+/** Drops what standard error does not take: there is no other place to report that. */
 function writeError(text: string): void {
   try {
     writeSync(STDERR, text);

@@ -3,10 +3,10 @@ import { Argument, InvalidArgumentError, Option, type Command } from 'commander'
 /** pids are positive and fit a C int. */
 const PID_LIMIT = 2 ** 31;
 
-/** `--pid N`, checked. */
+/** `--pid N`: a number. */
 export function pidOption(description: string): Option {
   return new Option('--pid <N>', description).argParser((text) => {
-    const pid = whole(text);
+    const pid = parseWhole(text);
     if (pid === null || pid === 0 || pid >= PID_LIMIT) {
       throw new InvalidArgumentError('A process id is a whole number above 0.');
     }
@@ -14,11 +14,11 @@ export function pidOption(description: string): Option {
   });
 }
 
-/** `--limit N`: a whole number, where 0 means all. */
+/** `--limit N`: a number, where 0 means all; `initial` is the default. */
 export function limitOption(description: string, initial?: number): Option {
   return new Option('--limit <N>', description).default(initial).argParser((text) => {
-    const limit = whole(text);
-    if (limit === null) throw new InvalidArgumentError('It takes a whole number, 0 for all.');
+    const limit = parseWhole(text);
+    if (limit === null) throw new InvalidArgumentError('It takes a whole number; 0 means all.');
     return limit;
   });
 }
@@ -27,36 +27,37 @@ export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document');
 }
 
-/** `--bin FILE`. */
+/** `--bin FILE`: the executable of the target. */
 export function binOption(): Option {
   return new Option(
     '--bin <FILE>',
-    'its executable, or a build of the same source with more in it; another is refused',
+    'its executable, or another build of the same source, such as one with symbols; others are refused',
   );
 }
 
-/** `--debug-dir DIR`, any number of times. */
+/** `--debug-dir DIR`, which may be given again: a list of folders. */
 export function debugDirOption(): Option {
   return new Option(
     '--debug-dir <DIR>',
-    'a tree of executables, by build id or by path, that cores are read with; may be given again',
+    'for cores: a folder of executables, by build id or by path; may be given again',
   ).argParser((folder: string, before: string[] | undefined) => [...(before ?? []), folder]);
 }
 
-/** `[TARGET]` and `--pid`, of which every reading command takes one, `--bin` and `--debug-dir`. */
+/** Adds what every reading command takes: `[TARGET]` or `--pid`, and `--bin` and `--debug-dir`. */
 export function takesTarget(command: Command): Command {
   return command
     .addArgument(new Argument('[TARGET]', 'a .gsp snapshot or an ELF core'))
-    .addOption(pidOption('read the live process N in place of a file'))
+    .addOption(pidOption('read the live process N instead of a file'))
     .addOption(binOption())
     .addOption(debugDirOption());
 }
 
-/** Two examples at the end of the help. */
+/** Adds two examples at the end of the help. */
 export function examples(command: Command, lines: readonly [string, string]): Command {
   return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}\n`).join('')}`);
 }
 
-function whole(text: string): number | null {
+/** Returns null unless `text` is a whole number of at most 15 digits. */
+function parseWhole(text: string): number | null {
   return /^[0-9]{1,15}$/.test(text) ? Number(text) : null;
 }

@@ -1,10 +1,10 @@
 import { ExitCode } from '../snapshots/errors.js';
-import { failure } from './failure.js';
+import { describeFailure } from './failure.js';
 import { exitOnSignals } from './interrupt.js';
 import { Io, ReaderGone } from './io.js';
 import { version } from './version.js';
 
-/** Runs gospy with the arguments behind its name, and returns the exit code. Throws nothing. */
+/** Runs gospy with the arguments after its name and returns the exit code. Prints errors and throws none. */
 export async function run(args: readonly string[]): Promise<ExitCode> {
   exitOnSignals();
   const io = new Io();
@@ -20,7 +20,7 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     return ExitCode.ok;
   } catch (error) {
     if (error instanceof ReaderGone) return ExitCode.ok;
-    const { exitCode, text } = failure(/^[a-z]+$/.test(first) ? first : '', error);
+    const { exitCode, text } = describeFailure(/^[a-z]+$/.test(first) ? first : '', error);
     io.note(text);
     return exitCode;
   }

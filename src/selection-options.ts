@@ -7,7 +7,7 @@ const STATUSES: readonly GoroutineStatus[] = [
   ...(['copystack', 'preempted', 'leaked'] as const),
 ];
 
-/** Nanoseconds by the units that Go's durations have. */
+/** Nanoseconds by the units of Go's durations. */
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 
 /** What {@link selectsGoroutines} adds to a command. */
@@ -16,28 +16,34 @@ export interface SelectionOptions {
   readonly waitReason?: string;
   readonly func?: RegExp;
   readonly label?: Readonly<Record<string, string>>;
+  /** Nanoseconds. */
   readonly minWait?: number;
   readonly goid?: number[];
-  /** False where `--no-system` was given. */
+  /** False if `--no-system` was given. */
   readonly system: boolean;
   readonly sort: Sort;
 }
 
-/** The filters and the order that every command with goroutines takes. */
+/** Adds the filters and the order that every command about goroutines takes. */
 export function selectsGoroutines(command: Command): Command {
   return command
-    .addOption(new Option('--status <STATUS>', 'only this status; may be given again').argParser(statusOf))
-    .option('--wait-reason <WORDS>', 'only those that wait for this, in the words of the runtime')
-    .addOption(new Option('--func <RE>', 'only those with a function in their stack that matches').argParser(patternOf))
-    .addOption(new Option('--label <K=V>', 'only those with this pprof label; may be given again').argParser(labelOf))
+    .addOption(new Option('--status <STATUS>', 'only this status; may be given again').argParser(parseStatus))
+    .option('--wait-reason <WORDS>', "only those with this wait reason, in the runtime's words")
+    .addOption(new Option('--func <RE>', 'only those with a matching function on their stack').argParser(parsePattern))
     .addOption(
-      new Option('--min-wait <DUR>', 'only those known to wait so long, such as 90s, 5m, 1h30m').argParser(durationOf),
+      new Option('--label <K=V>', 'only those with this pprof label; may be given again').argParser(parseLabel),
     )
-    .addOption(new Option('--goid <N>', 'only this goroutine; may be given again').argParser(goidOf))
-    .option('--no-system', "leave the runtime's own goroutines out")
+    .addOption(
+      new Option('--min-wait <DUR>', 'only those known to have waited this long, such as 90s, 5m, 1h30m').argParser(
+        parseDuration,
+      ),
+    )
+    .addOption(new Option('--goid <N>', 'only this goroutine; may be given again').argParser(parseGoid))
+    .option('--no-system', "leave out the runtime's own goroutines")
     .addOption(new Option('--sort <ORDER>', 'the order').choices(SORTS).default('goid'));
 }
 
+/** The selection that the options describe. */
 export function selectionOf(options: SelectionOptions): Selection {
   const { status, waitReason, func, label, minWait, goid, system } = options;
   return {
@@ -51,28 +57,28 @@ export function selectionOf(options: SelectionOptions): Selection {
   };
 }
 
-function statusOf(text: string, before: GoroutineStatus[] = []): GoroutineStatus[] {
+function parseStatus(text: string, before: GoroutineStatus[] = []): GoroutineStatus[] {
   const status = STATUSES.find((s) => s === text);
   if (status === undefined) throw new InvalidArgumentError(`The statuses are ${STATUSES.join(', ')}.`);
   return [...before, status];
 }
 
-function patternOf(text: string): RegExp {
+function parsePattern(text: string): RegExp {
   try {
     return new RegExp(text);
   } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? `${error.message}.` : 'It is no regular expression.');
+    throw new InvalidArgumentError(error instanceof Error ? `${error.message}.` : 'It is not a regular expression.');
   }
 }
 
-function labelOf(text: string, before: Record<string, string> = {}): Record<string, string> {
+function parseLabel(text: string, before: Record<string, string> = {}): Record<string, string> {
   const equals = text.indexOf('=');
   if (equals <= 0) throw new InvalidArgumentError('A label is KEY=VALUE.');
   return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
 }
 
-/** As Go's time.ParseDuration has it: numbers with units in a row. */
-export function durationOf(text: string): number {
+/** Parses a duration as Go's time.ParseDuration does, such as `1h30m`, to nanoseconds. Throws where it is not one. */
+export function parseDuration(text: string): number {
   if (!/^(\d+(\.\d+)?(ns|us|ms|s|m|h))+$/.test(text))
     throw new InvalidArgumentError('A duration is like 90s, 5m or 1h30m.');
   return [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)/g)].reduce(
@@ -81,7 +87,8 @@ export function durationOf(text: string): number {
   );
 }
 
-export function goidOf(text: string, before: number[] = []): number[] {
+/** Adds a goroutine id to those before it. Throws where it is not one. */
+export function parseGoid(text: string, before: number[] = []): number[] {
   if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('A goroutine id is a whole number above 0.');
   return [...before, Number(text)];
 }

@@ -1,13 +1,12 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { badFile, ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
+import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../targets/live.js';
 import { binOption, debugDirOption, examples, jsonOption, pidOption } from '../options.js';
 import { captureText } from '../render/capture.js';
-import { kindOfTarget, openBinary } from '../targets/open-target.js';
+import { captureOptions, openBinary } from '../targets/live.js';
 
 interface CaptureCommandOptions {
   readonly pid?: number;
@@ -24,18 +23,21 @@ interface CaptureCommandOptions {
 
 const MODES: readonly CaptureMode[] = ['stop', 'clone', 'live'];
 
-/** `gospy capture`: from a live process to a file. */
+/** `gospy capture`: writes a snapshot of a live process, or of a core. */
 export function define(command: Command, io: Io): void {
   command
     .summary('stops a process for about a millisecond and writes a snapshot of it')
     .description(
       'Copies what every goroutine of a running Go process is doing into a snapshot, from which the other commands ' +
-        'answer later, on any machine. The process goes on as before, also when gospy is killed in the middle. FILE is ' +
+        'answer later, on any machine. The process runs on as before, even if gospy is killed in the middle. FILE is ' +
         'replaced in one step or not at all.',
     )
     .addOption(pidOption('the process'))
     .addOption(
-      new Option('--core <FILE>', 'distil an ELF core in place of a process').conflicts(['pid', 'nonBlocking']),
+      new Option('--core <FILE>', 'make the snapshot from an ELF core instead of a process').conflicts([
+        'pid',
+        'nonBlocking',
+      ]),
     )
     .requiredOption('-o, --output <FILE>', 'the snapshot to write')
     .addOption(
@@ -52,17 +54,18 @@ export function define(command: Command, io: Io): void {
     .addOption(
       new Option(
         '--budget <MS>',
-        'let the process go after so many milliseconds, whatever is still missing: the snapshot is partial then, and says so',
+        'let the process go after this many milliseconds, whatever is still missing: the snapshot is then partial and says so',
       ).argParser(milliseconds),
     )
     .addOption(binOption())
     .addOption(debugDirOption())
-    .option('--strict', 'end with exit code 7 where something is missing in the snapshot')
+    .option('--strict', 'end with exit code 7 if something is missing in the snapshot')
     .addOption(jsonOption())
     .action((options: CaptureCommandOptions) => {
       const given = command.getOptionValueSource('mode') === 'cli' ? options.mode : null;
-      if (options.core !== undefined && given !== null) throw usageError('--mode is for processes, and --core is none');
-      return captureOrDistil(io, { ...options, mode: modeOf(given, options.nonBlocking === true) });
+      if (options.core !== undefined && given !== null)
+        throw usageError('--mode is for processes, and --core names a file');
+      return captureFrom(io, { ...options, mode: modeOf(given, options.nonBlocking === true) });
     });
   examples(command, [
     'gospy capture --pid 4711 -o snap.gsp',
@@ -84,29 +87,25 @@ function milliseconds(text: string): number {
   return ms;
 }
 
-async function captureOrDistil(io: Io, options: CaptureCommandOptions): Promise<void> {
+async function captureFrom(io: Io, options: CaptureCommandOptions): Promise<void> {
   const { pid, core } = options;
-  if (core !== undefined) return reportOn(io, options, await distilled(io, core, options));
+  if (core !== undefined) return printReport(io, options, await captureCore(io, core, options));
   if (pid === undefined)
     throw usageError('no process is given', { hint: 'name one with --pid N, or a core with --core' });
-  return reportOn(io, options, await captured(io, pid, options));
+  return printReport(io, options, await captureProcess(io, pid, options));
 }
 
-async function distilled(io: Io, core: string, options: CaptureCommandOptions): Promise<CoreSnapshotReport> {
-  const [{ openCoreFile }, { coreToSnapshot }, { checkOutput, removeUnfinished }] = await Promise.all([
-    import('../targets/open-core.js'),
+async function captureCore(io: Io, file: string, options: CaptureCommandOptions): Promise<CoreSnapshotReport> {
+  const [{ coreToSnapshot }, { removeUnfinished }] = await Promise.all([
     import('../targets/core-to-snapshot.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
-  const file = await kindOfTarget(core);
-  if (file.kind !== 'core') throw badFile(`${core} is a snapshot already, and no core`);
-  checkOutput(options.output);
-  io.progress(`reading ${core}`);
+  const { output, bin, debugDir } = options;
   const forget = onInterrupt(removeUnfinished);
-  return coreToSnapshot(await openCoreFile(io, core, file), options.output, options).finally(forget);
+  return coreToSnapshot({ file, bin, debugDir }, output, { progress: io.progress }).finally(forget);
 }
 
-async function captured(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
+async function captureProcess(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
   const { output, mode, bin, budget } = options;
   if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
   const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
@@ -115,16 +114,18 @@ async function captured(io: Io, pid: number, options: CaptureCommandOptions): Pr
     import('../../snapshots/atomic-file.js'),
   ]);
   const binary = await openBinary(bin);
-  const how = { ...captureOptions(io, mode, binary), ...(budget === undefined ? {} : { budgetMs: budget }) };
-  checkOutput(output);
   const forget = [onInterrupt(removeUnfinished), onInterrupt(endClones)];
-  return captureToFile(pid, output, how).finally(() => {
-    forget.forEach((take) => take());
+  try {
+    const captureWith = captureOptions(mode, binary, { progress: io.progress });
+    checkOutput(output);
+    return await captureToFile(pid, output, budget === undefined ? captureWith : { ...captureWith, budgetMs: budget });
+  } finally {
+    forget.forEach((forgetOne) => forgetOne());
     binary?.close();
-  });
+  }
 }
 
-async function reportOn(
+async function printReport(
   io: Io,
   { output, strict, json }: CaptureCommandOptions,
   report: CaptureReport | CoreSnapshotReport,
@@ -138,7 +139,7 @@ async function reportOn(
     ExitCode.partial,
     `${output} is partial: ${report.warnings[0]?.message ?? 'something is missing'}`,
     {
-      hint: 'it was kept; without --strict this is no error',
+      hint: 'it was kept; without --strict this is not an error',
     },
   );
 }

@@ -8,22 +8,22 @@ import { esbuildPath, startServer } from '../demo/server.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../targets/live.js';
 import { examples } from '../options.js';
 import { captureText } from '../render/capture.js';
-import { withProgram } from '../targets/open-target.js';
+import { captureOptions } from '../targets/live.js';
 import { printSummary } from './summary.js';
+import { withProgram } from './with-target.js';
 
-/** A small program, captured when this gospy was made: for machines on which no process may be traced. */
+/** A snapshot of a small program, for machines that permit no capture. */
 const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
 
-/** `gospy demo`: the whole story on a real Go process. */
+/** `gospy demo`: captures a real Go process and explains what it did. */
 export function define(command: Command, io: Io): void {
   command
     .summary('the whole story on a real Go process')
     .description(
       'Starts a real Go program (esbuild, serving a folder on loopback), captures it, prints the pause and what ' +
-        'its goroutines were doing, shows that it still answers, and ends it. Where no process may be traced, a sample ' +
+        'its goroutines were doing, shows that it still answers, and ends it. Where processes cannot be captured, a sample ' +
         'snapshot is shown instead.',
     )
     .action(() => demo(io));
@@ -37,7 +37,7 @@ async function demo(io: Io): Promise<void> {
   try {
     await showLive(io, (stop) => stops.push(stop));
   } catch (error) {
-    if (!(error instanceof GospyError) || !NOT_HERE.has(error.exitCode)) throw error;
+    if (!(error instanceof GospyError) || !NOT_POSSIBLE_HERE.has(error.exitCode)) throw error;
     await showSample(io, explain(error));
   } finally {
     stopAll();
@@ -45,11 +45,11 @@ async function demo(io: Io): Promise<void> {
   }
 }
 
-/** Ends of a capture that say something about the machine, not about gospy. */
-const NOT_HERE: ReadonlySet<ExitCode> = new Set([ExitCode.permission, ExitCode.unsupported]);
+/** Failures of a capture that are due to the machine. */
+const NOT_POSSIBLE_HERE: ReadonlySet<ExitCode> = new Set([ExitCode.permission, ExitCode.unsupported]);
 
 async function showLive(io: Io, onStop: (stop: () => void) => void): Promise<void> {
-  const how = captureOptions(io, 'stop');
+  const options = captureOptions('stop', null, { progress: io.progress });
   const folder = mkdtempSync(join(tmpdir(), 'gospy-demo-'));
   onStop(() => rmSync(folder, { recursive: true, force: true }));
   const server = await startServer(esbuildPath(), onStop);
@@ -59,8 +59,8 @@ async function showLive(io: Io, onStop: (stop: () => void) => void): Promise<voi
   await io.write(`$ gospy capture --pid ${server.pid} -o demo.gsp\n`);
   await io.end();
   const { captureToFile } = await import('../../capture/capture.js');
-  const result = await captureToFile(server.pid, path, how);
-  await io.write(captureText({ ...result, path: 'demo.gsp' }));
+  const report = await captureToFile(server.pid, path, options);
+  await io.write(captureText({ ...report, path: 'demo.gsp' }));
 
   await io.write('\n$ gospy summary demo.gsp\n');
   await printSummaryOf(io, path);

@@ -4,8 +4,8 @@ import type { GroupBy } from '../../analyze/report/groups.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, pidOption } from '../options.js';
-import { withProgram } from '../targets/open-target.js';
 import { groupByOf } from './goroutines.js';
+import { withPrograms } from './with-target.js';
 
 interface DiffOptions {
   readonly pid?: number;
@@ -44,16 +44,11 @@ async function diff(io: Io, a: string, b: string | undefined, options: DiffOptio
   if (b === undefined && pid === undefined)
     throw usageError('diff compares two: name B, or a live process with --pid N');
   if (bin.length > 2) throw usageError('--bin is given at most twice: for A, and for B');
-  const [binA] = bin;
-  const binB = bin.at(-1);
-  await withProgram(io, a, binA === undefined ? {} : { bin: binA }, (before) =>
-    withProgram(
-      io,
-      b,
-      { ...(pid === undefined ? {} : { pid }), ...(binB === undefined ? {} : { bin: binB }) },
-      (after) => print(io, before, after, options),
-    ),
-  );
+  const targets = [
+    { file: a, bin: bin[0] },
+    { file: b, pid, bin: bin.at(-1) },
+  ] as const;
+  await withPrograms(io, targets, ([before, after]) => print(io, before, after, options));
 }
 
 async function print(io: Io, before: GoProgram, after: GoProgram, options: DiffOptions): Promise<void> {

@@ -9,10 +9,10 @@ interface DoctorOptions {
   readonly json?: true;
 }
 
-/** `gospy doctor`: what would work here. */
+/** `gospy doctor`: checks what would work on this machine, and on one process. */
 export function define(command: Command, io: Io): void {
   command
-    .summary('what would work here and, where something would not, what to type')
+    .summary('checks what would work here and says what to type where something would not')
     .description(
       'Checks whether live Go processes can be captured on this machine and, with --pid, whether that one can. The ' +
         'process is not stopped. Where a capture of it would fail, the exit code is the one it would fail with.',

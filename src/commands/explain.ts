@@ -3,7 +3,7 @@ import type { GoProgram } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, takesTarget } from '../options.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 /** `gospy explain`: how a goroutine's stack was followed, step by step. */
 export function define(command: Command, io: Io): void {

@@ -4,10 +4,10 @@ import type { GoProgram } from '../../analyze/program.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { examples, takesTarget } from '../options.js';
-import { counted, printable, size } from '../render/text.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { pluralize, printable, size } from '../render/text.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
-/** What a target can leave as. */
+/** The formats that a target can be written in. */
 const FORMATS = ['core'] as const;
 type Format = (typeof FORMATS)[number];
 
@@ -16,15 +16,15 @@ interface ExportOptions extends TargetOptions {
   readonly output?: string;
 }
 
-/** `gospy export`: a target in the form of another tool. */
+/** `gospy export`: writes a target in the format of another tool. */
 export function define(command: Command, io: Io): void {
   takesTarget(command)
-    .summary('writes a target in the form that another tool reads')
+    .summary('writes a target in a format that another tool reads')
     .description(
       'core: an ELF core that `dlv core`, gdb and viewcore open together with the executable, with the same goroutines ' +
         'and stacks. FILE is replaced in one step or not at all.',
     )
-    .addOption(new Option('--format <FORMAT>', 'the form').choices(FORMATS).makeOptionMandatory())
+    .addOption(new Option('--format <FORMAT>', 'the format').choices(FORMATS).makeOptionMandatory())
     .option('-o, --output <FILE>', 'the file to write')
     .action((file: string | undefined, options: ExportOptions) =>
       withProgram(io, file, options, (program) => WRITERS[options.format](io, program, options.output)),
@@ -35,25 +35,23 @@ export function define(command: Command, io: Io): void {
   ]);
 }
 
-/** How each is written, by its name. */
+/** Writes the format and says what was written. */
 const WRITERS: Readonly<Record<Format, (io: Io, program: GoProgram, path: string | undefined) => Promise<void>>> = {
-  core: exportCore,
+  core: writeCore,
 };
 
-async function exportCore(io: Io, program: GoProgram, path: string | undefined): Promise<void> {
+async function writeCore(io: Io, program: GoProgram, path: string | undefined): Promise<void> {
   if (path === undefined) throw usageError('a core is written to a file: name it with -o');
-  const [{ writeCore }, { checkOutput, removeUnfinished }, { warningsOf }] = await Promise.all([
-    import('../../snapshots/elf/core-write.js'),
+  const [{ exportCore }, { removeUnfinished }, { warningsOf }] = await Promise.all([
+    import('../export/core.js'),
     import('../../snapshots/atomic-file.js'),
     import('../listing.js'),
   ]);
-  checkOutput(path);
   const forget = onInterrupt(removeUnfinished);
-  const { bytesWritten } = await writeCore(path, program.image).finally(forget);
-  const { threads, executable } = program.image;
+  const { bytesWritten, threads, executable } = await exportCore(program, path).finally(forget);
   await io.write(
-    `${printable(path)}: ${size(bytesWritten)}, ${counted(threads.length, 'thread')}\n` +
-      `Open it with the executable: dlv core ${printable(executable.path)} ${printable(path)}\n`,
+    `${printable(path)}: ${size(bytesWritten)}, ${pluralize(threads, 'thread')}\n` +
+      `Open it with the executable: dlv core ${printable(executable)} ${printable(path)}\n`,
   );
   io.warnings(warningsOf(program));
 }

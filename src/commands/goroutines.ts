@@ -6,7 +6,7 @@ import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { goroutineTable, groupText } from '../render/goroutines.js';
 import { moreLine } from '../render/summary.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 interface GoroutinesOptions extends SelectionOptions, TargetOptions {
   readonly groupBy?: GroupBy;

@@ -3,8 +3,8 @@ import type { GoProgram } from '../../analyze/program.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { printable } from '../render/text.js';
-import { goidOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { parseGoid, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 interface StacksOptions extends SelectionOptions, TargetOptions {
   readonly limit?: number;
@@ -14,7 +14,7 @@ interface StacksOptions extends SelectionOptions, TargetOptions {
 /** `gospy stacks`: whole stacks, as Go's own traceback prints them. */
 export function define(command: Command, io: Io): void {
   selectsGoroutines(takesTarget(command))
-    .addArgument(new Argument('[GOID...]', 'only these goroutines').argParser(goidOf))
+    .addArgument(new Argument('[GOID...]', 'only these goroutines').argParser(parseGoid))
     .summary("whole stacks, in the text of Go's own traceback")
     .description(
       'Prints the stack of every goroutine as the program itself would (pprof: debug=2), which panicparse and other ' +

@@ -4,7 +4,7 @@ import type { Goroutine } from '../../analyze/report/model.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { goroutineLine, moreLine, overview, PLACES, type Place } from '../render/summary.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 /** How a summary is printed. */
 export interface SummaryOptions {

@@ -3,7 +3,7 @@ import type { GoProgram } from '../../analyze/program.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, takesTarget } from '../options.js';
 import { threadTable } from '../render/threads.js';
-import { withProgram, type TargetOptions } from '../targets/open-target.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 /** `gospy threads`: M to thread to goroutine, and where each stands. */
 export function define(command: Command, io: Io): void {

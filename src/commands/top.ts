@@ -5,14 +5,13 @@ import { usageError } from '../../snapshots/errors.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { captureOptions } from '../targets/live.js';
 import { examples, limitOption, takesTarget } from '../options.js';
-import { durationOf } from '../selection-options.js';
-import { openBinary, withProgram, type TargetOptions } from '../targets/open-target.js';
+import { parseDuration } from '../selection-options.js';
+import { captureOptions, openBinary } from '../targets/live.js';
 import type { Subject } from '../tui/session.js';
-import type { ProcessSource } from '../tui/source.js';
 import type { Mode, SortKey, State } from '../tui/state.js';
 import { groupByOf } from './goroutines.js';
+import { withProgram, type TargetOptions } from './with-target.js';
 
 interface TopOptions extends TargetOptions {
   readonly groupBy: GroupBy;
@@ -30,7 +29,7 @@ const MODES: readonly Mode[] = ['live', 'stop'];
 const SECOND_NS = 1e9;
 const LEAST_INTERVAL_NS = 1e8;
 
-/** `gospy top`: the live view. */
+/** `gospy top`: watches a process full-screen, or prints one frame. */
 export function define(command: Command, io: Io): void {
   takesTarget(command)
     .summary('watches groups of goroutines come and go, full-screen')
@@ -41,19 +40,19 @@ export function define(command: Command, io: Io): void {
     )
     .addOption(
       new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait, status or label:K')
-        .argParser(groupingOf)
+        .argParser(parseGrouping)
         .default({ kind: 'start' } satisfies GroupBy, 'start'),
     )
     .addOption(new Option('--sort <KEY>', 'the order').choices(SORTS).default('count'))
     .addOption(new Option('--filter <TEXT>', 'show only lines with this text').default('', 'none'))
     .addOption(
-      new Option('--mode <MODE>', 'live: nothing is stopped; stop: all threads stand still for each look')
+      new Option('--mode <MODE>', 'live: nothing is stopped; stop: all threads stand still for each sample')
         .choices(MODES)
         .default('live'),
     )
     .addOption(
-      new Option('--interval <DUR>', 'time between two looks, such as 500ms, 2s')
-        .argParser(intervalOf)
+      new Option('--interval <DUR>', 'time between two samples, such as 500ms, 2s')
+        .argParser(parseInterval)
         .default(SECOND_NS, '1s'),
     )
     .option('--once', 'print one plain frame, and end')
@@ -65,20 +64,21 @@ export function define(command: Command, io: Io): void {
 async function top(io: Io, file: string | undefined, options: TopOptions): Promise<void> {
   if (options.once !== true) requireTerminal();
   if (file !== undefined || options.pid === undefined) {
-    await withProgram(io, file, options, (program) => watch(io, { program }, options));
-    return;
+    return withProgram(io, file, options, (program) => watch(io, { program }, options));
   }
   const { bin, pid, mode } = options;
   const binary = await openBinary(bin);
-  // Without progress, which would be written over the screen.
-  const { writer, inspect } = captureOptions(io, mode, binary);
-  const { ProcessSource: Source } = await import('../tui/source.js');
-  const source: ProcessSource = new Source(pid, mode, { writer, ...(inspect === undefined ? {} : { inspect }) });
   try {
-    const first = await source.next();
-    await watch(io, { source, first, saveAs: () => snapshotName(pid) }, options);
+    const { ProcessSource } = await import('../tui/source.js');
+    // Without progress, which would be written over the screen.
+    const source = new ProcessSource(pid, mode, captureOptions(mode, binary));
+    try {
+      const first = await source.next();
+      await watch(io, { source, first, saveAs: () => snapshotName(pid) }, options);
+    } finally {
+      source.close();
+    }
   } finally {
-    source.close();
     binary?.close();
   }
 }
@@ -93,52 +93,53 @@ async function watch(io: Io, subject: Subject, options: TopOptions): Promise<voi
 }
 
 async function printOnce(io: Io, subject: Subject, state: State, limit: number): Promise<void> {
-  const [{ buildView }, { questionOf }, { onceText }] = await Promise.all([
+  const [{ buildView }, { queryOf }, { onceText }] = await Promise.all([
     import('../../analyze/report/live-view.js'),
     import('../tui/state.js'),
     import('../tui/once.js'),
   ]);
   const program = 'program' in subject ? subject.program : subject.first.program;
-  const answer = buildView(program, questionOf(state));
-  await io.write(onceText({ ...state, look: answer }, limit));
-  io.warnings(answer.summary.warnings);
+  const view = buildView(program, queryOf(state));
+  await io.write(onceText({ ...state, view }, limit));
+  io.warnings(view.summary.warnings);
 }
 
 async function show(io: Io, subject: Subject, state: State): Promise<void> {
-  const [{ Session }, { onceText }, { removeUnfinished }] = await Promise.all([
+  const [{ Session }, { GROUPS }, { onceText }, { removeUnfinished }] = await Promise.all([
     import('../tui/session.js'),
+    import('../tui/state.js'),
     import('../tui/once.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
   await io.end();
   const session = new Session(subject, state);
   const forget = [onInterrupt(removeUnfinished), onInterrupt(() => session.leave())];
-  const ending = await session.run().finally(() => forget.forEach((take) => take()));
+  const ending = await session.run().finally(() => forget.forEach((forgetOne) => forgetOne()));
   if (ending.kind !== 'target-ended') return;
-  // The last that was seen of the process stays on the terminal.
-  await io.write(onceText({ ...session.state, views: [{ kind: 'groups', selected: null, top: 0 }] }, state.rows));
+  // The last sample of the process stays on the terminal.
+  await io.write(onceText({ ...session.state, levels: [GROUPS] }, state.rows));
   await io.end();
   io.note(`gospy top: ${explain(ending.error)}`);
 }
 
-/** Throws a usage error where there is no terminal to draw on and to read keys from. */
+/** Throws a usage error unless there is a terminal to draw on and to read keys from. */
 function requireTerminal(): void {
   const hint = '--once prints one plain frame';
   if (!isatty(1) || !isatty(0)) throw usageError('top needs a terminal for its input and output', { hint });
   if ((process.env['TERM'] ?? 'dumb') === 'dumb') throw usageError('this terminal cannot move its cursor', { hint });
 }
 
-/** In the current folder; the time tells one from the next. */
+/** A file name in the current folder, unique by its time. */
 function snapshotName(pid: number): string {
   return `gospy-${pid}-${new Date().toISOString().replace(/[-:]|\.\d+Z$/g, '')}.gsp`;
 }
 
-function groupingOf(text: string): GroupBy {
+function parseGrouping(text: string): GroupBy {
   return text === 'status' ? { kind: 'status' } : groupByOf(text);
 }
 
-function intervalOf(text: string): number {
-  const interval = durationOf(text);
+function parseInterval(text: string): number {
+  const interval = parseDuration(text);
   if (interval < LEAST_INTERVAL_NS) throw new InvalidArgumentError('The shortest interval is 100ms.');
   return interval;
 }

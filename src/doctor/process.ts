@@ -10,7 +10,7 @@ import { targetOf } from '../../analyze/report/summary.js';
 import type { Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { GospyError, noGoProcess, permissionError } from '../../snapshots/errors.js';
-import { counted } from '../render/text.js';
+import { pluralize } from '../render/text.js';
 import { failed, passed, type Check } from './check.js';
 
 /** Whether a capture mode would work on a process, and why not. */
@@ -81,7 +81,7 @@ function findings(pid: number): Check[] {
   if (kernelThread) throw noGoProcess(`process ${pid} (${name}) is a kernel thread, and no Go program`);
   liveThread(pid);
   const { threadCount } = readStatus(pid);
-  return [passed('process', `${name} runs, with ${counted(threadCount, 'thread')}`), ...accessChecks(pid)];
+  return [passed('process', `${name} runs, with ${pluralize(threadCount, 'thread')}`), ...accessChecks(pid)];
 }
 
 function verdict(mode: CaptureMode, error: GospyError | null, pauseNs: number | null): ModeVerdict {

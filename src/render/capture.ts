@@ -1,28 +1,28 @@
 import type { CaptureReport } from '../../capture/capture.js';
-import { counted, duration, printable, size } from './text.js';
+import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
+import { duration, pluralize, printable, size } from './text.js';
 
-/** A report of a capture, or of a core that was distilled. */
-type Report = Omit<CaptureReport, 'mode' | 'pauseNs'> & {
-  readonly mode: CaptureReport['mode'] | 'core';
-  readonly pauseNs: number | null;
-};
+type Report = CaptureReport | CoreSnapshotReport;
 
-/** What a capture made, and what the process felt of it. */
+/** Two lines: what was written, and for how long the process stood still. */
 export function captureText(report: Report): string {
   const { path, pid, goVersion, goroutines, threads, bytesRead, bytesWritten } = report;
   return (
-    `${printable(path)}: ${size(bytesWritten)}, ${counted(goroutines, 'goroutine')} and ` +
-    `${counted(threads, 'thread')} of process ${pid} (Go ${printable(goVersion)}), from ${size(bytesRead)} read\n` +
-    `${pause(report)}\n`
+    `${printable(path)}: ${size(bytesWritten)}, ${pluralize(goroutines, 'goroutine')} and ` +
+    `${pluralize(threads, 'thread')} of process ${pid} (Go ${printable(goVersion)}), from ${size(bytesRead)} read\n` +
+    `${pauseText(report)}${report.partial ? '; the snapshot is partial' : ''}.\n`
   );
 }
 
-function pause({ mode, pauseNs, partial }: Report): string {
-  const felt = {
-    live: 'The process was not stopped',
-    stop: `The process stood still for ${duration(pauseNs ?? 0)}`,
-    clone: `The process stood still for ${duration(pauseNs ?? 0)} while it was cloned`,
-    core: 'It was made of a core',
-  }[mode];
-  return `${felt}${partial ? '; the snapshot is partial' : ''}.`;
+function pauseText({ mode, pauseNs }: Report): string {
+  switch (mode) {
+    case 'live':
+      return 'The process was not stopped';
+    case 'stop':
+      return `The process stood still for ${duration(pauseNs)}`;
+    case 'clone':
+      return `The process stood still for ${duration(pauseNs)} while it was cloned`;
+    case 'core':
+      return 'It was made from a core';
+  }
 }

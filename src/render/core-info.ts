@@ -1,56 +1,51 @@
-import type { CoreCheck } from '../targets/core-info.js';
+import type { CoreInfo } from '../targets/core-info.js';
 import { crashLine } from './crash.js';
-import { counted, grouped, printable, size } from './text.js';
+import { factLines, type Fact } from './facts.js';
+import { pluralize, printable, size, withThousands } from './text.js';
 
-/** Of long lists this many are shown. */
+/** Items of a long list that text shows. */
 const SHOWN = 20;
 
-type Row = readonly [label: string, text: string];
-
 /** What is in a core, a line a fact; a crash comes first. */
-export function coreInfoText(path: string, check: CoreCheck): string {
-  const { target, executable, executableFound } = check;
-  const rows: Row[] = [
-    ['file', `${printable(path)}, an ELF core of ${size(check.sizeBytes)}`],
-    [
-      'whole',
-      check.missingBytes === 0
-        ? 'yes, as far as its headers tell'
-        : `no, ${grouped(check.missingBytes)} bytes are missing`,
-    ],
-    ...check.problems.map((problem): Row => ['problem', printable(problem)]),
-    ...listed(check.cut, 'cut', ({ start, end, path: file }) => `${start}-${end} ${printable(file)}`.trimEnd()),
-  ];
-  if (target !== null) {
-    rows.push(['program', `${printable(target.bin)}, Go ${printable(target.goVersion)}, ${target.arch}`]);
-  }
-  rows.push(
-    ['process', `pid ${check.pid}`],
+export function coreInfoText(path: string, info: CoreInfo): string {
+  const { target, executable, executableFound } = info;
+  const whole =
+    info.missingBytes === 0
+      ? 'yes, as far as its headers tell'
+      : `no, ${withThousands(info.missingBytes)} bytes are missing`;
+  const facts = factLines([
+    ['file', `${printable(path)}, an ELF core of ${size(info.sizeBytes)}`],
+    ['whole', whole],
+    ...info.problems.map((problem): Fact => ['problem', printable(problem)]),
+    ...listFacts(info.cut, 'cut', ({ start, end, path: file }) => `${start}-${end} ${printable(file)}`.trimEnd()),
+    ...(target === null
+      ? []
+      : [['program', `${printable(target.bin)}, Go ${printable(target.goVersion)}, ${target.arch}`] as const]),
+    ['process', `pid ${info.pid}`],
     ['build id', printable(executable.buildId ?? executable.goBuildId ?? 'not known')],
     ['executable', executableFound === null ? 'not found' : `${printable(executableFound)}, the same code`],
-    ['threads', grouped(check.threads)],
-    ['mappings', grouped(check.mappings)],
-    ['memory', `${size(check.memoryBytes)} of the process`],
-    ...missingRows(check),
-  );
-  const width = Math.max(...rows.map(([label]) => label.length));
-  return crashLine(target?.crash ?? null) + rows.map(([label, text]) => `${label.padEnd(width)}  ${text}\n`).join('');
+    ['threads', withThousands(info.threads)],
+    ['mappings', withThousands(info.mappings)],
+    ['memory', `${size(info.memoryBytes)} of the process`],
+    ...goroutineFacts(info),
+  ]);
+  return crashLine(target?.crash ?? null) + facts;
 }
 
-function missingRows({ missing }: CoreCheck): Row[] {
+function goroutineFacts({ missing }: CoreInfo): Fact[] {
   if (missing === null) return [['goroutines', 'none can be read']];
   const { stacks, more, unreadable } = missing;
   const incomplete = stacks.length + more;
-  const rows: Row[] = [];
-  if (incomplete + unreadable === 0) rows.push(['goroutines', 'all are whole']);
-  if (unreadable > 0) rows.push(['lost', `${counted(unreadable, 'goroutine')} of which nothing can be said`]);
-  if (incomplete > 0) rows.push(['incomplete', counted(incomplete, 'goroutine')]);
-  rows.push(...listed(stacks, 'incomplete', ({ goid, reason }) => `goroutine ${goid}: ${printable(reason)}`));
-  return rows;
+  const facts: Fact[] = [];
+  if (incomplete + unreadable === 0) facts.push(['goroutines', 'all are whole']);
+  if (unreadable > 0) facts.push(['lost', `${pluralize(unreadable, 'goroutine')} of which nothing can be read`]);
+  if (incomplete > 0) facts.push(['incomplete', pluralize(incomplete, 'goroutine')]);
+  facts.push(...listFacts(stacks, 'incomplete', ({ goid, reason }) => `goroutine ${goid}: ${printable(reason)}`));
+  return facts;
 }
 
-function listed<T>(items: readonly T[], label: string, text: (item: T) => string): Row[] {
-  const rows = items.slice(0, SHOWN).map((item): Row => [label, text(item)]);
-  const more = items.length - rows.length;
-  return more > 0 ? [...rows, [label, `and ${grouped(more)} more (--json has them)`]] : rows;
+function listFacts<T>(items: readonly T[], label: string, text: (item: T) => string): Fact[] {
+  const facts = items.slice(0, SHOWN).map((item): Fact => [label, text(item)]);
+  const more = items.length - facts.length;
+  return more > 0 ? [...facts, [label, `and ${withThousands(more)} more (--json has them)`]] : facts;
 }

@@ -2,13 +2,13 @@ import type { Diff, Changes, GroupDiff, Moved, ListedGoroutine, GoroutineState }
 import type { Change } from '../../analyze/report/diff-scheduler.js';
 import type { Target } from '../../analyze/report/model.js';
 import { table } from './table.js';
-import { counted, duration, grouped, printable } from './text.js';
+import { pluralize, duration, withThousands, printable } from './text.js';
 
 /** What changed, as text; `limit` lines of each list, 0 for all. */
 export function diffText(diff: Diff, limit: number): string {
   return [
-    `before: ${targetText(diff.before)}, ${counted(diff.goroutines.before, 'goroutine')}\n`,
-    `after:  ${targetText(diff.after)}, ${counted(diff.goroutines.after, 'goroutine')}\n`,
+    `before: ${targetText(diff.before)}, ${pluralize(diff.goroutines.before, 'goroutine')}\n`,
+    `after:  ${targetText(diff.after)}, ${pluralize(diff.goroutines.after, 'goroutine')}\n`,
     `${relationText(diff)}\n`,
     diff.fates === null ? '' : `Goroutines: ${fatesText(diff.fates)}\n`,
     schedulerText(diff),
@@ -33,8 +33,8 @@ function relationText({ relation: { kind, elapsedNs } }: Diff): string {
 
 function fatesText({ started, ended, moved, returned, parked }: Changes): string {
   return (
-    `${grouped(started.length)} started, ${grouped(ended.length)} ended, ${grouped(moved.length)} moved, ` +
-    `${grouped(returned.length)} ran and are back, ${grouped(parked.length)} parked in the same place all the time`
+    `${withThousands(started.length)} started, ${withThousands(ended.length)} ended, ${withThousands(moved.length)} moved, ` +
+    `${withThousands(returned.length)} ran and are back, ${withThousands(parked.length)} parked in the same place all the time`
   );
 }
 
@@ -111,5 +111,5 @@ function signed(n: number): string {
 }
 
 function more(n: number): string {
-  return n > 0 ? `... ${grouped(n)} more (--limit 0 prints all)\n` : '';
+  return n > 0 ? `... ${withThousands(n)} more (--limit 0 prints all)\n` : '';
 }

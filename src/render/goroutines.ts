@@ -1,7 +1,8 @@
 import type { Group } from '../../analyze/report/groups.js';
 import type { Goroutine, Loc } from '../../analyze/report/model.js';
 import { shortPath, table } from './table.js';
-import { counted, duration, printable } from './text.js';
+import { duration, pluralize, printable } from './text.js';
+import { widthOf } from './width.js';
 
 /** The least that is left for a file beside a function's name. */
 const LEAST_FILE = 16;
@@ -14,7 +15,7 @@ export function goroutineTable(goroutines: readonly Goroutine[], columns: number
   }));
   const heads = ['GOID', 'STATE', 'WAIT'];
   const used = heads.reduce((sum, head, i) => {
-    const widths = rows.map(({ cells }) => cells[i]?.length ?? 0);
+    const widths = rows.map(({ cells }) => widthOf(cells[i] ?? ''));
     return sum + 2 + widths.reduce((a, b) => Math.max(a, b), head.length);
   }, 0);
   return table(
@@ -29,7 +30,7 @@ export function groupText(group: Group): string {
   const what = group.waitReason === null ? states.join(', ') : printable(group.waitReason);
   const wait = group.maxWaitNs === null ? '' : `, for up to ${duration(group.maxWaitNs)} or longer`;
   const more = group.count > group.goids.length ? ', ...' : '';
-  const head = `${counted(group.count, 'goroutine')} [${what}${wait}]: ${group.goids.join(', ')}${more}\n`;
+  const head = `${pluralize(group.count, 'goroutine')} [${what}${wait}]: ${group.goids.join(', ')}${more}\n`;
   if (group.frames === undefined) return `${head}    ${printable(group.key)}\n\n`;
   return `${head}${group.frames.map((frame) => `    ${whole(frame)}\n`).join('')}\n`;
 }
@@ -42,7 +43,7 @@ function place(loc: Loc | null, room: number): string {
   if (loc === null) return '?';
   const func = printable(loc.func);
   const line = `:${loc.line}`;
-  const left = Math.max(LEAST_FILE, room - func.length - 3 - line.length);
+  const left = Math.max(LEAST_FILE, room - widthOf(func) - 3 - line.length);
   return `${func} (${shortPath(printable(loc.file), left)}${line})`;
 }
 

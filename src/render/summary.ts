@@ -1,6 +1,6 @@
 import type { Goroutine, Loc, LongWait, Summary } from '../../analyze/report/model.js';
 import { crashLine } from './crash.js';
-import { duration, grouped, printable } from './text.js';
+import { duration, printable, withThousands } from './text.js';
 
 /** Which place of a goroutine a line shows. */
 export const PLACES = ['start', 'caller', 'current', 'user'] as const;
@@ -57,7 +57,7 @@ export function goroutineLine(g: Goroutine, place: Place): string {
 
 /** The last line of a list that stops early. */
 export function moreLine(more: number): string {
-  return `... ${grouped(more)} more (--limit 0 prints all)\n`;
+  return `... ${withThousands(more)} more (--limit 0 prints all)\n`;
 }
 
 function at(g: Goroutine, place: Place): Loc | null {

@@ -1,41 +1,39 @@
 import Table from 'cli-table3';
+import { widthOf } from './width.js';
 
-/** No lines: columns two spaces apart, which a terminal, grep and awk all read well. */
+/** Characters that cli-table3 draws between and around cells. */
+const BORDERS = [
+  ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
+  ...['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'],
+];
+
+/** No borders and two spaces between columns: easy to read, and easy to use with grep and awk. */
 const PLAIN = {
-  chars: {
-    ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '' },
-    ...{
-      'bottom-right': '',
-      left: '',
-      'left-mid': '',
-      mid: '',
-      'mid-mid': '',
-      right: '',
-      'right-mid': '',
-      middle: '  ',
-    },
-  },
+  chars: { ...Object.fromEntries(BORDERS.map((name) => [name, ''])), middle: '  ' },
   style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
 };
 
-/** Rows under a head of column names, aligned; the last column is as long as it needs to be. */
+/** Returns rows in aligned columns below their names; nothing where there are no rows. Lines end without spaces. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return '';
-  const made = new Table({ ...PLAIN, head: [...head] });
-  for (const row of rows) made.push([...row]);
-  return made
+  const cells = new Table({ ...PLAIN, head: [...head] });
+  for (const row of rows) cells.push([...row]);
+  return cells
     .toString()
     .split('\n')
     .map((line) => `${line.trimEnd()}\n`)
     .join('');
 }
 
-/** The end of a path, cut at a slash so that it takes at most `room` characters, its last element always whole. */
-export function shortPath(path: string, room: number): string {
-  if (path.length <= room) return path;
+/**
+ * Returns the end of a path in at most `columns`, cut at a slash and begun with `…/`. The last element is always whole,
+ * even if it does not fit.
+ */
+export function shortPath(path: string, columns: number): string {
+  if (widthOf(path) <= columns) return path;
   const parts = path.split('/');
   let shown = parts.pop() ?? '';
-  for (let part = parts.pop(); part !== undefined && shown.length + part.length + 3 <= room; part = parts.pop()) {
+  for (let part = parts.pop(); part !== undefined && widthOf(`…/${part}/${shown}`) <= columns; part = parts.pop()) {
     shown = `${part}/${shown}`;
   }
   return `…/${shown}`;

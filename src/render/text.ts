@@ -1,6 +1,6 @@
 /**
- * `text` from a target, safe on a terminal: control characters, which could move the cursor or worse, are written as
- * `\x1b`, and those that turn the direction of reading as `\u202e`.
+ * Makes `text` from a target safe to print: control characters, which could move the cursor or worse, become `\x1b` and
+ * the like; those that change the direction of reading become `\u202e` and the like.
  */
 export function printable(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, (c) => {
@@ -10,34 +10,34 @@ export function printable(text: string): string {
 }
 
 /** `1,019 goroutines`, `1 thread`. */
-export function counted(n: number, noun: string): string {
-  return `${grouped(n)} ${noun}${n === 1 ? '' : 's'}`;
+export function pluralize(n: number, noun: string): string {
+  return `${withThousands(n)} ${noun}${n === 1 ? '' : 's'}`;
 }
 
 /** `1,019`. */
-export function grouped(n: number): string {
+export function withThousands(n: number): string {
   return String(n).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-/** Nanoseconds as `0.84 ms`, `12 ms`, `1.25 s`: three digits that tell. */
+/** Nanoseconds as `0.84 ms`, `12.0 ms`, `1.25 s`: three significant digits. */
 export function duration(ns: number): string {
-  if (ns < 1e5) return `${significant(ns / 1e3)} us`;
-  if (ns < 1e9) return `${significant(ns / 1e6)} ms`;
-  return `${significant(ns / 1e9)} s`;
+  if (ns < 1e5) return `${threeDigits(ns / 1e3)} us`;
+  if (ns < 1e9) return `${threeDigits(ns / 1e6)} ms`;
+  return `${threeDigits(ns / 1e9)} s`;
 }
 
-/** Bytes as `912 B`, `1.21 MB`; powers of 1000. */
+/** Bytes as `912 B`, `1.21 MB`: powers of 1000. */
 export function size(bytes: number): string {
   for (const [unit, scale] of [
     ['GB', 1e9],
     ['MB', 1e6],
     ['kB', 1e3],
   ] as const) {
-    if (bytes >= scale) return `${significant(bytes / scale)} ${unit}`;
+    if (bytes >= scale) return `${threeDigits(bytes / scale)} ${unit}`;
   }
   return `${bytes} B`;
 }
 
-function significant(n: number): string {
+function threeDigits(n: number): string {
   return n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
 }

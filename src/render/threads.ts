@@ -1,6 +1,7 @@
 import type { ThreadReport } from '../../analyze/report/model.js';
 import { shortPath, table } from './table.js';
 import { printable } from './text.js';
+import { widthOf } from './width.js';
 
 const LEAST_FILE = 16;
 const FIXED_COLUMNS = 44;
@@ -11,7 +12,7 @@ export function threadTable(threads: readonly ThreadReport[], columns: number): 
     ['M', 'TID', 'STATE', 'GOID', 'NAME', 'WHERE'],
     threads.map(({ m, tid, state, goid, name, frames, truncated }) => {
       const [innermost] = frames;
-      const left = Math.max(LEAST_FILE, columns - FIXED_COLUMNS - (innermost?.func.length ?? 0));
+      const left = Math.max(LEAST_FILE, columns - FIXED_COLUMNS - widthOf(innermost?.func ?? ''));
       const where =
         innermost === undefined
           ? (truncated ?? '?')

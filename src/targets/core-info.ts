@@ -1,16 +1,16 @@
-import type { GoProgram } from '../../analyze/program.js';
 import { missingOf, type Missing } from '../../analyze/report/missing.js';
 import type { Target } from '../../analyze/report/model.js';
-import type { Warning } from '../../analyze/warnings.js';
 import { targetOf } from '../../analyze/report/summary.js';
+import type { Warning } from '../../analyze/warnings.js';
 import { hex } from '../../snapshots/address.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import type { Executable } from '../../snapshots/image.js';
-import { openCoreProgram, type CoreFileOptions } from './core-files.js';
+import { openCoreProgram } from './core-files.js';
+import type { FileOptions } from './target.js';
 
 /** What is in a core and whether it is whole; `gospy.info/1` of a core. */
-export interface CoreCheck {
+export interface CoreInfo {
   readonly kind: 'core';
   readonly ok: boolean;
   /** What is wrong, one sentence each. */
@@ -20,13 +20,13 @@ export interface CoreCheck {
   readonly missingBytes: number;
   /** Mappings of which something was cut off. */
   readonly cut: readonly { readonly start: string; readonly end: string; readonly path: string }[];
-  /** Bytes of memory of the process that the file has. */
+  /** Bytes of the process's memory in the file. */
   readonly memoryBytes: number;
   /** Goroutines of which something is missing; null where none can be read. */
   readonly missing: Missing | null;
   readonly pid: number;
   readonly executable: Executable;
-  /** The executable that lends the core what it lacks; null where none was found. */
+  /** Path of the executable that lends the core what it lacks; null where none was found. */
   readonly executableFound: string | null;
   readonly threads: number;
   readonly mappings: number;
@@ -35,20 +35,20 @@ export interface CoreCheck {
   readonly warnings: readonly Warning[];
 }
 
-/** Looks at a core from end to end of what the analysis needs, and closes it. */
-export function checkCore(core: Core, options: CoreFileOptions): CoreCheck {
+/** Reads all of a core that the analysis needs, and closes it. */
+export function coreInfo(core: Core, options: FileOptions): CoreInfo {
   try {
     const problems = [...core.problems];
-    const program = programOf(core, options, problems);
-    return { ...factsOf(core), ...program, ok: problems.length === 0, problems };
+    const program = programInfo(core, options, problems);
+    return { ...fileInfo(core), ...program, ok: problems.length === 0, problems };
   } finally {
     core.close();
   }
 }
 
-type Facts = Omit<CoreCheck, keyof ReturnType<typeof programOf> | 'ok' | 'problems'>;
+type ProgramInfo = Pick<CoreInfo, 'target' | 'missing' | 'executable' | 'executableFound' | 'warnings'>;
 
-function factsOf(core: Core): Facts {
+function fileInfo(core: Core): Omit<CoreInfo, keyof ProgramInfo | 'ok' | 'problems'> {
   return {
     kind: 'core',
     sizeBytes: core.sizeBytes,
@@ -61,29 +61,24 @@ function factsOf(core: Core): Facts {
   };
 }
 
-function programOf(
-  core: Core,
-  options: CoreFileOptions,
-  problems: string[],
-): Pick<CoreCheck, 'target' | 'missing' | 'executable' | 'executableFound' | 'warnings'> {
+/** Follows every stack. Adds to `problems` if the core is too damaged for that. */
+function programInfo(core: Core, options: FileOptions, problems: string[]): ProgramInfo {
   try {
-    const { program, executable, close } = openCoreProgram(core, options);
+    const { program, executable: executableFound, close } = openCoreProgram(core, options);
     try {
-      return { ...readAll(program), executable: program.image.executable, executableFound: executable };
+      const { executable, capture } = program.image;
+      const missing = missingOf(program);
+      const target = targetOf(program);
+      const warnings = [...capture.warnings, ...program.warnings];
+      return { target, missing, executable, executableFound, warnings };
     } finally {
       close();
     }
   } catch (error) {
     if (!(error instanceof GospyError)) throw error;
-    const bad = error.exitCode === ExitCode.badFile;
-    if (bad) problems.push(error.message);
-    const warnings = bad ? [] : [{ code: 'program-unreadable', message: error.message }];
+    const isDamaged = error.exitCode === ExitCode.badFile;
+    if (isDamaged) problems.push(error.message);
+    const warnings = isDamaged ? [] : [{ code: 'program-unreadable', message: error.message }];
     return { target: null, missing: null, executable: core.executable, executableFound: null, warnings };
   }
-}
-
-function readAll(program: GoProgram): Pick<CoreCheck, 'target' | 'missing' | 'warnings'> {
-  const missing = missingOf(program);
-  const target = targetOf(program);
-  return { target, missing, warnings: [...program.image.capture.warnings, ...program.warnings] };
 }

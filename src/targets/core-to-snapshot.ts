@@ -1,73 +1,97 @@
 import { extract } from '../../analyze/extract.js';
 import type { Warning } from '../../analyze/warnings.js';
+import { checkOutput } from '../../snapshots/atomic-file.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
+import { badFile } from '../../snapshots/errors.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
-import { openCoreProgram, type CoreFileOptions } from './core-files.js';
 import type { CaptureFacts } from '../../snapshots/image.js';
 import type { Segment } from '../../snapshots/memory.js';
 import { version } from '../version.js';
+import { openCoreProgram } from './core-files.js';
+import { kindOfTarget } from './file-kind.js';
+import { openCoreFile } from './open-core.js';
+import type { FileTarget, Opening } from './target.js';
 
-/** What came of a core that was made a snapshot; `gospy.capture/1`. */
+/** What came of a core that was turned into a snapshot; `gospy.capture/1`. */
 export interface CoreSnapshotReport {
   readonly path: string;
   readonly pid: number;
   readonly goVersion: string;
   readonly mode: 'core';
-  /** Not known: another tool wrote the core. */
+  /** Unknown: another tool wrote the core. */
   readonly pauseNs: null;
   /** Goroutines that had not ended. */
   readonly goroutines: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly threads: number;
+  /** True where the core, or a goroutine in it, could not be read to its end. */
   readonly partial: boolean;
   readonly warnings: readonly Warning[];
 }
 
-/** Makes a snapshot of a core, what the analysis needs of it, and closes the core. Throws GospyError; nothing is left behind then. */
-export async function coreToSnapshot(image: Core, path: string, options: CoreFileOptions): Promise<CoreSnapshotReport> {
+/**
+ * Writes a snapshot at `path` of what the analysis needs of a core. Throws GospyError where the core cannot be read, is
+ * a snapshot, or the output cannot be written; nothing is left behind then.
+ */
+export async function coreToSnapshot(spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
+  const kind = await kindOfTarget(spec.file);
+  if (kind.kind !== 'core') throw badFile(`${spec.file} is already a snapshot, not a core`);
+  checkOutput(path);
+  opening.progress?.(`reading ${spec.file}`);
+  const core = await openCoreFile(spec.file, kind, opening);
   try {
-    const { program, close } = openCoreProgram(image, options);
-    try {
-      const { program: analyzed, image: facts, groups } = extract(program);
-      const goroutines = analyzed.goroutineCount;
-      const partial = facts.capture.partial || image.damage.length > 0 || analyzed.unreadable > 0;
-      const warnings = [...facts.capture.warnings, ...program.warnings, ...analyzed.warnings];
-      const capture: CaptureFacts = { ...facts.capture, partial, warnings: distinct(warnings), writer: version() };
-      const counted = new Counted(groups);
-      const content = { image: { ...facts, capture }, memory: counted.groups() };
-      const { bytesWritten } = await writeSnapshot(path, content);
-      return {
-        ...{ path, pid: facts.pid, goVersion: program.version.text, mode: 'core', pauseNs: null, goroutines },
-        ...{ bytesRead: counted.bytes, bytesWritten, threads: facts.threads.length, partial },
-        warnings: capture.warnings,
-      };
-    } finally {
-      close();
-    }
+    return await writeExtract(core, spec, path, opening);
   } finally {
-    image.close();
+    core.close();
   }
 }
 
-/** Groups of memory, with the bytes in those that were taken. */
-class Counted {
-  bytes = 0;
+async function writeExtract(
+  core: Core,
+  spec: FileTarget,
+  path: string,
+  { signal }: Opening,
+): Promise<CoreSnapshotReport> {
+  const { program, close } = openCoreProgram(core, spec);
+  try {
+    const { program: analyzed, image, groups } = extract(program);
+    const goroutines = analyzed.goroutineCount;
+    const partial = image.capture.partial || core.damage.length > 0 || analyzed.unreadable > 0;
+    const warnings = withoutRepeats([...image.capture.warnings, ...program.warnings, ...analyzed.warnings]);
+    const capture: CaptureFacts = { ...image.capture, partial, warnings, writer: version() };
+    const memory = new CountingGroups(groups);
+    const content = { image: { ...image, capture }, memory };
+    const { bytesWritten } = await writeSnapshot(path, content, signal === undefined ? {} : { signal });
+    const { pid, threads } = image;
+    return {
+      ...{ path, pid, goVersion: program.version.text, mode: 'core', pauseNs: null, goroutines },
+      ...{ bytesRead: memory.sizeBytes, bytesWritten, threads: threads.length, partial, warnings },
+    };
+  } finally {
+    close();
+  }
+}
+
+/** Groups of memory; counts the bytes of those that were iterated. */
+class CountingGroups implements Iterable<readonly Segment[]> {
+  sizeBytes = 0;
   readonly #groups: Iterable<readonly Segment[]>;
 
   constructor(groups: Iterable<readonly Segment[]>) {
     this.#groups = groups;
   }
 
-  *groups(): Iterable<readonly Segment[]> {
+  *[Symbol.iterator](): Iterator<readonly Segment[]> {
     for (const group of this.#groups) {
-      this.bytes += group.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      this.sizeBytes += group.reduce((sum, { bytes }) => sum + bytes.length, 0);
       yield group;
     }
   }
 }
 
-function distinct(warnings: readonly Warning[]): { code: string; message: string }[] {
-  const seen = new Map(warnings.map(({ code, message }) => [`${code} ${message}`, { code, message }]));
-  return [...seen.values()];
+/** The file has no place for the goroutine that a warning is about: the same words are kept once. */
+function withoutRepeats(warnings: readonly Warning[]): { code: string; message: string }[] {
+  const byText = new Map(warnings.map(({ code, message }) => [`${code} ${message}`, { code, message }]));
+  return [...byText.values()];
 }

@@ -1,10 +1,12 @@
+import type { GoProgram } from '../../analyze/program.js';
 import type { CaptureMode, CaptureOptions } from '../../capture/capture.js';
+import type { Captured } from '../../capture/copy/assemble-image.js';
 import { unsupported } from '../../snapshots/errors.js';
-import type { Binary } from './binary.js';
-import type { Io } from '../io.js';
 import { version } from '../version.js';
+import type { Binary } from './binary.js';
+import type { Opening } from './target.js';
 
-/** Throws `unsupported` on a system other than Linux, where there is no /proc to look for a process in. */
+/** Throws `unsupported` on systems other than Linux, whose /proc and ptrace a capture needs. */
 export function requireLinux(): void {
   if (process.platform === 'linux') return;
   throw unsupported(`live processes are captured on Linux, and this is ${process.platform}`, {
@@ -12,17 +14,34 @@ export function requireLinux(): void {
   });
 }
 
+/** Opens what `--bin` names. Throws GospyError where it cannot be read or is not an executable. */
+export async function openBinary(path: string | undefined): Promise<Binary | null> {
+  if (path === undefined) return null;
+  const { Binary } = await import('./binary.js');
+  return new Binary(path);
+}
+
 /**
- * Options for a capture that shows its progress, and that is refused before anything is stopped where `binary` is not
- * the program. Throws as {@link requireLinux}.
+ * Options of a capture. With `binary`, a process that runs another program is refused before anything is stopped.
+ * Throws as {@link requireLinux}.
  */
-export function captureOptions(io: Io, mode: CaptureMode, binary: Binary | null = null): CaptureOptions {
+export function captureOptions(mode: CaptureMode, binary: Binary | null, opening: Opening = {}): CaptureOptions {
   requireLinux();
+  const { progress, signal } = opening;
   return {
     mode,
     writer: version(),
-    progress: (doing) => io.progress(doing),
     debugInfo: (names) => binary?.debugInfo(names) ?? new Map(),
-    inspect: (program) => binary?.check(program),
+    inspect: (program) => binary?.assertMatches(program),
+    ...(progress === undefined ? {} : { progress }),
+    ...(signal === undefined ? {} : { signal }),
   };
+}
+
+/**
+ * Returns the captured program over the memory that a snapshot of it would hold. What the capture found out about the
+ * program and its code is kept: it is not opened again.
+ */
+export function programIn({ image, program }: Captured): GoProgram {
+  return program.over({ memory: image.memory });
 }

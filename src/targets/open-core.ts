@@ -1,14 +1,17 @@
 import { openCore, type Core } from '../../snapshots/elf/core-image.js';
-import type { Io } from '../io.js';
-import { size } from '../render/text.js';
-import type { CoreFile } from './open-target.js';
+import type { CoreFile } from './file-kind.js';
+import type { Opening } from './target.js';
 
-/** Opens a core, unpacked first where it is compressed. Throws GospyError. */
-export async function openCoreFile(io: Io, path: string, { packing }: CoreFile): Promise<Core> {
+/**
+ * Opens a core, after unpacking it into a temporary file where it is compressed. Throws GospyError, or the reason of
+ * `signal` once that is aborted.
+ */
+export async function openCoreFile(path: string, { packing }: CoreFile, opening: Opening): Promise<Core> {
   if (packing === null) return openCore(path);
+  const { progress, signal } = opening;
   const { unpackCore } = await import('../../snapshots/unpack.js');
-  const told = (bytes: number): void => io.progress(`unpacking ${path}: ${size(bytes)}`);
-  told(0);
-  const { fd, problem } = await unpackCore(path, packing, told);
+  const report = (bytes: number): void => progress?.(`unpacking ${path}`, bytes);
+  report(0);
+  const { fd, problem } = await unpackCore(path, packing, report, signal);
   return openCore(path, { fd, problems: problem === null ? [] : [problem] });
 }

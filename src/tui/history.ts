@@ -1,74 +1,75 @@
 import type { Group } from '../../analyze/report/groups.js';
 
-/** Counts that are remembered of each group: as many as a wide screen shows. */
-const KEPT = 40;
-/** The time over which a rate is taken, in milliseconds: one look alone says little. */
+/** Counts that are kept of each group: as many as a wide screen shows. */
+const MAX_COUNTS = 40;
+/** Rates are taken over this many milliseconds: a single interval says little. */
 const RATE_MS = 5000;
-/** Groups that have no goroutine left are shown for so many looks. */
+/** A group that has become empty is shown for this many samples. */
 const SHOWN_EMPTY = 10;
 
-/** How the goroutines of one group came and went. */
+/** How many goroutines a group had over time. */
 export interface Series {
-  /** Goroutines at the first look. */
+  /** Goroutines at the first sample. */
   readonly first: number;
-  /** The last ones, the newest at the end; one for each of the times. */
+  /** Goroutines at the last samples, the newest at the end, aligned with the end of {@link History.times}. */
   readonly counts: readonly number[];
-  /** Looks since the last goroutine was seen. */
+  /** Samples since the group became empty; 0 while it has goroutines. */
   readonly empty: number;
 }
 
-/** What was seen of all groups of one kind so far. */
+/** The groups of one grouping over time. */
 export interface History {
-  /** When the looks were taken, in milliseconds on any clock, the newest at the end. */
+  /** When the last samples were taken, in milliseconds on any clock, the newest at the end. */
   readonly times: readonly number[];
   readonly total: Series;
+  /** By the key of the group. */
   readonly groups: ReadonlyMap<string, Series>;
-  /** As they were at the last look. */
+  /** The groups of the last sample. */
   readonly last: readonly Group[];
-  /** The last that was seen of groups that have no goroutine now. */
+  /** Groups that have become empty lately, as they were before, with no goroutines. */
   readonly ended: ReadonlyMap<string, Group>;
 }
 
-const NOTHING: Series = { first: 0, counts: [], empty: 0 };
-export const NO_HISTORY: History = { times: [], total: NOTHING, groups: new Map(), last: [], ended: new Map() };
+const EMPTY_SERIES: Series = { first: 0, counts: [], empty: 0 };
+export const NO_HISTORY: History = { times: [], total: EMPTY_SERIES, groups: new Map(), last: [], ended: new Map() };
 
-/** The history with one more look in it. */
-export function withLook(history: History, atMs: number, groups: readonly Group[]): History {
-  const begins = history.times.length === 0;
+/** Returns the history with the groups of one more sample. */
+export function addSample(history: History, atMs: number, groups: readonly Group[]): History {
+  const isFirst = history.times.length === 0;
   const next = new Map<string, Series>();
-  for (const { key, count } of groups) next.set(key, longer(history, history.groups.get(key), count));
+  for (const { key, count } of groups) next.set(key, extend(history, history.groups.get(key), count));
   const ended = new Map<string, Group>();
   for (const group of [...history.last, ...history.ended.values()]) {
     const series = history.groups.get(group.key);
     if (next.has(group.key) || series === undefined) continue;
-    const longerSeries = longer(history, series, 0);
-    if (longerSeries.empty > SHOWN_EMPTY) continue;
-    next.set(group.key, longerSeries);
+    const extended = extend(history, series, 0);
+    if (extended.empty > SHOWN_EMPTY) continue;
+    next.set(group.key, extended);
     ended.set(group.key, { ...group, count: 0, status: {}, minWaitNs: null, maxWaitNs: null });
   }
   const sum = groups.reduce((n, { count }) => n + count, 0);
   return {
-    times: [...history.times, atMs].slice(-KEPT),
-    total: longer(history, begins ? undefined : history.total, sum),
+    times: [...history.times, atMs].slice(-MAX_COUNTS),
+    total: extend(history, isFirst ? undefined : history.total, sum),
     groups: next,
     last: groups,
     ended,
   };
 }
 
-/** A group that was not there at the first look began with none. */
-function longer({ times }: History, series: Series | undefined, count: number): Series {
+/** Adds a count to a series. A group that did not exist at the first sample had no goroutines then. */
+function extend({ times }: History, series: Series | undefined, count: number): Series {
   const first = series?.first ?? (times.length === 0 ? count : 0);
   const before = series?.counts ?? times.map(() => 0);
-  return { first, counts: [...before, count].slice(-KEPT), empty: count === 0 ? (series?.empty ?? 0) + 1 : 0 };
+  return { first, counts: [...before, count].slice(-MAX_COUNTS), empty: count === 0 ? (series?.empty ?? 0) + 1 : 0 };
 }
 
-/** Goroutines more than at the first look. */
+/** How many goroutines more than at the first sample. */
 export function delta({ first, counts }: Series): number {
   return (counts.at(-1) ?? first) - first;
 }
 
-/** Goroutines more a second, over the last few seconds; null before there are two looks. */
+/** The growth in goroutines per second over the last few seconds; null before the second sample. */
 export function ratePerSecond({ times }: History, { counts }: Series): number | null {
   const now = times.at(-1);
   const last = counts.at(-1);

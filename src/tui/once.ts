@@ -1,19 +1,20 @@
-import { grouped, printable } from '../render/text.js';
+import { printable, withThousands } from '../render/text.js';
+import { padEnd, padStart } from '../render/width.js';
+import { waitText } from './cells.js';
 import { rowsOf } from './rows.js';
-import { waitText } from './screen.js';
 import { byName, type State } from './state.js';
 
-/** One frame as plain text, for scripts: function names are whole. `limit` 0 is all. */
+/** One frame as plain text with whole function names, for scripts; empty before the first sample. `limit` 0: all rows. */
 export function onceText(state: State, limit: number): string {
-  if (state.look === null) return '';
-  const { target, goroutines, sched } = state.look.summary;
+  if (state.view === null) return '';
+  const { target, goroutines, sched } = state.view.summary;
   const rows = rowsOf(state);
   const shown = limit === 0 ? rows : rows.slice(0, limit);
   const lines = shown.map((row) =>
     [
-      String(row.count).padStart(9),
-      waitText(row).padStart(8),
-      row.state.padEnd(24),
+      padStart(String(row.count), 9),
+      padStart(waitText(row.waitNs), 8),
+      padEnd(row.state, 24),
       row.file === '' ? row.name : `${row.name} (${row.file})`,
     ].join(' '),
   );
@@ -22,9 +23,11 @@ export function onceText(state: State, limit: number): string {
       `${goroutines.total} goroutines, ${goroutines.running} running, ${goroutines.runnable} runnable, ` +
       `${goroutines.syscall} syscall, ${goroutines.waiting} waiting, GC ${sched.gcPhase ?? 'not known'}`,
     '',
-    `${'COUNT'.padStart(9)} ${'WAIT'.padStart(8)} ${'STATE'.padEnd(24)} ${byName(state.by).toUpperCase()}`,
+    `${padStart('COUNT', 9)} ${padStart('WAIT', 8)} ${padEnd('STATE', 24)} ${byName(state.by).toUpperCase()}`,
     ...lines,
-    ...(rows.length > shown.length ? [`... ${grouped(rows.length - shown.length)} more (--limit 0 prints all)`] : []),
+    ...(rows.length > shown.length
+      ? [`... ${withThousands(rows.length - shown.length)} more (--limit 0 prints all)`]
+      : []),
     '',
   ].join('\n');
 }

@@ -3,57 +3,59 @@ import type { Frame, Goroutine, Loc } from '../../analyze/report/model.js';
 import { isRuntime } from '../../analyze/report/locations.js';
 import { duration, printable } from '../render/text.js';
 import { delta, ratePerSecond, type Series } from './history.js';
-import { currentView, historyOf, type SortKey, type State } from './state.js';
+import { currentLevel, historyOf, type SortKey, type State } from './state.js';
 
 /** One line of the list on the screen. */
 export interface Row {
-  /** The key of a group, the id of a goroutine, the number of a line. */
+  /** The key of a group, the id of a goroutine, or the number of a line of a stack. */
   readonly id: string;
   readonly name: string;
-  /** Said behind the name where there is room. */
+  /** Shown after the name where there is room. */
   readonly file: string;
   readonly state: string;
   readonly waitNs: number | null;
   readonly count: number;
-  /** null where nothing was counted before. */
+  /** null before the second sample. */
   readonly delta: number | null;
   readonly ratePerSecond: number | null;
   readonly trend: readonly number[];
 }
 
-/** Lines above and below the list. */
-const HEAD_LINES = 4;
-const FOOT_LINES = 1;
+/** Rows by state: states never change. */
+const CACHE = new WeakMap<State, readonly Row[]>();
 
-/** Lines of the list that fit on the screen. */
-export function bodyHeight({ rows }: State): number {
-  return Math.max(1, rows - HEAD_LINES - FOOT_LINES);
-}
-
-/** The list on the screen, filtered and in its order. */
+/** The list on the screen, filtered and sorted. */
 export function rowsOf(state: State): readonly Row[] {
-  const known = ROWS.get(state);
-  if (known !== undefined) return known;
-  const rows = made(state);
-  ROWS.set(state, rows);
+  const cached = CACHE.get(state);
+  if (cached !== undefined) return cached;
+  const rows = buildRows(state);
+  CACHE.set(state, rows);
   return rows;
 }
 
-/** States never change: their rows are made once. */
-const ROWS = new WeakMap<State, readonly Row[]>();
+/** The index of the line that Enter opens: the first one if the selected one has gone. */
+export function selectedIndex(state: State): number {
+  const { selected } = currentLevel(state);
+  if (selected === null) return 0;
+  return Math.max(
+    0,
+    rowsOf(state).findIndex(({ id }) => id === selected),
+  );
+}
 
-function made(state: State): readonly Row[] {
-  const view = currentView(state);
-  switch (view.kind) {
+function buildRows(state: State): readonly Row[] {
+  const { view, filter, sort } = state;
+  const level = currentLevel(state);
+  switch (level.kind) {
     case 'groups':
-      return groupRows(state).filter(matching(state.filter)).sort(COMPARE[state.sort]);
+      return groupRows(state).filter(matches(filter)).sort(COMPARE[sort]);
     case 'goroutines':
-      return (state.look?.members ?? []).map(goroutineRow).filter(matching(state.filter)).sort(COMPARE[state.sort]);
+      return (view?.members ?? []).map(goroutineRow).filter(matches(filter)).sort(COMPARE[sort]);
     case 'stack':
-      if (state.look?.question.goid !== view.goid) return [];
-      return stackLines(state.look.goroutine)
+      if (view?.question.goid !== level.goid) return [];
+      return stackLines(view.goroutine)
         .map((name, i) => ({ ...BLANK, id: String(i), name }))
-        .filter(matching(state.filter));
+        .filter(matches(filter));
   }
 }
 
@@ -61,10 +63,10 @@ const BLANK: Row = {
   ...{ id: '', name: '', file: '', state: '', waitNs: null, count: 0, delta: null, ratePerSecond: null, trend: [] },
 };
 
-/** The rows of all groups, those that have ended lately too. */
-export function groupRows(state: State): Row[] {
+/** Rows of all groups, and of groups that have become empty lately. */
+function groupRows(state: State): Row[] {
   const history = historyOf(state);
-  const groups = state.look?.groups ?? [];
+  const groups = state.view?.groups ?? [];
   const present = new Set(groups.map(({ key }) => key));
   const ended = [...history.ended.values()].filter(({ key }) => !present.has(key));
   return [...groups, ...ended].map((group) => {
@@ -88,14 +90,14 @@ function namesOf({ key, loc, frames }: Group): Pick<Row, 'name' | 'file'> {
   return { name: printable(loc.func), file: place(loc) };
 }
 
-/** The program's own functions on a stack, innermost first. */
+/** The functions on a stack outside the runtime, innermost first; all where there are no others. */
 function stackName(key: string, frames: readonly Frame[]): string {
   const own = frames.filter(({ func }) => !isRuntime(func));
   const shown = own.length === 0 ? frames : own;
   return shown.length === 0 ? printable(key) : shown.map(({ func }) => printable(func)).join(' < ');
 }
 
-/** The wait that all have in common, or the most frequent state. */
+/** The wait reason if all have the same, else the most frequent status. */
 function stateOf({ status, waitReason, count }: Group): string {
   if (waitReason !== null) return printable(waitReason);
   const [most] = Object.entries(status).sort(([, a], [, b]) => b - a);
@@ -115,8 +117,8 @@ function goroutineRow(g: Goroutine): Row {
   };
 }
 
-/** A goroutine as Go's own traceback has it. */
-export function stackLines(g: Goroutine | null): string[] {
+/** The lines of a goroutine's stack, much like Go's own traceback. */
+function stackLines(g: Goroutine | null): string[] {
   if (g === null) return ['This goroutine has ended.'];
   const facts = [
     g.waitReason ?? g.status,
@@ -143,7 +145,7 @@ function place({ file, line }: Loc): string {
   return `${printable(file)}:${line}`;
 }
 
-function matching(filter: string): (row: Row) => boolean {
+function matches(filter: string): (row: Row) => boolean {
   const wanted = filter.toLowerCase();
   return ({ id, name, file, state }) =>
     wanted === '' || `${id}\n${name}\n${file}\n${state}`.toLowerCase().includes(wanted);
@@ -154,7 +156,7 @@ const byNumber =
   (a: Row, b: Row): number =>
     (of(b) ?? -Infinity) - (of(a) ?? -Infinity) || b.count - a.count || byText(a, b);
 
-/** Equal ones, and goroutines, by what they are called: the lists stand still where nothing changes. */
+/** By id where both are numbers, else by name: lists keep their order while nothing changes. */
 function byText(a: Row, b: Row): number {
   const [x, y] = [Number(a.id), Number(b.id)];
   if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;

@@ -5,22 +5,23 @@ import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { MemoryFault } from '../../snapshots/memory.js';
 import { explain } from '../failure.js';
 import { screen } from './screen.js';
-import type { ProcessSource, Taken } from './source.js';
-import { questionOf, update, type Effect, type Event, type State } from './state.js';
+import type { ProcessSource, Sample } from './source.js';
+import { queryOf, type State } from './state.js';
 import { FullScreen } from './terminal.js';
+import { update, type Effect, type Event } from './update.js';
 
-/** Looks in a row that may fail, as they can while the process makes room for more goroutines. */
+/** Samples in a row that may fail, as they can while the process makes room for more goroutines. */
 const MAX_FAILURES = 5;
 
 /** How a session ended. */
 export type Ending = { readonly kind: 'quit' } | { readonly kind: 'target-ended'; readonly error: GospyError };
 
-/** What is looked at: a process, or the program in a file. */
+/** What is watched: a process, or the program in a file. */
 export type Subject =
-  | { readonly source: ProcessSource; readonly first: Taken; readonly saveAs: () => string }
+  | { readonly source: ProcessSource; readonly first: Sample; readonly saveAs: () => string }
   | { readonly program: GoProgram };
 
-/** The full screen from its first frame to its last: it waits for keys and for the time of the next look. */
+/** Runs the full screen: waits for keys and for the time of the next sample, updates the state, and draws it. */
 export class Session {
   readonly #subject: Subject;
   readonly #terminal: FullScreen;
@@ -29,7 +30,7 @@ export class Session {
   #ending: Ending | null = null;
   #error: { readonly cause: unknown } | null = null;
   #saving = false;
-  #nextLookAt = 0;
+  #nextSampleAt = 0;
   #failures = 0;
   #wake: () => void = () => undefined;
 
@@ -37,48 +38,48 @@ export class Session {
     this.#subject = subject;
     this.#program = 'program' in subject ? subject.program : subject.first.program;
     this.#terminal = new FullScreen({
-      key: (key) => this.#safely(() => this.#happen({ kind: 'key', key })),
-      resized: (columns, rows) => this.#safely(() => this.#happen({ kind: 'resized', columns, rows })),
+      onKey: (key) => this.#guard(() => this.#dispatch({ kind: 'key', key })),
+      onResize: (columns, rows) => this.#guard(() => this.#dispatch({ kind: 'resize', columns, rows })),
     });
     this.#state = { ...state, ...this.#terminal.size };
   }
 
-  /** The last state; what was on the screen. */
+  /** What is, or was last, on the screen. */
   get state(): State {
     return this.#state;
   }
 
-  /** Gives the terminal back; for signals that end gospy. */
+  /** Restores the terminal at once, for signals that end gospy. */
   leave(): void {
     this.#terminal.leave();
   }
 
-  /** Runs until the user or the process ends it. The terminal is as before then, whatever happens. */
+  /** Runs until the user quits or the process ends. Restores the terminal, even if it throws. */
   async run(): Promise<Ending> {
-    // What nobody caught must not be printed on a screen that is about to vanish.
-    const caught = (cause: unknown): void => this.#fail(cause);
-    process.on('uncaughtException', caught);
+    // Node would print an uncaught error on the full screen, which vanishes with it.
+    const onUncaught = (cause: unknown): void => this.#fail(cause);
+    process.on('uncaughtException', onUncaught);
     this.#terminal.enter();
     try {
-      this.#show('source' in this.#subject ? this.#subject.first : { program: this.#program, pauseNs: 0 });
+      this.#showSample('source' in this.#subject ? this.#subject.first : { program: this.#program, pauseNs: 0 });
       for (;;) {
         if (this.#error !== null) throw this.#error.cause;
         if (this.#ending !== null) return this.#ending;
-        await this.#turn();
+        await this.#step();
       }
     } finally {
       this.leave();
-      process.off('uncaughtException', caught);
+      process.off('uncaughtException', onUncaught);
     }
   }
 
-  /** Does what is due, or waits for it. */
-  async #turn(): Promise<void> {
+  /** Does what is due, or waits until something is. */
+  async #step(): Promise<void> {
     const subject = this.#subject;
     if (this.#saving) await this.#save();
-    else if ('source' in subject && this.#state.sampling?.paused === false && performance.now() >= this.#nextLookAt) {
+    else if ('source' in subject && this.#state.sampling?.paused === false && performance.now() >= this.#nextSampleAt) {
       await this.#sample(subject.source);
-    } else await this.#rest();
+    } else await this.#wait();
     await setImmediate();
   }
 
@@ -87,69 +88,70 @@ export class Session {
     const before = process.cpuUsage();
     try {
       source.mode = this.#state.sampling?.mode ?? 'live';
-      this.#show(await source.next());
+      this.#showSample(await source.next());
       this.#failures = 0;
     } catch (error) {
-      this.#missed(error);
+      this.#handleFailure(error);
     }
     const { user, system } = process.cpuUsage(before);
     const { intervalMs } = this.#state.sampling ?? { intervalMs: 0 };
-    // A look that comes late does not put off those behind it; and at least as much time as it used is left to others.
-    const due = Math.max(this.#nextLookAt, begun - intervalMs);
-    this.#nextLookAt = Math.max(due + intervalMs, performance.now() + (user + system) / 1000);
+    // A late sample does not delay the next; and gospy stays idle for at least the CPU time that it used.
+    const due = Math.max(this.#nextSampleAt, begun - intervalMs);
+    this.#nextSampleAt = Math.max(due + intervalMs, performance.now() + (user + system) / 1000);
   }
 
-  #show({ program, pauseNs }: Taken): void {
+  #showSample({ program, pauseNs }: Sample): void {
     this.#program = program;
-    const answer = buildView(program, questionOf(this.#state));
-    this.#happen({ kind: 'looked', look: answer, atMs: performance.now(), pauseNs });
+    const view = buildView(program, queryOf(this.#state));
+    this.#dispatch({ kind: 'sample', view, atMs: performance.now(), pauseNs });
   }
 
-  #answer(): void {
+  /** Queries the last sample again. */
+  #query(): void {
     try {
-      this.#happen({ kind: 'answered', look: buildView(this.#program, questionOf(this.#state)) });
+      this.#dispatch({ kind: 'view', view: buildView(this.#program, queryOf(this.#state)) });
     } catch (error) {
-      this.#missed(error);
+      this.#handleFailure(error);
     }
   }
 
-  /** The end of the process ends the session; a look that did not succeed is taken again, some times. */
-  #missed(error: unknown): void {
+  /** Ends the session if the process has ended; other failures are shown, and only several in a row are thrown. */
+  #handleFailure(error: unknown): void {
     if (error instanceof GospyError && error.exitCode === ExitCode.noGoProcess) {
       this.#ending = { kind: 'target-ended', error };
       return;
     }
     const known = error instanceof GospyError || error instanceof MemoryFault;
     if (!known || ++this.#failures > MAX_FAILURES) throw error;
-    this.#happen({ kind: 'said', message: error instanceof GospyError ? explain(error) : error.message });
+    this.#dispatch({ kind: 'message', message: error instanceof GospyError ? explain(error) : error.message });
   }
 
   async #save(): Promise<void> {
     this.#saving = false;
     if (!('source' in this.#subject)) {
-      this.#happen({ kind: 'said', message: 'this is a file already' });
+      this.#dispatch({ kind: 'message', message: 'this is a file already' });
       return;
     }
     const { source, saveAs } = this.#subject;
     const path = saveAs();
     try {
-      this.#happen({ kind: 'said', message: `saving ${path} ...` });
-      this.#show(await source.save(path));
-      this.#happen({ kind: 'said', message: `saved ${path}, as shown` });
+      this.#dispatch({ kind: 'message', message: `saving ${path} ...` });
+      this.#showSample(await source.save(path));
+      this.#dispatch({ kind: 'message', message: `saved ${path}, as shown` });
     } catch (error) {
       if (!(error instanceof GospyError)) throw error;
-      this.#happen({ kind: 'said', message: explain(error) });
+      this.#dispatch({ kind: 'message', message: explain(error) });
     }
   }
 
-  #happen(event: Event): void {
+  #dispatch(event: Event): void {
     const { state, effects } = update(this.#state, event);
     this.#state = state;
-    for (const effect of effects) this.#do(effect);
+    for (const effect of effects) this.#perform(effect);
     this.#terminal.draw(screen(this.#state, this.#terminal.glyphs));
   }
 
-  #do(effect: Effect): void {
+  #perform(effect: Effect): void {
     switch (effect) {
       case 'quit':
         this.#ending = { kind: 'quit' };
@@ -164,19 +166,19 @@ export class Session {
       case 'save':
         this.#saving = true;
         break;
-      case 'ask':
-        this.#answer();
+      case 'query':
+        this.#query();
         break;
       case 'reschedule':
-        this.#nextLookAt = 0;
+        this.#nextSampleAt = 0;
         break;
     }
     this.#wake();
   }
 
-  /** Until a key was pressed, or the next look is due. */
-  async #rest(): Promise<void> {
-    const due = this.#state.sampling?.paused === false ? this.#nextLookAt - performance.now() : null;
+  /** Waits until a key was pressed or the next sample is due. */
+  async #wait(): Promise<void> {
+    const due = this.#state.sampling?.paused === false ? this.#nextSampleAt - performance.now() : null;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, due === null ? 2 ** 30 : Math.max(0, due));
       this.#wake = () => {
@@ -187,8 +189,8 @@ export class Session {
     this.#wake = () => undefined;
   }
 
-  /** What goes wrong in a listener ends the session as what goes wrong in a look. */
-  #safely(listener: () => void): void {
+  /** Runs a listener; its errors end the session. */
+  #guard(listener: () => void): void {
     try {
       listener();
     } catch (cause) {

@@ -1,23 +1,24 @@
-import { openProgram, type GoProgram } from '../../analyze/program.js';
+import type { GoProgram } from '../../analyze/program.js';
 import type { CaptureOptions } from '../../capture/capture.js';
 import type { Captured } from '../../capture/copy/assemble-image.js';
 import { Sampler } from '../../capture/copy/sampler.js';
+import { programIn } from '../targets/live.js';
 import type { Mode } from './state.js';
 
 /** A program at one moment. */
-export interface Taken {
+export interface Sample {
   readonly program: GoProgram;
   /** For how long the process stood still for it. */
   readonly pauseNs: number;
 }
 
-/** A running process that is looked at again and again. */
+/** A running process that is sampled again and again. */
 export class ProcessSource {
   readonly pid: number;
   mode: Mode;
   readonly #options: Omit<CaptureOptions, 'mode'>;
   #sampler: Sampler | null = null;
-  /** What a look in stop mode took: as a file has it. */
+  /** The last sample, if stop mode took it: all that a snapshot holds. */
   #captured: Captured | null = null;
 
   constructor(pid: number, mode: Mode, options: Omit<CaptureOptions, 'mode'>) {
@@ -26,38 +27,39 @@ export class ProcessSource {
     this.#options = options;
   }
 
-  /** Looks at the process. Throws GospyError, `noGoProcess` where it has ended. */
-  async next(): Promise<Taken> {
-    if (this.mode === 'stop') return this.#capture();
+  /** Samples the process. Throws GospyError, `noGoProcess` where it has ended. */
+  async next(): Promise<Sample> {
+    if (this.mode === 'stop') return sampleIn(await this.#capture());
     this.#captured = null;
     this.#sampler ??= new Sampler(this.pid, this.#options.inspect);
     return { program: this.#sampler.look(), pauseNs: 0 };
   }
 
   /**
-   * Writes a snapshot of what was looked at last, where that was taken whole, or else of the process as it is now.
-   * Answers what the snapshot holds. Throws GospyError; nothing is left behind then.
+   * Writes a snapshot of the last sample if stop mode took it, else of the process as it is now. Returns what the
+   * snapshot holds. Throws GospyError; nothing is left behind then.
    */
-  async save(path: string): Promise<Taken> {
+  async save(path: string): Promise<Sample> {
     const { writeSnapshot } = await import('../../snapshots/gsp/write.js');
-    const taken =
-      this.#captured === null ? await this.#capture() : { program: openProgram(this.#captured.image), pauseNs: 0 };
-    const captured: Captured | null = this.#captured;
-    if (captured === null) throw new Error('a capture leaves nothing to write');
+    const isShown = this.#captured !== null;
+    const captured = this.#captured ?? (await this.#capture());
     await writeSnapshot(path, { image: captured.image, memory: captured.groups });
-    return taken;
+    const sample = sampleIn(captured);
+    return isShown ? { ...sample, pauseNs: 0 } : sample;
   }
 
   close(): void {
     this.#sampler?.close();
   }
 
-  async #capture(): Promise<Taken> {
+  async #capture(): Promise<Captured> {
     const { captureToImage } = await import('../../capture/capture.js');
     this.#captured = null;
-    const captured = await captureToImage(this.pid, { ...this.#options, mode: this.mode });
-    this.#captured = captured;
-    // As a reader of the file would have it.
-    return { program: openProgram(captured.image), pauseNs: captured.image.capture.pauseNs ?? 0 };
+    this.#captured = await captureToImage(this.pid, { ...this.#options, mode: this.mode });
+    return this.#captured;
   }
+}
+
+function sampleIn(captured: Captured): Sample {
+  return { program: programIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
 }

@@ -1,5 +1,7 @@
 import termkit, { type Terminal as TermkitTerminal, type ScreenBuffer as Buffer } from 'terminal-kit';
-import { ASCII, BLOCKS, type Glyphs, type Line, type Style } from './screen.js';
+import { widthOf } from '../render/width.js';
+import { ASCII, BLOCKS, type Glyphs } from './cells.js';
+import type { Line, Style } from './screen.js';
 
 const PLAIN = { defaultColor: true, bgDefaultColor: true } as const;
 const COLOURED: Readonly<Record<Style, Buffer.Attributes>> = {
@@ -21,13 +23,13 @@ const COLOURLESS: Readonly<Record<Style, Buffer.Attributes>> = {
 };
 
 export interface Listeners {
-  readonly key: (name: string) => void;
-  readonly resized: (columns: number, rows: number) => void;
+  readonly onKey: (name: string) => void;
+  readonly onResize: (columns: number, rows: number) => void;
 }
 
 /**
- * The terminal that gospy runs in, as a full screen. Only cells that changed are written. Whoever enters must leave: the
- * other screen, the cursor, and the way in which keys arrive are then as they were.
+ * The terminal that gospy runs in, as a full screen. Only cells that changed are written. Call {@link leave} after
+ * {@link enter}: it restores the normal screen, the cursor and the input mode.
  */
 export class FullScreen {
   readonly #terminal: TermkitTerminal;
@@ -36,7 +38,7 @@ export class FullScreen {
   readonly glyphs: Glyphs;
   #buffer: Buffer;
   #entered = false;
-  /** True where the screen may hold something else than was drawn last. */
+  /** True if the screen may show something other than what was drawn last. */
   #stale = true;
   #lines: readonly Line[] = [];
 
@@ -64,7 +66,7 @@ export class FullScreen {
     process.on('SIGCONT', this.#onContinued);
   }
 
-  /** Synchronous, and harmless where the screen was left already. */
+  /** Restores the terminal at once; does nothing if that was done already. */
   leave(): void {
     if (!this.#entered) return;
     this.#entered = false;
@@ -77,7 +79,7 @@ export class FullScreen {
     this.#terminal.fullscreen(false);
   }
 
-  /** Stands still until the shell lets gospy go on; comes back at once where there is no shell to do so. */
+  /** Suspends gospy until the shell continues it; returns at once if no shell controls the job. */
   suspend(): void {
     this.leave();
     process.kill(0, 'SIGTSTP');
@@ -94,7 +96,7 @@ export class FullScreen {
       let x = 0;
       for (const { text, style } of line) {
         buffer.put({ x, y, attr: this.#styles[style], wrap: false, dx: 1, dy: 0 }, '%s', text);
-        x += text.length;
+        x += widthOf(text);
       }
     }
     buffer.draw({ delta: !this.#stale });
@@ -106,16 +108,16 @@ export class FullScreen {
     return new termkit.ScreenBuffer({ dst: this.#terminal, width: columns, height: rows, noFill: true });
   }
 
-  readonly #onKey = (name: string): void => this.#listeners.key(name);
+  readonly #onKey = (name: string): void => this.#listeners.onKey(name);
 
   readonly #onResize = (columns: number, rows: number): void => {
     this.#buffer = this.#newBuffer();
     this.#stale = true;
     this.#terminal.clear();
-    this.#listeners.resized(columns, rows);
+    this.#listeners.onResize(columns, rows);
   };
 
-  /** The shell has had the terminal meanwhile. */
+  /** Draws everything again: the shell had the terminal meanwhile. */
   readonly #onContinued = (): void => {
     if (!this.#entered) return;
     this.leave();

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { FunctionTable } from '../../analyze/binary/function-table.js';
 import { CodeIndex, CodePoint } from '../../analyze/stacks/code-index.js';
+import { releaseOf } from '../../analyze/runtime/releases.js';
 import type { MachineState, UnwindStart } from '../../analyze/stacks/unwind-start.js';
 import { Unwinder } from '../../analyze/stacks/unwind.js';
 import { addr } from '../../snapshots/address.js';
@@ -67,7 +68,7 @@ class MadeUpCode extends CodeIndex {
   readonly #prologue: readonly string[];
 
   constructor(prologue: readonly string[]) {
-    super(MEMORY, [], 26);
+    super(MEMORY, [], releaseOf({ minor: 26 }));
     this.#prologue = prologue;
   }
 

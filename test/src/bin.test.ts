@@ -64,7 +64,7 @@ t.test('--bin: another program is refused, with the build ids of both', async (t
   t.same(readdirSync(folder), ['snap.gsp'], 'nothing is left behind');
 });
 
-t.test('--bin: what is no executable is refused', async (t) => {
+t.test('--bin: a file that is not an executable is refused', async (t) => {
   if (!requireGo(t)) return;
   const folder = temporaryFolder(t);
   const { pid } = await startGo(t, await buildGo(MANY), { args: ['-n', '5'] });
@@ -86,7 +86,7 @@ t.test('--bin: what is no executable is refused', async (t) => {
   t.match(both, { code: 2 }, 'a wrong command line comes first');
 });
 
-t.test('--bin: constant memory that a snapshot lacks comes from the very same program alone', async (t) => {
+t.test('--bin: only the very same executable lends the constant memory that a snapshot lacks', async (t) => {
   if (!requireGo(t)) return;
   for (const link of ['stripped', 'stripped-pie'] as const) {
     const park: Cell = { fixture: 'park', release: '1.26', link };
@@ -103,19 +103,19 @@ t.test('--bin: constant memory that a snapshot lacks comes from the very same pr
     readSync(memory, live, 0, live.length, text);
     closeSync(memory);
 
-    t.notOk(program.memory.has(text, live.length), `${link}: the snapshot has not all of the code`);
+    t.notOk(program.memory.has(text, live.length), `${link}: the snapshot lacks some of the code`);
     const same = new Binary(path);
     const symbols = new Binary(await buildGo({ ...park, link: link === 'stripped' ? 'plain' : 'pie' }));
     t.teardown(() => {
       same.close();
       symbols.close();
     });
-    const under = same.under(program);
+    const under = same.lendTo(program);
     t.equal(Buffer.compare(under.memory.bytes(text, live.length), live), 0, `${link}: all of the code, as in memory`);
     t.same(
       [...under.goroutines()].map(({ goid }) => goid),
       [...program.goroutines()].map(({ goid }) => goid),
     );
-    t.notOk(symbols.under(program).memory.has(text, live.length), `${link}: another build lends nothing`);
+    t.notOk(symbols.lendTo(program).memory.has(text, live.length), `${link}: another build lends nothing`);
   }
 });

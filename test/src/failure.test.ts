@@ -1,6 +1,6 @@
 import t from 'tap';
 import { badFile, usageError } from '../../snapshots/errors.js';
-import { failure } from '../../src/failure.js';
+import { describeFailure } from '../../src/failure.js';
 
 function withDebug<T>(value: string, action: () => T): T {
   const before = process.env['GOSPY_DEBUG'];
@@ -15,28 +15,30 @@ function withDebug<T>(value: string, action: () => T): T {
 
 t.test('failure: an error of the family is its message and its hint in one line, and its exit code', (t) => {
   t.same(
-    withDebug('', () => failure('info', badFile('x.gsp is damaged', { hint: 'copy it again' }))),
+    withDebug('', () => describeFailure('info', badFile('x.gsp is damaged', { hint: 'copy it again' }))),
     { exitCode: 5, text: 'gospy info: x.gsp is damaged. Copy it again.' },
   );
   t.same(
-    withDebug('', () => failure('', usageError('Ends already.\n(Did you mean this?)', { hint: 'gospy --help tells' }))),
+    withDebug('', () =>
+      describeFailure('', usageError('Ends already.\n(Did you mean this?)', { hint: 'gospy --help tells' })),
+    ),
     { exitCode: 2, text: 'gospy: Ends already. (Did you mean this?). gospy --help tells.' },
   );
   t.end();
 });
 
 t.test('failure: anything else is a bug, and says where to report it', (t) => {
-  const { exitCode, text } = withDebug('', () => failure('summary', new TypeError('x is undefined')));
+  const { exitCode, text } = withDebug('', () => describeFailure('summary', new TypeError('x is undefined')));
   t.equal(exitCode, 1);
   t.match(text, /^gospy summary: this is a bug of gospy's: TypeError: x is undefined\. Please report it to /);
   t.notMatch(text, /\n/);
-  t.match(failure('summary', 'thrown'), { exitCode: 1, text: /bug of gospy's: thrown\./ });
+  t.match(describeFailure('summary', 'thrown'), { exitCode: 1, text: /bug of gospy's: thrown\./ });
   t.end();
 });
 
 t.test('failure: GOSPY_DEBUG=1 adds the stack, with causes', (t) => {
   const error = badFile('x.gsp is damaged', { cause: new RangeError('past the end') });
-  const { text } = withDebug('1', () => failure('info', error));
+  const { text } = withDebug('1', () => describeFailure('info', error));
   t.match(text, /^gospy info: x\.gsp is damaged\.\nGospyError/);
   t.match(text, /\n +at .*failure\.test/);
   t.match(text, /RangeError: past the end/);
@@ -45,7 +47,7 @@ t.test('failure: GOSPY_DEBUG=1 adds the stack, with causes', (t) => {
 
 t.test('failure: what a hostile file put into a message does not reach the terminal', (t) => {
   t.match(
-    withDebug('', () => failure('info', badFile('\u001b[2Jx'))),
+    withDebug('', () => describeFailure('info', badFile('\u001b[2Jx'))),
     { text: 'gospy info: \\x1b[2Jx.' },
   );
   t.end();

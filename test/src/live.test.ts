@@ -159,7 +159,7 @@ t.test('capture: refuses what is no Go program, and leaves no file', async (t) =
   t.same(readdirSync(here), []);
 });
 
-t.test('capture: the output is looked at before the process is', async (t) => {
+t.test('capture: the output is checked before the process is looked at', async (t) => {
   const here = outputs('output');
   for (const [output, words] of [
     [here, /folder/],

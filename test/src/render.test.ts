@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Goroutine, Loc, Summary } from '../../analyze/report/model.js';
 import { goroutineLine, moreLine, overview } from '../../src/render/summary.js';
-import { counted, duration, printable, size } from '../../src/render/text.js';
+import { duration, pluralize, printable, size } from '../../src/render/text.js';
 
 function loc(func: string, file: string, line: number): Loc {
   return { func, file, line, pc: '0x1000' };
@@ -122,10 +122,10 @@ t.test('text: control characters of a target do not reach the terminal', (t) => 
 
 t.test('text: numbers read well', (t) => {
   t.same(
-    [0, 999, 1000, 1234567].map((n) => counted(n, 'goroutine')),
+    [0, 999, 1000, 1234567].map((n) => pluralize(n, 'goroutine')),
     ['0 goroutines', '999 goroutines', '1,000 goroutines', '1,234,567 goroutines'],
   );
-  t.equal(counted(1, 'thread'), '1 thread');
+  t.equal(pluralize(1, 'thread'), '1 thread');
   t.same([840_000, 12_300_000, 1_250_000_000, 4_100].map(duration), ['0.84 ms', '12.3 ms', '1.25 s', '4.10 us']);
   t.same([912, 1_210_000, 45_600].map(size), ['912 B', '1.21 MB', '45.6 kB']);
   t.match(moreLine(99_800), /^\.\.\. 99,800 more /);

@@ -71,7 +71,7 @@ if (requireGo(t)) {
       t.notOk(tmux.cursorShown);
       const first = tmux.screen();
       t.equal(first.length, size[1], 'the screen is full');
-      t.match(first[0], /^gospy top {2}flow {2}pid \d+ {2}Go 1\.26\.\d+ {2}live, every 1 s(, \d+ looks?)?$/);
+      t.match(first[0], /^gospy top {2}flow {2}pid \d+ {2}Go 1\.26\.\d+ {2}live, every 1 s(, \d+ samples?)?$/);
       t.match(first[1], /^Goroutines \d+/);
       t.match(first[2], /^Ps \d+: .* GC off/);
       t.match(first.at(-1), /^q quit/);
@@ -165,7 +165,7 @@ if (requireGo(t)) {
       await tmux.until((screen) => screen.includes('PAUSED'), 'that it is paused');
       await program.ask('start 7');
       await new Promise((resolve) => setTimeout(resolve, 1500));
-      t.match(tmux.screen()[1], /^Goroutines 30/, 'nothing is looked at while it is paused');
+      t.match(tmux.screen()[1], /^Goroutines 30/, 'nothing is sampled while it is paused');
       tmux.keys('p');
       await tmux.until((screen) => screen.includes('Goroutines 37') && !screen.includes('PAUSED'), 'what came since');
 

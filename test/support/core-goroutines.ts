@@ -3,7 +3,8 @@ import type { Goroutine, Target } from '../../analyze/report/model.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
-import { openCoreProgram, type CoreFileOptions } from '../../src/targets/core-files.js';
+import { openCoreProgram } from '../../src/targets/core-files.js';
+import type { FileOptions } from '../../src/targets/target.js';
 
 /** What gospy says of a core. */
 export interface ReadCore {
@@ -13,7 +14,7 @@ export interface ReadCore {
 }
 
 /** Reads a core as the commands do. */
-export function readCore(path: string, options: CoreFileOptions = {}): ReadCore {
+export function readCore(path: string, options: FileOptions = {}): ReadCore {
   return withCore(path, options, (program) => ({
     goroutines: [...listGoroutines(program, { frames: true, user: true })],
     target: targetOf(program),
@@ -24,7 +25,7 @@ export function readCore(path: string, options: CoreFileOptions = {}): ReadCore 
 }
 
 /** Hands the program in a core to `use`, and closes the core. */
-export function withCore<T>(path: string, options: CoreFileOptions, use: (program: GoProgram) => T): T {
+export function withCore<T>(path: string, options: FileOptions, use: (program: GoProgram) => T): T {
   const core = openCore(path);
   try {
     const { program, close } = openCoreProgram(core, options);

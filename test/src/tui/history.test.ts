@@ -1,16 +1,16 @@
 import t from 'tap';
 import type { Group } from '../../../analyze/report/groups.js';
-import { delta, NO_HISTORY, ratePerSecond, withLook, type History } from '../../../src/tui/history.js';
+import { delta, NO_HISTORY, ratePerSecond, addSample, type History } from '../../../src/tui/history.js';
 
 const group = (key: string, count: number): Group => ({
   ...{ key, count, goids: [], status: {}, waitReason: null, minWaitNs: null, maxWaitNs: null },
 });
 
-/** One look a second, with these counts of each group; absent ones have none. */
-function history(looks: readonly Readonly<Record<string, number>>[]): History {
-  return looks.reduce<History>(
+/** A history of one sample a second, with the given counts of each group; absent groups are empty. */
+function history(samples: readonly Readonly<Record<string, number>>[]): History {
+  return samples.reduce<History>(
     (before, counts, second) =>
-      withLook(
+      addSample(
         before,
         second * 1000,
         Object.entries(counts).map(([key, count]) => group(key, count)),
@@ -25,7 +25,7 @@ const of = (all: History, key: string): NonNullable<ReturnType<History['groups']
   return series;
 };
 
-t.test('history: counts from the first look on, and from nothing where a group came later', (t) => {
+t.test('history: growth counts from the first sample; a group that came later began with none', (t) => {
   const all = history([{ a: 5 }, { a: 7, b: 3 }, { a: 4, b: 9 }]);
   t.equal(delta(of(all, 'a')), -1);
   t.equal(delta(of(all, 'b')), 9);
@@ -36,22 +36,22 @@ t.test('history: counts from the first look on, and from nothing where a group c
 });
 
 t.test('history: a rate is taken over the last five seconds', (t) => {
-  t.equal(ratePerSecond(history([{ a: 5 }]), of(history([{ a: 5 }]), 'a')), null, 'one look has none');
+  t.equal(ratePerSecond(history([{ a: 5 }]), of(history([{ a: 5 }]), 'a')), null, 'a single sample has none');
   const steady = history(Array.from({ length: 20 }, (_, i) => ({ a: 100 * i, b: i < 10 ? 50 * i : 500 })));
   t.equal(ratePerSecond(steady, of(steady, 'a')), 100);
-  t.equal(ratePerSecond(steady, of(steady, 'b')), 0, 'what was before does not count');
+  t.equal(ratePerSecond(steady, of(steady, 'b')), 0, 'earlier growth does not count');
   const fresh = history([{ a: 1 }, { a: 1 }, { a: 1, b: 10 }]);
   t.equal(ratePerSecond(fresh, of(fresh, 'b')), 5, 'a new group grew from nothing');
   t.end();
 });
 
-t.test('history: looks may be far apart', (t) => {
-  const slow = withLook(withLook(NO_HISTORY, 0, [group('a', 0)]), 60_000, [group('a', 60)]);
+t.test('history: samples may be far apart', (t) => {
+  const slow = addSample(addSample(NO_HISTORY, 0, [group('a', 0)]), 60_000, [group('a', 60)]);
   t.equal(ratePerSecond(slow, of(slow, 'a')), 1);
   t.end();
 });
 
-t.test('history: a group that has ended is shown for a while', (t) => {
+t.test('history: a group that became empty is shown for a while', (t) => {
   const gone = history([{ a: 5, b: 1 }, { b: 1 }]);
   t.match(gone.ended.get('a'), { count: 0 });
   t.equal(delta(of(gone, 'a')), -5);

@@ -1,0 +1,75 @@
+import type { GoProgram } from '../../analyze/program.js';
+import { usageError } from '../../snapshots/errors.js';
+import { ReaderGone, type Io } from '../io.js';
+import { openTarget } from '../targets/open-target.js';
+import { damageError, type OpenTarget, type TargetSpec } from '../targets/target.js';
+
+/** The options that name a target, as {@link takesTarget} adds them to a command. */
+export interface TargetOptions {
+  readonly pid?: number;
+  readonly bin?: string;
+  readonly debugDir?: readonly string[];
+}
+
+/** A target as a command line names it: a file, or a process with `pid`. */
+export interface NamedTarget {
+  readonly file?: string | undefined;
+  readonly pid?: number | undefined;
+  readonly bin?: string | undefined;
+  readonly debugDir?: readonly string[] | undefined;
+}
+
+/**
+ * Opens the target that the command line names, runs `use` on the Go program in it, and closes it. Throws GospyError as
+ * {@link withPrograms} does.
+ */
+export function withProgram(
+  io: Io,
+  file: string | undefined,
+  options: TargetOptions,
+  use: (program: GoProgram) => Promise<void>,
+): Promise<void> {
+  return withPrograms(io, [{ ...options, file }], ([program]) => use(program));
+}
+
+/**
+ * Opens targets, runs `use` on the Go program in each, and closes them. Throws a usage error where one is not named or
+ * named twice, and GospyError as openTarget does. Throws exit code 5 after `use` where a file turned out to be damaged:
+ * `use` has printed what could be read.
+ */
+export async function withPrograms<const T extends readonly NamedTarget[]>(
+  io: Io,
+  named: T,
+  use: (programs: { readonly [K in keyof T]: GoProgram }) => Promise<void>,
+): Promise<void> {
+  const specs = named.map(specOf);
+  const targets: OpenTarget[] = [];
+  const damage = (cause?: unknown): Error | null =>
+    damageError(
+      targets.flatMap((target) => target.damage),
+      cause,
+    );
+  try {
+    for (const spec of specs) targets.push(await openTarget(spec, { progress: io.progress }));
+    // One program a target, which TypeScript does not see.
+    await use(targets.map(({ programs }) => programs[0]) as { readonly [K in keyof T]: GoProgram });
+  } catch (error) {
+    throw error instanceof ReaderGone ? error : (damage(error) ?? error);
+  } finally {
+    targets.forEach((target) => target.close());
+  }
+  const error = damage();
+  if (error === null) return;
+  await io.end();
+  throw error;
+}
+
+/** Throws a usage error unless exactly one of a file and a process is named. */
+function specOf({ file, pid, bin, debugDir }: NamedTarget): TargetSpec {
+  if (file !== undefined && pid !== undefined) {
+    throw usageError(`the target is either a file or a process, not both ${file} and --pid ${pid}`);
+  }
+  if (file !== undefined) return { file, bin, debugDir };
+  if (pid !== undefined) return { pid, bin };
+  throw usageError('no target is given', { hint: 'name a .gsp snapshot or a core, or a live process with --pid N' });
+}

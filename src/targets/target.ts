@@ -1,0 +1,59 @@
+import type { GoProgram } from '../../analyze/program.js';
+import type { Warning } from '../../analyze/warnings.js';
+import { badFile, type GospyError } from '../../snapshots/errors.js';
+
+/** Which files may lend a target what it lacks. */
+export interface FileOptions {
+  /** The executable, or another build of the same source. */
+  readonly bin?: string | undefined;
+  /** For cores: trees of executables and debug files, by build id and by path, as /usr/lib/debug is one. */
+  readonly debugDir?: readonly string[] | undefined;
+}
+
+/** A snapshot or a core. */
+export interface FileTarget extends FileOptions {
+  readonly file: string;
+}
+
+/** A live process, which is captured into memory. */
+export interface ProcessTarget {
+  readonly pid: number;
+  /** The executable, or another build of the same source. */
+  readonly bin?: string | undefined;
+}
+
+export type TargetSpec = FileTarget | ProcessTarget;
+
+/** What the caller of a slow opening can do meanwhile. */
+export interface Opening {
+  /** Called with what is being done, for a progress line, and how many bytes of that are done where that is known. */
+  readonly progress?: ((doing: string, bytes?: number) => void) | undefined;
+  /** Gives up at the next step; the promise is rejected with the signal's reason, and nothing is left behind. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An open target. Any number may be open at once. */
+export interface OpenTarget {
+  /** The Go programs in it, the main one first. */
+  readonly programs: readonly [GoProgram, ...GoProgram[]];
+  /**
+   * Memory that was asked for and could not be read although the file should have it, one sentence each. Grows while
+   * the programs are read.
+   */
+  readonly damage: readonly string[];
+  /** What the capture and the opening warned of. Reports repeat these among their own warnings. */
+  readonly warnings: readonly Warning[];
+  /** Closes the files. Memory that was not read by then is absent. */
+  close(): void;
+}
+
+/** The error for a file that turned out to be damaged while it was read; null where nothing is damaged. */
+export function damageError(damage: readonly string[], cause?: unknown): GospyError | null {
+  const [first] = damage;
+  if (first === undefined) return null;
+  const more = damage.length === 1 ? '' : ` (and ${damage.length - 1} more)`;
+  return badFile(`the answer is not complete: ${first}${more}`, {
+    hint: 'gospy info lists all that is wrong with the file',
+    cause,
+  });
+}
