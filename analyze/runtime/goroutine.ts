@@ -1,5 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import { Memory, MemoryFault } from '../../snapshots/memory.js';
+import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
 /** Status words of a goroutine, as runtime2.go's _Gidle... are known to users. */
@@ -104,7 +104,14 @@ export class GoroutineReader {
       for (let at = list + 8 * Math.ceil((lo - list) / 8); at + 8 <= hi; at += 8)
         out.push(this.#memory.word(at as Addr));
     }
-    return { addresses: Float64Array.from(out), absent: length - out.length };
+    const absent = length - out.length;
+    // Ask for what is absent: a core that was cut short there is to say that this answer is not complete.
+    if (absent > 0)
+      onFault(
+        () => this.#memory.bytes(list, 8 * length),
+        () => null,
+      );
+    return { addresses: Float64Array.from(out), absent };
   }
 
   /** Its id, or 0 where it is absent. */
