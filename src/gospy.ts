@@ -1,5 +1,8 @@
 #!/usr/bin/env node
 import './engine.js';
+import { exitOnSignals } from './interrupt.js';
+import { Io } from './io.js';
 import { run } from './run.js';
 
-process.exitCode = await run(process.argv.slice(2));
+exitOnSignals();
+process.exitCode = await run(process.argv.slice(2), new Io());

@@ -1,13 +1,10 @@
 import { ExitCode } from '../snapshots/errors.js';
 import { describeFailure } from './failure.js';
-import { exitOnSignals } from './interrupt.js';
-import { Io, ReaderGone } from './io.js';
+import { ReaderGone, type Io } from './io.js';
 import { version } from './version.js';
 
-/** Runs gospy with the arguments after its name and returns the exit code. Prints errors and throws none. */
-export async function run(args: readonly string[]): Promise<ExitCode> {
-  exitOnSignals();
-  const io = new Io();
+/** Runs gospy with the arguments after its name, writes to `io`, and returns the exit code. Throws nothing. */
+export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   const [first = ''] = args;
   try {
     if (first === '--version' || first === '-V') {

@@ -105,7 +105,14 @@ export class GoroutineReader {
       for (let at = list + 8 * Math.ceil((lo - list) / 8); at + 8 <= hi; at += 8)
         out.push(this.#memory.word(at as Addr));
     }
-    return { addresses: Float64Array.from(out), absent: length - out.length };
+    const absent = length - out.length;
+    // Ask for what is absent: a core that was cut short there is to say that this answer is not complete.
+    if (absent > 0)
+      onFault(
+        () => this.#memory.bytes(list, 8 * length),
+        () => null,
+      );
+    return { addresses: Float64Array.from(out), absent };
   }
 
   /** The goroutine's id, or 0 where the image does not have it. */

@@ -13,6 +13,7 @@ import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { cellName, type Cell } from '../support/releases.js';
+import { skip } from '../support/skip.js';
 import { parseTraceback } from '../support/traceback.js';
 import { buildC, isFree, until } from './targets.js';
 
@@ -115,7 +116,7 @@ if (requireGo(t)) {
 
   t.test('clone: refused by a limit on processes, which the process feels as no more than a stop', async (t) => {
     if (process.getuid?.() !== 0) {
-      t.comment('skipped: only root can start a program as another user');
+      skip(t, 'only root can start a program as another user');
       return;
     }
     const folder = temporaryFolder(t);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { temporaryFolder, writeSmallSnapshot } from '../support/gsp.js';
-import { gospy } from './gospy-process.js';
+import { gospyHere } from './gospy-here.js';
 
 const folder = temporaryFolder(t);
 
@@ -15,7 +15,7 @@ async function refuses(t: Test, path: string, ...words: RegExp[]): Promise<void>
     ['summary', path, '--json'],
     ['info', path],
   ]) {
-    const { code, stdout, stderr } = await gospy(args);
+    const { code, stdout, stderr } = await gospyHere(args);
     t.equal(code, 5, `${args.join(' ')}: exit code`);
     if (args[0] === 'summary') t.equal(stdout, '', `${args.join(' ')}: standard output`);
     for (const word of words) t.match(stderr, word, `${args.join(' ')}: message`);
@@ -61,10 +61,10 @@ t.test('files: a flipped bit in the header is told', async (t) => {
 t.test('info: a whole snapshot without a Go program in it is whole', async (t) => {
   const path = join(folder, 'whole.gsp');
   await writeSmallSnapshot(path);
-  const text = await gospy(['info', path]);
+  const text = await gospyHere(['info', path]);
   t.equal(text.code, 0);
   t.match(text.stdout, /every checksum is right/);
-  const json = await gospy(['info', path, '--json']);
+  const json = await gospyHere(['info', path, '--json']);
   t.equal(json.code, 0);
   t.match(JSON.parse(json.stdout), { schema: 'gospy.info/1', kind: 'snapshot', ok: true, problems: [], target: null });
 });

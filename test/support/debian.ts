@@ -4,29 +4,22 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cacheFolder } from './go-build.js';
 import { withLock } from './lock.js';
+import { skip, type SkippableTest } from './skip.js';
 
 const run = promisify(execFile);
 
 /** Go programs as Debian ships them, by package, with what they start themselves. */
 const PACKAGES = ['prometheus', 'docker.io', 'containerd', 'runc'] as const;
 
-/** What {@link requireDebian} needs of a tap test. */
-interface Test {
-  fail(message: string): void;
-  comment(message: string): void;
-}
-
 /**
- * The folder into which the packages of Debian were unpacked, not installed: `usr/bin`, `usr/sbin`. Where they cannot be
- * had, says so in the test's output, fails the test under CI, and answers null; the test is to return then.
+ * Returns the folder into which the Debian packages were unpacked, not installed: it has `usr/bin` and `usr/sbin`. If apt
+ * cannot provide them, skips the test and returns null; the test has to return.
  */
-export async function requireDebian(t: Test): Promise<string | null> {
+export async function requireDebian(t: SkippableTest): Promise<string | null> {
   try {
     return await unpackDebian();
   } catch (error) {
-    const reason = `skipped: the packages ${PACKAGES.join(', ')} cannot be had from apt: ${String(error)}`;
-    if (process.env['CI'] === 'true') t.fail(reason);
-    else t.comment(reason);
+    skip(t, `apt does not provide the packages ${PACKAGES.join(', ')}: ${String(error)}`);
     return null;
   }
 }

@@ -89,16 +89,23 @@ function needsCgo(cell: Cell): boolean {
 }
 
 async function goBuild(cell: Cell, folder: string, cgo: boolean, args: readonly string[]): Promise<void> {
-  const go = join(await goRoot(RELEASES[cell.release]), 'bin', 'go');
-  const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: cgo ? '1' : '0', GO111MODULE: 'on', GOWORK: 'off' };
-  // What the user has set for the go command of today may be unknown to old ones.
-  const target = { GOROOT: '', GOARCH: cell.arch ?? '' };
-  const options = { cwd: folder, env: { ...env, ...target, GOENV: 'off', GOFLAGS: '' }, maxBuffer: 1 << 24 };
   try {
-    await run(go, ['build', ...args], options);
+    await runGo(cell.release, ['build', ...args], folder, { CGO_ENABLED: cgo ? '1' : '0', GOARCH: cell.arch ?? '' });
   } catch (error) {
     throw new Error(`building ${cellName(cell)} failed in ${folder}: ${String(error)}`, { cause: error });
   }
+}
+
+/** Runs the go command of a release in a folder, without the user's own settings, which old releases may not know. */
+export async function runGo(
+  release: Release,
+  args: readonly string[],
+  folder: string,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
+  const go = join(await goRoot(RELEASES[release]), 'bin', 'go');
+  const settings = { GOTOOLCHAIN: 'local', GOROOT: '', GO111MODULE: 'on', GOWORK: 'off', GOENV: 'off', GOFLAGS: '' };
+  await run(go, args, { cwd: folder, env: { ...process.env, ...settings, ...env }, maxBuffer: 1 << 24 });
 }
 
 const roots = new Map<string, Promise<string>>();

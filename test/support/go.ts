@@ -1,30 +1,27 @@
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { skip, type SkippableTest } from './skip.js';
 
 export { buildGo } from './go-build.js';
 
 /** What these helpers need of a tap test. */
 interface Test {
   teardown(end: () => void): void;
-  fail(message: string): void;
-  comment(message: string): void;
 }
 
 let found: boolean | null = null;
 
 /**
- * Whether Go programs can be built: a `go` that can fetch other releases (1.21 or newer) is on PATH. Where it is not,
- * says so in the test's output, and fails the test under CI; the test is to return then.
+ * Returns whether Go programs can be built: a `go` that can fetch other releases (1.21 or newer) is on PATH. Without one,
+ * skips the test, which has to return.
  */
-export function requireGo(t: Test): boolean {
+export function requireGo(t: SkippableTest): boolean {
   if (hasGo()) return true;
-  const reason = 'skipped: no go (1.21 or newer) on PATH to build the programs under test';
-  if (process.env['CI'] === 'true') t.fail(reason);
-  else t.comment(reason);
+  skip(t, 'no go (1.21 or newer) on PATH to build the programs under test');
   return false;
 }
 
-/** Whether there is a `go` on PATH that can fetch other releases. */
+/** Returns whether a `go` that can fetch other releases is on PATH. */
 export function hasGo(): boolean {
   found ??= findGo();
   return found;

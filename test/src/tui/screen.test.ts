@@ -74,7 +74,7 @@ t.test('state: Enter opens a group and a stack, Escape goes back', (t) => {
   const group = pressed(first, 'DOWN', 'ENTER').state;
   t.equal(lines(group).filter((line) => line.includes('sync.Mutex.Lock')).length, 4);
   const stack = pressed(group, 'END', 'ENTER').state;
-  t.match(lines(stack)[4], /^goroutine 38 \[sync\.Mutex\.Lock/);
+  t.match(lines(stack)[4], /^goroutine 26 \[sync\.Mutex\.Lock/);
   t.ok(lines(stack).includes('main.(*queue).stats'));
   const again = pressed(stack, 'BACKSPACE').state;
   t.same(lines(again), lines(pressed(group, 'END').state), 'the same line is selected');
