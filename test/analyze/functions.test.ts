@@ -11,12 +11,12 @@ import { loadBias, restingImage } from './live-program.js';
 
 const run = promisify(execFile);
 
-/** Code addresses whose lines are looked up in each program. */
+/** How many code addresses to look up in each program. */
 const LINES = 400;
 
 for (const release of TESTED_RELEASES) {
   for (const link of ['plain', 'pie', 'cgo'] as const) {
-    t.test(`functions: the table of Go ${release} ${link} is what its symbol table says`, async (t) => {
+    t.test(`functions: the table of Go ${release} ${link} agrees with its symbol table`, async (t) => {
       if (!requireGo(t)) return;
       const path = await buildGo({ fixture: 'park', release, link });
       const image = await restingImage(t, path);
@@ -35,9 +35,10 @@ for (const release of TESTED_RELEASES) {
         if (symbols.get(entry)?.some((symbol) => isSame(name, symbol)) !== true && !isMark(name))
           strangers.push(`${name} ${entry - bias}`);
         if (i + 1 < table.length && table.at(i + 1).entry !== end) t.fail(`${name} does not end where the next begins`);
-        if (table.find(entry)?.index !== i || table.find(end - 1)?.index !== i) t.fail(`${name} is not found again`);
+        if (table.find(entry)?.index !== i || table.find(end - 1)?.index !== i)
+          t.fail(`${name} is not found by its pcs`);
       }
-      t.same(strangers, [], `all ${table.length} functions have the name of a symbol at their entry`);
+      t.same(strangers, [], `all ${table.length} functions have the name of the symbol at their entry`);
       t.ok(table.length > 1000);
       const { minpc, maxpc } = table.module;
       t.equal(table.find(minpc - 1), null);
@@ -45,7 +46,7 @@ for (const release of TESTED_RELEASES) {
     });
   }
 
-  t.test(`functions: files and lines of Go ${release} are those of addr2line`, async (t) => {
+  t.test(`functions: files and lines of Go ${release} agree with addr2line`, async (t) => {
     if (!requireGo(t)) return;
     const path = await buildGo({ fixture: 'park', release, link: 'plain' });
     const program = openProgram(await restingImage(t, path));
@@ -67,20 +68,20 @@ for (const release of TESTED_RELEASES) {
 
 function runtimeTable(modules: readonly FunctionTable[]): FunctionTable {
   const [table, ...more] = modules;
-  if (table === undefined || more.length > 0) throw new Error('the program has more or less than one module');
+  if (table === undefined || more.length > 0) throw new Error('the program does not have exactly one module');
   return table;
 }
 
 /**
- * A function's name in the table against that of its symbol, which has the ABI too, type arguments in full where the
- * table of Go 1.18 to 1.20 has not, and no middle dot.
+ * Whether a name in the table is that of a symbol. Symbols bear an ABI suffix, have dots in place of middle dots, and have
+ * full type arguments where the table of Go 1.18 to 1.20 has `[...]`.
  */
 function isSame(name: string, symbol: string): boolean {
   const plain = symbol.replace(/\.abi(0|internal)$/, '').replaceAll('·', '.');
   return name.replaceAll('·', '.') === (name.includes('[...]') ? plain.replace(/\[.*\]/, '[...]') : plain);
 }
 
-/** What the linker puts between functions, not all of it with a symbol. */
+/** True for marks that the linker puts between functions; some have no symbol. */
 function isMark(name: string): boolean {
   return /^go[.:](buildid|textfips(start|end))$/.test(name);
 }
@@ -93,7 +94,7 @@ function somePcs(table: FunctionTable): number[] {
   });
 }
 
-/** `function file:line` for each address, by the go command's own tool; `?:0` where there is no line. */
+/** `function file:line` for each address, from the go command's own tool; `?:0` where there is no line. */
 async function addr2line(path: string, pcs: readonly number[]): Promise<string[]> {
   const looking = run('go', ['tool', 'addr2line', path], { env: { ...process.env, GOTOOLCHAIN: 'local' } });
   looking.child.stdin?.end(pcs.map((pc) => `0x${pc.toString(16)}\n`).join(''));

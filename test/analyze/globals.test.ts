@@ -13,48 +13,45 @@ import { loadBias, loaded, restingImage } from './live-program.js';
 
 for (const release of TESTED_RELEASES) {
   for (const link of ['plain', 'pie', 'cgo'] as const) {
-    t.test(
-      `globals: found in Go ${release} ${link}, by code and by shape, where the symbol table has them`,
-      async (t) => {
-        if (!requireGo(t)) return;
-        const path = await buildGo({ fixture: 'park', release, link });
-        const { variables, entry } = await readDebugInfo(path);
-        const image = await restingImage(t, path);
-        const bias = loadBias(image.pid, entry);
-        const symbol = (name: string): number | null => loaded(variables[name], bias);
-        const program = openProgram(image);
-        const { globals } = program;
+    t.test(`globals: in Go ${release} ${link}, code and shape lead to the addresses in the symbol table`, async (t) => {
+      if (!requireGo(t)) return;
+      const path = await buildGo({ fixture: 'park', release, link });
+      const { variables, entry } = await readDebugInfo(path);
+      const image = await restingImage(t, path);
+      const bias = loadBias(image.pid, entry);
+      const symbol = (name: string): number | null => loaded(variables[name], bias);
+      const program = openProgram(image);
+      const { globals } = program;
 
-        t.same(program.warnings, []);
-        t.same(globals.notes, [], 'each was found by the code that refers to it');
-        const names = [
-          'allgs',
-          'allp',
-          'allm',
-          'sched',
-          'g0',
-          'm0',
-          'gomaxprocs',
-          'gcphase',
-          'waitReasonStrings',
-        ] as const;
-        for (const name of names) t.equal(globals[name], symbol(name), name);
-        t.equal(globals.alllink, program.layouts.of('m').offset('alllink'), 'alllink');
+      t.same(program.warnings, []);
+      t.same(globals.notes, [], 'each was found by the code that refers to it');
+      const names = [
+        'allgs',
+        'allp',
+        'allm',
+        'sched',
+        'g0',
+        'm0',
+        'gomaxprocs',
+        'gcphase',
+        'waitReasonStrings',
+      ] as const;
+      for (const name of names) t.equal(globals[name], symbol(name), name);
+      t.equal(globals.alllink, program.layouts.of('m').offset('alllink'), 'alllink');
 
-        const [runtime] = program.code.modules;
-        if (runtime === undefined) throw new Error('no module');
-        const checks = new GlobalChecks(program.memory, program.layouts);
-        const byShape = scanForGlobals(program.memory, runtime.module, checks);
-        for (const name of ['allgs', 'allp', 'allm', 'sched', 'g0'] as const) {
-          t.equal(byShape[name], symbol(name), `${name} by shape`);
-        }
-      },
-    );
+      const [runtime] = program.code.modules;
+      if (runtime === undefined) throw new Error('no module');
+      const checks = new GlobalChecks(program.memory, program.layouts);
+      const byShape = scanForGlobals(program.memory, runtime.module, checks);
+      for (const name of ['allgs', 'allp', 'allm', 'sched', 'g0'] as const) {
+        t.equal(byShape[name], symbol(name), `${name} by shape`);
+      }
+    });
   }
 }
 
-/** Up to Go 1.13 a timer (64 bytes, runtime/time.go) begins with its bucket, and then its index in the heap of it. */
-t.test('globals: a heap of timers that lie far from one another is no list of Ps', (t) => {
+/** Up to Go 1.13 a timer (64 bytes, runtime/time.go) begins with a pointer to its bucket and its index in the bucket's heap. */
+t.test('globals: a heap of timers that lie far apart is not taken for the list of Ps', (t) => {
   const version = parseGoVersion('go1.12.17');
   if (version === null) throw new Error('no version');
   const base = 0x10000;

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { compareGoVersions, parseGoVersion } from '../../analyze/binary/go-version.js';
 
-t.test('go-version: what runtime.Version() has ever said', (t) => {
+t.test('go-version: every form of runtime.Version() is parsed', (t) => {
   const cases: [text: string, minor: number, patch: number, shown: string][] = [
     ['go1.12', 12, 0, '1.12'],
     ['go1.12.17', 12, 17, '1.12.17'],
@@ -24,9 +24,9 @@ t.test('go-version: what runtime.Version() has ever said', (t) => {
   t.end();
 });
 
-t.test('go-version: patch releases are numbers, not text', (t) => {
+t.test('go-version: patch releases compare as numbers', (t) => {
   const [old, newer, next] = ['go1.9.9', 'go1.9.10', 'go1.10'].map(parseGoVersion);
-  if (!old || !newer || !next) throw new Error('one of them was not read');
+  if (!old || !newer || !next) throw new Error('one of them was not parsed');
   t.ok(compareGoVersions(old, newer) < 0);
   t.ok(compareGoVersions(next, newer) > 0);
   t.equal(compareGoVersions(old, old), 0);

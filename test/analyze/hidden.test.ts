@@ -10,7 +10,7 @@ import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { parseTraceback } from '../support/traceback.js';
 
-/** Releases from this minor on are hidden. */
+/** The first minor release that is hidden. */
 const HIDDEN_SINCE = 26;
 
 interface Entry {
@@ -18,7 +18,7 @@ interface Entry {
   to: string;
 }
 
-/** A gospy that has never seen the two newest releases: the built one, with them taken out of its table. */
+/** Returns the command of a gospy that does not know the two newest releases: a copy with these removed from layouts.json. */
 function olderGospy(t: Test): string {
   const folder = temporaryFolder(t);
   const root = resolve(GOSPY, '../../..');
@@ -53,7 +53,7 @@ if (requireGo(t)) {
   const run = (...args: string[]): Promise<Ended> => gospy(args, { command });
 
   for (const release of ['1.26', '1.27'] as const) {
-    t.test(`layouts: Go ${release}, unknown, is exact by the program's debug information`, async (t) => {
+    t.test(`hidden: Go ${release}, unknown, is read exactly with its own debug information`, async (t) => {
       const target = await startGo(t, await buildGo({ fixture: 'park', release, link: 'plain' }));
       const path = join(temporaryFolder(t), 'park.gsp');
       t.match(await run('capture', '--pid', `${target.pid}`, '-o', path), { code: 0 });
@@ -65,31 +65,37 @@ if (requireGo(t)) {
       t.same(codes(listed), ['layout-debug-info']);
     });
 
-    t.test(`layouts: Go ${release}, unknown and stripped, is exact by the debug information of --bin`, async (t) => {
-      const unstripped = await buildGo({ fixture: 'park', release, link: 'plain' });
-      const target = await startGo(t, await buildGo({ fixture: 'park', release, link: 'stripped' }));
-      const path = join(temporaryFolder(t), 'park.gsp');
-      t.match(await run('capture', '--pid', `${target.pid}`, '-o', path, '--bin', unstripped), { code: 0 });
-      const traceback = parseTraceback(await target.quit());
-      const listed = JSON.parse((await run('goroutines', path, '--json')).stdout) as Listed;
-      t.same(compareWithTraceback(listed.goroutines, traceback).differences, []);
-      t.same(codes(listed), ['layout-debug-info']);
-    });
+    t.test(
+      `hidden: Go ${release}, unknown and stripped, is read exactly with the debug information of --bin`,
+      async (t) => {
+        const unstripped = await buildGo({ fixture: 'park', release, link: 'plain' });
+        const target = await startGo(t, await buildGo({ fixture: 'park', release, link: 'stripped' }));
+        const path = join(temporaryFolder(t), 'park.gsp');
+        t.match(await run('capture', '--pid', `${target.pid}`, '-o', path, '--bin', unstripped), { code: 0 });
+        const traceback = parseTraceback(await target.quit());
+        const listed = JSON.parse((await run('goroutines', path, '--json')).stdout) as Listed;
+        t.same(compareWithTraceback(listed.goroutines, traceback).differences, []);
+        t.same(codes(listed), ['layout-debug-info']);
+      },
+    );
 
-    t.test(`layouts: Go ${release}, unknown and stripped, is exact with the nearest layouts, or refused`, async (t) => {
-      const target = await startGo(t, await buildGo({ fixture: 'park', release, link: 'stripped' }));
-      const path = join(temporaryFolder(t), 'park.gsp');
-      const { code, stderr } = await run('capture', '--pid', `${target.pid}`, '-o', path);
-      t.ok(target.alive(), 'the program lives');
-      if (code !== 0) {
-        t.equal(code, 6);
-        t.match(stderr, /could not be made out|has no field/);
-        return;
-      }
-      const traceback = parseTraceback(await target.quit());
-      const listed = JSON.parse((await run('goroutines', path, '--json')).stdout) as Listed;
-      t.same(compareWithTraceback(listed.goroutines, traceback).differences, []);
-      t.same(codes(listed), ['layout-nearest']);
-    });
+    t.test(
+      `hidden: Go ${release}, unknown and stripped, is read exactly with the nearest layouts, or refused`,
+      async (t) => {
+        const target = await startGo(t, await buildGo({ fixture: 'park', release, link: 'stripped' }));
+        const path = join(temporaryFolder(t), 'park.gsp');
+        const { code, stderr } = await run('capture', '--pid', `${target.pid}`, '-o', path);
+        t.ok(target.alive(), 'the program still runs');
+        if (code !== 0) {
+          t.equal(code, 6);
+          t.match(stderr, /could not be made out|has no field/);
+          return;
+        }
+        const traceback = parseTraceback(await target.quit());
+        const listed = JSON.parse((await run('goroutines', path, '--json')).stdout) as Listed;
+        t.same(compareWithTraceback(listed.goroutines, traceback).differences, []);
+        t.same(codes(listed), ['layout-nearest']);
+      },
+    );
   }
 }

@@ -7,16 +7,16 @@ import { RELEASES, type Release } from '../support/releases.js';
 import { readDebugInfo } from './debuginfo.js';
 
 const STRUCTS = Object.keys(table) as StructName[];
-/** Says only that the struct may not lie on the heap; it takes no room. */
+/** Fields without size; NotInHeap marks structs that may not lie on the heap. */
 const MARKERS = new Set(['_', 'NotInHeap']);
 
 for (const [release, exact] of Object.entries(RELEASES)) {
-  t.test(`layouts: every struct is as the DWARF of Go ${exact} has it`, async (t) => {
+  t.test(`layouts: every struct is as in the DWARF of Go ${exact}`, async (t) => {
     if (!requireGo(t)) return;
     const program = await buildGo({ fixture: 'park', release: release as Release, link: 'plain' });
     const { structs } = await readDebugInfo(program, STRUCTS);
     const version = parseGoVersion(`go${exact}`);
-    if (version === null) throw new Error(`${exact} is no version`);
+    if (version === null) throw new Error(`${exact} is not a version`);
     const layouts = new Layouts(version, NO_DEBUG_INFO);
     t.equal(layouts.fit, 'known');
     for (const name of STRUCTS) {
@@ -34,7 +34,7 @@ for (const [release, exact] of Object.entries(RELEASES)) {
   });
 }
 
-t.test('layouts: releases that the table does not have are told from those it has', (t) => {
+t.test('layouts: a release is known, a newer patch, or of another minor release', (t) => {
   const fitOf = (text: string): string => {
     const version = parseGoVersion(text);
     return version === null ? 'none' : new Layouts(version, NO_DEBUG_INFO).fit;

@@ -9,7 +9,7 @@ const ENTRY = 0x401000;
 const PCTAB = 0x500000;
 const NONE: Slice = { data: NIL, length: 0 };
 
-/** A module of which only the table of pc values is there. */
+/** The functions of a module that has a pctab and nothing else. */
 function tableOf(pctab: readonly number[], quantum: number): FunctionTable {
   const bytes = Uint8Array.from(pctab);
   const module: ModuleData = {
@@ -31,13 +31,13 @@ function func(pcsp: number): Func {
   };
 }
 
-/** Values at the given distances from the entry. */
+/** Values at the given distances from the entry, in bytes. */
 function values(pctab: readonly number[], quantum: number, ...distances: number[]): (number | null)[] {
   const table = tableOf(pctab, quantum);
   return distances.map((distance) => table.value(func(1), 'pcsp', ENTRY + distance));
 }
 
-/** cmd/internal/obj/pcln.go: a value's change as a zigzag varint, then the bytes of code that have it, by the quantum. */
+/** Encodes as cmd/internal/obj/pcln.go does: the change of the value as a zigzag varint, then its length in quanta of code. */
 function encode(runs: readonly [value: number, length: number][], quantum: number): number[] {
   const out = [0];
   let before = -1;
@@ -53,7 +53,7 @@ function varint(value: number): number[] {
   return value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
 }
 
-t.test('pcvalue: a value holds up to the next change, upwards and downwards, in bytes or words of code', (t) => {
+t.test('pcvalue: a value holds up to the next change, for a quantum of 1 and of 4', (t) => {
   const runs: [number, number][] = [
     [0, 8],
     [4096, 1200],
@@ -71,17 +71,17 @@ t.test('pcvalue: a value holds up to the next change, upwards and downwards, in 
   t.end();
 });
 
-t.test('pcvalue: the first change may be none, a later one of none ends the table', (t) => {
+t.test('pcvalue: the first change may be 0, a later 0 ends the table', (t) => {
   t.same(values([0, 0, 5, 10, 5, 0], 1, 0, 4, 5, 9, 10), [-1, -1, 4, 4, null]);
   t.same(values([0, 2, 5, 0, 5, 10, 5], 1, 4, 5, 12), [0, null, null]);
   t.end();
 });
 
-t.test('pcvalue: a table that is not there, or is cut off, has no value', (t) => {
+t.test('pcvalue: a table that is missing or cut off has no value', (t) => {
   const table = tableOf([0, 2, 5, 0], 1);
-  t.equal(table.value(func(0), 'pcsp', ENTRY), null, 'offset 0 is no table');
+  t.equal(table.value(func(0), 'pcsp', ENTRY), null, 'offset 0 means no table');
   t.equal(table.value(func(99), 'pcsp', ENTRY), null, 'outside of the table');
   t.same(values([0, 2, 5, 4, 5], 1, 9, 10), [2, null], 'without its end');
-  t.same(values(new Array<number>(5000).fill(0), 1, 0, 100), [null, null], 'nothing but zeros');
+  t.same(values(new Array<number>(5000).fill(0), 1, 0, 100), [null, null], 'zeros only');
   t.end();
 });

@@ -20,7 +20,7 @@ const TOOL = fileURLToPath(new URL('layouts.js', import.meta.url));
 const text = readFileSync(LAYOUTS, 'utf8');
 const table = JSON.parse(text) as LayoutTable;
 
-t.test('layouts: the table is written as it lies in the tree', (t) => {
+t.test('layouts: writing the table gives the same file', (t) => {
   t.equal(formatTable(table), text);
   t.end();
 });
@@ -38,7 +38,7 @@ t.test('layouts: a release extends the entry before it, or gets its own', (t) =>
   t.end();
 });
 
-t.test('layouts: the command says how it is used', (t) => {
+t.test('layouts: wrong arguments print the usage', (t) => {
   for (const args of [[], ['nonsense'], ['1.27.3', '--wrong']]) {
     const { status, stderr } = spawnSync(process.execPath, [TOOL, ...args], { encoding: 'utf8' });
     t.equal(status, 2);
@@ -47,7 +47,7 @@ t.test('layouts: the command says how it is used', (t) => {
   t.end();
 });
 
-/** The table of a gospy that has not seen a minor release. */
+/** The table as it was before a minor release came out. */
 function without(minor: number): LayoutTable {
   const cut = (entries: readonly Entry[]): Entry[] =>
     entries
@@ -56,7 +56,7 @@ function without(minor: number): LayoutTable {
   return Object.fromEntries(Object.entries(table).map(([struct, entries]) => [struct, cut(entries)]));
 }
 
-t.test('layouts: a release that was taken out comes back as it was', async (t) => {
+t.test('layouts: a release that was removed from the tables is added as it was', async (t) => {
   if (!requireGo(t)) return;
   const version = parse(RELEASES['1.27']);
   const layoutsPath = join(temporaryFolder(t), 'layouts.json');

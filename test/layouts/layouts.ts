@@ -6,7 +6,7 @@ import { examine } from './examine.js';
 const LAYOUTS = fileURLToPath(new URL('../../../analyze/runtime/layouts.json', import.meta.url));
 const USAGE = 'usage: npm run layouts -- VERSION [--write]   (such as 1.28.0; docs/new-go-release.md)\n';
 
-/** Exits with 0 where the tables hold for the release, or do after --write; with 1 where something is to be looked at. */
+/** Returns the exit code: 0 if the tables hold for the release, or do after --write; 1 if something needs a look; 2 for wrong use. */
 async function main(args: readonly string[]): Promise<number> {
   const [text = '', ...flags] = args;
   const version = parseGoVersion(`go${text}`);
@@ -21,4 +21,9 @@ async function main(args: readonly string[]): Promise<number> {
   return result.moved.length + result.problems.length + movedStructs.length === 0 ? 0 : 1;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
