@@ -28,7 +28,10 @@ export type TargetSpec = FileTarget | ProcessTarget;
 export interface Opening {
   /** Called with what is being done, for a progress line, and how many bytes of that are done where that is known. */
   readonly progress?: ((doing: string, bytes?: number) => void) | undefined;
-  /** Gives up at the next step; the promise is rejected with the signal's reason, and nothing is left behind. */
+  /**
+   * Aborts at the next step: the promise is rejected with the signal's reason or, while a file is written, with a
+   * GospyError of exit code 130. Nothing is left behind.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
