@@ -2,8 +2,9 @@ import type { ExplainedStep, ExplainedWord, Explanation } from '../../analyze/re
 import type { Frame } from '../../analyze/report/model.js';
 import { shortPath } from './table.js';
 import { printable } from './text.js';
+import { padEnd, widthOf } from './width.js';
 
-/** Lines are at most so long, but for names of functions, which are printed whole. */
+/** Columns of a line, except that names of functions are printed whole. */
 const WIDTH = 100;
 /** Columns of an address and of a value: those of user space have at most 12 digits after `0x`. */
 const WORD_WIDTH = 14;
@@ -46,7 +47,7 @@ function frameLines({ func, file, line, inlined }: Frame): string[] {
 }
 
 function wordLine({ name, addr, value }: ExplainedWord): string {
-  return `   ${(addr ?? 'register').padEnd(WORD_WIDTH)}  ${(value ?? 'not there').padEnd(WORD_WIDTH)}  ${name}`;
+  return `   ${padEnd(addr ?? 'register', WORD_WIDTH)}  ${padEnd(value ?? 'not there', WORD_WIDTH)}  ${name}`;
 }
 
 /** Breaks a text into lines at its spaces. */
@@ -54,7 +55,7 @@ function wrap(text: string, indent = ''): string[] {
   const lines: string[] = [];
   let line = indent;
   for (const word of text.split(' ')) {
-    if (line.length > indent.length && line.length + 1 + word.length > WIDTH) {
+    if (line.length > indent.length && widthOf(line) + 1 + widthOf(word) > WIDTH) {
       lines.push(line);
       line = indent;
     }

@@ -70,7 +70,7 @@ function programInfo(core: Core, options: FileOptions, problems: string[]): Prog
       const missing = missingOf(program);
       const target = targetOf(program);
       const warnings = [...capture.warnings, ...program.warnings];
-      return { target, missing, executable, executableFound, warnings };
+      return { target, missing, warnings, executable, executableFound };
     } finally {
       close();
     }
