@@ -48,15 +48,20 @@ const ADVICE: Readonly<Partial<Record<RuleCode, string>>> = {
 
 /** What can be done about a stack that ended early; null where nothing is known. `last` is its last step. */
 export function adviceFor(
-  { kind, capture }: ProcessImage,
+  image: ProcessImage,
   { last, torn }: { last: ExplainedStep | null; torn: boolean },
 ): string | null {
   if (torn) return 'the goroutine moved while it was read; capture again, with --mode stop';
-  if (last === null && capture.mode === 'live') return 'a capture with --mode stop has the registers of all threads';
-  if (last?.words.some(({ value }) => value === null) === true) {
-    return kind === 'core'
-      ? 'the core lacks this memory: --bin and --debug-dir name files that may have it; gospy info lists what is missing'
-      : 'the capture did not copy this memory; capture again, or look at a core of the process';
+  if (last === null) {
+    return image.capture.mode === 'live' ? 'a capture with --mode stop has the registers of all threads' : null;
   }
-  return last === null ? null : (ADVICE[last.rule] ?? null);
+  const missing = last.words.find(({ value }) => value === null);
+  return missing === undefined ? (ADVICE[last.rule] ?? null) : adviceForMissing(image, Number(missing.addr));
+}
+
+function adviceForMissing({ kind, mappings }: ProcessImage, addr: number): string {
+  if (kind !== 'core') return 'the capture did not copy this memory; capture again, or look at a core of the process';
+  const path = mappings.find(({ start, end }) => addr >= start && addr < end)?.path ?? '';
+  if (path !== '' && !path.startsWith('[')) return `${path} has this memory: name it with --bin or --debug-dir`;
+  return 'the core lacks this memory, which no file has; gospy info lists what else is missing';
 }

@@ -9,7 +9,7 @@ import { withProgram, type TargetOptions } from './with-target.js';
 export function define(command: Command, io: Io): void {
   takesTarget(command)
     .addArgument(new Argument('[GOID]', 'the goroutine'))
-    .usage('[options] TARGET GOID\n       gospy explain [options] --pid N GOID')
+    .usage('[options] [TARGET] GOID')
     .summary("how a goroutine's stack was followed, step by step")
     .description(
       "Prints how gospy followed a goroutine's stack: for each step the function, the rule that led to its caller, and " +

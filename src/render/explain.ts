@@ -17,7 +17,7 @@ export function explanationText(explanation: Explanation): string {
     ...steps.map((step, i) => stepLines(step, i + 1)),
     [
       ...wrap(truncated === null ? 'The stack is whole.' : `The stack ends early: ${printable(truncated)}.`),
-      ...(advice === null ? [] : wrap(`What to try: ${advice}.`)),
+      ...(advice === null ? [] : wrap(`What to try: ${printable(advice)}.`)),
     ],
   ];
   return blocks.map((lines) => `${lines.join('\n')}\n`).join('\n');

@@ -11,15 +11,15 @@ import { temporaryFolder } from '../support/gsp.js';
 import { RELEASES, type Cell } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 
-/** A text in the executable, and what takes its place: of the same length. */
+/** A text in the executable and its replacement, of the same length. */
 type Change = readonly [from: string, to: string];
 
 const BLOB = 'Go buildinf:';
 const NAMED = ['incidlelocked', 'gcMarkTinyAllocs', 'allgadd', 'rt0_go', 'mexit', 'schedinit'];
 const RENAMED = NAMED.map((name): Change => [`runtime.${name}\0`, `runtime.${'_'.repeat(name.length)}\0`]);
 
-/** Starts a program whose executable was changed after it was linked. */
-async function started(t: Test, cell: Cell, changes: readonly Change[]): Promise<GoProcess> {
+/** Builds a program, changes texts in its executable, and starts it. */
+async function startAltered(t: Test, cell: Cell, changes: readonly Change[]): Promise<GoProcess> {
   let bytes = readFileSync(await buildGo(cell)).toString('latin1');
   for (const [from, to] of changes) {
     if (from.length !== to.length || !bytes.includes(from)) throw new Error(`${from} cannot be replaced`);
@@ -31,8 +31,8 @@ async function started(t: Test, cell: Cell, changes: readonly Change[]): Promise
   return startGo(t, path);
 }
 
-/** Captures it, and holds the snapshot against what it prints itself. */
-async function isExact(t: Test, target: GoProcess): Promise<GoProgram> {
+/** Captures the program, and compares the snapshot with the traceback that it prints. Returns the captured program. */
+async function captureAndCompare(t: Test, target: GoProcess): Promise<GoProgram> {
   const path = join(temporaryFolder(t), 'altered.gsp');
   await captureToFile(target.pid, path, { mode: 'stop', writer: '0.0.0' });
   const image = openSnapshot(path);
@@ -45,15 +45,15 @@ async function isExact(t: Test, target: GoProcess): Promise<GoProgram> {
   return program;
 }
 
-function codes({ warnings }: GoProgram): string[] {
+function warningCodes({ warnings }: GoProgram): string[] {
   return [...new Set(warnings.map(({ code }) => code))];
 }
 
 if (requireGo(t)) {
   for (const release of ['1.15', '1.17', '1.19', '1.21', '1.24', '1.26', '1.27'] as const) {
-    t.test(`analyze: the version of Go ${release} is known without the build info`, async (t) => {
-      const target = await started(t, { fixture: 'park', release, link: 'stripped' }, [[BLOB, 'Go missing!:']]);
-      const program = await isExact(t, target);
+    t.test(`analyze: Go ${release} is recognized without the build info`, async (t) => {
+      const target = await startAltered(t, { fixture: 'park', release, link: 'stripped' }, [[BLOB, 'Go missing!:']]);
+      const program = await captureAndCompare(t, target);
       t.equal(program.version.text, RELEASES[release]);
       t.equal(program.code.versionFrom, 'runtime.buildVersion');
       t.same(program.warnings, []);
@@ -61,42 +61,42 @@ if (requireGo(t)) {
   }
 
   for (const release of ['1.12', '1.19', '1.26'] as const) {
-    t.test(`analyze: Go ${release} is exact where the names of the runtime's functions are not known`, async (t) => {
+    t.test(`analyze: Go ${release} is read exactly where functions of the runtime have other names`, async (t) => {
       const blob = release === '1.12' ? [] : [[BLOB, 'Go missing!:'] as const];
-      const target = await started(t, { fixture: 'park', release, link: 'stripped' }, [...RENAMED, ...blob]);
-      const program = await isExact(t, target);
+      const target = await startAltered(t, { fixture: 'park', release, link: 'stripped' }, [...RENAMED, ...blob]);
+      const program = await captureAndCompare(t, target);
       t.equal(program.version.text, RELEASES[release]);
-      t.same(codes(program), ['globals-second-way']);
+      t.same(warningCodes(program), ['globals-second-way']);
     });
   }
 
-  t.test('analyze: a patch release that is newer than the table is read, with a warning', async (t) => {
+  t.test('analyze: a patch release newer than all that are known is read, with a warning', async (t) => {
     const version: Change = [`go${RELEASES['1.24']}`, 'go1.24.99'];
-    const program = await isExact(
+    const program = await captureAndCompare(
       t,
-      await started(t, { fixture: 'park', release: '1.24', link: 'stripped' }, [version]),
+      await startAltered(t, { fixture: 'park', release: '1.24', link: 'stripped' }, [version]),
     );
-    t.same(codes(program), ['layout-newer-patch']);
+    t.same(warningCodes(program), ['layout-newer-patch']);
   });
 
-  t.test('analyze: a release that is not in the table is read where the nearest layouts fit', async (t) => {
+  t.test('analyze: an unknown release is read where the layouts of the nearest one fit', async (t) => {
     for (const release of ['1.26', '1.27'] as const) {
       const version: Change = [`go${RELEASES[release]}`, 'go1.98.7'];
-      const target = await started(t, { fixture: 'park', release, link: 'stripped' }, [version]);
-      const program = await isExact(t, target);
+      const target = await startAltered(t, { fixture: 'park', release, link: 'stripped' }, [version]);
+      const program = await captureAndCompare(t, target);
       t.equal(program.version.text, '1.98.7');
-      t.same(codes(program), ['layout-nearest']);
+      t.same(warningCodes(program), ['layout-nearest']);
     }
   });
 
-  t.test('analyze: a release that is not in the table is refused where no layout fits', async (t) => {
+  t.test('analyze: an unknown release is refused where no layouts fit', async (t) => {
     const version: Change = [`go${RELEASES['1.12']}`, 'go1.98.17'];
-    const target = await started(t, { fixture: 'park', release: '1.12', link: 'stripped' }, [version]);
+    const target = await startAltered(t, { fixture: 'park', release: '1.12', link: 'stripped' }, [version]);
     const path = join(temporaryFolder(t), 'none.gsp');
     await t.rejects(captureToFile(target.pid, path, { mode: 'stop', writer: '0.0.0' }), {
       exitCode: 6,
       message: /Go 1\.98\.17.*sched/,
     });
-    t.ok(target.alive(), 'the program lives');
+    t.ok(target.alive(), 'the program goes on');
   });
 }

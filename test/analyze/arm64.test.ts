@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { explainStack } from '../../analyze/report/explain.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
 import { openCoreProgram } from '../../src/targets/core-files.js';
@@ -13,7 +14,7 @@ import { skip } from '../support/skip.js';
 import { parseTraceback } from '../support/traceback.js';
 
 const MANY = 80;
-/** Dies of the signal with a core of the program, beside one of itself. */
+/** Runs a program until a signal ends it. qemu writes a core of the program, and the kernel one of qemu. */
 const EMULATED = 'cd "$1" && ulimit -c unlimited && exec qemu-aarch64 "$2"';
 
 /** Returns whether there is an emulator; without one, skips the tests. */
@@ -52,6 +53,14 @@ if (requireGo(t) && requireEmulator()) {
       const { differences, compared } = compareWithTraceback(goroutines, traceback);
       t.same(differences, []);
       t.ok(compared.goroutines >= MANY, `${compared.goroutines} goroutines and ${compared.frames} frames compared`);
+      const explained = [...opened.program.goroutines()].map((g) => explainStack(opened.program, g));
+      t.same(
+        explained.map(({ steps }) => steps.flatMap((step) => step.frames)),
+        goroutines.map(({ frames }) => frames),
+        'gospy explain has the same frames',
+      );
+      const rules = new Set(explained.flatMap(({ steps }) => steps.map(({ rule }) => rule)));
+      t.ok(rules.has('faked-call'), `the rules that were taken: ${[...rules].sort().join(' ')}`);
     });
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -12,7 +12,8 @@ import { temporaryFolder } from '../support/gsp.js';
 import { readByTheBook } from '../support/independent-reader.js';
 import { cellName, type Cell } from '../support/releases.js';
 
-const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
+const SAMPLES = fileURLToPath(new URL('../../../snapshots/samples/', import.meta.url));
+const SAMPLE = `${SAMPLES}queue.gsp`;
 const CAPTURES = 10;
 
 function opened(t: Test, path: string): GoProgram {
@@ -51,7 +52,7 @@ function holdsWords(t: Test, path: string, explanations: Iterable<Explanation>):
   const words = [...explanations].flatMap(({ start, steps }) => [start, ...steps].flatMap((part) => part.words));
   const inMemory = words.filter(({ addr }) => addr !== null);
   t.same(
-    inMemory.filter(({ addr, value }) => value === null || valueAt(Number(addr)) !== BigInt(value)),
+    inMemory.filter(({ addr, value }) => valueAt(Number(addr)) !== (value === null ? null : BigInt(value))),
     [],
     'every word is what the memory holds',
   );
@@ -60,10 +61,9 @@ function holdsWords(t: Test, path: string, explanations: Iterable<Explanation>):
 
 t.setTimeout(600_000);
 
-t.test('explain: the sample is followed as the reports follow it, by words that it holds', (t) => {
+t.test('explain: each step leads to the next, from the registers of a parked goroutine', (t) => {
   const explanations = explainAll(t, opened(t, SAMPLE));
   t.same([...rulesOf(explanations.values())].sort(), ['return-address', 'top-frame']);
-  t.ok(holdsWords(t, SAMPLE, explanations.values()) > 20);
   const { start, steps, truncated, advice } = explanations.get('main.(*queue).worker') as Explanation;
   t.match({ start, truncated, advice }, { start: { from: 'g.sched', thread: null }, truncated: null, advice: null });
   t.same(
@@ -81,6 +81,35 @@ t.test('explain: the sample is followed as the reports follow it, by words that 
     const { from, to } = step.frameSize ?? {};
     t.ok(Number(from) <= Number(step.pc) && Number(step.pc) < Number(to), 'and the frame size is that at its pc');
   }
+  t.end();
+});
+
+for (const name of readdirSync(SAMPLES).filter((file) => file.endsWith('.gsp'))) {
+  t.test(`explain: ${name} is followed as the reports follow it, by words that it holds`, (t) => {
+    const explanations = explainAll(t, opened(t, SAMPLES + name)).values();
+    t.ok(holdsWords(t, SAMPLES + name, explanations) > 20);
+    t.end();
+  });
+}
+
+t.test('explain: a crash leads through the signal handler, and through the call that it faked, to the fault', (t) => {
+  const { start, steps } = explainAll(t, opened(t, `${SAMPLES}crash.gsp`)).get('main.dereference') as Explanation;
+  t.equal(start.from, 'thread');
+  const rules = steps.map(({ rule }) => rule);
+  const handler = steps[rules.indexOf('signal-frame')];
+  const interrupted = steps[rules.indexOf('signal-frame') + 1];
+  t.match(handler, { func: 'runtime.sigtramp', trap: false });
+  t.same(
+    handler?.words.map(({ name, value }) => [name, value]),
+    [
+      ['pc in the ucontext', interrupted?.pc],
+      ['sp in the ucontext', interrupted?.sp],
+    ],
+  );
+  t.equal(interrupted?.trap, true);
+  const fault = steps[rules.indexOf('faked-call') + 1];
+  t.equal(steps[rules.indexOf('faked-call')]?.func, 'runtime.sigpanic');
+  t.match(fault, { func: 'main.dereference', trap: true });
   t.end();
 });
 

@@ -8,22 +8,25 @@ import { STEPS_CELLS, cellName } from '../support/releases.js';
 import { ShadowStack, type At } from '../support/shadow-stack.js';
 import { Stepper, SteppedMemory } from '../support/stepper.js';
 
-/** A round has some ten thousand instructions; a panic more than all the rest. */
+/** One round takes some ten thousand instructions, most of them for the panics. */
 const MOST_STEPS = 50_000;
-/** Enough for some hundred preemptions. */
+/** Instructions to step through while sysmon preempts: enough for some hundred preemptions. */
 const PREEMPTED_STEPS = 15_000;
-/** The vDSO begins anew each time that the kernel's clock ticks: a look at every step would keep it there for ever. */
+/**
+ * Instructions outside of Go code at which the stack is compared. The vDSO starts over whenever the kernel's clock has
+ * ticked: with a comparison at every step it would never come out.
+ */
 const MOST_OUTSIDE = 40;
-/** What switches from one stack to another: a stack that leads through it shows it in one guise or another. */
+/** Functions that switch stacks. They are not compared: whether a stack shows them depends on how far they came. */
 const SWITCHES =
   /^runtime\.(mcall|morestack|morestack_noctxt|systemstack_switch|systemstack|asmcgocall|asmcgocall_landingpad|nanotime1?|walltime1?|gogo)$|^(gogo|time\.now|crosscall2)$/;
-/** Puts the frame that it will resume in into g.sched, while those of the panic are still there. */
+/** It stores the frame that it will resume in into g.sched, while the frames of the panic are still on the stack. */
 const REWRITES = 'runtime.recovery';
-/** What a signal's handler makes the interrupted code call, step by step. */
+/** Functions that a signal handler makes the interrupted code call. */
 const INJECTED = /^runtime\.(sigpanic0?|asyncPreempt)$/;
-/** Up to Go 1.16, jmpdefer turns the return address back to the call of deferreturn. */
+/** Bytes by which jmpdefer, up to Go 1.16, moves a return address back, to call deferreturn again (asm_amd64.s). */
 const CALL_BYTES = 5;
-/** Functions that must have been stepped through, so that the test is known to have seen what it is about. */
+/** Functions that a round must have led through, or the test has not seen what it is about. */
 const SEEN = ['runtime.memmove', 'runtime.systemstack', 'runtime.mcall', 'runtime.sigpanic', 'runtime.sigtramp'];
 
 t.setTimeout(600_000);
@@ -35,36 +38,39 @@ for (const cell of STEPS_CELLS) {
     const tid = Number(/ready (\d+)/.exec(program.stdout)?.[1]);
     const outcome = stepThrough(program.pid, tid, false);
     t.same(outcome.wrong, []);
-    t.ok(endedEarly(outcome) < 20, `${outcome.steps} steps; those that end early: ${JSON.stringify(outcome.ended)}`);
+    t.ok(endedEarly(outcome) < 20, `${outcome.steps} steps; stacks that end early: ${JSON.stringify(outcome.ended)}`);
     t.same(
       SEEN.filter((name) => !outcome.seen.has(name)),
       [],
-      'the round led through all of these',
+      'the round led through all of them',
     );
     const preempted = stepThrough(program.pid, tid, true);
     t.same(preempted.wrong, []);
-    t.ok(endedEarly(preempted) < 50, `those that end early: ${JSON.stringify(preempted.ended)}`);
+    t.ok(endedEarly(preempted) < 50, `stacks that end early: ${JSON.stringify(preempted.ended)}`);
   });
 }
 
 interface Outcome {
   steps: number;
-  /** Those in the kernel's vDSO and in C code. */
+  /** How many of them were in the kernel's vDSO or in C code. */
   outside: number;
-  /** How many stacks led to the end. */
+  /** How many stacks were whole. */
   whole: number;
-  /** How many ended early, by reason. */
+  /** How many stacks ended early, by reason. */
   ended: Record<string, number>;
   wrong: string[];
   readonly seen: Set<string>;
 }
 
-/** Steps at which a stack ends with a reason: in C code on the signal stack, and while a handler rewrites its frame. */
+/** How many stacks ended early: in C code on the signal stack, and while a handler rewrites its signal frame. */
 function endedEarly({ ended }: Outcome): number {
   return Object.values(ended).reduce((sum, n) => sum + n, 0);
 }
 
-/** `preempted`: sysmon runs on, and takes the P from a goroutine that seems to spin, after nearly every step. */
+/**
+ * Steps the thread through a round. With `preempted`, sysmon runs on: to it the goroutine seems to spin, so that it takes
+ * the P away after nearly every step.
+ */
 function stepThrough(pid: number, tid: number, preempted: boolean): Outcome {
   const target = new LiveProcess(pid, 'read');
   const stepper = new Stepper(tid);
@@ -108,7 +114,7 @@ class Steps {
     this.#g = g;
   }
 
-  /** The thread of the M that was made to watch the others. */
+  /** The thread that runs sysmon. */
   get sysmon(): number {
     const { machines, layouts } = this.#first;
     const startsAt = (m: Addr): number => {
@@ -120,7 +126,7 @@ class Steps {
     return sysmon.procid;
   }
 
-  /** Steps through one round, or through the first steps of it. */
+  /** Steps through one round, or through its first `most` instructions, and compares the stack at each. */
   run(shadow: ShadowStack, most: number): Outcome {
     let at = this.#at();
     const outcome = this.#outcome;
@@ -160,7 +166,7 @@ class Steps {
     return shadow.isSignalReturn(pc, this.#stepper.registers.get('rax'));
   }
 
-  /** Steps until the thread is back in Go code or about to be, at the end of a handler, or a signal came. */
+  /** Steps until the thread is back in Go code, about to return from a handler, or interrupted. Returns the signal or 0. */
   #leave(shadow: ShadowStack): number {
     for (let i = 0; i < MOST_STEPS; i++) {
       const signal = this.#stepper.step();
@@ -170,7 +176,7 @@ class Steps {
     throw new Error('the thread does not come back to Go code');
   }
 
-  /** Runs to the first instruction of the next round. */
+  /** Steps to the first instruction of the next round, and begins a shadow stack there. */
   untilRound(): ShadowStack {
     for (let i = 0; i < MOST_STEPS; i++) {
       const { pc, sp } = this.#at();
@@ -192,7 +198,7 @@ class Steps {
       }
       this.#stepper.step();
     }
-    throw new Error('the thread does not come by');
+    throw new Error('the thread does not come to the next round');
   }
 
   #check(shadow: ShadowStack, at: At): void {
@@ -206,14 +212,14 @@ class Steps {
     const { frames, truncated } = program.stackOf(g);
     this.#outcome.seen.add(this.#nameAt(at.pc) ?? '?');
     const running = g.status === 'running' && g.m !== 0;
-    const counts = (pc: number): boolean =>
-      this.#counts(pc) && !(shadow.inSignal && INJECTED.test(this.#nameAt(pc) ?? ''));
-    const got = frames.map(({ pc }) => pc).filter(counts);
-    const all = [at.pc, ...shadow.callers].filter(counts);
-    // On its way to where it goes on: that is not called by anything yet.
+    const isCompared = (pc: number): boolean =>
+      this.#isCompared(pc) && !(shadow.inSignal && INJECTED.test(this.#nameAt(pc) ?? ''));
+    const got = frames.map(({ pc }) => pc).filter(isCompared);
+    const all = [at.pc, ...shadow.callers].filter(isCompared);
+    // gogo is about to jump to the innermost frame, which the shadow stack does not have yet.
     if (/^(runtime\.)?gogo$/.test(this.#nameAt(at.pc) ?? '') && got.length === all.length + 1) got.shift();
     const wanted = running ? all : all.slice(all.length - got.length);
-    // In a system call it is where it called entersyscall.
+    // In a system call, its pc is where it called entersyscall.
     if (g.status === 'syscall' && this.#nameAt(got[0] ?? 0) === this.#nameAt(wanted[0] ?? 0)) got[0] = wanted[0] ?? 0;
     const agrees =
       got.every((pc, i) => pc === wanted[i] || pc === (wanted[i] ?? 0) - CALL_BYTES) &&
@@ -231,8 +237,8 @@ class Steps {
     );
   }
 
-  /** A frame of Go code that does not switch stacks. */
-  #counts(pc: number): boolean {
+  /** True for Go code that does not switch stacks. */
+  #isCompared(pc: number): boolean {
     const name = this.#nameAt(pc);
     return name !== null && !SWITCHES.test(name);
   }

@@ -42,6 +42,7 @@ stacks FILE
 stacks FILE --status running --status syscall --json
 threads FILE
 threads FILE --json
+explain FILE 1
 top FILE --once
 top FILE --once --group-by status
 top FILE --once --group-by stack --sort name --filter main. --limit 3
