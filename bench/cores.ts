@@ -12,31 +12,31 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildGo, startGo } from '../test/support/go.js';
-import { Bench, delve, GOSPY, note, run, timed } from './measure.js';
+import { Bench, delve, GOSPY, printRow, run, timed } from './measure.js';
 
 const ROUNDS = 7;
 const COUNT = 100_000;
-/** Neither programs nor heaps lie here. */
+/** An address at which there are neither programs nor heaps. */
 const FREE_ADDRESS = 2n ** 36n;
 const HOLE_BYTES = 20 * 2 ** 30;
 const OUTPUT = { maxBuffer: 2 ** 30 };
-/** Has Node say at its end how much memory it held at most, in kB. */
-const MEASURED =
+/** Makes Node print its peak memory in kB when it exits. */
+const PRINT_PEAK =
   'data:text/javascript,process.on("exit",()=>process.stderr.write(`peak ${process.resourceUsage().maxRSS}`))';
 
-/** Runs gospy; its largest memory in MB. */
+/** Runs gospy and returns its peak memory in MB. */
 async function gospy(args: readonly string[]): Promise<number> {
-  const { stderr } = await run(process.execPath, ['--import', MEASURED, GOSPY, ...args], OUTPUT);
+  const { stderr } = await run(process.execPath, ['--import', PRINT_PEAK, GOSPY, ...args], OUTPUT);
   return Number(/peak (\d+)/.exec(stderr)?.[1]) / 1e3;
 }
 
-interface Made {
+interface CoreFiles {
   readonly core: string;
   readonly executable: string;
 }
 
-/** A core of a program with many goroutines, with holes for its zeros. */
-async function coreOf(bench: Bench, folder: string, count: number): Promise<Made> {
+/** Makes a core of a program with many goroutines, with holes in place of zeros. */
+async function makeCore(bench: Bench, folder: string, count: number): Promise<CoreFiles> {
   const executable = await buildGo({ fixture: 'many', release: '1.26', link: 'plain' });
   const program = await startGo(bench, executable, { args: ['-n', String(count)] });
   const prefix = join(folder, 'dense');
@@ -48,7 +48,8 @@ async function coreOf(bench: Bench, folder: string, count: number): Promise<Made
   return { core, executable };
 }
 
-async function beside(folder: string, { core, executable }: Made): Promise<void> {
+/** Measures gospy and Delve on a core in turn, then distilling the core into a snapshot. */
+async function measureNextToDelve(folder: string, { core, executable }: CoreFiles): Promise<void> {
   const dlv = delve();
   const [times, peaks, peers]: [number[], number[], number[]] = [[], [], []];
   const script = `printf 'goroutines -group userloc\\nquit\\n' | "${dlv ?? ''}" core "${executable}" "${core}" --allow-non-terminal-interactive=true`;
@@ -56,31 +57,33 @@ async function beside(folder: string, { core, executable }: Made): Promise<void>
     times.push(await timed(async () => peaks.push(await gospy(['goroutines', core, '--group-by', 'stack']))));
     if (dlv !== null) peers.push(await timed(() => run('sh', ['-c', script], OUTPUT)));
   }
-  note('100,000 goroutines: gospy goroutines --group-by stack on a core', times, 'ms');
-  note('100,000 goroutines: its memory at most', peaks, 'MB');
+  printRow('100,000 goroutines: gospy goroutines --group-by stack on a core', times, 'ms');
+  printRow('100,000 goroutines: its peak memory', peaks, 'MB');
   if (dlv !== null) {
-    note('100,000 goroutines: Delve core + goroutines -group userloc', peers, 'ms');
+    printRow('100,000 goroutines: Delve core + goroutines -group userloc', peers, 'ms');
     const ratios = times.map((time, i) => time / (peers[i] ?? NaN));
-    note("100,000 goroutines: gospy's time over Delve's, in each round", ratios, '');
+    printRow("100,000 goroutines: gospy's time over Delve's, in each round", ratios, '');
   }
   const snapshot = join(folder, 'distilled.gsp');
-  const distilled: number[] = [];
-  const held: number[] = [];
+  const captureTimes: number[] = [];
+  const capturePeaks: number[] = [];
   for (let i = 0; i < 3; i++) {
-    distilled.push(await timed(async () => held.push(await gospy(['capture', '--core', core, '-o', snapshot]))));
+    const capture = async (): Promise<number> =>
+      capturePeaks.push(await gospy(['capture', '--core', core, '-o', snapshot]));
+    captureTimes.push(await timed(capture));
   }
-  note('100,000 goroutines: gospy capture --core', distilled, 'ms');
-  note('100,000 goroutines: its memory at most', held, 'MB');
-  note(
+  printRow('100,000 goroutines: gospy capture --core', captureTimes, 'ms');
+  printRow('100,000 goroutines: its peak memory', capturePeaks, 'MB');
+  printRow(
     '100,000 goroutines: the core, and the snapshot of it',
     [statSync(core).size / 1e6, statSync(snapshot).size / 1e6],
     'MB',
   );
 }
 
-/** A small core with 20 GB of heap that nothing was ever written to: a hole in the file. */
-async function ofHole(bench: Bench, folder: string): Promise<void> {
-  const { core } = await coreOf(bench, folder, 100);
+/** Measures a small core with 20 GB of heap to which nothing was ever written: a hole in the file. */
+async function measureHole(bench: Bench, folder: string): Promise<void> {
+  const { core } = await makeCore(bench, folder, 100);
   const huge = join(folder, 'huge.core');
   copyFileSync(core, huge);
   addHole(huge);
@@ -89,12 +92,12 @@ async function ofHole(bench: Bench, folder: string): Promise<void> {
     times.push(await timed(async () => peaks.push(await gospy(['summary', huge]))));
     bare.push(await timed(() => gospy(['summary', core])));
   }
-  note(`gospy summary of a core of ${(statSync(huge).size / 1e9).toFixed(0)} GB, sparse`, times, 'ms');
-  note('gospy summary of the same core without the hole', bare, 'ms');
-  note('its memory at most', peaks, 'MB');
+  printRow(`gospy summary of a core of ${(statSync(huge).size / 1e9).toFixed(0)} GB, sparse`, times, 'ms');
+  printRow('gospy summary of the same core without the hole', bare, 'ms');
+  printRow('its peak memory', peaks, 'MB');
 }
 
-/** Makes a segment of reserved memory one of 20 GB elsewhere, whose content is a hole at the end of the file. */
+/** Turns a segment of reserved memory into one of 20 GB elsewhere, whose content is a hole at the end of the file. */
 function addHole(path: string): void {
   const PT_LOAD = 1;
   const SEGMENT_BYTES = 56;
@@ -122,8 +125,8 @@ const bench = new Bench();
 const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
 try {
   process.stdout.write('| what | median | least | most |\n|---|---|---|---|\n');
-  await ofHole(bench, folder);
-  await beside(folder, await coreOf(bench, folder, COUNT));
+  await measureHole(bench, folder);
+  await measureNextToDelve(folder, await makeCore(bench, folder, COUNT));
 } finally {
   bench.close();
   rmSync(folder, { recursive: true, force: true });

@@ -1,14 +1,15 @@
 /*
- * The floor under gospy's pauses: the same stop and the same reads as gospy makes, with nothing around them.
+ * The floor below gospy's pauses: the same stop and the same reads as gospy makes, and nothing else.
  *
  *   floor PID PLAN registers|gs|all|clone
  *
- * Stops every thread of PID, copies what PLAN names, lets go, and prints how many nanoseconds that took. PLAN is made by
- * bench/pause.ts: 64-bit words, first the numbers of records, stacks, goroutines and compared words, then start and end
- * of each record and stack, the offset of each goroutine among the records, and the offsets of the words within one.
- * `gs` copies the records and compares the words of each goroutine with those read before; `all` copies records and
- * stacks; `clone` makes a copy-on-write child, copies nothing and kills it. For measurements only: a floor that is
- * killed in the middle of `clone` may harm its target.
+ * Stops every thread of PID, copies what PLAN lists, lets the threads go, and prints how many nanoseconds that took.
+ * bench/pause.ts writes PLAN. It consists of 64-bit words: the numbers of records, stacks, goroutines and compared words,
+ * then start and end of each record and stack, the offset of each goroutine in the copied records, and the offsets of the
+ * compared words in a goroutine.
+ * `registers` copies nothing. `gs` copies the records and compares the words of each goroutine with those read before.
+ * `all` copies records and stacks. `clone` makes a copy-on-write child, copies nothing, and kills the child. For
+ * measurements only: if it is killed in the middle of `clone`, the target may be harmed.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -47,7 +48,7 @@ static uint64_t now(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Seizes threads that are not held yet; answers how many. */
+/* Seizes the threads that are not seized yet. Returns how many. */
 static int seize_new(pid_t pid) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/task", pid);
@@ -114,7 +115,7 @@ static void copy(pid_t pid, const struct reads *reads) {
   }
 }
 
-/* Makes the stopped thread call clone3 for a copy of the process; answers the pid that the kernel gave the copy. */
+/* Makes the stopped thread call clone3 to copy the process. Returns the pid of the copy. */
 static pid_t clone_child(pid_t tid, const struct user_regs_struct *before) {
   static const uint64_t args[11] = {0x100000000u /* CLONE_CLEAR_SIGHAND */, 0, 0, 0, 0, 4096, 4096};
   struct user_regs_struct regs = *before;
@@ -125,7 +126,7 @@ static pid_t clone_child(pid_t tid, const struct user_regs_struct *before) {
   mine.iov_base = (void *)args;
   if (process_vm_writev(tid, &mine, 1, &its, 1, 0) != (ssize_t)sizeof kept) die("writing the thread's stack");
   ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE);
-  regs.rip = before->rip - 2; /* a thread in a system call stands behind its instruction */
+  regs.rip = before->rip - 2; /* the SYSCALL instruction: in a system call, rip points after it */
   regs.rax = SYS_clone3;
   regs.orig_rax = (uint64_t)-1;
   regs.rdi = at;
@@ -141,7 +142,7 @@ static pid_t clone_child(pid_t tid, const struct user_regs_struct *before) {
   process_vm_writev(tid, &mine, 1, &its, 1, 0);
   pid_t child = (pid_t)regs.rax;
   regs = *before;
-  /* The kernel would restart the interrupted call by itself, had it not seen another one since. */
+  /* The kernel will not restart the interrupted call, since it has seen another one in the meantime. */
   if ((int64_t)regs.rax <= -512 && (int64_t)regs.rax >= -516) regs.rax = (uint64_t)-EINTR;
   regs.orig_rax = (uint64_t)-1;
   ptrace(PTRACE_SETREGS, tid, 0, &regs);

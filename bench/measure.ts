@@ -9,7 +9,7 @@ import type { GoProcess } from '../test/support/go.js';
 export const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
 export const run = promisify(execFile);
 
-/** Stands in for a test: ends what was started when the measurement is over. */
+/** Takes the place of a test for the helpers in test/support: runs what was registered for teardown at the end. */
 export class Bench {
   readonly #ends: (() => void)[] = [];
   teardown(end: () => void): void {
@@ -26,30 +26,33 @@ export class Bench {
   }
 }
 
+/** Returns the median; of an even number of values, the upper one of the two in the middle. */
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 };
 
-export function note(what: string, values: readonly number[], unit: string): void {
+/** Prints a row of the table: what was measured, then the median, least and largest value. */
+export function printRow(what: string, values: readonly number[], unit: string): void {
   const [mid, least, most] = [median(values), Math.min(...values), Math.max(...values)].map((v) => v.toFixed(2));
   process.stdout.write(`| ${what} | ${mid ?? ''} ${unit} | ${least ?? ''} | ${most ?? ''} |\n`);
 }
 
+/** Runs `action` and returns how long it took, in milliseconds. */
 export async function timed(action: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await action();
   return performance.now() - begun;
 }
 
-/** The largest gap that the program felt while `action` went on, in ms. */
-export async function felt(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
+/** Runs `action` and returns the largest gap that the program felt in the meantime, in milliseconds. */
+export async function largestGap(program: GoProcess, action: () => Promise<unknown>): Promise<number> {
   await program.ask('gap');
   await action();
   return Number(await program.ask('gap')) / 1e6;
 }
 
-/** The path of Delve, which is built where it is missing; null where that fails. */
+/** Returns the path of Delve, which is built if it is missing; null if that fails. */
 export function delve(): string | null {
   const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gospy-test', 'bin');
   const path = join(folder, 'dlv');
@@ -59,18 +62,18 @@ export function delve(): string | null {
     execFileSync('go', ['install', 'github.com/go-delve/delve/cmd/dlv@latest'], { env, stdio: 'ignore' });
     return path;
   } catch {
-    process.stderr.write('Delve could not be built: it is left out\n');
+    process.stderr.write('Delve could not be built and is skipped\n');
     return null;
   }
 }
 
-/** Another tool's way to look at a process. */
+/** Something that another tool does with a process. */
 interface Peer {
   readonly name: string;
   readonly action: () => Promise<unknown>;
 }
 
-/** The peers that are there; they write into `folder`. */
+/** Returns what the peers that are installed do with a process. They write into `folder`. */
 export function peersOn(pid: number, folder: string): Peer[] {
   const dlv = delve();
   const gcore = { name: 'gcore', action: () => run('gcore', ['-o', join(folder, 'core'), String(pid)]) };

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { makePlan, survey } from '../capture/copy/plan.js';
 import { LiveProcess } from '../capture/process/live-process.js';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
-import { Bench, felt, GOSPY, median, peersOn, run, timed } from './measure.js';
+import { Bench, largestGap, GOSPY, median, peersOn, run, timed } from './measure.js';
 
-/** What is measured, as the table of the README names it. */
+/** The programs that are measured; the names are columns of the table in the README. */
 const TARGETS = [
   { name: '1,000 goroutines', args: ['-n', '1000', '-depth', '1'] },
   { name: '100,000 goroutines', args: ['-n', '100000', '-depth', '1'] },
@@ -21,7 +21,7 @@ const FLOORS = {
   clone: 'a clone',
 } as const;
 type Floor = keyof typeof FLOORS;
-/** gospy and the floor take turns so often; a peer takes seconds each time. */
+/** How many times gospy and the floor take turns. A peer takes seconds each time. */
 const ROUNDS = 11;
 const PEER_ROUNDS = 3;
 
@@ -29,20 +29,21 @@ const README = fileURLToPath(new URL('../../README.md', import.meta.url));
 const FLOOR_SOURCE = fileURLToPath(new URL('../../bench/floor.c', import.meta.url));
 const [BEGIN, END] = ['<!-- written by npm run bench:pause -->', '<!-- end of what it wrote -->'];
 
-/** Rows by their first column, each with a value a target. */
+/** A table whose rows have one value for each target. */
 class Table {
   readonly #rows = new Map<string, string[]>();
 
+  /** Adds the median of `values` to a row. With `than`, also how many times the median of `than` it is. */
   add(row: string, values: readonly number[], unit: string, than?: readonly number[]): void {
     const times = than === undefined ? '' : ` (${(median(values) / median(than)).toFixed(1)} x)`;
     const cell = `${figure(median(values))} ${unit}${times}`;
     process.stderr.write(
       `${row}: ${cell}, least ${figure(Math.min(...values))}, most ${figure(Math.max(...values))}\n`,
     );
-    this.say(row, cell);
+    this.addCell(row, cell);
   }
 
-  say(row: string, cell: string): void {
+  addCell(row: string, cell: string): void {
     this.#rows.set(row, [...(this.#rows.get(row) ?? []), cell]);
   }
 
@@ -53,12 +54,12 @@ class Table {
   }
 }
 
-/** Three digits, with a comma for thousands. */
+/** Formats a number with two or three digits, or with a comma for thousands. */
 function figure(value: number): string {
   return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 10 ? 3 : 2);
 }
 
-/** The ranges that gospy would read of a process, as floor.c takes them. */
+/** Writes the ranges that gospy would read from a process, in the form that floor.c expects. */
 function writePlan(pid: number, path: string): void {
   const target = new LiveProcess(pid, 'stop');
   try {
@@ -82,7 +83,7 @@ function writePlan(pid: number, path: string): void {
 }
 
 interface Captured {
-  /** Not the one that was asked for where the process was not to be cloned. */
+  /** The mode that gospy used: `stop` if it refused to clone the process. */
   readonly mode: string;
   readonly pauseMs: number;
   readonly gapMs: number;
@@ -99,7 +100,7 @@ async function capture(program: GoProcess, path: string, mode: string): Promise<
     `data:text/javascript,import{createRequire}from"module";const require=createRequire("/");${peak}`,
   ];
   let stderr = '';
-  const gapMs = await felt(program, async () => {
+  const gapMs = await largestGap(program, async () => {
     commandMs = await timed(async () => {
       const pid = String(program.pid);
       const rest = [GOSPY, 'capture', '--pid', pid, '-o', path, '--json', '--mode', mode];
@@ -111,7 +112,7 @@ async function capture(program: GoProcess, path: string, mode: string): Promise<
   return { mode: taken, pauseMs: pauseNs / 1e6, gapMs, commandMs, peakMb };
 }
 
-/** The program is not stripped: of one that is, Delve lists no goroutine. */
+/** Measures one program and adds a column. The program is not stripped, since Delve could not list its goroutines. */
 async function measure(bench: Bench, table: Table, folder: string, args: readonly string[]): Promise<void> {
   const program = await startGo(bench, await buildGo({ fixture: 'many', release: '1.26', link: 'plain' }), { args });
   const [floor, plan, path] = [join(folder, 'floor'), join(folder, 'plan'), join(folder, 'bench.gsp')];
@@ -129,11 +130,11 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
     stop.push(await capture(program, path, 'stop'));
     clone.push(await capture(program, path, 'clone'));
     if (i % 4 === 0) live.push(await capture(program, path, 'live'));
-    idle.push(await felt(program, () => new Promise((done) => setTimeout(done, 500))));
+    idle.push(await largestGap(program, () => new Promise((done) => setTimeout(done, 500))));
   }
   const pauses = stop.map(({ pauseMs }) => pauseMs);
   for (const [name, values] of floors) table.add(`C floor: ${FLOORS[name]}`, values, 'ms');
-  table.add('`--mode stop`, as gospy states it', pauses, 'ms');
+  table.add('`--mode stop`, as gospy reports it', pauses, 'ms');
   table.add('... against the floor that reads everything', pauses, 'ms', floors.get('all'));
   table.add('... against the floor that reads the gs', pauses, 'ms', floors.get('gs'));
   table.add(
@@ -143,22 +144,22 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
   );
   const cloned = clone.filter(({ mode }) => mode === 'clone').map(({ pauseMs }) => pauseMs);
   if (cloned.length > 0) {
-    table.add('`--mode clone`, as gospy states it', cloned, 'ms');
+    table.add('`--mode clone`, as gospy reports it', cloned, 'ms');
     table.add('... against the floor that clones', cloned, 'ms', floors.get('clone'));
   } else {
-    table.say('`--mode clone`, as gospy states it', 'a stop in its place');
-    table.say('... against the floor that clones', '');
+    table.addCell('`--mode clone`, as gospy reports it', 'stopped instead');
+    table.addCell('... against the floor that clones', '');
   }
   table.add(
     '`--mode live`, largest gap that the program felt',
     live.map(({ gapMs }) => gapMs),
     'ms',
   );
-  table.add('nothing at all, largest gap in half a second', idle, 'ms');
+  table.add('no capture, largest gap in half a second', idle, 'ms');
   for (const { name, action } of peersOn(program.pid, folder)) {
     const gaps: number[] = [];
     for (let i = 0; i < PEER_ROUNDS; i++) {
-      gaps.push(await felt(program, action));
+      gaps.push(await largestGap(program, action));
       rmSync(join(folder, 'dlv.core'), { force: true });
     }
     table.add(`${name}, largest gap that the program felt`, gaps, 'ms');
@@ -169,7 +170,7 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
     'ms',
   );
   table.add(
-    'memory of gospy at most',
+    'peak memory of gospy',
     stop.map(({ peakMb }) => peakMb),
     'MB',
   );
@@ -177,7 +178,7 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
   await program.kill();
 }
 
-/** Puts the table into the README, in place of the last one. */
+/** Replaces the table in the README. */
 function publish(table: string): void {
   const readme = readFileSync(README, 'utf8');
   const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];

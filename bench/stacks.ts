@@ -2,34 +2,35 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
-import { Bench, delve, GOSPY, median, note, run, timed } from './measure.js';
+import { Bench, delve, GOSPY, median, printRow, run, timed } from './measure.js';
 
 const ROUNDS = 7;
 const COUNTS = [10_000, 100_000] as const;
 const OUTPUT = { maxBuffer: 2 ** 30 };
-/** Has Node say at its end how much memory it held at most, in kB. */
-const MEASURED =
+/** Makes Node print its peak memory in kB when it exits. */
+const PRINT_PEAK =
   'data:text/javascript,process.on("exit",()=>process.stderr.write(`peak ${process.resourceUsage().maxRSS}`))';
 
-interface Figures {
-  /** Milliseconds. */
+interface Medians {
+  /** In milliseconds. */
   readonly gospy: number;
   readonly delve: number;
 }
 
+/** Runs gospy and returns its peak memory in MB. */
 async function gospy(args: readonly string[]): Promise<number> {
-  const { stderr } = await run(process.execPath, ['--import', MEASURED, GOSPY, ...args], OUTPUT);
+  const { stderr } = await run(process.execPath, ['--import', PRINT_PEAK, GOSPY, ...args], OUTPUT);
   return Number(/peak (\d+)/.exec(stderr)?.[1]) / 1e3;
 }
 
-async function many(bench: Bench, count: number): Promise<{ program: GoProcess; path: string }> {
+async function startMany(bench: Bench, count: number): Promise<{ program: GoProcess; path: string }> {
   const path = await buildGo({ fixture: 'many', release: '1.26', link: 'plain' });
   return { program: await startGo(bench, path, { args: ['-n', String(count)] }), path };
 }
 
-/** gospy on a snapshot and Delve on a core of the same program, in turn. */
-async function at(bench: Bench, folder: string, count: number): Promise<Figures> {
-  const { program, path } = await many(bench, count);
+/** Measures gospy on a snapshot and Delve on a core of the same program, in turn. */
+async function measureStacks(bench: Bench, folder: string, count: number): Promise<Medians> {
+  const { program, path } = await startMany(bench, count);
   const pid = String(program.pid);
   const [snapshot, core] = [join(folder, `${count}.gsp`), join(folder, 'core')];
   await run(process.execPath, [GOSPY, 'capture', '--pid', pid, '-o', snapshot]);
@@ -47,26 +48,27 @@ async function at(bench: Bench, folder: string, count: number): Promise<Figures>
   }
   rmSync(`${core}.${pid}`, { force: true });
   const name = `${count.toLocaleString('en')} goroutines`;
-  note(`${name}: gospy goroutines --group-by stack, Node's start included`, times ?? [], 'ms');
-  note(`${name}: its memory at most`, peaks ?? [], 'MB');
-  if (dlv !== null) note(`${name}: Delve core + goroutines -group userloc`, peers ?? [], 'ms');
+  printRow(`${name}: gospy goroutines --group-by stack, Node's start included`, times ?? [], 'ms');
+  printRow(`${name}: its peak memory`, peaks ?? [], 'MB');
+  if (dlv !== null) printRow(`${name}: Delve core + goroutines -group userloc`, peers ?? [], 'ms');
   return { gospy: median(times ?? []), delve: median(peers ?? []) };
 }
 
-async function atOnce(folder: string, count: number): Promise<void> {
+/** Measures how long it takes until the first goroutine of a snapshot is printed. */
+async function measureFirstLine(folder: string, count: number): Promise<void> {
   const snapshot = join(folder, `${count}.gsp`);
   const times: number[] = [];
   const script = `"${process.execPath}" "${GOSPY}" goroutines "${snapshot}" --ndjson | head -1`;
   for (let i = 0; i < ROUNDS; i++) times.push(await timed(() => run('sh', ['-c', script])));
-  note(`${count.toLocaleString('en')} goroutines: gospy goroutines --ndjson | head -1`, times, 'ms');
+  printRow(`${count.toLocaleString('en')} goroutines: gospy goroutines --ndjson | head -1`, times, 'ms');
 }
 
-async function atMillion(bench: Bench, folder: string): Promise<void> {
+async function measureMillion(bench: Bench, folder: string): Promise<void> {
   const count = 1_000_000;
-  const { program } = await many(bench, count);
+  const { program } = await startMany(bench, count);
   await run(process.execPath, [GOSPY, 'capture', '--pid', String(program.pid), '-o', join(folder, `${count}.gsp`)]);
   await program.kill();
-  await atOnce(folder, count);
+  await measureFirstLine(folder, count);
 }
 
 const bench = new Bench();
@@ -76,15 +78,15 @@ try {
   const start: number[] = [];
   for (let i = 0; i < ROUNDS; i++)
     start.push(await timed(() => run(process.execPath, [GOSPY, 'goroutines', '--help'])));
-  note('gospy goroutines --help: what it costs to start', start, 'ms');
-  const [few, lots] = [await at(bench, folder, COUNTS[0]), await at(bench, folder, COUNTS[1])];
+  printRow('gospy goroutines --help: the cost of starting', start, 'ms');
+  const [few, lots] = [await measureStacks(bench, folder, COUNTS[0]), await measureStacks(bench, folder, COUNTS[1])];
   const growth = (lots.gospy - median(start)) / (few.gospy - median(start));
   process.stdout.write(`| ... ten times the goroutines cost, beyond the start | ${growth.toFixed(1)} times | | |\n`);
   process.stdout.write(
     `| ... Delve's time for 100,000 is | ${(lots.delve / lots.gospy).toFixed(1)} times gospy's | | |\n`,
   );
-  await atOnce(folder, COUNTS[1]);
-  await atMillion(bench, folder);
+  await measureFirstLine(folder, COUNTS[1]);
+  await measureMillion(bench, folder);
 } finally {
   bench.close();
   rmSync(folder, { recursive: true, force: true });

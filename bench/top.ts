@@ -4,28 +4,28 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { buildGo, startGo } from '../test/support/go.js';
 import { Tmux } from '../test/support/tmux.js';
-import { Bench, GOSPY, note, run } from './measure.js';
+import { Bench, GOSPY, printRow, run } from './measure.js';
 
-/** For how long a view is watched, in seconds, and how often. */
-const WATCHED = 10;
+/** How long each view is watched, in seconds, and how many times. */
+const WATCHED_SECONDS = 10;
 const ROUNDS = 3;
-/** Clock ticks a second in /proc/PID/stat on every Linux. */
+/** Clock ticks per second in /proc/PID/stat: USER_HZ, the same on all CPUs that gospy runs on. */
 const TICKS = 100;
 
-/** Seconds of CPU that a process has used. */
+/** Returns the CPU time that a process has used, in seconds. */
 function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** The most memory that it had, in MB. */
+/** Returns the peak memory of a process, in MB. */
 function peakMegabytes(pid: number): number {
   return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1000;
 }
 
-/** Watches a program with many goroutines: frames a second, share of a core, peak memory. */
-async function ofTop(folder: string, goroutines: number, interval: string, groupBy: string): Promise<void> {
+/** Measures `gospy top` on a program with many goroutines: frames per second, CPU time per second, peak memory. */
+async function measureTop(folder: string, goroutines: number, interval: string, groupBy: string): Promise<void> {
   const bench = new Bench();
   const frames: number[] = [];
   const cores: number[] = [];
@@ -42,25 +42,25 @@ async function ofTop(folder: string, goroutines: number, interval: string, group
       const looks = (): number => Number(/, (\d+) looks?/.exec(tmux.screen()[0] ?? '')?.[1]);
       await setTimeout(3000);
       const [begun, looked, used] = [performance.now(), looks(), cpuSeconds(pid)];
-      await setTimeout(WATCHED * 1000);
+      await setTimeout(WATCHED_SECONDS * 1000);
       const seconds = (performance.now() - begun) / 1000;
       frames.push((looks() - looked) / seconds);
       cores.push((cpuSeconds(pid) - used) / seconds);
       memory.push(peakMegabytes(pid));
       tmux.keys('q');
-      await tmux.until((screen) => !screen.startsWith('gospy top'), 'its end');
+      await tmux.until((screen) => !screen.startsWith('gospy top'), 'the end of top');
     }
   } finally {
     bench.close();
   }
   const what = `top of ${goroutines} goroutines by ${groupBy}, every ${interval}`;
-  note(`${what}: frames a second`, frames, '');
-  note(`${what}: cores`, cores, '');
-  note(`${what}: peak memory`, memory, 'MB');
+  printRow(`${what}: frames per second`, frames, '');
+  printRow(`${what}: cores`, cores, '');
+  printRow(`${what}: peak memory`, memory, 'MB');
 }
 
-/** Two snapshots of one program, compared; beside the summary of one of them. */
-async function ofDiff(folder: string): Promise<void> {
+/** Measures comparing two snapshots of one program, and the summary of one of them. */
+async function measureDiff(folder: string): Promise<void> {
   const bench = new Bench();
   const timed = async (args: readonly string[]): Promise<number> => {
     const begun = performance.now();
@@ -83,7 +83,7 @@ async function ofDiff(folder: string): Promise<void> {
       const times: number[] = [];
       for (let round = 0; round < 2 * ROUNDS + 1; round++) times.push(await timed(args));
       const words = args.filter((arg) => arg !== a && arg !== b).join(' ');
-      note(`${words} of 100,000 goroutines`, times, 's');
+      printRow(`${words} of 100,000 goroutines`, times, 's');
     }
   } finally {
     bench.close();
@@ -93,11 +93,11 @@ async function ofDiff(folder: string): Promise<void> {
 const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
 try {
   process.stdout.write('| what | median | least | most |\n|---|---|---|---|\n');
-  await ofTop(folder, 1000, '100ms', 'start');
-  await ofTop(folder, 1000, '100ms', 'stack');
-  await ofTop(folder, 100_000, '1s', 'start');
-  await ofTop(folder, 100_000, '1s', 'stack');
-  await ofDiff(folder);
+  await measureTop(folder, 1000, '100ms', 'start');
+  await measureTop(folder, 1000, '100ms', 'stack');
+  await measureTop(folder, 100_000, '1s', 'start');
+  await measureTop(folder, 100_000, '1s', 'stack');
+  await measureDiff(folder);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

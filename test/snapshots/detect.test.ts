@@ -7,13 +7,13 @@ import { describe, detectFile, kindOf, type FileKind } from '../../snapshots/det
 import { ExitCode } from '../../snapshots/errors.js';
 import { temporaryFolder, writeSmallSnapshot } from '../support/gsp.js';
 
-t.test('detect: files are told by their content and not by their name', async (t) => {
+t.test('detect: the content of a file decides, not its name', async (t) => {
   const folder = temporaryFolder(t);
   const path = join(folder, 'a.txt');
   await writeSmallSnapshot(path);
   t.strictSame(detectFile(path), { kind: 'snapshot' });
   truncateSync(path, 20);
-  t.strictSame(detectFile(path), { kind: 'snapshot' }, 'cut short it is one still');
+  t.strictSame(detectFile(path), { kind: 'snapshot' }, 'a snapshot cut short is still a snapshot');
 
   const contents: [string | Uint8Array, FileKind['kind']][] = [
     ['', 'empty'],

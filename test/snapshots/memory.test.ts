@@ -16,7 +16,7 @@ function memoryOf(...segments: [number, number[]][]): Memory {
   );
 }
 
-t.test('memory: reads across the seam of two segments as if there were none', (t) => {
+t.test('memory: reads across the border of two segments', (t) => {
   const bytes = [0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x07, 0x00];
   const expected = Buffer.from(bytes);
   for (let cut = 1; cut < 8; cut++) {
@@ -31,7 +31,7 @@ t.test('memory: reads across the seam of two segments as if there were none', (t
   t.end();
 });
 
-t.test('memory: a read that reaches past what is known faults at the first absent byte', (t) => {
+t.test('memory: a read past the known bytes faults at the first absent byte', (t) => {
   const memory = memoryOf([1000, [1, 2, 3, 4, 5, 6]], [1100, [1]]);
   const faultOf = (read: () => unknown): number => {
     try {
@@ -56,7 +56,7 @@ t.test('memory: a read that reaches past what is known faults at the first absen
   t.equal(
     faultOf(() => memory.bytes(addr(1000), 2 ** 50)),
     1006,
-    'a length that nobody can have is not set aside',
+    'no buffer is allocated for an impossible length',
   );
   t.equal(
     faultOf(() => memory.u8(NIL)),
@@ -81,7 +81,7 @@ t.test('memory: a read that reaches past what is known faults at the first absen
   t.end();
 });
 
-t.test('memory: zero is told from absent', (t) => {
+t.test('memory: zero bytes are not absent bytes', (t) => {
   const memory = memoryOf([4096, [0, 0, 0, 0]]);
   t.equal(memory.u32(addr(4096)), 0);
   t.ok(memory.has(addr(4096), 4));
@@ -91,7 +91,7 @@ t.test('memory: zero is told from absent', (t) => {
   t.end();
 });
 
-t.test('memory: a word above 2^53 is no pointer, but any u64', (t) => {
+t.test('memory: a word above 2^53 is a valid u64, but not a pointer', (t) => {
   const memory = memoryOf([16, [255, 255, 255, 255, 255, 255, 255, 255]], [32, [254, 255, 255, 255, 255, 255, 31, 0]]);
   t.equal(memory.u64(addr(16)), 2n ** 64n - 1n);
   t.throws(() => memory.ptr(addr(16)), MemoryFault);
@@ -100,7 +100,7 @@ t.test('memory: a word above 2^53 is no pointer, but any u64', (t) => {
   t.end();
 });
 
-t.test('memory: strings end at their NUL or fault', (t) => {
+t.test('memory: a string ends at its NUL, or reading it faults', (t) => {
   const memory = memoryOf([0x1000, [...Buffer.from('grün\0rest')]]);
   t.equal(memory.cstring(addr(0x1000)), 'grün');
   t.equal(memory.string(addr(0x1000), 5), 'grün');
@@ -108,17 +108,17 @@ t.test('memory: strings end at their NUL or fault', (t) => {
   t.end();
 });
 
-t.test('memory: where segments overlap, the one that was given first has the byte', (t) => {
+t.test('memory: where segments overlap, the first one of the list wins', (t) => {
   for (let seed = 1; seed <= 200; seed++) {
     const next = random(seed);
     const segments: Segment[] = [];
     for (let i = next(12); i >= 0; i--) segments.push(someSegment(next, 100 + next(60), next(30)));
-    holdsLike(t, new SegmentSource(segments), segments, `seed ${seed}`);
+    agreesWith(t, new SegmentSource(segments), segments, `seed ${seed}`);
   }
   t.end();
 });
 
-t.test('memory: layers give each byte from the first that has it', (t) => {
+t.test('memory: each byte comes from the first layer that has it', (t) => {
   for (let seed = 1; seed <= 200; seed++) {
     const next = random(seed);
     const layers: Segment[][] = [];
@@ -128,12 +128,12 @@ t.test('memory: layers give each byte from the first that has it', (t) => {
       layers.push(layer);
     }
     const source = new LayeredSource(layers.map((layer) => new SegmentSource(layer)));
-    holdsLike(t, source, layers.flat(), `seed ${seed}`);
+    agreesWith(t, source, layers.flat(), `seed ${seed}`);
   }
   t.end();
 });
 
-t.test('memory: a lower layer that is larger than a block is read whole through its windows', (t) => {
+t.test('memory: a lower layer larger than a block can be read completely', (t) => {
   const next = random(7);
   const low = someSegment(next, 2 ** 20 - 100, 3 * 2 ** 20);
   const high = someSegment(next, 2 * 2 ** 20 - 3, 6);
@@ -144,27 +144,27 @@ t.test('memory: a lower layer that is larger than a block is read whole through 
   t.end();
 });
 
-t.test('memory: a fault tells why a byte is absent where the source knows', (t) => {
+t.test('memory: a fault says why a byte is absent if the source knows', (t) => {
   const source: MemorySource = { window: () => null, ranges: () => [], absence: () => 'the cat ate it' };
   t.throws(() => new Memory(source).u8(addr(1)), /0x1 in the image: the cat ate it/);
   t.throws(() => new Memory(new LayeredSource([new SegmentSource([]), source])).u8(addr(1)), /the cat ate it/);
   t.end();
 });
 
-/** Holds windows and ranges of a source against segments, of which the first that has a byte is right. */
-function holdsLike(t: Test, source: MemorySource, segments: readonly Segment[], name: string): void {
+/** Compares windows and ranges of a source with segments, of which the first one with a byte is right. */
+function agreesWith(t: Test, source: MemorySource, segments: readonly Segment[], name: string): void {
   const wrong: string[] = [];
   const known: boolean[] = [];
   for (let at = 90; at < 200; at++) {
     const owner = segments.find((s) => at >= s.addr && at < s.addr + s.bytes.length);
-    const due = owner === undefined ? null : owner.bytes[at - owner.addr];
+    const expected = owner === undefined ? null : owner.bytes[at - owner.addr];
     const window = source.window(at);
     if (window !== null && (window.lo > at || window.hi <= at || window.view.byteLength !== window.hi - window.lo)) {
       wrong.push(`window at ${at} is [${window.lo}, ${window.hi})`);
     }
     const got = window === null ? null : window.view.getUint8(at - window.lo);
-    if (got !== due) wrong.push(`byte ${at} is ${got} and not ${due}`);
-    known[at] = due !== null;
+    if (got !== expected) wrong.push(`byte ${at} is ${got} and not ${expected}`);
+    known[at] = expected !== null;
   }
   for (const [lo, hi] of [
     [0, 1000],

@@ -17,13 +17,13 @@ import {
 const noReadelf = hasReadelf ? false : 'there is no readelf to compare with';
 const noGo = hasGo && hasReadelf ? false : 'there is no Go toolchain or no readelf';
 
-t.test('elf: programs of the system are read as readelf reads them', { skip: noReadelf }, (t) => {
+t.test('elf: system programs, the same headers, symbols and ids as readelf prints', { skip: noReadelf }, (t) => {
   const paths = ['/usr/bin/env', '/usr/bin/tar', '/usr/bin/python3', '/usr/bin/bash', '/lib64/ld-linux-x86-64.so.2'];
   for (const path of paths.filter((p) => existsSync(p)).map((p) => realpathSync(p))) agreesWithReadelf(t, path);
   t.end();
 });
 
-t.test('elf: Go programs are read as readelf reads them', { skip: noGo }, (t) => {
+t.test('elf: Go programs, the same headers, symbols and ids as readelf prints', { skip: noGo }, (t) => {
   const folder = temporaryFolder(t);
   const source = join(folder, 'main.go');
   writeFileSync(source, 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello") }\n');
@@ -55,7 +55,7 @@ t.test('elf: Go programs are read as readelf reads them', { skip: noGo }, (t) =>
   t.end();
 });
 
-t.test('elf: compressed debug sections are given uncompressed', { skip: noGo }, (t) => {
+t.test('elf: compressed debug sections are uncompressed', { skip: noGo }, (t) => {
   const folder = temporaryFolder(t);
   const source = join(folder, 'main.go');
   writeFileSync(source, 'package main\n\nfunc main() { println(1) }\n');
@@ -75,13 +75,13 @@ t.test('elf: compressed debug sections are given uncompressed', { skip: noGo }, 
     t.ok((sections[0]?.length ?? 0) > 100, name);
     t.equal(Buffer.compare(sections[0] ?? Buffer.alloc(0), sections[1] ?? Buffer.alloc(1)), 0, name);
   }
-  t.ok((compressed?.section('.debug_line')?.flags ?? 0) >= 0x800, 'the one is compressed indeed');
+  t.ok((compressed?.section('.debug_line')?.flags ?? 0) >= 0x800, 'the first is really compressed');
   compressed?.close();
   plain?.close();
   t.end();
 });
 
-t.test('elf: bytes at an address are those of the file, across segments and not past them', (t) => {
+t.test('elf: bytes at an address are those in the file, also across segments, but not past them', (t) => {
   const path = process.execPath;
   const file = ElfFile.open(path, openSync(path, 'r'));
   t.teardown(() => file.close());
@@ -97,7 +97,7 @@ t.test('elf: bytes at an address are those of the file, across segments and not 
   t.end();
 });
 
-t.test('elf: a file that was cut short says by how much', (t) => {
+t.test('elf: a truncated file knows how many bytes are missing', (t) => {
   const path = join(temporaryFolder(t), 'cut');
   writeFileSync(path, readFileSync('/usr/bin/env'));
   const whole = ElfFile.open(path);
@@ -118,7 +118,7 @@ t.test('elf: a file that was cut short says by how much', (t) => {
   t.end();
 });
 
-/** Holds headers, symbols and build id against readelf's. */
+/** Compares headers, symbols and build id with those that readelf prints. */
 function agreesWithReadelf(t: Test, path: string): void {
   const file = ElfFile.open(path);
   t.strictSame(file.problems, [], path);

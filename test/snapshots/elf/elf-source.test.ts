@@ -7,7 +7,7 @@ import { ElfSource } from '../../../snapshots/elf/elf-source.js';
 import { LayeredSource, Memory, MemoryFault, SegmentSource } from '../../../snapshots/memory.js';
 import { temporaryFolder } from '../../support/gsp.js';
 
-t.test('elf source: it has what this very process has in memory of its executable', (t) => {
+t.test('elf source: has the same bytes as this process has in memory from its executable', (t) => {
   const file = ElfFile.open(process.execPath);
   t.teardown(() => file.close());
   const bias = biasOfThisProcess(file);
@@ -43,7 +43,7 @@ t.test('elf source: writable segments are absent', (t) => {
   t.end();
 });
 
-t.test('elf source: captured memory lies over it', (t) => {
+t.test('elf source: a layer of captured memory hides it', (t) => {
   const file = ElfFile.open(process.execPath);
   t.teardown(() => file.close());
   const range = file.loaded.find(({ segment, lo, hi }) => !segment.writable && hi - lo > 2 ** 20);
@@ -57,7 +57,7 @@ t.test('elf source: captured memory lies over it', (t) => {
   t.end();
 });
 
-t.test('elf source: a file that becomes shorter is absent memory, with the reason', (t) => {
+t.test('elf source: memory of a file that becomes shorter is absent, with the reason', (t) => {
   const path = join(temporaryFolder(t), 'copy');
   writeFileSync(path, readFileSync('/usr/bin/bash'));
   const file = ElfFile.open(path);
@@ -70,7 +70,7 @@ t.test('elf source: a file that becomes shorter is absent memory, with the reaso
   t.end();
 });
 
-/** Where this process has its executable, by its own maps. */
+/** Returns the bias of this process's executable, from /proc/self/maps. */
 function biasOfThisProcess(file: ElfFile): number {
   for (const line of readFileSync('/proc/self/maps', 'utf8').split('\n')) {
     const m = /^(\w+)-\w+ \S+ (\w+) \S+ \d+ +(.*)$/.exec(line);

@@ -14,7 +14,7 @@ function changed(changes: Record<number, number>): Buffer {
   return bytes;
 }
 
-t.test('elf: what cannot be read is refused precisely', async (t) => {
+t.test('elf: files that cannot be read are refused with the reason', async (t) => {
   const refusals: [Buffer, number, RegExp][] = [
     [changed({ 4: 1 }), ExitCode.unsupported, /32 bits/],
     [changed({ 5: 2 }), ExitCode.unsupported, /big-endian/],
@@ -40,7 +40,7 @@ t.test('elf: what cannot be read is refused precisely', async (t) => {
   t.throws(() => ElfFile.open('/tmp'), { exitCode: ExitCode.badFile, message: /a folder/ });
 });
 
-t.test('elf: broken section headers do not end it', (t) => {
+t.test('elf: a file with broken section headers can still be read', (t) => {
   for (const changes of [{ 58: 1 }, { 40: 0xff, 46: 0xff }, { 60: 0xff, 61: 0xff }, { 62: 0x7f, 63: 0x7f }]) {
     const file = ElfFile.from('env', changed(changes));
     t.ok(file.loaded.length > 0);
@@ -49,7 +49,7 @@ t.test('elf: broken section headers do not end it', (t) => {
   t.end();
 });
 
-t.test('elf: a segment above all addresses, as of vsyscall in a core, is left out', (t) => {
+t.test('elf: a segment above all addresses, such as vsyscall in a core, is left out', (t) => {
   const whole = ElfFile.from('env', env);
   const bytes = Buffer.from(env);
   const tableOffset = Number(env.readBigUInt64LE(32));
@@ -59,7 +59,7 @@ t.test('elf: a segment above all addresses, as of vsyscall in a core, is left ou
   t.end();
 });
 
-t.test('elf: notes that are broken end, and those before them stand', (t) => {
+t.test('elf: notes before a broken note are kept', (t) => {
   const whole = ElfFile.from('env', env);
   const place = whole.segments.find(({ type, align }) => type === 4 && align === 4);
   if (place === undefined) throw new Error('env has no notes');
@@ -75,7 +75,7 @@ t.test('elf: notes that are broken end, and those before them stand', (t) => {
   t.end();
 });
 
-t.test('elf: a file of random headers is refused or read, and nothing else', (t) => {
+t.test('elf: a file with random headers is either refused or read', (t) => {
   const next = random(21);
   const sectionTable = Number(env.readBigUInt64LE(40));
   const wrong: string[] = [];

@@ -7,7 +7,7 @@ import { verifySnapshot } from '../../../snapshots/gsp/verify.js';
 import { MemoryFault, type Segment } from '../../../snapshots/memory.js';
 import { someFacts, temporaryFolder, writeSmallSnapshot } from '../../support/gsp.js';
 
-t.test('gsp: a flipped byte is never served, wherever it is', async (t) => {
+t.test('gsp: a flipped byte is detected, wherever it is', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const segments = await writeSmallSnapshot(path);
   const whole = readFileSync(path);
@@ -28,7 +28,7 @@ t.test('gsp: a flipped byte is never served, wherever it is', async (t) => {
   t.ok(faults > 500, `${faults} flips lay in memory sections`);
 });
 
-t.test('gsp: a file cut short anywhere is told as truncated, with the bytes that are missing', async (t) => {
+t.test('gsp: a file cut short anywhere is reported as truncated, with the number of missing bytes', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   await writeSmallSnapshot(path);
   const whole = readFileSync(path);
@@ -53,7 +53,7 @@ t.test('gsp: a file cut short anywhere is told as truncated, with the bytes that
   t.match(check.problems, [/truncated: it has \d+ of \d+ bytes, 10 are missing/]);
 });
 
-t.test('gsp: bytes behind the end are told', async (t) => {
+t.test('gsp: bytes after the end are reported', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   await writeSmallSnapshot(path);
   const size = statSync(path).size;
@@ -61,7 +61,7 @@ t.test('gsp: bytes behind the end are told', async (t) => {
   t.throws(() => openSnapshot(path), { exitCode: ExitCode.badFile, message: `3 bytes follow its end at ${size}` });
 });
 
-t.test('gsp: a damaged memory section leaves the rest readable, and the reason is kept', async (t) => {
+t.test('gsp: a damaged memory section is absent with the reason, the rest is readable', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const [globals, , stack] = await writeSmallSnapshot(path);
   if (globals === undefined || stack === undefined) throw new Error('the small snapshot has no such segments');
@@ -72,7 +72,7 @@ t.test('gsp: a damaged memory section leaves the rest readable, and the reason i
 
   const snapshot = openSnapshot(path);
   t.teardown(() => snapshot.close());
-  t.strictSame(snapshot.damage, [], 'nothing was asked for yet');
+  t.strictSame(snapshot.damage, [], 'nothing was read yet');
   t.strictSame(snapshot.executable, someFacts().executable);
   t.equal(Buffer.compare(snapshot.memory.bytes(stack.addr, stack.bytes.length), stack.bytes), 0);
   t.throws(() => snapshot.memory.u8(globals.addr), {
@@ -84,7 +84,7 @@ t.test('gsp: a damaged memory section leaves the rest readable, and the reason i
   t.strictSame(
     [...snapshot.memory.ranges(globals.addr, stack.addr)].map(({ lo }) => lo),
     [0xc000001000],
-    'what is known to be damaged is no longer listed',
+    'a section known to be damaged is not listed',
   );
   const check = verifySnapshot(path);
   t.equal(check.ok, false);
@@ -92,7 +92,7 @@ t.test('gsp: a damaged memory section leaves the rest readable, and the reason i
   t.not(check.facts, null);
 });
 
-t.test('gsp: what is no snapshot is told as such', (t) => {
+t.test('gsp: a file that is not a snapshot is refused as such', (t) => {
   const folder = temporaryFolder(t);
   const path = join(folder, 'a.gsp');
   for (const [content, message] of [
@@ -111,7 +111,7 @@ t.test('gsp: what is no snapshot is told as such', (t) => {
   t.end();
 });
 
-/** What reading everything in the file came to; all that is neither an error of exit code 5 nor a fault is wrong. */
+/** Reads everything in the file. Returns 'bad file', 'fault' or 'whole', or what is wrong with the result. */
 function outcomeOf(path: string, segments: readonly Segment[]): string {
   let snapshot: Snapshot;
   try {

@@ -19,7 +19,7 @@ t.test('gsp: a reader written from docs/format.md alone finds everything', async
   t.strictSame(read.objects, ['header', 'facts', 'memory', 'memory', 'memory', 'index', 'trailer']);
   t.match(read.header, { format: 'gospy', version: 1, writer: facts.capture.writer, arch: facts.arch });
 
-  // Numbers of any msgpack type are one to the reader of the document; here they are made comparable.
+  // The format allows any msgpack number type, so numbers are compared by their digits.
   t.strictSame(asJson(read.facts), asJson(plainFacts()));
   for (const { addr, bytes } of groups.flat()) {
     const got = Buffer.concat(
@@ -32,7 +32,7 @@ t.test('gsp: a reader written from docs/format.md alone finds everything', async
   }
 });
 
-/** The facts in the words of the document. */
+/** Returns the facts in the form that docs/format.md describes. */
 function plainFacts(): unknown {
   const { threads, structs, ...facts } = someFacts();
   return {
@@ -49,7 +49,7 @@ function plainFacts(): unknown {
   };
 }
 
-/** Hex for bytes, and digits for numbers of any width, so that the two can be compared. */
+/** Turns bytes into hex and numbers of any width into digits, so that values can be compared. */
 function asJson(value: unknown): unknown {
   if (typeof value === 'number' || typeof value === 'bigint') return value.toString();
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');

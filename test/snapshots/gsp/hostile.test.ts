@@ -14,14 +14,14 @@ import { random, someFacts, temporaryFolder } from '../../support/gsp.js';
 
 const BAD = { name: 'GospyError', exitCode: ExitCode.badFile };
 
-/** A memory section with these ranges. */
+/** Makes a memory section with these ranges. */
 function memory(raw: Uint8Array, ranges: [number, number][], more: Partial<ForgedSection> = {}): ForgedSection {
   const writer = new RangeWriter();
   for (const [lo, hi] of ranges) writer.add(lo, hi);
   return { name: 'memory', raw, ...more, entry: { ranges: Buffer.from(writer.finish()), ...more.entry } };
 }
 
-t.test('gsp: the forger makes files that are read', (t) => {
+t.test('gsp: forged files that are valid can be read', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   forge(path, {
     sections: [
@@ -40,7 +40,7 @@ t.test('gsp: the forger makes files that are read', (t) => {
   t.end();
 });
 
-t.test('gsp: fields and sections that are not known are skipped', (t) => {
+t.test('gsp: unknown fields and sections are skipped', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const facts = unpack(HONEST_FACTS.raw, 1000) as Record<string, unknown>;
   forge(path, {
@@ -71,7 +71,7 @@ t.test('gsp: a newer format is refused, naming both versions', (t) => {
   t.end();
 });
 
-t.test('gsp: the CPU of a newer gospy is not supported', (t) => {
+t.test('gsp: a CPU that only a newer gospy knows is unsupported', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const facts = unpack(HONEST_FACTS.raw, 1000) as Record<string, unknown>;
   forge(path, { header: { arch: 'riscv64' }, sections: [{ name: 'facts', raw: pack({ ...facts, arch: 'riscv64' }) }] });
@@ -81,7 +81,7 @@ t.test('gsp: the CPU of a newer gospy is not supported', (t) => {
   t.end();
 });
 
-t.test('gsp: an index that cannot be is refused', (t) => {
+t.test('gsp: an impossible index is refused', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const two = Buffer.from('ab');
   const bad: Record<string, ForgedSection[]> = {
@@ -99,18 +99,18 @@ t.test('gsp: an index that cannot be is refused', (t) => {
     'more ranges than bytes': [HONEST_FACTS, memory(two, [[100, 104]])],
     'an empty range': [HONEST_FACTS, memory(two, [], { entry: { ranges: Buffer.from([200, 1, 0]) } })],
     'half a range': [HONEST_FACTS, memory(two, [], { entry: { ranges: Buffer.from([2]) } })],
-    'a number without end': [HONEST_FACTS, memory(two, [], { entry: { ranges: Buffer.alloc(20, 0xff) } })],
+    'a number that does not end': [HONEST_FACTS, memory(two, [], { entry: { ranges: Buffer.alloc(20, 0xff) } })],
     'a range below zero': [HONEST_FACTS, memory(two, [], { entry: { ranges: Buffer.from([3, 2]) } })],
     'a range above all addresses': [
       HONEST_FACTS,
       memory(two, [], { entry: { ranges: Buffer.from([255, 255, 255, 255, 255, 255, 255, 127, 2]) } }),
     ],
-    'ranges that are no bytes': [HONEST_FACTS, memory(two, [], { entry: { ranges: [1, 2] } })],
+    'ranges that are not bytes': [HONEST_FACTS, memory(two, [], { entry: { ranges: [1, 2] } })],
     'no ranges': [HONEST_FACTS, { name: 'memory', raw: two }],
-    'a place before its own': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { offset: 0 } })],
-    'a length behind the file': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: 2 ** 40 } })],
-    'a length that is negative': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: -1 } })],
-    'a length that is no whole number': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: 1.5 } })],
+    'an offset before the end of the last section': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { offset: 0 } })],
+    'a length past the end of the file': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: 2 ** 40 } })],
+    'a negative length': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: -1 } })],
+    'a fractional length': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: 1.5 } })],
     'a length above 2^53': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { length: 2n ** 62n } })],
     'a digest that is text': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { sha256: 'no' } })],
     'a section that is a number': [HONEST_FACTS, memory(two, [[1, 3]], { entry: { name: 5 } })],
@@ -122,9 +122,9 @@ t.test('gsp: an index that cannot be is refused', (t) => {
     t.notOk(verifySnapshot(path).ok, name);
   }
   const indexes: Record<string, Uint8Array> = {
-    'no map': pack([1]),
+    'not a map': pack([1]),
     'no sections': pack({}),
-    'sections that are no list': pack({ sections: { a: 1 } }),
+    'sections that are not a list': pack({ sections: { a: 1 } }),
     'an array of four billion': Buffer.from('81a873656374696f6e73ddffffffff', 'hex'),
     'a map of four billion': Buffer.from('dfffffffff', 'hex'),
     'text of four billion bytes': Buffer.from('81a873656374696f6e73dbffffffff', 'hex'),
@@ -135,7 +135,7 @@ t.test('gsp: an index that cannot be is refused', (t) => {
     ]),
     'arrays in arrays': Buffer.alloc(100_000, 0x91),
     'an extension type': Buffer.from('81a873656374696f6e73d40000', 'hex'),
-    'a byte that starts nothing': Buffer.from('c1', 'hex'),
+    'an unused type byte': Buffer.from('c1', 'hex'),
     'a number as a key': Buffer.from('8101c0', 'hex'),
     nothing: Buffer.alloc(0),
     'two objects': Buffer.concat([pack({ sections: [] }), pack(1)]),
@@ -147,7 +147,7 @@ t.test('gsp: an index that cannot be is refused', (t) => {
   t.end();
 });
 
-t.test('gsp: memory that is not what the index says is absent', (t) => {
+t.test('gsp: memory that contradicts the index is absent', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const raw = Buffer.alloc(100, 7);
   const ranges: [number, number][] = [[0x1000, 0x1000 + 100]];
@@ -176,13 +176,13 @@ t.test('gsp: memory that is not what the index says is absent', (t) => {
   t.end();
 });
 
-/** What docs/format.md says that older files lack. */
+/** Fields that may be missing in older files, by docs/format.md. */
 const MAY_BE_MISSING = new Set([
   ...['facts without structs', 'facts without signal'],
   ...[0, 1].map((i) => `facts.threads[${i}] without native`),
 ]);
 
-t.test('gsp: facts in which any field is of another type are refused', (t) => {
+t.test('gsp: facts in which any field has the wrong type are refused', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const wrong: string[] = [];
   let tried = 0;
@@ -204,7 +204,7 @@ t.test('gsp: facts in which any field is of another type are refused', (t) => {
   t.end();
 });
 
-t.test('gsp: facts of random bytes are refused or read, and nothing else', (t) => {
+t.test('gsp: facts with random bytes are either refused or read', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const next = random(99);
   const wrong: string[] = [];
@@ -222,7 +222,7 @@ t.test('gsp: facts of random bytes are refused or read, and nothing else', (t) =
   t.end();
 });
 
-/** Copies of a decoded value, in each of which one leaf or map is of a type that cannot be. */
+/** Yields copies of a decoded value, in each of which one value has the wrong type or one field is missing. */
 function* withOneWrong(value: unknown, what = 'facts'): Generator<{ what: string; value: unknown }> {
   yield { what, value: typeof value === 'object' ? true : { wrong: 1 } };
   if (Array.isArray(value)) {

@@ -9,7 +9,7 @@ import { writeSnapshot } from '../../../snapshots/gsp/write.js';
 import { Memory, MemoryFault, SegmentSource, type Segment } from '../../../snapshots/memory.js';
 import { random, someFacts, someSegment, temporaryFolder, type Random } from '../../support/gsp.js';
 
-t.test('gsp: the facts come back as they were written', async (t) => {
+t.test('gsp: the facts are read back as they were written', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const facts = someFacts();
   const { bytesWritten } = await writeSnapshot(path, { image: facts, memory: [] });
@@ -29,7 +29,7 @@ t.test('gsp: the facts come back as they were written', async (t) => {
   t.strictSame([...snapshot.memory.ranges(addr(0), addr(2 ** 50))], []);
 });
 
-t.test('gsp: memory comes back byte for byte, whatever its layout', async (t) => {
+t.test('gsp: memory is read back byte for byte, whatever its layout', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   for (let seed = 1; seed <= 60; seed++) {
     const groups = someGroups(random(seed));
@@ -58,7 +58,7 @@ t.test('gsp: segments larger than a section are split and read as one', async (t
   t.throws(() => snapshot.memory.u8(addr(0x10000 + 100)), MemoryFault);
 });
 
-t.test('gsp: groups share no section', async (t) => {
+t.test('gsp: groups do not share sections', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const next = random(4);
   const groups = [0, 1, 2, 3].map((i) => [
@@ -86,7 +86,7 @@ t.test('gsp: groups share no section', async (t) => {
   );
 });
 
-t.test('gsp: fewer sections are kept in memory than were read, and still all bytes are right', async (t) => {
+t.test('gsp: all bytes are right if the cache is smaller than the sections that are read', async (t) => {
   const { Container } = await import('../../../snapshots/gsp/container.js');
   const { SnapshotSource } = await import('../../../snapshots/gsp/source.js');
   const path = join(temporaryFolder(t), 'a.gsp');
@@ -114,7 +114,7 @@ t.test('gsp: fewer sections are kept in memory than were read, and still all byt
   t.ok(reads > 12, `${reads} reads of 12 sections`);
 });
 
-t.test('gsp: a million ranges open', async (t) => {
+t.test('gsp: a snapshot with a million ranges can be opened', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const bytes = new Uint8Array(2);
   const segments: Segment[] = Array.from({ length: 1_000_000 }, (_, i) => ({
@@ -139,7 +139,7 @@ t.test('gsp: memory that was not read before the file is closed is absent', asyn
   t.throws(() => snapshot.memory.u8(segment.addr), { name: 'MemoryFault', message: /closed/ });
 });
 
-/** Some groups of segments: apart, touching, overlapping, empty, in any order. */
+/** Makes groups of segments: apart, touching, overlapping or empty, in random order. */
 function someGroups(next: Random): Segment[][] {
   return Array.from({ length: next(5) }, () =>
     Array.from({ length: next(20) }, () => {
@@ -149,7 +149,7 @@ function someGroups(next: Random): Segment[][] {
   );
 }
 
-/** Each run of known bytes with what is in it. */
+/** Returns the content of each run of known bytes. */
 function contentOf(memory: Memory): [number, string][] {
   const runs: [number, number][] = [];
   for (const { lo, hi } of memory.ranges(addr(0), addr(2 ** 53 - 2))) {

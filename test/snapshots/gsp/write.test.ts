@@ -24,7 +24,7 @@ import { random, someFacts, someSegment, temporaryFolder, writeSmallSnapshot } f
 
 const BAD = { name: 'GospyError', exitCode: ExitCode.badFile };
 
-t.test('gsp writer: the file is readable by its owner alone', async (t) => {
+t.test('gsp writer: only the owner can read the file', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const umask = process.umask(0);
   t.teardown(() => process.umask(umask));
@@ -33,7 +33,7 @@ t.test('gsp writer: the file is readable by its owner alone', async (t) => {
   t.equal(statSync(path).mode & 0o7777, 0o600);
 });
 
-t.test('gsp writer: what was there before is replaced in one step', async (t) => {
+t.test('gsp writer: an existing file is replaced in one step', async (t) => {
   const folder = temporaryFolder(t);
   const path = join(folder, 'a.gsp');
   const other = join(folder, 'other-name-of-the-old-file');
@@ -43,8 +43,8 @@ t.test('gsp writer: what was there before is replaced in one step', async (t) =>
     image: someFacts(),
     memory: (function* () {
       yield [someSegment(random(1), 0x1000, 3_000_000)];
-      t.equal(readFileSync(path, 'utf8'), 'old', 'it is there while the new one is written');
-      t.equal(readdirSync(folder).length, 3, 'the new one is beside it');
+      t.equal(readFileSync(path, 'utf8'), 'old', 'the old file stays while the new one is written');
+      t.equal(readdirSync(folder).length, 3, 'the new one is in the same folder');
     })(),
   });
   openSnapshot(path).close();
@@ -61,7 +61,7 @@ t.test('gsp writer: a symbolic link is replaced and not followed', async (t) => 
   openSnapshot(join(folder, 'a.gsp')).close();
 });
 
-t.test('gsp writer: an output that cannot be is refused, and nothing is left behind', async (t) => {
+t.test('gsp writer: an impossible output path is refused, and no file is left', async (t) => {
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'sub'));
   writeFileSync(join(folder, 'file'), '');
@@ -81,7 +81,7 @@ t.test('gsp writer: an output that cannot be is refused, and nothing is left beh
   t.strictSame(readdirSync(join(folder, 'sub')), []);
 });
 
-t.test('gsp writer: a folder that may not be written to is refused', async (t) => {
+t.test('gsp writer: a folder without write permission is refused', async (t) => {
   const folder = temporaryFolder(t);
   chmodSync(folder, 0o555);
   const asRoot = process.geteuid?.() === 0;
@@ -97,7 +97,7 @@ t.test('gsp writer: a folder that may not be written to is refused', async (t) =
 
 const smallDisk = mountSmallDisk();
 
-t.test('gsp writer: a disk that is full ends it, and the old file stays', { skip: smallDisk.refused }, async (t) => {
+t.test('gsp writer: on a full disk the write fails, and the old file stays', { skip: smallDisk.refused }, async (t) => {
   t.teardown(smallDisk.remove);
   const path = join(smallDisk.path, 'a.gsp');
   writeFileSync(path, 'old');
@@ -107,7 +107,7 @@ t.test('gsp writer: a disk that is full ends it, and the old file stays', { skip
   t.equal(readFileSync(path, 'utf8'), 'old');
 });
 
-t.test('gsp writer: an interrupt leaves nothing behind', async (t) => {
+t.test('gsp writer: an interrupted write leaves no file', async (t) => {
   const folder = temporaryFolder(t);
   const controller = new AbortController();
   function* memory(): Generator<Segment[]> {
@@ -125,7 +125,7 @@ t.test('gsp writer: an interrupt leaves nothing behind', async (t) => {
   t.strictSame(readdirSync(folder), []);
 });
 
-t.test('gsp writer: an error of who gives the memory is passed on, and nothing is left behind', async (t) => {
+t.test('gsp writer: an error thrown by the given memory is passed on, and no file is left', async (t) => {
   const folder = temporaryFolder(t);
   function* memory(): Generator<Segment[]> {
     yield [someSegment(random(1), 0x1000, 100)];
@@ -138,7 +138,7 @@ t.test('gsp writer: an error of who gives the memory is passed on, and nothing i
   t.strictSame(readdirSync(folder), []);
 });
 
-t.test('gsp writer: a signal handler removes what is unfinished', async (t) => {
+t.test('gsp writer: a signal handler can remove unfinished files', async (t) => {
   const folder = temporaryFolder(t);
   const path = join(folder, 'a.gsp');
   function* memory(): Generator<Segment[]> {
@@ -152,7 +152,7 @@ t.test('gsp writer: a signal handler removes what is unfinished', async (t) => {
   t.strictSame(readdirSync(folder), []);
 });
 
-/** A file system of 256 KB; `refused` says why there is none. */
+/** Mounts a file system of 256 KB. `refused` says why that failed, or is false. */
 function mountSmallDisk(): { path: string; refused: string | false; remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), 'gospy-disk-'));
   try {
