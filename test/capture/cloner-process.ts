@@ -1,6 +1,6 @@
 import { injectionSites, systemStacks } from '../../analyze/runtime/injection-site.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
-import { Cloner, collectLeftovers, endClone, hold } from '../../capture/clone/clone.js';
+import { Cloner, collectLeftovers, endClone, tieToGospy } from '../../capture/clone/clone.js';
 import { survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
@@ -20,7 +20,7 @@ collectLeftovers(program, sites);
 for (let made = 0; ;) {
   const { value } = withStopped(target.pid, { arch: target.arch }, (threads) => cloner.clone(threads, nested));
   if (typeof value === 'string') continue;
-  hold(value);
+  tieToGospy(value);
   endClone(value);
   if (made++ === 0) process.stdout.write('cloning\n');
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { test } from 'tap';
 import { Errno, Pinned, errno, errnoName, processVmReadv, ptrace, waitid } from '../../capture/libc.js';
-import { pollStop } from '../../capture/ptrace/ptrace.js';
+import { GONE, pollStop } from '../../capture/ptrace/ptrace.js';
 import { NO_PID } from './targets.js';
 
 test('libc: a failed call leaves its reason', (t) => {
@@ -16,7 +16,7 @@ test('libc: a failed call leaves its reason', (t) => {
     if (ptrace(0x4206, process.pid, 0, 0) !== -1 || errno() !== Errno.EPERM) t.fail('its own process');
   }
   t.equal(errnoName(Errno.ESRCH), 'ESRCH');
-  t.equal(pollStop(process.pid), 'gone', 'gospy is no tracee of its own');
+  t.equal(pollStop(process.pid), GONE, 'gospy is not a tracee of its own');
   t.end();
 });
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import tap, { test, type Test } from 'tap';
 import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
 import type { StoppedThread } from '../../capture/ptrace/tracees.js';
@@ -166,6 +166,8 @@ test('stop: a thread that cannot be stopped is told, and let go as soon as it wa
   t.teardown(() => target.end());
   await until(() => threadStates(target.pid).includes('D'));
   const vforker = threadStates(target.pid).indexOf('D');
+  const child = vforkedChild(target.pid);
+  t.teardown(() => thrownBy(() => process.kill(child, 'SIGKILL')));
   for (let i = 0; i < 3; i++) {
     const { threads } = stop(target, () => undefined);
     t.strictSame(
@@ -178,8 +180,7 @@ test('stop: a thread that cannot be stopped is told, and let go as soon as it wa
     );
     await target.beatsOn();
   }
-  const tid = String(tidAt(target.pid, vforker));
-  process.kill(Number(readFileSync(`/proc/${target.pid}/task/${tid}/children`, 'utf8').trim()), 'SIGKILL');
+  process.kill(child, 'SIGKILL');
   await until(() => isFree(target.pid));
   t.notOk(threadStates(target.pid).includes('D'));
   await runsOn(t, target);
@@ -193,7 +194,10 @@ test('stop: a process that is not there', (t) => {
   t.end();
 });
 
-function tidAt(pid: number, index: number): number {
-  const [, tid] = /^Pid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/task/${pid}/status`, 'utf8')) ?? [];
-  return Number(tid) + index;
+/** The one child of a process, whichever thread made it. */
+function vforkedChild(pid: number): number {
+  const children = readdirSync(`/proc/${pid}/task`).map((tid) =>
+    readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim(),
+  );
+  return Number(children.find((child) => child !== ''));
 }
