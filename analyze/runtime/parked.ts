@@ -165,7 +165,7 @@ export class ParkedWords {
     this.#remembered = new Uint32Array(WORDS * count);
   }
 
-  /** Tells where the g of each goroutine lies in a buffer of records; -1 for one that is not there. */
+  /** Sets the offset of each goroutine's g in a buffer of records; -1 for one that is not there. */
   bind(offsets: Float64Array): void {
     this.#offsets = offsets;
   }
@@ -188,8 +188,8 @@ export class ParkedWords {
 
   /**
    * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those that neither are dead nor
-   * have stayed parked, from the index `first` on, and as far as their gs end before the offset `end` of the records. Returns
-   * the index of the next goroutine.
+   * have stayed parked, from the index `first` on, up to the first whose g ends after the offset `end` of the records. Returns
+   * the index of that one.
    */
   mark(records: DataView, moved: Uint8Array, first: number, end: number): number {
     const offsets = this.#offsets;
@@ -244,7 +244,7 @@ export class Schedticks {
     this.#remembered = new Float64Array(addresses.length);
   }
 
-  /** Looks up where the schedticks lie in a buffer of records. */
+  /** Looks up the offsets of the schedticks in a buffer of records. */
   bind(records: Runs): void {
     this.#offsets = Float64Array.from(this.#addresses, (at) => records.offsetOf(at, 4));
   }

@@ -36,7 +36,7 @@ export class StackPlan {
   /** null if the gs themselves show whether they ran. */
   readonly #schedticks: Schedticks | null;
   readonly #sizeBytes: number;
-  /** By index of a goroutine: where its g lies among the records, and the run of its stack; -1 for neither. */
+  /** By index of a goroutine: the offset of its g in the records, and the run of its stack; -1 if there is none. */
   #offsets = new Float64Array(0);
   #runs = new Int32Array(0);
 
@@ -87,7 +87,7 @@ export class StackPlan {
     return this.#parked.fingerprint;
   }
 
-  /** Looks up where each g and stack will lie in the buffers, before the stop. The runs must hold all of them. */
+  /** Looks up, before the stop, where each g and stack will be in the buffers. The runs must hold all of them. */
   bind(records: Runs, stacks: Runs): void {
     this.#offsets = this.goroutines.map((g) => records.offsetOf(g, this.#sizeBytes));
     this.#runs = Int32Array.from(this.#from, (from) => (from === 0 ? -1 : stacks.indexOf(from)));
@@ -102,8 +102,8 @@ export class StackPlan {
   }
 
   /**
-   * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those from the index `first`
-   * on whose g ends before the offset `end` of the records. Returns the index of the next goroutine, so that records can be
+   * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: from the index `first` on, up to
+   * the first whose g ends after the offset `end` of the records. Returns the index of that one, so that records can be
    * compared as they are read, while they are in the CPU's cache. Call {@link compareSchedticks} after the last.
    */
   compare(records: DataView, moved: Uint8Array, first = 0, end = records.byteLength): number {
@@ -156,7 +156,7 @@ export class StackPlan {
     return usedStack(wordAt(records, g + at.stack), wordAt(records, g + at.stack + 8), sp);
   }
 
-  /** Goroutines whose g lies at or after an offset of the records. */
+  /** Goroutines whose g is at or after an offset of the records. */
   goroutinesFrom(offset: number): Addr[] {
     return [...this.goroutines.filter((_, i) => (this.#offsets[i] ?? -1) >= offset)] as Addr[];
   }

@@ -24,7 +24,7 @@ const NOTIFY_TAIL = 24;
 const LOWEST = 0x10000;
 const HIGHEST = 2 ** 47;
 
-/** What a goroutine waits for, as far as it is known. */
+/** What a goroutine waits for. */
 export interface WaitsFor {
   /** One for each channel; exactly one for a semaphore or a sync.Cond. */
   readonly sudogs: readonly Sudog[];

@@ -131,7 +131,7 @@ function cloneOf(done: Injected): Clone | string | null {
   if (done.kind === 'gone') return 'the thread that was to make it has ended';
   if (done.kind === 'interrupted') return null;
   if (done.value < 0) return `the kernel refuses it (clone3: ${errnoName(-done.value)})`;
-  if (done.child === null) return 'the kernel did not tell of it';
+  if (done.child === null) return 'the kernel did not report it';
   return { pid: done.child, namespacePid: done.value };
 }
 

@@ -8,7 +8,7 @@ const SYSCALL_BYTES = 2;
 /** What the kernel leaves as the result of the stand-in's interrupted read(2). */
 const ERESTARTSYS = -512;
 
-/** As {@link warmUpStop}, for a clone: injects a system call into the stand-in as for a clone, but one that makes none. */
+/** As {@link warmUpStop}, for a clone: injects a system call into the stand-in in the same way, but a harmless one. */
 export async function warmUpClone(): Promise<void> {
   let cloner: Cloner | null = null;
   try {
