@@ -6,11 +6,15 @@ const rooms = ['snapshots', 'analyze', 'capture', 'src'];
 /** Rooms within a room, innermost first. Files that lie beside them may be imported as `before` says. */
 const inner = [
   { room: 'analyze', order: ['binary', 'runtime', 'stacks', 'match', 'report'] },
+  { room: 'capture', order: ['process', 'ptrace', 'copy', 'clone'] },
   { room: 'src', order: ['targets', 'export', 'commands'] },
 ];
 
 /** Files beside the rooms of analyze/ that rooms up to `stacks` may not import: they stand on these. */
 const aboveStacks = ['../program.js', '../working-set.js', '../extract.js'];
+
+/** Files beside the rooms of capture/ that stand on a room: that room and those before it may not import them. */
+const aboveCapture = { '../capture.js': 'clone', '../pause-estimate.js': 'copy' };
 
 const pure = { group: ['node:fs', 'node:fs/*', 'node:os', 'node:child_process'], message: 'analyze/ is pure' };
 const filesOnly = { group: ['node:child_process'], message: 'snapshots/ only reads files' };
@@ -54,6 +58,14 @@ const direction = [
           },
           ...(room === 'analyze' && i < order.indexOf('match')
             ? [{ group: aboveStacks, message: `the program stands on ${room}/${name}` }]
+            : []),
+          ...(room === 'capture'
+            ? [
+                {
+                  group: Object.keys(aboveCapture).filter((file) => i <= order.indexOf(aboveCapture[file])),
+                  message: `it stands on ${room}/${name}`,
+                },
+              ]
             : []),
           ...(name === 'targets' ? [terminal] : []),
           ...(name === 'commands' ? [elf] : []),

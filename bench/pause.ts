@@ -68,7 +68,7 @@ function writePlan(pid: number, path: string): void {
       target.memory(),
     );
     const g = program.layouts.of('g');
-    const words = stackPlan.place;
+    const words = stackPlan.fingerprint;
     const offsets = [...stackPlan.goroutines].map((at) => records.offsetOf(at, g.sizeBytes)).filter((at) => at >= 0);
     const ends = [records, stacks].flatMap((runs) =>
       Array.from({ length: runs.length }, (_, i) => runs.at(i)).flatMap(({ lo, hi }) => [lo, hi]),

@@ -6,10 +6,10 @@ type Ffi = typeof import('ffi-rs');
 type Argument = 'int' | 'long';
 type NativeCall = (...values: number[]) => number;
 
-/** Key under which ffi-rs keeps the handle of this very program, in which libc is found whatever its file is called. */
+/** Key under which ffi-rs keeps the handle of gospy's own process, where libc is found whatever its file is called. */
 const SELF = 'self';
 
-/** errno values that callers tell apart; the numbers are those of every CPU that Go programs are read on. */
+/** errno values that callers distinguish. The numbers are the same on amd64 and arm64. */
 export const Errno = { EPERM: 1, ESRCH: 3, EIO: 5, ECHILD: 10, EFAULT: 14, EINVAL: 22, ENOSYS: 38 } as const;
 
 interface Libc {
@@ -19,7 +19,7 @@ interface Libc {
   readonly alarm: NativeCall;
   readonly sigaction: NativeCall;
   readonly addressOf: (bytes: Uint8Array) => number;
-  /** The calling thread's errno itself: four bytes of libc's, shared without a copy. */
+  /** libc's errno of the calling thread: its four bytes themselves, not a copy. */
   readonly errno: DataView;
 }
 
@@ -56,7 +56,7 @@ function load(): Libc {
   };
 }
 
-/** A call whose description is made once: only the values change from call to call. */
+/** A function of libc. ffi-rs's description of the call is made once: only the values change from call to call. */
 function prepare(ffi: Ffi, funcName: string, returns: Argument, takes: readonly Argument[]): NativeCall {
   const { I32, I64 } = ffi.DataType;
   const type = (argument: Argument): typeof I32 | typeof I64 => (argument === 'int' ? I32 : I64);
@@ -76,7 +76,7 @@ function prepare(ffi: Ffi, funcName: string, returns: Argument, takes: readonly 
   };
 }
 
-/** libc's own answer: memmove returns where its first argument lies. */
+/** The address of a buffer: memmove returns its first argument. */
 function addressOf(ffi: Ffi, bytes: Uint8Array): number {
   const { U8Array, I64 } = ffi.DataType;
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -102,18 +102,18 @@ function errnoOf(ffi: Ffi): DataView {
 }
 
 /**
- * Memory of gospy's own that the kernel may be handed the address of: it lies outside the JavaScript heap and never
- * moves. An address keeps nothing alive: hold this object for as long as a call may write to it.
+ * Memory of gospy's own whose address can be given to the kernel: it is outside the JavaScript heap and never moves. The
+ * address alone does not keep the memory alive: hold this object for as long as a call may write to it.
  */
 export class Pinned {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Where `bytes` lies in gospy's own address space. */
+  /** Address of `bytes` in gospy's own address space. */
   readonly address: number;
 
-  /** `sizeBytes` zeroed bytes. Throws `unsupported` where there is no native code to call. */
+  /** `sizeBytes` zeroed bytes, 8 at least. Throws `unsupported` if there is no native code to call. */
   constructor(sizeBytes: number) {
-    // An ArrayBuffer of its own: typed arrays of up to 64 bytes would otherwise lie in the heap that the collector moves.
+    // An explicit ArrayBuffer: typed arrays of up to 64 bytes would otherwise be in the heap, where the collector moves them.
     const memory = new ArrayBuffer(Math.max(sizeBytes, 8));
     this.bytes = new Uint8Array(memory);
     this.view = new DataView(memory);
@@ -127,17 +127,17 @@ export class Pinned {
   }
 }
 
-/** ptrace(2). `address` and `data` are plain words. Answers -1 on failure: see {@link errno}. */
+/** ptrace(2). `address` and `data` are plain words. Returns -1 on failure: see {@link errno}. */
 export function ptrace(request: number, tid: number, address: number, data: number): number {
   return libc().ptrace(request, tid, address, data);
 }
 
-/** waitid(2); `info` is the address of 128 bytes. Answers 0, or -1 on failure: see {@link errno}. */
+/** waitid(2). `info` is the address of 128 bytes. Returns 0, or -1 on failure: see {@link errno}. */
 export function waitid(idType: number, id: number, info: number, options: number): number {
   return libc().waitid(idType, id, info, options);
 }
 
-/** process_vm_readv(2) with the addresses of two iovec arrays. Answers the bytes read, or -1: see {@link errno}. */
+/** process_vm_readv(2) with the addresses of two iovec arrays. Returns the bytes read, or -1: see {@link errno}. */
 export function processVmReadv(
   tid: number,
   localIov: number,
@@ -148,19 +148,19 @@ export function processVmReadv(
   return libc().processVmReadv(tid, localIov, localCount, remoteIov, remoteCount, 0);
 }
 
-/** alarm(2): SIGALRM after so many seconds; 0 takes that back. */
+/** alarm(2): SIGALRM after so many seconds; 0 cancels it. */
 export function alarm(seconds: number): void {
   libc().alarm(seconds);
 }
 
-/** sigaction(2) with the addresses of struct sigaction, 0 for none. Answers 0, or -1 on failure: see {@link errno}. */
+/** sigaction(2) with the addresses of two struct sigaction, 0 for none. Returns 0, or -1 on failure: see {@link errno}. */
 export function sigaction(signal: number, action: number, before: number): number {
   return libc().sigaction(signal, action, before);
 }
 
 /**
- * Why the call just made failed. Only good straight after a call of this file answered -1: nothing but the return of a
- * small integer lies between, which makes no system call that could fail.
+ * Why the last call failed. Valid only right after a function of this file returned -1: between libc's return and this read,
+ * ffi-rs only returns a small integer, which makes no system call that could fail.
  */
 export function errno(): number {
   return libc().errno.getInt32(0, true);

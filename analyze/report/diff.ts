@@ -1,7 +1,6 @@
-import { MemoryFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
-import { UNTRACKED_REASONS } from '../runtime/stack-plan.js';
+import { countsRuns, hasRun, isSamePlace, isUncounted } from '../runtime/parked.js';
 import { describeGoroutines, Describer } from './goroutines.js';
 import { nameKey, type GroupBy } from './groups.js';
 import type { Goroutine, Loc, Target } from './model.js';
@@ -98,12 +97,10 @@ class Side {
   readonly program: GoProgram;
   readonly all = new Map<number, Described>();
   readonly #located: Describer;
-  readonly #seq: number | null;
 
   constructor(program: GoProgram, by: GroupBy) {
     this.program = program;
     this.#located = new Describer(program, { frames: false, user: true });
-    this.#seq = program.layouts.of('g').optional('trackingSeq');
     const keyOf = nameKey(program, by);
     for (const { g, goroutine } of describeGoroutines(program, { frames: false, user: by.kind === 'user' })) {
       this.all.set(g.goid, { g, goroutine, key: keyOf(g, goroutine) });
@@ -120,16 +117,6 @@ class Side {
     const { goid, entry, creator } = described.goroutine;
     return { goid, entry, creator, ...this.standing(described, located) };
   }
-
-  /** g.trackingSeq, which goes up each time the goroutine leaves running (1.17+); null where there is none. */
-  seqOf({ g }: Described): number | null {
-    try {
-      return this.#seq === null ? null : this.program.memory.u8(g.addr, this.#seq);
-    } catch (error) {
-      if (error instanceof MemoryFault) return null;
-      throw error;
-    }
-  }
 }
 
 function changesBetween(before: Side, after: Side): Changes {
@@ -142,11 +129,11 @@ function changesBetween(before: Side, after: Side): Changes {
     const is = after.all.get(goid);
     if (is === undefined) {
       ended.push(before.passing(was, ended.length < MAX_LOCATED));
-    } else if (!samePlace(was, is)) {
+    } else if (!isSamePlace(was.g, is.g)) {
       const located = moved.length < MAX_LOCATED;
       const { entry } = is.goroutine;
       moved.push({ goid, entry, before: before.standing(was, located), after: after.standing(is, located) });
-    } else if (ranBetween(was, is) || before.seqOf(was) !== after.seqOf(is)) {
+    } else if (hasRun(was.g, is.g) || isUncounted(is.g, after.program.waitReasons)) {
       returned.push(goid);
     } else {
       parked.push(goid);
@@ -156,26 +143,6 @@ function changesBetween(before: Side, after: Side): Changes {
     if (!before.all.has(goid)) started.push(after.passing(is, started.length < MAX_LOCATED));
   }
   return { started, ended, moved, returned, parked };
-}
-
-/** The same stack pointer and program counter, in the same state. One that runs is nowhere for long. */
-function samePlace({ g: a, goroutine: { waitReason } }: Described, { g: b, goroutine }: Described): boolean {
-  return (
-    a.status !== 'running' &&
-    a.status === b.status &&
-    waitReason === goroutine.waitReason &&
-    a.sched.sp === b.sched.sp &&
-    a.sched.pc === b.sched.pc &&
-    a.syscallsp === b.syscallsp &&
-    a.syscallpc === b.syscallpc &&
-    a.stack.hi === b.stack.hi
-  );
-}
-
-/** A wait that was stamped by a collection is over once its stamp has gone; coroutines switch without a trace. */
-function ranBetween({ g: a }: Described, { g: b, goroutine }: Described): boolean {
-  if (a.waitsince !== 0 && a.waitsince !== b.waitsince) return true;
-  return goroutine.waitReason !== null && UNTRACKED_REASONS.has(goroutine.waitReason);
 }
 
 function groupsOf(before: Side, after: Side, fates: Changes | null): GroupDiff[] {
@@ -215,7 +182,7 @@ function warningsOf({ image, warnings }: GoProgram, which: string): Warning[] {
 }
 
 function guesses(program: GoProgram, fates: Changes | null): Warning[] {
-  if (fates === null || program.layouts.of('g').has('trackingSeq')) return [];
+  if (fates === null || countsRuns(program.layouts)) return [];
   const message =
     'before Go 1.17 the runtime does not count how often a goroutine ran: one that is back where it was counts as parked';
   return [{ code: 'parked-by-place', message }];

@@ -23,6 +23,8 @@ export interface G {
   readonly waitreason: number;
   /** nanotime() when a garbage collection first saw it waiting; 0 if none has. */
   readonly waitsince: number;
+  /** Counts how often it stopped running, modulo 256 (casgstatus in proc.go); null before Go 1.17. */
+  readonly trackingSeq: number | null;
   readonly stack: { readonly lo: Addr; readonly hi: Addr };
   readonly sched: StartRegisters;
   /** Both 0 outside of system calls and cgo calls. */
@@ -77,6 +79,7 @@ export class GoroutineReader {
       goid: g.offset('goid'),
       waitsince: g.offset('waitsince'),
       waitreason: g.offset('waitreason'),
+      trackingSeq: g.optional('trackingSeq'),
       lockedm: g.offset('lockedm'),
       parentGoid: g.optional('parentGoid'),
       gopc: g.offset('gopc'),
@@ -144,6 +147,7 @@ export class GoroutineReader {
       status,
       waitreason: memory.u8(addr, at.waitreason),
       waitsince: memory.word(addr, at.waitsince),
+      trackingSeq: at.trackingSeq === null ? null : memory.u8(addr, at.trackingSeq),
       stack: { lo, hi },
       sched: {
         sp: memory.word(addr, at.schedSp),

@@ -1,35 +1,36 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
 import { runtimeFunctions } from './locate-modules.js';
-import { readable } from './memory-ranges.js';
+import { readGoroutine } from './memory-ranges.js';
 
 /**
- * Where a thread of the program can be made to do one system call without harm to what it was doing: in one of the two
- * functions in which the runtime's own threads wait. Behind the SYSCALL instruction no register is looked at, but for a
- * result that every caller takes for a spurious wake-up (sys_linux_amd64.s and os_linux.go, 1.12 to 1.27).
+ * A place where a thread can be made to do a system call without harm to what it was doing: in one of the two functions in
+ * which the runtime's own threads wait. After the SYSCALL instruction they look at no register but the result, and every
+ * caller takes that for a spurious wake-up (sys_linux_amd64.s and os_linux.go, 1.12 to 1.27).
  */
 export interface InjectionSite {
-  /** Address of the SYSCALL instruction: a thread that waits stands right behind it. */
+  /** Address of the SYSCALL instruction. The pc of a waiting thread is right after it. */
   readonly syscall: Addr;
-  /** The system call that it waits in. */
+  /** The number of the system call that the thread waits in. */
   readonly number: number;
-  /** What the kernel leaves as result where that wait is interrupted, and can as well be begun anew. */
+  /** The result that the kernel leaves when that wait is interrupted and can simply be started again. */
   readonly interrupted: number;
-  /** Where the return address lies, from the stack pointer at the SYSCALL instruction on. */
+  /** Offset of the return address from the stack pointer at the SYSCALL instruction. */
   readonly returnOffset: number;
 }
 
-/** What is known of a program in which system calls can be made in the name of a thread. */
+/** The places in a program where system calls can be injected. */
 export interface InjectionSites {
   readonly waits: readonly InjectionSite[];
-  /** Entry of runtime.exit, which ends the process with the status at 8(SP) and returns to nobody. */
+  /** Entry of runtime.exit, which ends the process with the status at 8(SP) and never returns. */
   readonly exit: Addr;
 }
 
+/** A function of the runtime in which threads wait. */
 interface Known {
   readonly name: string;
-  /** From the SYSCALL instruction to the RET. */
+  /** Its code from the SYSCALL instruction to the RET, in each form that some release has. */
   readonly tails: readonly Buffer[];
   readonly number: number;
   readonly interrupted: number;
@@ -42,13 +43,13 @@ const SYSCALL_BYTES = 2;
 const FUNCTION_BYTES = 96;
 
 const KNOWN: readonly Known[] = [
-  // Idle Ms, without a time limit: one with a limit would wait for all of it again.
+  // Idle Ms wait here without a time limit. A wait with a limit would start from zero again and last too long.
   {
     ...{ name: 'futex', number: 202, interrupted: ERESTARTSYS, returnOffset: 0 },
     // SYSCALL; MOVL AX, ret+40(FP); RET
     tails: [Buffer.from('0f0589442430c3', 'hex')],
   },
-  // sysmon, for ten milliseconds at most.
+  // sysmon waits here, for ten milliseconds at most.
   {
     ...{ name: 'usleep', number: 35, interrupted: ERESTART_RESTARTBLOCK, returnOffset: 24 },
     // SYSCALL; ADDQ $16, SP; POPQ BP; RET (1.21+); before: SYSCALL; MOVQ 16(SP), BP; ADDQ $24, SP; RET
@@ -59,7 +60,7 @@ const KNOWN: readonly Known[] = [
 /** MOVL code+0(FP), DI; MOVL $SYS_exit_group, AX; SYSCALL */
 const EXIT = Buffer.from('8b7c2408b8e70000000f05', 'hex');
 
-/** null where the code is not what it was in every release that is known, or the CPU is another than amd64. */
+/** null if the code differs from that of every known release, or the CPU is not amd64. */
 export function injectionSites(program: GoRuntime): InjectionSites | null {
   const [runtime] = program.code.modules;
   if (program.image.arch !== 'amd64' || runtime === undefined) return null;
@@ -80,7 +81,7 @@ function siteIn(memory: Memory, entry: Addr, { tails, number, interrupted, retur
   return at === undefined ? [] : [{ syscall: plus(entry, at), number, interrupted, returnOffset }];
 }
 
-/** Where a thread stands that waits. */
+/** The pc of a thread that waits at a site. */
 export function waitingPc({ syscall }: InjectionSite): number {
   return syscall + SYSCALL_BYTES;
 }
@@ -89,17 +90,16 @@ export function waitingPc({ syscall }: InjectionSite): number {
 export function systemStacks(program: GoRuntime): ReadonlyMap<number, Addr> {
   const out = new Map<number, Addr>();
   for (const m of program.machines) {
-    const g0 = m.g0 === 0 || m.procid === 0 ? null : readable(program, m.g0);
+    const g0 = m.g0 === 0 || m.procid === 0 ? null : readGoroutine(program, m.g0);
     if (g0 !== null && g0.stack.lo !== 0) out.set(m.procid, g0.stack.lo);
   }
   return out;
 }
 
+/** Empty if it is not all in the image. */
 function codeAt(memory: Memory, entry: Addr, length: number): Buffer {
-  try {
-    return Buffer.from(memory.bytes(entry, length));
-  } catch (error) {
-    if (error instanceof MemoryFault) return Buffer.alloc(0);
-    throw error;
-  }
+  return onFault(
+    () => Buffer.from(memory.bytes(entry, length)),
+    () => Buffer.alloc(0),
+  );
 }

@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Range } from '../../snapshots/memory.js';
+import { onFault, type Range } from '../../snapshots/memory.js';
 import type { Thread } from '../../snapshots/image.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { Registers } from '../../snapshots/registers.js';
@@ -7,44 +7,44 @@ import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import type { M } from './machine.js';
 
-/** The stack of a goroutine that is kept at most, from its innermost frame outwards; deeper ones end with a reason. */
+/** Bytes kept of a goroutine's stack, from its innermost frame outwards. A deeper stack is cut, and reported as cut. */
 const MAX_STACK_KEPT = 8 << 20;
-/** System stacks are shallow; the one of a cgo program's first thread is eight megabytes long. */
+/** Bytes kept of a system stack. They are shallow, though the one of a cgo program's first thread is 8 MB long. */
 const MAX_SYSTEM_STACK_KEPT = 64 << 10;
-/** What is kept of a stack whose goroutine has left it for another: nearly all are smaller. */
+/** Bytes kept of a stack whose goroutine is on another stack now; most are smaller. */
 const MAX_LEFT_STACK = 256 << 10;
-/** What is read of a system stack in any case, and how far below the place where the thread last switched to it. */
+/** Bytes read of every system stack, from this far below the place where the thread last switched to it. */
 const PLANNED_SYSTEM_STACK = 8 << 10;
 const SYSTEM_STACK_SLACK = 2 << 10;
 /**
- * A stack that the C library made ends for the runtime at a local variable of mstart0 (mstart before 1.17): its frame and
- * that of its caller lie above. Stacks that the runtime makes end at a multiple of their size.
+ * On a stack made by C, g0.stack.hi is the address of a local variable of mstart0 (mstart before 1.17, proc.go), so the
+ * frames of that function and of its caller lie above it. Stacks made by the runtime end at a multiple of their size.
  */
 const ABOVE_SYSTEM_STACK = 256;
 const ALIGNED = 1024;
 /** amd64's red zone, which leaf code may use below the stack pointer. */
 const RED_ZONE = 128;
-/** Stacks up to this size are planned whole: neighbours then merge into long runs, which cost less than many short ones. */
+/** Stacks up to this size are planned whole: neighbours merge into long runs, which are cheaper than many short ones. */
 const SMALL_STACK = 8 << 10;
 /** How much deeper than at planning a goroutine with a large stack may be parked in the stop without a second read. */
 const SLACK = 1 << 10;
 
-/** The part of a stack that is in use when its innermost frame is at `sp`. */
+/** The part of a stack in use when its innermost frame is at `sp`, `most` bytes at most; null if `sp` is not on it. */
 export function usedStack(lo: number, hi: number, sp: number, most = MAX_STACK_KEPT): Range | null {
   if (sp <= lo || sp > hi) return null;
   const from = Math.max(lo, sp - RED_ZONE);
   return { lo: from as Addr, hi: Math.min(hi, from + most) as Addr };
 }
 
-/** What to read ahead of the stop for a goroutine's stack: whole where it is small, with some slack where it is not. */
+/** The part of a goroutine's stack to read before the stop: all of a small stack, and the part in use of a large one. */
 export function plannedStack(lo: number, hi: number, sp: number): Range | null {
   if (hi - lo <= SMALL_STACK) return { lo: lo as Addr, hi: hi as Addr };
   return usedStack(lo, hi, Math.max(lo + 1, sp - SLACK));
 }
 
 /**
- * The runtime's own records: globals, allgs, every g, M, P and sched. What lies there is read in the stop; what the
- * analysis reads besides is found by recording it.
+ * The runtime's own records: globals, allgs, every g, M, P and sched. They are read in the stop. Whatever else the
+ * analysis reads is found by recording its reads.
  */
 export function runtimeRanges(program: GoRuntime, goroutines: Float64Array): RangeList {
   const { memory, layouts, globals, machines } = program;
@@ -67,12 +67,12 @@ export function runtimeRanges(program: GoRuntime, goroutines: Float64Array): Ran
   return out;
 }
 
-/** An M, its two own goroutines, and its system stack as far as a thread that waits for work is in it. */
+/** An M, its g0 and gsignal, and the part of its system stack that a thread waiting for work uses. */
 export function machineRanges(program: GoRuntime, m: M): Range[] {
   const gSize = program.layouts.of('g').sizeBytes;
   const out = [{ lo: m.addr, hi: plus(m.addr, program.layouts.of('m').sizeBytes) }];
   for (const g of [m.g0, m.gsignal]) if (g !== 0) out.push({ lo: g, hi: plus(g, gSize) });
-  const g0 = m.g0 === 0 ? null : readable(program, m.g0);
+  const g0 = m.g0 === 0 ? null : readGoroutine(program, m.g0);
   if (g0 !== null) {
     const sp = Math.max(g0.stack.lo + 1, g0.sched.sp - SYSTEM_STACK_SLACK);
     const system = usedStack(g0.stack.lo, g0.stack.hi, sp, PLANNED_SYSTEM_STACK);
@@ -81,44 +81,41 @@ export function machineRanges(program: GoRuntime, m: M): Range[] {
   return out;
 }
 
-/** A goroutine that has not ended; null for the dead and for what cannot be read just now. */
-export function readable(program: GoRuntime, address: Addr): G | null {
-  try {
-    return program.goroutineReader.isDead(address) ? null : program.goroutineReader.read(address);
-  } catch (error) {
-    if (error instanceof MemoryFault) return null;
-    throw error;
-  }
+/** The goroutine whose g is at an address; null if it is dead, or cannot be read just now. */
+export function readGoroutine(program: GoRuntime, address: Addr): G | null {
+  return onFault(
+    () => (program.goroutineReader.isDead(address) ? null : program.goroutineReader.read(address)),
+    () => null,
+  );
 }
 
-/** Every stack as far as it is in use, of goroutines and of threads. */
+/** The part in use of every stack, of goroutines and of threads. */
 export function* usedStacks(program: GoRuntime, threads: readonly Thread[]): Iterable<Range> {
   for (const { stack, syscallsp, sched } of program.goroutines()) {
     const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
     if (range !== null) yield range;
   }
-  const stopped = threads.flatMap(({ namespaceTid, registers }) =>
-    registers === null ? [] : [standing(namespaceTid, registers)],
+  const positions = threads.flatMap(({ namespaceTid, registers }) =>
+    registers === null ? [] : [positionOf(namespaceTid, registers)],
   );
-  yield* threadStacks(program, program.machines, stopped);
+  yield* threadStacks(program, program.machines, positions);
 }
 
-/** A thread that stands still, as the plan of stacks takes it. */
-export function standing(namespaceTid: number, registers: Registers): StoppedThread {
-  return { namespaceTid, sp: Number(registers.sp) };
-}
-
-/** A thread as it stands in the stop. */
-export interface StoppedThread {
+/** Where a stopped thread is on its stack. */
+export interface ThreadPosition {
   readonly namespaceTid: number;
   readonly sp: number;
 }
 
+export function positionOf(namespaceTid: number, registers: Registers): ThreadPosition {
+  return { namespaceTid, sp: Number(registers.sp) };
+}
+
 /**
- * The stacks that threads stand on: of the goroutine that runs, of g0 and, in a signal handler, of gsignal. What cannot
- * be read is left out: the analysis will say so.
+ * The stacks that stopped threads use: of the goroutine that runs, of g0 and, in a signal handler, of gsignal. What cannot
+ * be read is left out: the analysis will report it.
  */
-export function threadStacks(program: GoRuntime, machines: readonly M[], threads: readonly StoppedThread[]): Range[] {
+export function threadStacks(program: GoRuntime, machines: readonly M[], threads: readonly ThreadPosition[]): Range[] {
   const byTid = new Map(threads.map((thread) => [thread.namespaceTid, thread.sp]));
   const out: Range[] = [];
   for (const m of machines) {
@@ -135,16 +132,20 @@ export function threadStacks(program: GoRuntime, machines: readonly M[], threads
   return out;
 }
 
-/** The stack of a goroutine whose thread stands on another one, in a signal handler or the vDSO: what it left is unknown. */
+/**
+ * The stack of a running goroutine whose thread is on another stack now, in a signal handler or the vDSO. Its last stack
+ * pointer is not known, so its outermost 256 kB are taken.
+ */
 function leftStack(program: GoRuntime, { curg }: M, sp: number | undefined): Range[] {
-  const read = curg === 0 || sp === undefined ? null : readable(program, curg);
+  const read = curg === 0 || sp === undefined ? null : readGoroutine(program, curg);
   if (read?.status !== 'running') return [];
   const { lo, hi } = read.stack;
   return sp !== undefined && sp > lo && sp <= hi ? [] : [{ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi }];
 }
 
+/** The part in use of the stack of the g at an address, from the thread's stack pointer and from its saved one. */
 function stackAt(program: GoRuntime, g: Addr, sp: number | undefined, most: number): Range[] {
-  const read = readable(program, g);
+  const read = readGoroutine(program, g);
   if (read === null) return [];
   const { lo, hi } = read.stack;
   const used = [sp ?? 0, read.sched.sp].flatMap((at) => usedStack(lo, hi, at, most) ?? []);

@@ -1,35 +1,38 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Range } from '../../snapshots/memory.js';
+import { MemoryFault, onFault, type Range } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { SudogReader, type Sudog } from './sudog.js';
 
-/** Reasons of goroutines whose sudog up to Go 1.25 nothing but their own stack names (semacquire1, notifyListWait in sema.go). */
+/** Up to Go 1.25, the sudog of a goroutine with such a reason is only on its own stack (semacquire1, notifyListWait in sema.go). */
 const SEMAPHORE_REASONS = /^(semacquire|sync\.)/;
 const COND_REASON = 'sync.Cond.Wait';
-/** Bytes from the stack pointer on in which semacquire1, or sync.Cond.Wait above it, keeps what it waits for. */
+/** Bytes from the stack pointer up in which semacquire1, or sync.Cond.Wait above it, keeps what it waits for. */
 const SCANNED_STACK = 1024;
 /** Cases of a select that are followed. */
 const MAX_CASES = 1024;
-/** Waiters of one sync.Cond among which a goroutine is looked for. */
+/** Waiters of one sync.Cond that are searched for a goroutine. */
 const MAX_QUEUE = 1024;
-/** Around a semaphore, or a notifyList: sync's Mutex, RWMutex, WaitGroup and Cond of all releases lie within. */
+/** Bytes around a semaphore or notifyList that hold sync's Mutex, RWMutex, WaitGroup or Cond in every release. */
 const BEFORE_SEMAPHORE = 16;
-const BEHIND_SEMAPHORE = 40;
-/** Offset of sync.Cond.notify, behind an interface (cond.go); of head and tail in it (notifyList in sema.go). */
+const AFTER_SEMAPHORE = 40;
+/** Offset of sync.Cond.notify, which follows an interface (cond.go); of head and tail in it (notifyList in sema.go). */
 const COND_NOTIFY = 16;
 const NOTIFY_HEAD = 16;
 const NOTIFY_TAIL = 24;
+/** A program has no memory below the first, and user space ends at the second. */
+const LOWEST = 0x10000;
+const HIGHEST = 2 ** 47;
 
-/** What a goroutine waits for, as far as it is known. */
+/** What a goroutine waits for. */
 export interface WaitsFor {
-  /** One for each channel, or the one of a semaphore or a sync.Cond. */
+  /** One for each channel; exactly one for a semaphore or a sync.Cond. */
   readonly sudogs: readonly Sudog[];
   /** The semaphore in a sync.Mutex, RWMutex or WaitGroup, or the notifyList in a sync.Cond; 0 for channels. */
   readonly sync: Addr;
 }
 
-/** Follows goroutines to what they wait for. */
+/** Finds what goroutines wait for. */
 export class WaitReader {
   readonly #program: GoRuntime;
   readonly #sudogs: SudogReader;
@@ -43,7 +46,7 @@ export class WaitReader {
     this.#hchanSize = program.layouts.of('hchan').sizeBytes;
   }
 
-  /** null where it waits for none of these. What is absent or damaged is left out. */
+  /** null if the goroutine waits for none of these. What is absent or damaged is left out. */
   waitsFor(g: G): WaitsFor | null {
     if (g.status !== 'waiting') return null;
     const sudogs = this.#listed(g);
@@ -56,105 +59,106 @@ export class WaitReader {
     return { sudogs: [sudog], sync };
   }
 
-  /** Where the queues lie that a goroutine stands in: sudogs, and the headers of channels. */
+  /** The queues that a goroutine waits in: sudogs, and the headers of channels. */
   queuesOf({ sudogs }: WaitsFor): Range[] {
     const channels = sudogs.filter(({ c }) => c !== 0).map(({ c }) => ({ lo: c, hi: plus(c, this.#hchanSize) }));
     return [...sudogs.map(({ addr }) => this.#sudogs.range(addr)), ...channels];
   }
 
-  /** Where the words of the sync type lie: others change them while the goroutine waits. */
+  /** The words of the sync type, which other goroutines change while this one waits. */
   wordsOf({ sync }: WaitsFor): Range[] {
     return sync === 0 ? [] : [around(sync)];
   }
 
-  /** What must be known before {@link waitsFor} can answer, where it is not: the next step on the way there. */
-  unknownOf(g: G): Range[] {
+  /** What must be read next before {@link waitsFor} can follow the goroutine; empty if it can. */
+  missingFor(g: G): Range[] {
     if (g.status !== 'waiting') return [];
     const first = this.#program.memory.ptr(g.addr, this.#waiting);
-    if (first !== 0) return this.#unknownInList(g, first);
+    if (first !== 0) return this.#missingInList(g, first);
     if (!SEMAPHORE_REASONS.test(this.#program.waitReasons.at(g.waitreason) ?? '')) return [];
     if (this.#onStack(g) !== null) return [];
     return [...this.#stackWords(g)].filter((word) => !this.#sudogs.has(word)).map((word) => this.#sudogs.range(word));
   }
 
-  #unknownInList(g: G, first: Addr): Range[] {
+  #missingInList(g: G, first: Addr): Range[] {
     const last = this.#listed(g).at(-1);
     const next = last === undefined ? first : last.waitlink;
     return next === 0 || this.#sudogs.has(next) ? [] : [this.#sudogs.range(next)];
   }
 
-  /** The list that begins at g.waiting; as far as it is one. */
+  /** The sudogs in the list that begins at g.waiting, up to the first that is absent or damaged. */
   #listed(g: G): Sudog[] {
     const out: Sudog[] = [];
-    try {
-      let at = this.#program.memory.ptr(g.addr, this.#waiting);
-      while (at !== 0 && out.length < MAX_CASES) {
-        const sudog = this.#sudogs.read(at);
-        if (sudog.g !== g.addr) break;
-        out.push(sudog);
-        // In a semaphore the next one is another goroutine's.
-        at = sudog.c === 0 ? (0 as Addr) : sudog.waitlink;
-      }
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-    }
+    onFault(
+      () => {
+        let at = this.#program.memory.ptr(g.addr, this.#waiting);
+        while (at !== 0 && out.length < MAX_CASES) {
+          const sudog = this.#sudogs.read(at);
+          if (sudog.g !== g.addr) break;
+          out.push(sudog);
+          // In a semaphore the next one is another goroutine's.
+          at = sudog.c === 0 ? (0 as Addr) : sudog.waitlink;
+        }
+      },
+      () => undefined,
+    );
     return out;
   }
 
-  /** The sudog of the goroutine that its innermost frames name. */
+  /** The goroutine's sudog that its innermost frames point to. */
   #onStack(g: G): Sudog | null {
     for (const word of this.#stackWords(g)) {
-      try {
-        if (this.#sudogs.has(word) && this.#sudogs.goroutineOf(word) === g.addr) return this.#sudogs.read(word);
-      } catch (error) {
-        if (!(error instanceof MemoryFault)) throw error;
-      }
+      if (!this.#sudogs.has(word)) continue;
+      const sudog = onFault(
+        () => (this.#sudogs.goroutineOf(word) === g.addr ? this.#sudogs.read(word) : null),
+        () => null,
+      );
+      if (sudog !== null) return sudog;
     }
     return null;
   }
 
-  /** The notifyList in which a sudog queues, of a sync.Cond that the innermost frames name; 0 where none does. */
+  /** The notifyList that holds a sudog, of a sync.Cond that the innermost frames point to; 0 if there is none. */
   #condOf(g: G, { addr }: Sudog): Addr {
     for (const word of this.#stackWords(g)) {
-      for (const list of [word, plus(word, COND_NOTIFY)]) if (this.#queuesIn(list, addr)) return list;
+      for (const list of [word, plus(word, COND_NOTIFY)]) if (this.#holds(list, addr)) return list;
     }
     return 0 as Addr;
   }
 
-  #queuesIn(list: Addr, wanted: Addr): boolean {
-    try {
-      const { memory } = this.#program;
-      const tail = memory.ptr(list, NOTIFY_TAIL);
-      let found = false;
-      for (let at = memory.ptr(list, NOTIFY_HEAD), i = 0; at !== 0 && i < MAX_QUEUE; i++) {
-        found ||= at === wanted;
-        // The stack may also name a place within the list: from there on nothing ends at the tail.
-        if (at === tail) return found;
-        at = this.#sudogs.read(at).next;
-      }
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-    }
-    return false;
+  /** True if the notifyList at an address holds a sudog. */
+  #holds(list: Addr, wanted: Addr): boolean {
+    return onFault(
+      () => {
+        const { memory } = this.#program;
+        const tail = memory.ptr(list, NOTIFY_TAIL);
+        let found = false;
+        for (let at = memory.ptr(list, NOTIFY_HEAD), i = 0; at !== 0 && i < MAX_QUEUE; i++) {
+          found ||= at === wanted;
+          // The stack may also point into the middle of a list, from where nothing ends at the tail.
+          if (at === tail) return found;
+          at = this.#sudogs.read(at).next;
+        }
+        return false;
+      },
+      () => false,
+    );
   }
 
-  /** Words of the innermost frames that may be pointers to something else than the stack itself. */
+  /** Words of the innermost frames that may point to something other than the stack itself. */
   *#stackWords({ stack, sched }: G): Iterable<Addr> {
     const { memory } = this.#program;
     const hi = Math.min(stack.hi, sched.sp + SCANNED_STACK);
     if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
     for (let at = sched.sp; at + 8 <= hi; at += 8) {
-      const word = wordAt(memory, at as Addr);
+      const word = wordOnStack(memory, at as Addr);
       if (word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < stack.lo || word >= stack.hi)) yield word;
     }
   }
 }
 
-/** No memory of a program lies below the first, and none of user space above the second. */
-const LOWEST = 0x10000;
-const HIGHEST = 2 ** 47;
-
-function wordAt(memory: GoRuntime['memory'], at: Addr): Addr {
+/** A word of a stack; 0 if it is absent. Called for a hundred words a goroutine, so without a closure. */
+function wordOnStack(memory: GoRuntime['memory'], at: Addr): Addr {
   try {
     return memory.word(at) as Addr;
   } catch (error) {
@@ -164,5 +168,5 @@ function wordAt(memory: GoRuntime['memory'], at: Addr): Addr {
 }
 
 function around(sync: Addr): Range {
-  return { lo: plus(sync, -BEFORE_SEMAPHORE), hi: plus(sync, BEHIND_SEMAPHORE) };
+  return { lo: plus(sync, -BEFORE_SEMAPHORE), hi: plus(sync, AFTER_SEMAPHORE) };
 }

@@ -1,51 +1,51 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
-import { standing } from '../../analyze/runtime/memory-ranges.js';
+import { positionOf } from '../../analyze/runtime/memory-ranges.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
-import { Cloner, collectLeftovers, endClone, hold, type Clone } from './clone.js';
+import { describeStop, joinThreads, readClocks, type CapturedCopy } from '../copy/capture-metadata.js';
 import { Copy } from '../copy/copy.js';
-import { collectGarbage } from '../ptrace/garbage.js';
 import { makePlan, type Survey } from '../copy/plan.js';
-import { predictedCloneMs, predictedStopMs } from '../copy/predict.js';
+import { modelCloneMs, modelStopMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
+import { MemoryPort } from '../process/memory-port.js';
 import { ProcessMemory } from '../process/process-memory.js';
 import { readStatus } from '../process/procfs.js';
-import { warmUpClone } from './warm-up.js';
 import { RunReader } from '../process/run-reader.js';
-import { withStopped } from '../ptrace/stop.js';
-import { factsOf, joinThreads, moment, type Copied } from '../copy/capture-metadata.js';
-import { MemoryPort } from '../process/memory-port.js';
+import { collectGarbage } from '../ptrace/garbage.js';
+import { withStopped, type Stop } from '../ptrace/stop.js';
+import { Cloner, collectLeftovers, endClone, tieToGospy, type Clone } from './clone.js';
+import { warmUpClone } from './warm-up.js';
 
-/** Why there is no clone, and for how long the process stood still to find that out. */
+/** Why there is no clone, and how long the process stood still to find that out. */
 export interface CloneRefused {
   readonly reason: string;
   readonly pauseNs: number;
 }
 
-/** A clone that takes longer than a stop by no more than this is worth it, in milliseconds. */
+/** A clone that takes this much longer than a stop, in milliseconds, is still worth it. */
 const WORTH_MS = 1;
 
-/** Why a process is not to be cloned, told without touching it; null where nothing speaks against it. */
+/** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
 export function cloneHindrance(pid: number, program: GoProgram): string | null {
-  const { seccomp, residentBytes } = readStatus(pid);
+  const { seccomp, residentBytes, threadCount } = readStatus(pid);
   if (program.image.arch !== 'amd64') return `it is not done on ${program.image.arch} yet`;
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
   if (injectionSites(program) === null)
     return 'the functions in which its threads wait are not those of a known release';
   const goroutines = program.memory.word(program.globals.allgs, 8);
-  const [clone, stop] = [predictedCloneMs(residentBytes), predictedStopMs(goroutines)];
+  const [clone, stop] = [modelCloneMs(threadCount, residentBytes), modelStopMs(threadCount, goroutines)];
   if (clone <= stop + WORTH_MS) return null;
   return `a fork of its ${(residentBytes / 2 ** 20).toFixed(0)} MB would take about ${clone.toFixed(1)} ms, and a stop ${stop.toFixed(1)} ms`;
 }
 
-/** Clones the process, lets it go, and copies the clone at leisure. Gives up before that once `signal` is aborted. */
+/** Clones the process, lets it go, and copies the clone at leisure. Gives up before the clone once `signal` is aborted. */
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
   signal?: AbortSignal,
-): Promise<Copied | CloneRefused> {
+): Promise<CapturedCopy | CloneRefused> {
   const { program } = surveyed;
   const hindrance = cloneHindrance(target.pid, program);
   const sites = hindrance === null ? injectionSites(program) : null;
@@ -54,43 +54,41 @@ export async function copyClone(
   await warmUpClone();
   signal?.throwIfAborted();
   const before = target.threads();
-  const nested = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
-  const { stop, at } = cloneInStop(target, program, sites, nested);
+  const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
+  const { stop, at } = cloneInStop(target, program, sites, namespaceTids);
   const clone = stop.value;
   if (typeof clone === 'string') return { reason: clone, pauseNs: stop.pauseNs };
-  let collected = false;
+  let isCollected = false;
   let copy: Copy;
   try {
-    hold(clone);
-    copy = copyOf(clone, target, surveyed, (tid) => nested.get(tid) ?? tid, stop.threads);
+    tieToGospy(clone);
+    copy = copyFrom(clone, target, surveyed, (tid) => namespaceTids.get(tid) ?? tid, stop.threads);
   } finally {
-    collected = endClone(clone);
+    isCollected = endClone(clone);
   }
-  const { warnings, ...facts } = factsOf(stop);
-  const left = collected ? [] : [{ code: 'clone-not-collected', message: NOT_COLLECTED }];
+  const { warnings, ...facts } = describeStop(stop);
+  const left = isCollected ? [] : [{ code: 'clone-not-collected', message: NOT_COLLECTED }];
   const threads = joinThreads(before, stop.threads, target);
-  return { copy, taken: { threads, facts: { ...at, ...facts, warnings: [...warnings, ...left] } }, mode: 'clone' };
+  return { copy, metadata: { threads, facts: { ...at, ...facts, warnings: [...warnings, ...left] } } };
 }
 
 const NOT_COLLECTED =
   'no thread of the process was free to collect the ended clone: a zombie is left, which the next capture with --mode clone collects';
 
-type Cloned = ReturnType<typeof withStopped<Clone | string>>;
-
 function cloneInStop(
   target: LiveProcess,
   program: GoProgram,
   sites: InjectionSites,
-  nested: ReadonlyMap<number, number>,
-): { stop: Cloned; at: ReturnType<typeof moment> } {
+  namespaceTids: ReadonlyMap<number, number>,
+): { stop: Stop<Clone | string>; at: ReturnType<typeof readClocks> } {
   const { pid, arch } = target;
   const cloner = new Cloner({ pid, arch, sites }, systemStacks(program), target.liveTid);
   try {
     collectGarbage();
-    const at = moment();
+    const at = readClocks();
     const stop = withStopped(pid, { arch }, (threads) => {
       target.assertSameProgram();
-      return cloner.clone(threads, nested);
+      return cloner.clone(threads, namespaceTids);
     });
     return { stop, at };
   } finally {
@@ -98,12 +96,13 @@ function cloneInStop(
   }
 }
 
-function copyOf(
+/** Copies a clone; `threads` are those of the process when it was cloned. */
+function copyFrom(
   clone: Clone,
   target: LiveProcess,
   surveyed: Survey,
   namespaceTid: (tid: number) => number,
-  threads: Cloned['threads'],
+  threads: Stop<unknown>['threads'],
 ): Copy {
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
@@ -114,7 +113,7 @@ function copyOf(
     const copy = new Copy(makePlan(surveyed, source.memory()), source);
     copy.readAhead();
     copy.readStopped(
-      threads.flatMap(({ tid, registers }) => (registers === null ? [] : [standing(namespaceTid(tid), registers)])),
+      threads.flatMap(({ tid, registers }) => (registers === null ? [] : [positionOf(namespaceTid(tid), registers)])),
     );
     return copy;
   } finally {

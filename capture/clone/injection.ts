@@ -13,41 +13,42 @@ import {
   pollStatus,
   setOptions,
   setRegisters,
+  signalOf,
 } from '../ptrace/ptrace.js';
 import type { StoppedThread } from '../ptrace/tracees.js';
 
-/** What a call leaves that a signal came before: it would be made again. */
+/** Result of a call that a signal interrupted before it ran; the kernel would restart it. */
 const ERESTARTNOINTR = -513;
-/** SIGTRAP with the bit that TRACE_SYSCALL_GOOD adds: no signal of that number exists, should gospy die at this stop. */
+/** SIGTRAP and the bit of TRACE_SYSCALL_GOOD. No signal has that number, so none is delivered if gospy dies at this stop. */
 const SYSCALL_STOP = 0x85;
 const EVENT_CLONE = 0x305;
-/** Looks before the CPU is left to the thread. */
+/** Looks at the thread before gospy leaves the CPU to it. */
 const SPINS = 20;
 
-/** A system call by number, with its first arguments. */
+/** A system call by its number, with its first arguments. */
 export interface SystemCall {
   readonly number: number;
   readonly args: readonly number[];
 }
 
-/** What came of an injected call. */
+/** What became of an injected call. */
 export type Injected =
-  /** It returned; `child` is the thread or process that it made, as gospy sees its id. */
+  /** It returned. `child` is the process that it made, by its id in gospy's pid namespace. */
   | { readonly kind: 'returned'; readonly value: number; readonly child: number | null }
-  /** A signal came first: the thread is as it was, and can be used no more in this stop. */
+  /** A signal came first. The thread is as it was, but cannot be used again in this stop. */
   | { readonly kind: 'interrupted' }
   /** The thread has ended. */
   | { readonly kind: 'gone' };
 
-/** A stopped thread in whose name a system call can be made. */
-export interface Usable {
+/** A stopped thread that can be made to do a system call. */
+export interface InjectableThread {
   readonly thread: StoppedThread;
   readonly registers: Registers;
   readonly site: InjectionSite;
 }
 
-/** A thread that stands behind a wait of the runtime's that can be begun anew; null for any other. */
-export function usable(thread: StoppedThread, { waits }: InjectionSites): Usable | null {
+/** The thread with its site, if it is in one of the runtime's waits and that wait can be started again; else null. */
+export function asInjectable(thread: StoppedThread, { waits }: InjectionSites): InjectableThread | null {
   const { registers } = thread;
   if (registers === null) return null;
   const pc = Number(registers.pc);
@@ -57,25 +58,26 @@ export function usable(thread: StoppedThread, { waits }: InjectionSites): Usable
 }
 
 /**
- * Makes a stopped thread do one system call, and leaves it stopped, ready to make its interrupted wait again. At whatever instant gospy dies, the kernel lets the thread go: it then does the call or
- * does not, and returns from its wait a little early, which the Go runtime expects of any wait.
+ * Makes a stopped thread do one system call. Leaves it stopped, ready to make its interrupted wait again. If gospy dies, at
+ * whatever instant, the kernel lets the thread go: it then does the call or does not, and returns from its wait a little
+ * early, which the Go runtime expects of any wait.
  */
-export function inject({ thread, registers, site }: Usable, call: SystemCall): Injected {
+export function inject({ thread, registers, site }: InjectableThread, call: SystemCall): Injected {
   const { tid } = thread;
   const [a = 0, b = 0, c = 0, d = 0] = call.args;
-  // A call that is none cannot be restarted: whatever signal comes, the kernel leaves these registers alone.
+  // With orig_rax -1 there is no call to restart: whatever signal comes, the kernel leaves these registers alone.
   const own = { orig_rax: -1n, rip: BigInt(site.syscall) };
-  const asked = registers.with({
+  const calling = registers.with({
     ...{ ...own, rax: BigInt(call.number), rdi: BigInt(a), rsi: BigInt(b), rdx: BigInt(c), r10: BigInt(d) },
   });
-  const again = registers.with({ ...own, rax: BigInt(site.number) });
-  if (!setOptions(tid, TRACE_SYSCALL_GOOD | TRACE_CLONE) || !setRegisters(tid, asked)) return { kind: 'gone' };
-  const outcome = follow(thread);
-  return setRegisters(tid, again) ? outcome : { kind: 'gone' };
+  const waitingAgain = registers.with({ ...own, rax: BigInt(site.number) });
+  if (!setOptions(tid, TRACE_SYSCALL_GOOD | TRACE_CLONE) || !setRegisters(tid, calling)) return { kind: 'gone' };
+  const outcome = followCall(thread);
+  return setRegisters(tid, waitingAgain) ? outcome : { kind: 'gone' };
 }
 
-/** From the thread's stop to the end of its call. */
-function follow(thread: StoppedThread): Injected {
+/** Lets the thread run from its stop to the end of its call. */
+function followCall(thread: StoppedThread): Injected {
   const { tid } = thread;
   let entered = false;
   let child: number | null = null;
@@ -94,7 +96,7 @@ function follow(thread: StoppedThread): Injected {
     } else if (status === GONE) {
       break;
     } else {
-      thread.hold(status % 256);
+      thread.holdSignal(signalOf(status));
       return { kind: 'interrupted' };
     }
   }
@@ -112,6 +114,7 @@ export function awaitStop(tid: number): number {
 
 let slot: RegisterSlots | null = null;
 
+/** The result of the system call that a thread has just made; null if it is not stopped any more. */
 function resultOf(tid: number): number | null {
   slot ??= new RegisterSlots(1, registerSetSize('amd64'));
   if (!slot.read(tid, 0)) return null;

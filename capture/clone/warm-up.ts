@@ -1,55 +1,14 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import type { Addr } from '../../snapshots/address.js';
-import { Cloner } from './clone.js';
 import { hostArch } from '../process/procfs.js';
-import { withStopped } from '../ptrace/stop.js';
-import type { StoppedThread } from '../ptrace/tracees.js';
+import { warmUpStop } from '../ptrace/warm-up.js';
+import { Cloner } from './clone.js';
 
-/** Stops of the stand-in: enough that the code of a stop is compiled. Each takes about a quarter of a millisecond. */
-const ROUNDS = 30;
-/** For how long what is done in the stop is done in the rehearsal too: what takes long is compiled by then. */
-const LOOK_MS = 40;
 const SYS_GETPID = 39;
 const SYSCALL_BYTES = 2;
+/** What the kernel leaves as the result of the stand-in's interrupted read(2). */
 const ERESTARTSYS = -512;
-/** What waits on its standard input, cheapest first: a container may hold nothing but Node. */
-const STAND_INS: readonly (readonly [string, readonly string[]])[] = [
-  ['/bin/cat', []],
-  [process.execPath, ['-e', 'process.stdin.resume()']],
-];
 
-/**
- * Stops a process of gospy's own some times and lets it go, so that the one stop that matters is not the first: code
- * that never ran takes ten times as long. `look` is what will be done in it, here with the one thread of the stand-in.
- * Whatever goes wrong here shows in the stop itself.
- */
-export async function warmUpStop(look: (thread: StoppedThread) => void): Promise<void> {
-  for (const [file, args] of STAND_INS) {
-    const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'ignore'] });
-    try {
-      await once(child, 'spawn');
-    } catch {
-      continue;
-    }
-    try {
-      const until = performance.now() + LOOK_MS;
-      for (let i = 0; i < ROUNDS && child.pid !== undefined; i++) {
-        withStopped(child.pid, { arch: hostArch() }, ([thread]) => {
-          if (thread !== undefined && performance.now() < until) look(thread);
-        });
-      }
-    } catch {
-      return;
-    } finally {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    return;
-  }
-}
-
-/** Rehearses a clone: a system call is made in the name of the stand-in as for a clone, but one that makes none. */
+/** As {@link warmUpStop}, for a clone: injects a system call into the stand-in in the same way, but a harmless one. */
 export async function warmUpClone(): Promise<void> {
   let cloner: Cloner | null = null;
   try {

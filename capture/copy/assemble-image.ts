@@ -1,9 +1,10 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import type { CaptureFacts, ProcessImage, Thread } from '../../snapshots/image.js';
+import { firstIndex } from '../../snapshots/binary-search.js';
 import {
   LayeredSource,
   Memory,
-  MemoryFault,
+  onFault,
   SegmentSource,
   type MemorySource,
   type Range,
@@ -16,9 +17,9 @@ import { exerciseStacks, exerciseRuntime } from '../../analyze/working-set.js';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copy } from './copy.js';
-import { within } from './plan.js';
+import { clipToMappings } from './plan.js';
 
-/** What a capture yields: the image, and its memory in the groups in which it is written. */
+/** What a capture gives: the image, and its memory in the groups in which it is written to a file. */
 export interface Captured {
   readonly image: ProcessImage;
   readonly program: GoProgram;
@@ -26,8 +27,8 @@ export interface Captured {
 }
 
 /**
- * Makes an image of a copy, after the process was let go: stacks are cut to what is in use, and the read-only memory
- * that the analysis needs (code, inlining tables, strings) is read from the running process, by analyzing it.
+ * Makes an image of a copy, after the process was let go. Stacks are cut to the part in use. The read-only memory that the
+ * analysis needs (code, inlining tables, strings) is read from the running process: what that is, an analysis shows.
  */
 export function assembleImage(
   base: ProcessImage,
@@ -55,18 +56,11 @@ export function assembleImage(
   return { image: { ...image, memory: kept }, program, groups };
 }
 
-/** The bytes of a range out of sorted, disjoint segments. */
+/** The bytes of a range, from segments that are sorted and do not overlap. */
 function cut(segments: readonly Segment[], { lo, hi }: Range): Segment[] {
-  let from = 0;
-  let to = segments.length;
-  while (from < to) {
-    const mid = (from + to) >>> 1;
-    const segment = segments[mid];
-    if (segment !== undefined && segment.addr + segment.bytes.length <= lo) from = mid + 1;
-    else to = mid;
-  }
+  let i = firstIndex(segments.length, (index) => endOf(segments[index]) > lo);
   const out: Segment[] = [];
-  for (let segment = segments[from]; segment !== undefined && segment.addr < hi; segment = segments[++from]) {
+  for (let segment = segments[i]; segment !== undefined && segment.addr < hi; segment = segments[++i]) {
     const start = Math.max(lo, segment.addr);
     const bytes = segment.bytes.subarray(start - segment.addr, hi - segment.addr);
     if (bytes.length > 0) out.push({ addr: start as Addr, bytes });
@@ -74,16 +68,18 @@ function cut(segments: readonly Segment[], { lo, hi }: Range): Segment[] {
   return out;
 }
 
+function endOf(segment: Segment | undefined): number {
+  return segment === undefined ? Infinity : segment.addr + segment.bytes.length;
+}
+
+/** The parts of a range that are known and can still be read. */
 function bytesOf(memory: Memory, { lo, hi }: Range): Segment[] {
-  const out: Segment[] = [];
-  for (const known of memory.ranges(lo, hi)) {
-    try {
-      out.push({ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) });
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-    }
-  }
-  return out;
+  return [...memory.ranges(lo, hi)].flatMap((known): Segment[] =>
+    onFault(
+      () => [{ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) }],
+      () => [],
+    ),
+  );
 }
 
 /** The parts of a live process that it cannot write: what is read there later is what was there in the stop. */
@@ -94,7 +90,9 @@ class ReadOnlySource implements MemorySource {
   constructor(image: ProcessImage) {
     this.#image = image;
     const everything = image.mappings.map(({ start, end }) => ({ lo: start, hi: end }));
-    this.#ranges = [...within(everything, image.mappings, (m) => m.readable && !m.writable && !m.path.startsWith('['))];
+    this.#ranges = [
+      ...clipToMappings(everything, image.mappings, (m) => m.readable && !m.writable && !m.path.startsWith('[')),
+    ];
   }
 
   window(addr: number): Window | null {

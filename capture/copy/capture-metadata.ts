@@ -1,25 +1,23 @@
 import type { CaptureFacts, Thread } from '../../snapshots/image.js';
-import type { CaptureMode } from '../capture.js';
-import type { Copy } from './copy.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { Stop } from '../ptrace/stop.js';
 import type { StoppedThread } from '../ptrace/tracees.js';
+import type { Copy } from './copy.js';
 
-/** What was learned of a process beside its memory, as a look at it was taken. */
-export interface Taken {
+/** What a capture learns of a process beside its memory. */
+export interface CaptureMetadata {
   readonly threads: readonly Thread[];
   readonly facts: Omit<CaptureFacts, 'mode' | 'writer'>;
 }
 
-/** A copy of a process, and how it was taken. */
-export interface Copied {
+/** A copy of a process, and how it was made. */
+export interface CapturedCopy {
   readonly copy: Copy;
-  readonly taken: Taken;
-  readonly mode: CaptureMode;
+  readonly metadata: CaptureMetadata;
 }
 
-/** For how long the process stood still, and who did not. */
-export function factsOf({
+/** How long the process stood still, and which threads did not. */
+export function describeStop({
   threads,
   pauseNs,
 }: Stop<unknown>): Pick<CaptureFacts, 'pauseNs' | 'partial' | 'warnings' | 'torn'> {
@@ -31,7 +29,7 @@ export function factsOf({
   return { pauseNs, partial: moving.length > 0, warnings, torn: [] };
 }
 
-/** Threads with the states that they had before the stop, and the registers that they had in it. */
+/** Threads with the state that they had before the stop and the registers that they had in it. */
 export function joinThreads(
   before: readonly Thread[],
   stopped: readonly StoppedThread[],
@@ -45,7 +43,7 @@ export function joinThreads(
   });
 }
 
-/** Now, as the wall and the program's own clock have it. */
-export function moment(): Pick<CaptureFacts, 'capturedAt' | 'monotonicNs'> {
+/** The time now, by the wall clock and by the monotonic clock, which Go programs use too. */
+export function readClocks(): Pick<CaptureFacts, 'capturedAt' | 'monotonicNs'> {
   return { capturedAt: new Date().toISOString(), monotonicNs: process.hrtime.bigint() };
 }

@@ -10,35 +10,35 @@ import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
 import { StackPlan } from '../../analyze/runtime/stack-plan.js';
 
-/** Neighbours this close are read as one run: a run costs as much as some hundred bytes. */
-const MAX_GAP = 512;
-/** Less for queues: what lies between them is heap that the snapshot has no use for. */
+/** Ranges this close, in bytes, are read as one run: a run costs as much as some hundred bytes. */
+export const MAX_GAP = 512;
+/** Less for queues: between them is heap that the snapshot has no use for. */
 const MAX_QUEUE_GAP = 256;
 
-/** What will be read in the stop, decided while the program runs. */
+/** What will be read in the stop, as decided while the program runs. */
 export interface Plan {
   readonly program: GoProgram;
-  /** Globals, allgs, gs, Ms, Ps: read first, since they say whether the stacks are where they were. */
+  /** Globals, allgs, gs, Ms, Ps: read first, since they show which stacks must be read again. */
   readonly records: Runs;
   readonly stacks: Runs;
-  /** What goroutines wait in: sudogs and channels. */
+  /** What goroutines wait in: sudogs and the headers of channels. */
   readonly queues: Runs;
   readonly stackPlan: StackPlan;
-  /** The function tables, which no program changes: read already. */
+  /** The function tables, which never change: read already. */
   readonly tables: readonly Segment[];
 }
 
-/** The first look, on which the plan stands. */
+/** The first look at a process, which the plan is made from. */
 export interface Survey {
   readonly program: GoProgram;
   readonly tables: readonly Segment[];
-  /** What the program's memory was asked for by then, and is asked for later. */
+  /** Notes what is read of the program's memory, now and later. */
   readonly recording: RecordingSource;
 }
 
 /**
- * Finds the Go runtime in a running process; `debugInfo` is asked where its release is not known. Throws GospyError where
- * there is none, or it is not understood.
+ * Finds the Go runtime in a running process. `debugInfo` is asked for struct layouts if its release is not known. Throws
+ * GospyError if there is none, or if it is not understood.
  */
 export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   const { memory, recording } = recordingMemory(image.memory);
@@ -51,18 +51,18 @@ export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   return { program, tables, recording };
 }
 
-/** Looks at every goroutine of the running program; `live` is memory that remembers nothing from before. */
+/** Looks at every goroutine of the running program. `live` is its memory, with nothing cached from before. */
 export function makePlan({ program, tables, recording }: Survey, live: Memory): Plan {
   const now = program.over({ memory: live });
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
   exerciseLabels(program, stackPlan.labels);
   exerciseAncestors(program, stackPlan.ancestors);
-  const recorded = within(recording.recorded(), program.image.mappings, (mapping) => mapping.writable);
-  const words = within(stackPlan.syncWords, program.image.mappings, (mapping) => mapping.writable);
+  const { mappings } = program.image;
   const known = runtimeRanges(now, goroutines);
-  known.addAll(recorded);
-  known.addAll(words);
+  for (const ranges of [recording.recorded(), stackPlan.syncWords]) {
+    known.addAll(clipToMappings(ranges, mappings, ({ writable }) => writable));
+  }
   const records = new Runs(known, MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
@@ -70,15 +70,15 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   return { program, records, stacks, queues, stackPlan, tables };
 }
 
-/** The parts of ranges that lie in mappings of a kind. */
-export function* within(
+/** The parts of ranges that are in mappings of a kind. */
+export function* clipToMappings(
   ranges: Iterable<Range>,
   mappings: readonly Mapping[],
-  wanted: (mapping: Mapping) => boolean,
+  isWanted: (mapping: Mapping) => boolean,
 ): Iterable<Range> {
-  const kept = mappings.filter(wanted);
+  const wanted = mappings.filter(isWanted);
   for (const { lo, hi } of ranges) {
-    for (const { start, end } of kept) {
+    for (const { start, end } of wanted) {
       if (start < hi && end > lo) yield { lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr };
     }
   }

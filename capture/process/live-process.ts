@@ -16,9 +16,9 @@ import {
   readMappings,
   readThreads,
 } from './procfs.js';
-import { RunReader } from './run-reader.js';
 import { MemoryPort } from './memory-port.js';
 import { ProcessMemory } from './process-memory.js';
+import { RunReader } from './run-reader.js';
 
 const NOT_CAPTURED: CaptureFacts = {
   mode: 'live',
@@ -31,7 +31,7 @@ const NOT_CAPTURED: CaptureFacts = {
   writer: null,
 };
 
-/** A running process that gospy may read. */
+/** A running process that gospy may read. Close it after use. */
 export class LiveProcess {
   readonly pid: number;
   readonly arch: Arch;
@@ -40,7 +40,7 @@ export class LiveProcess {
   readonly #tid: number;
   readonly #port: MemoryPort;
 
-  /** Throws GospyError: 3 where there is no such process, 4 where the kernel refuses what `purpose` takes. */
+  /** Throws `noGoProcess` if there is no such process, and `permission` if the kernel refuses what `purpose` needs. */
   constructor(pid: number, purpose: 'stop' | 'read') {
     assertReachable(pid, purpose);
     this.pid = pid;
@@ -48,11 +48,11 @@ export class LiveProcess {
     this.#tid = liveThread(pid);
     this.mappings = readMappings(pid, this.#tid);
     this.#port = new MemoryPort(pid, this.#tid);
-    const ids = inExecutable(executableLink(pid, this.#tid), ({ buildId, goBuildId }) => ({ buildId, goBuildId }));
+    const ids = readElf(executableLink(pid, this.#tid), ({ buildId, goBuildId }) => ({ buildId, goBuildId }));
     this.executable = { ...readExecutable(pid, this.#tid), ...(ids ?? { buildId: null, goBuildId: null }) };
   }
 
-  /** The process without registers; its memory remembers what was read from it. */
+  /** The process without registers. Its memory keeps what was read, even if the process changes it later. */
   image(): ProcessImage {
     return {
       kind: 'live',
@@ -69,21 +69,22 @@ export class LiveProcess {
     };
   }
 
+  /** The memory as it is from now on; what is read once is kept. */
   memory(mappings = this.mappings): Memory {
     return new Memory(new ProcessMemory(this.#port, mappings));
   }
 
-  /** Mappings as they are now: a program that grows has others than at first. Throws `noGoProcess` where it has ended. */
+  /** The mappings as they are now: they change as a program grows. Throws `noGoProcess` if the process has ended. */
   currentMappings(): readonly Mapping[] {
     return readMappings(this.pid, this.#tid);
   }
 
-  /** Struct types by name, from the debug information of its executable: none where that was stripped. */
+  /** Struct types by name, from the debug information of the executable; empty if that was stripped. */
   structs(names: ReadonlySet<string>): ReadonlyMap<string, StructLayout> {
-    return inExecutable(executableLink(this.pid, this.#tid), (file) => dwarfStructs(file, names)) ?? new Map();
+    return readElf(executableLink(this.pid, this.#tid), (file) => dwarfStructs(file, names)) ?? new Map();
   }
 
-  /** A thread that lived when the process was first looked at. */
+  /** A thread that was alive when the process was first looked at. */
   get liveTid(): number {
     return this.#tid;
   }
@@ -93,8 +94,8 @@ export class LiveProcess {
   }
 
   /**
-   * Throws `noGoProcess` where the process has executed another program since it was first looked at: all that is known
-   * of it is worth nothing then. Costs some microseconds.
+   * Throws `noGoProcess` if the process has executed another program since it was first looked at: nothing that is known of
+   * it holds then. Takes some microseconds.
    */
   assertSameProgram(cause?: unknown): void {
     const start = this.mappings.find(({ readable }) => readable)?.start;
@@ -102,8 +103,8 @@ export class LiveProcess {
   }
 
   /**
-   * As {@link assertSameProgram}; throws `noGoProcess` also where the process has ended. Whoever looks at the old memory
-   * at that very moment keeps it there for a while, so the mappings are looked at too.
+   * As {@link assertSameProgram}, but also throws `noGoProcess` if the process has ended. A reader of the old memory keeps it
+   * readable for a while after an execve, so this compares the mappings too.
    */
   assertUnchanged(cause: unknown): void {
     this.assertSameProgram(cause);
@@ -115,7 +116,7 @@ export class LiveProcess {
     return noGoProcess(`Process ${this.pid} ended, or became another program, while it was captured.`, { cause });
   }
 
-  /** Lets go of the memory; what was read from it stays. */
+  /** Closes the memory. What was read from it stays. */
   close(): void {
     this.#port.close();
   }
@@ -125,15 +126,15 @@ export class LiveProcess {
   }
 }
 
-/** What stays in its place for as long as a process executes one program, and is elsewhere in the next one. */
+/** Addresses that stay the same while a process executes one program, and differ in the next one. */
 function landmarks(mappings: readonly Mapping[]): string {
   const vdso = mappings.find(({ path }) => path === '[vdso]')?.start;
   const stack = mappings.find(({ path }) => path === '[stack]')?.end;
   return `${vdso ?? 'none'} ${stack ?? 'none'}`;
 }
 
-/** What an executable says; null where it cannot be opened or is broken. */
-function inExecutable<T>(link: string, read: (file: ElfFile) => T): T | null {
+/** What `read` returns for an executable; null if that cannot be opened or is broken. */
+function readElf<T>(link: string, read: (file: ElfFile) => T): T | null {
   try {
     const file = ElfFile.open(link);
     try {

@@ -3,14 +3,14 @@ import { Errno, Pinned, errno, processVmReadv } from '../libc.js';
 import { refusal } from './permission.js';
 
 const IOVEC_SIZE = 16;
-/** No file has this number. */
+/** Not the number of any open file. */
 const CLOSED = -1;
 /** An address on which nothing is ever mapped. */
 const UNMAPPED = 0;
 
 /**
- * A way into the memory of a process: process_vm_readv, or where a container's seccomp filter refuses that,
- * /proc/PID/mem, which is about half as fast. Both need the permission to trace; neither stops anything.
+ * Reads the memory of a process: by process_vm_readv or, if a container's seccomp filter refuses that, through
+ * /proc/PID/mem, which is about half as fast. Both need the permission to trace, and neither stops anything.
  */
 export class MemoryPort {
   readonly method: 'process_vm_readv' | '/proc/PID/mem';
@@ -21,8 +21,8 @@ export class MemoryPort {
   readonly #probe = new Uint8Array(1);
 
   /**
-   * `tid` is a thread of the process that lives: under the id of a first thread that has ended there is no memory.
-   * Throws `permission` and `noGoProcess`. `method` is for tests and measurements.
+   * `tid` is a thread of the process that is alive: a first thread that has ended shows no memory. Throws `permission` and
+   * `noGoProcess`. `method` is for tests and measurements.
    */
   constructor(pid: number, tid: number, method?: MemoryPort['method']) {
     this.#tid = tid;
@@ -36,7 +36,7 @@ export class MemoryPort {
     this.method = method ?? (this.#isRefused() ? '/proc/PID/mem' : 'process_vm_readv');
   }
 
-  /** Copies bytes from `addr` on, and answers how many: fewer where a page is absent, 0 where the first one is. */
+  /** Copies bytes from `addr` on. Returns how many: fewer than asked if a page is absent, 0 if the first one is. */
   read(addr: number, into: Pinned, offset: number, length: number): number {
     if (this.method === '/proc/PID/mem') return this.readFile(addr, into.bytes, offset, length);
     this.#local.setWord(0, into.address + offset);
@@ -46,7 +46,7 @@ export class MemoryPort {
     return Math.max(0, this.readVector(this.#local.address, 1, this.#remote.address, 1));
   }
 
-  /** One call of process_vm_readv with the addresses of two lists; answers the bytes read, or -1: see `errno`. */
+  /** One call of process_vm_readv with the addresses of two lists. Returns the bytes read, or -1: see `errno`. */
   readVector(localIov: number, localCount: number, remoteIov: number, remoteCount: number): number {
     return processVmReadv(this.#tid, localIov, localCount, remoteIov, remoteCount);
   }
@@ -61,23 +61,23 @@ export class MemoryPort {
         done += n;
       }
     } catch {
-      // EIO: the page is absent. What was read before it counts.
+      // EIO: the page is absent. The bytes before it were read.
     }
     return done;
   }
 
-  /** False once the process has ended or executed another program since this port was opened; `addr` was readable. */
+  /** False if the process has ended or executed another program since this port was opened. `addr` must have been readable. */
   isSameImage(addr: number): boolean {
     return this.readFile(addr, this.#probe, 0, 1) === 1;
   }
 
-  /** What is read through the file from then on is absent: another file may be given its number. */
+  /** Later reads fail: the fd may be reused. */
   close(): void {
     closeSync(this.#file);
     this.#file = CLOSED;
   }
 
-  /** The file could be opened, so that tracing is permitted: a refusal is one of the system call. */
+  /** True if process_vm_readv is refused. Tracing is permitted, since the file could be opened: so it is the call itself. */
   #isRefused(): boolean {
     this.#local.setWord(0, this.#local.address);
     this.#local.setWord(8, 1);

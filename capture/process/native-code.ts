@@ -1,13 +1,12 @@
-import type { Mapping, NativeFunction, Thread } from '../../snapshots/image.js';
+import { BytesError } from '../../snapshots/bytes.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { SegmentType } from '../../snapshots/elf/headers.js';
 import { GospyError } from '../../snapshots/errors.js';
-import { BytesError } from '../../snapshots/bytes.js';
+import type { Mapping, NativeFunction, Thread } from '../../snapshots/image.js';
 
 /**
- * Threads with the C function that each stands in, by the symbol table of the file that is mapped there: only that
- * machine has the file. Those that `isGo` says stand in Go code have none; nor has one whose file cannot be read or has
- * no symbol there.
+ * Adds to threads the C function that each is in, from the symbol table of the mapped file, which only this machine has. A
+ * thread in Go code (see `isGo`) gets none, nor does one whose file cannot be read or has no symbol there.
  */
 export function withNativeFunctions(
   threads: readonly Thread[],
@@ -21,7 +20,7 @@ export function withNativeFunctions(
       const pc = thread.registers === null ? 0 : Number(thread.registers.pc);
       const mapping = mappings.find(({ start, end, executable }) => executable && pc >= start && pc < end);
       if (mapping?.path.startsWith('/') !== true || isGo(pc)) return thread;
-      const file = opened(files, pid, mapping);
+      const file = fileOf(files, pid, mapping);
       const native = file === null ? null : functionAt(file, mapping, pc);
       return native === null ? thread : { ...thread, native };
     });
@@ -30,16 +29,17 @@ export function withNativeFunctions(
   }
 }
 
-function opened(files: Map<string, ElfFile | null>, pid: number, mapping: Mapping): ElfFile | null {
+/** The open file of a mapping, from the kernel's link or by its path in the process's root; null if neither can be read. */
+function fileOf(files: Map<string, ElfFile | null>, pid: number, mapping: Mapping): ElfFile | null {
   const known = files.get(mapping.path);
   if (known !== undefined) return known;
   const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
-  const file = openedAt(`/proc/${pid}/map_files/${range}`) ?? openedAt(`/proc/${pid}/root${mapping.path}`);
+  const file = openElf(`/proc/${pid}/map_files/${range}`) ?? openElf(`/proc/${pid}/root${mapping.path}`);
   files.set(mapping.path, file);
   return file;
 }
 
-function openedAt(path: string): ElfFile | null {
+function openElf(path: string): ElfFile | null {
   try {
     return ElfFile.open(path);
   } catch (error) {
@@ -48,6 +48,7 @@ function openedAt(path: string): ElfFile | null {
   }
 }
 
+/** The function that holds a pc within a mapping of a file. */
 function functionAt(file: ElfFile, mapping: Mapping, pc: number): NativeFunction | null {
   const fileOffset = pc - mapping.start + mapping.fileOffset;
   const segment = file.segments.find(

@@ -8,19 +8,19 @@ const CAP_SYS_PTRACE = 19n;
 /** One of the kernel's conditions for reaching into another process. */
 export interface AccessCheck {
   readonly name: 'tracer' | 'uid' | 'capabilities' | 'dumpable' | 'yama' | 'seccomp';
-  /** null where it cannot be told from here. */
+  /** null if it cannot be known from here. */
   readonly ok: boolean | null;
   /** What was found, as a clause: `it belongs to uid 0 and gospy runs as uid 1000`. */
   readonly finding: string;
-  /** What to try where `ok` is false. */
+  /** What to try if `ok` is false. */
   readonly advice: string | null;
 }
 
 /**
- * Throws unless the process lives, is no kernel thread, and the kernel would let gospy `stop` it, or only `read` it:
- * for that another tracer is no hindrance. Nothing is stopped: opening /proc/PID/mem is put to the test of an attach.
+ * Throws unless the process is alive, is not a kernel thread, and the kernel would let gospy `stop` it or `read` it; another
+ * tracer prevents only the first. Nothing is stopped: the kernel checks an open of /proc/PID/mem as it checks an attach.
  *
- * Throws `noGoProcess` (none, a zombie, a kernel thread) and `permission`.
+ * Throws `noGoProcess` (no process, a zombie, a kernel thread) and `permission`.
  */
 export function assertReachable(pid: number, purpose: 'stop' | 'read'): void {
   const { kernelThread, name } = readStat(pid);
@@ -39,13 +39,13 @@ export function assertReachable(pid: number, purpose: 'stop' | 'read'): void {
   }
 }
 
-/** The error for a call on a process that the kernel refused: which check failed, and what to type. */
+/** The error for an operation on a process that the kernel refused with an errno: which check failed, and what to type. */
 export function refusal(pid: number, operation: string, code: number, cause?: unknown): GospyError {
   if (code === Errno.ESRCH) return noGoProcess(`Process ${pid} ended while gospy looked at it.`, { cause });
   const status = readStatus(pid);
   const checks = accessChecks(pid);
   const foreign = checks.some(({ name, ok }) => name === 'uid' && ok === false);
-  // Of another user's process the kernel does not even ask for the capabilities.
+  // For another user's process the kernel does not get to the capabilities.
   const denied = checks.filter(({ name, ok }) => ok === false && !(foreign && name === 'capabilities'));
   const failed = denied.length > 0 ? denied : checks.filter(({ ok, name }) => ok === null && name === 'seccomp');
   const reasons = failed.map(({ finding }) => finding).join('; ');
@@ -61,11 +61,11 @@ export function refusal(pid: number, operation: string, code: number, cause?: un
   );
 }
 
-/** The kernel's conditions for tracing a process, in the order in which it asks. Throws `noGoProcess` without one. */
+/** The kernel's conditions for tracing a process, in the order in which it checks them. Throws `noGoProcess`. */
 export function accessChecks(pid: number): AccessCheck[] {
   const self = readStatus(process.pid);
   const target = readStatus(pid);
-  const capable = hasPtraceCap(self, pid);
+  const capable = hasPtraceCapOver(self, pid);
   return [
     tracerCheck(target),
     uidCheck(self, target, capable),
@@ -76,12 +76,30 @@ export function accessChecks(pid: number): AccessCheck[] {
   ];
 }
 
-/** CAP_SYS_PTRACE counts in the target's user namespace: gospy's own, or one below it. */
-function hasPtraceCap(self: ProcessStatus, pid: number): boolean {
-  const held = (self.effectiveCaps / 2n ** CAP_SYS_PTRACE) % 2n === 1n;
-  if (!held) return false;
+/** What gospy may trace by its own rights, whatever the process. */
+export interface TracingRights {
+  readonly uid: number;
+  /** Whether gospy has CAP_SYS_PTRACE in its own user namespace. */
+  readonly hasPtraceCap: boolean;
+  /** 0 also on a kernel without Yama. */
+  readonly yamaScope: number;
+}
+
+/** gospy's own rights. */
+export function tracingRights(): TracingRights {
+  const self = readStatus(process.pid);
+  return { uid: self.uids[1] ?? -1, hasPtraceCap: holdsPtraceCap(self), yamaScope: yamaScope() };
+}
+
+function holdsPtraceCap({ effectiveCaps }: ProcessStatus): boolean {
+  return (effectiveCaps / 2n ** CAP_SYS_PTRACE) % 2n === 1n;
+}
+
+/** CAP_SYS_PTRACE must be held in the target's user namespace: gospy's own, or one below it. */
+function hasPtraceCapOver(self: ProcessStatus, pid: number): boolean {
+  if (!holdsPtraceCap(self)) return false;
   const [own, its] = [userNamespace('self'), userNamespace(pid)];
-  // Another namespace is one below gospy's or out of its reach; only in the first case can its link be read at all.
+  // Another namespace is either below gospy's or out of its reach. Only in the first case can its link be read.
   return own === null || own === its || its !== null;
 }
 
@@ -121,7 +139,7 @@ function uidCheck(self: ProcessStatus, target: ProcessStatus, capable: boolean):
   };
 }
 
-/** Without CAP_SYS_PTRACE, a process may be traced only by one that has every capability that it has. */
+/** Without CAP_SYS_PTRACE, a process may be traced only by a process that has all of its capabilities. */
 function capabilityCheck(self: ProcessStatus, target: ProcessStatus, capable: boolean): AccessCheck {
   const covered = (target.permittedCaps | self.permittedCaps) === self.permittedCaps;
   return {
@@ -132,7 +150,7 @@ function capabilityCheck(self: ProcessStatus, target: ProcessStatus, capable: bo
   };
 }
 
-/** The kernel gives the files of an undumpable process to root. */
+/** In /proc, the files of an undumpable process belong to root. */
 function dumpableCheck(target: ProcessStatus, capable: boolean): AccessCheck {
   const owner = statSync(`/proc/${target.pid}/environ`, { throwIfNoEntry: false })?.uid;
   const euid = target.uids[1];
@@ -149,7 +167,7 @@ function dumpableCheck(target: ProcessStatus, capable: boolean): AccessCheck {
 }
 
 function yamaCheck(self: ProcessStatus, target: ProcessStatus, capable: boolean): AccessCheck {
-  const scope = readNumber('/proc/sys/kernel/yama/ptrace_scope') ?? 0;
+  const scope = yamaScope();
   const finding = `Yama's ptrace_scope is ${scope}`;
   if (scope === 0) return { name: 'yama', ok: true, finding, advice: null };
   if (scope === 3) {
@@ -183,11 +201,11 @@ function isDescendant(target: ProcessStatus, ancestor: number): boolean {
   return false;
 }
 
-function readNumber(path: string): number | null {
+function yamaScope(): number {
   try {
-    return Number(readFileSync(path, 'utf8'));
+    return Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'utf8'));
   } catch {
-    return null;
+    return 0;
   }
 }
 

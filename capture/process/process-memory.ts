@@ -1,20 +1,21 @@
 import { alignDown, type Addr } from '../../snapshots/address.js';
+import { firstIndex } from '../../snapshots/binary-search.js';
 import type { Mapping } from '../../snapshots/image.js';
 import type { MemorySource, Range, Window } from '../../snapshots/memory.js';
 import { Pinned } from '../libc.js';
 import type { MemoryPort } from './memory-port.js';
 
 const WINDOW_BYTES = 64 * 1024;
-/** 16 MB in all; what is needed again is read again. */
+/** 16 MB in all; windows that were dropped are read again. */
 const CACHED_WINDOWS = 256;
 /** The smallest unit in which memory can be absent. */
 const PAGE_BYTES = 4096;
-/** Memory that the kernel shares with every process and lets nobody read from outside. */
+/** Memory that the kernel shares with every process and that cannot be read from outside. */
 const UNREADABLE = new Set(['[vvar]', '[vvar_vclock]', '[vsyscall]']);
 
 /**
- * The memory of a running process, for the time before it is stopped: what is read once is kept, whether or not the
- * process has changed it since.
+ * The memory of a running process, for the time before it is stopped. It is read in windows, which are cached even though
+ * the process may change them.
  */
 export class ProcessMemory implements MemorySource {
   readonly #port: MemoryPort;
@@ -22,7 +23,7 @@ export class ProcessMemory implements MemorySource {
   readonly #cache = new Map<number, Window>();
   readonly #scratch = new Pinned(WINDOW_BYTES);
 
-  /** `mappings` are ascending. Those that are not readable are absent. */
+  /** `mappings` must be ascending. Those that are not readable are absent. */
   constructor(port: MemoryPort, mappings: readonly Mapping[]) {
     this.#port = port;
     this.#mappings = mappings.filter(({ readable, path }) => readable && !UNREADABLE.has(path));
@@ -37,7 +38,7 @@ export class ProcessMemory implements MemorySource {
     const hi = Math.min(alignDown(addr as Addr, WINDOW_BYTES) + WINDOW_BYTES, mapping.end);
     const window = this.#fetch(lo, hi);
     if (window !== null && addr < window.hi) return this.#keep(window);
-    // A page before this one is absent, as behind the end of a mapped file that was cut.
+    // A page before this one is absent: so read from this page on.
     const page = this.#fetch(Math.max(alignDown(addr as Addr, PAGE_BYTES), lo), hi);
     return page !== null && addr < page.hi ? page : null;
   }
@@ -50,7 +51,7 @@ export class ProcessMemory implements MemorySource {
     }
   }
 
-  /** Forgets what was read: the next reads see the process as it is then. Make a new `Memory` too: it keeps a window. */
+  /** Drops the cache, so that later reads see the process as it is then. A `Memory` keeps a window too: make a new one. */
   forget(): void {
     this.#cache.clear();
   }
@@ -68,14 +69,8 @@ export class ProcessMemory implements MemorySource {
     return { lo, hi: lo + got, view: new DataView(bytes.buffer) };
   }
 
+  /** Index of the first mapping that ends above an address. */
   #firstEndingAbove(addr: number): number {
-    let lo = 0;
-    let hi = this.#mappings.length;
-    while (lo < hi) {
-      const mid = Math.floor((lo + hi) / 2);
-      if ((this.#mappings[mid]?.end ?? Infinity) <= addr) lo = mid + 1;
-      else hi = mid;
-    }
-    return lo;
+    return firstIndex(this.#mappings.length, (i) => (this.#mappings[i]?.end ?? Infinity) > addr);
   }
 }

@@ -17,23 +17,23 @@ export interface ProcessStatus {
   readonly state: string;
   readonly threadCount: number;
   readonly parentPid: number;
-  /** 0 where nobody traces it, or the tracer is out of sight in another pid namespace. */
+  /** 0 if nobody traces it, or if the tracer is in a pid namespace that gospy cannot see. */
   readonly tracerPid: number;
   /** Real, effective, saved, file system. */
   readonly uids: readonly number[];
   readonly gids: readonly number[];
-  /** Its pid in each nested pid namespace, the outermost that can be seen first. */
+  /** Its pid in each nested pid namespace, that of gospy's own namespace first. */
   readonly namespacePids: readonly number[];
   /** Bit masks of capabilities. */
   readonly permittedCaps: bigint;
   readonly effectiveCaps: bigint;
-  /** 0 none, 1 strict, 2 a filter. */
+  /** 0: none, 1: strict, 2: a filter. */
   readonly seccomp: number;
-  /** Memory that is not on disk or swapped out (VmRSS). */
+  /** VmRSS: memory that is in RAM. */
   readonly residentBytes: number;
 }
 
-/** Throws `noGoProcess` where there is no such process. */
+/** Throws `noGoProcess` if there is no such process. */
 export function readStatus(pid: number): ProcessStatus {
   const fields = new Map<string, string>();
   for (const line of readText(pid, 'status').split('\n')) {
@@ -68,11 +68,11 @@ export interface TaskStat {
   readonly name: string;
   readonly state: string;
   readonly kernelThread: boolean;
-  /** Clock ticks from boot to its start: with the pid it names one process for ever. */
+  /** Clock ticks from boot to its start. Together with the pid it identifies a process for good. */
   readonly startTime: number;
 }
 
-/** The name may hold spaces, brackets and line ends: the last bracket ends it. */
+/** Parses /proc/PID/stat. The name may contain spaces, brackets and line ends; the last bracket ends it. */
 export function parseStat(text: string): TaskStat {
   const open = text.indexOf('(');
   const close = text.lastIndexOf(')');
@@ -89,25 +89,25 @@ export function parseStat(text: string): TaskStat {
   };
 }
 
-/** Throws `noGoProcess` where there is no such process. */
+/** Throws `noGoProcess` if there is no such process. */
 export function readStat(pid: number): TaskStat {
   return parseStat(readText(pid, 'stat'));
 }
 
-/** The kernel's letter for a thread; null where there is none. */
+/** The kernel's letter for the state of a thread; null if there is no such thread. */
 export function threadState(pid: number, tid: number): string | null {
   const text = tryText(`/proc/${pid}/task/${tid}/stat`);
   return text === null ? null : parseStat(text).state;
 }
 
-/** True for a thread that can still run; false once it is a zombie or gone. */
+/** False once the thread is a zombie or gone. */
 export function isAlive(pid: number, tid: number): boolean {
   return !'ZX'.includes(threadState(pid, tid) ?? 'X');
 }
 
 /**
- * A thread through which the process can still be seen: the first one, or where that has ended before the others,
- * another. Throws `noGoProcess` where there is no such process, and where nobody of it lives (a zombie).
+ * A thread of the process that is alive: the first one or, if that has ended before the others, another. Throws `noGoProcess`
+ * if there is no such process, or no thread of it is alive (a zombie).
  */
 export function liveThread(pid: number): number {
   if (isAlive(pid, pid)) return pid;
@@ -117,7 +117,7 @@ export function liveThread(pid: number): number {
   throw noGoProcess(`Process ${pid} has ended: it is a zombie that its parent has not collected.`);
 }
 
-/** Thread ids, ascending. Throws `noGoProcess` where there is no such process. */
+/** Thread ids, ascending. Throws `noGoProcess` if there is no such process. */
 export function listThreads(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).map(Number);
@@ -126,7 +126,7 @@ export function listThreads(pid: number): number[] {
   }
 }
 
-/** All threads as they are right now, without registers. Threads that end meanwhile are left out. */
+/** All threads as they are now, without registers. Threads that end meanwhile are left out. */
 export function readThreads(pid: number): Thread[] {
   const nested = readStatus(pid).namespacePids.length > 1;
   const threads: Thread[] = [];
@@ -145,14 +145,14 @@ function namespaceTid(pid: number, tid: number): number {
   return last === undefined ? tid : Number(last);
 }
 
-/** Ascending. `tid` is a thread that lives: of a dead first thread the kernel shows none. */
+/** Ascending. `tid` is a thread that is alive: the kernel shows no mappings for a first thread that has ended. */
 export function readMappings(pid: number, tid: number): Mapping[] {
   return parseMaps(readText(pid, `task/${tid}/maps`));
 }
 
 /**
- * Lines that are none are passed over, as are mappings beyond user space (vsyscall). Paths are without the kernel's
- * " (deleted)", which cannot be told from the end of a name here.
+ * Parses /proc/PID/maps. Skips malformed lines, and mappings outside user space (vsyscall). Removes the kernel's " (deleted)"
+ * from paths, though a file's name may really end so.
  */
 export function parseMaps(text: string): Mapping[] {
   const mappings: Mapping[] = [];
@@ -177,12 +177,12 @@ function withoutDeleted(path: string): string {
   return path.startsWith('/') && path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path;
 }
 
-/** Where the program of a process can be opened, whatever became of its name: by a link that the kernel resolves. */
+/** A link that the kernel resolves to the program of a process, even if that was renamed or deleted. */
 export function executableLink(pid: number, tid: number): string {
   return `/proc/${pid}/task/${tid}/exe`;
 }
 
-/** The program of a process; its build ids are in the file, for who reads it. */
+/** The program of a process, without the build ids, which are in the file. */
 export function readExecutable(pid: number, tid: number): Pick<Executable, 'path' | 'deleted' | 'sizeBytes'> {
   const link = executableLink(pid, tid);
   const target = readLink(pid, link);
@@ -203,13 +203,13 @@ function readLink(pid: number, link: string): string {
   }
 }
 
-/** True where `path` names the very file that `file` describes. */
+/** True if `path` names the file that `file` describes. */
 function isSameFile(path: string, file: Stats | undefined): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
   return found !== undefined && file !== undefined && found.ino === file.ino && found.dev === file.dev;
 }
 
-/** Facts about the machine, and about the target's place on it. */
+/** Facts about this machine, and the process's pids on it. */
 export function readHostFacts(pid: number): HostFacts {
   return {
     hostname: hostname(),
@@ -220,13 +220,14 @@ export function readHostFacts(pid: number): HostFacts {
   };
 }
 
-/** The CPU of this machine as Go names it. Throws `unsupported` where Go programs on it cannot be read. */
+/** The CPU of this machine, as Go names it. Throws `unsupported` if Go programs on it cannot be read. */
 export function hostArch(): Arch {
   if (process.arch === 'x64') return 'amd64';
   if (process.arch === 'arm64') return 'arm64';
   throw unsupported(`Go programs can be read on amd64 and arm64; this machine is ${process.arch}.`);
 }
 
+/** null if the file cannot be read. */
 function tryText(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');

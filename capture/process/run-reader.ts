@@ -3,12 +3,12 @@ import { Pinned } from '../libc.js';
 import type { MemoryPort } from './memory-port.js';
 
 const IOVEC_SIZE = 16;
-/** The kernel takes at most this many elements a call. */
+/** Elements that the kernel takes at most in a call. */
 const IOV_MAX = 1024;
-/** About a millisecond's worth: between two calls a deadline can be kept. The kernel takes up to 2^31. */
+/** Takes about a millisecond, so that a deadline can be kept between two calls. The kernel takes up to 2^31. */
 const MAX_CALL_BYTES = 2 ** 22;
 
-/** Runs that one system call reads. */
+/** The runs that one system call reads, from index `first` up to `end`, into the buffer at `offset`. */
 interface Call {
   readonly first: number;
   readonly end: number;
@@ -17,8 +17,8 @@ interface Call {
 }
 
 /**
- * Reads runs of a process into one buffer. All that can be prepared is, so that {@link read} in the middle of a stop is
- * the bare system calls; it can be called again and again.
+ * Reads runs of a process into one buffer, again and again. Everything that can be prepared is, so that {@link read} in the
+ * middle of a stop makes just the system calls.
  */
 export class RunReader {
   readonly #port: MemoryPort;
@@ -28,8 +28,8 @@ export class RunReader {
   readonly #remote: Pinned;
   readonly #calls: readonly Call[];
   #end = 0;
-  /** The lists of one call of {@link readSome}; made at its first one. */
-  #some: Gathered | null = null;
+  /** The lists for a call of {@link readSome}; made when it is first called. */
+  #some: CallLists | null = null;
 
   constructor(port: MemoryPort, runs: Runs) {
     this.#port = port;
@@ -41,23 +41,23 @@ export class RunReader {
       this.#remote.setWord(IOVEC_SIZE * i, lo);
       this.#remote.setWord(IOVEC_SIZE * i + 8, hi - lo);
     }
-    this.#calls = callsFor(runs);
+    this.#calls = planCalls(runs);
   }
 
-  /** The first run that the last {@link read} did not come to. */
+  /** Index of the first run that the last {@link read} did not get to. */
   get end(): number {
     return this.#end;
   }
 
-  /** One run behind the other, as {@link Runs.at} says; the next read replaces them. */
+  /** The runs one after another, at the offsets of {@link Runs.at}. The next read overwrites them. */
   get bytes(): Uint8Array {
     return this.#buffer.bytes;
   }
 
   /**
-   * Reads every run, and answers the indices of those that could not be read whole. Past `deadline`, of
-   * performance.now(), it reads no further: {@link end} says how far it came. `onRead` is told, again and again, up to
-   * where the buffer is filled.
+   * Reads every run. Returns the indices of those that could not be read whole. After `deadline` (of performance.now()) it
+   * reads no further: {@link end} shows how far it got. Calls `onRead` after each system call with the offset up to which the
+   * buffer is filled.
    */
   read(deadline = Infinity, onRead?: (end: number) => void): readonly number[] {
     const failed: number[] = [];
@@ -77,18 +77,18 @@ export class RunReader {
     return failed;
   }
 
-  /** Reads the runs that are marked by a 1, and answers as {@link read} does for these. */
+  /** Reads the runs that are marked by a 1. Returns the indices of those that could not be read whole. */
   readSome(marked: Uint8Array, deadline = Infinity): readonly number[] {
     const failed: number[] = [];
-    const list = (this.#some ??= new Gathered());
+    const list = (this.#some ??= new CallLists());
     for (let first = marked.indexOf(1); first >= 0 && performance.now() < deadline;) {
-      first = list.gather(this.#runs, this.#buffer.address, marked, first);
-      this.#readGathered(list, failed);
+      first = list.fill(this.#runs, this.#buffer.address, marked, first);
+      this.#readListed(list, failed);
     }
     return failed;
   }
 
-  #readGathered(list: Gathered, failed: number[]): void {
+  #readListed(list: CallLists, failed: number[]): void {
     if (this.#port.method === '/proc/PID/mem') {
       for (let i = 0; i < list.count; i++) this.#readRun(list.run(i), failed);
       return;
@@ -111,7 +111,7 @@ export class RunReader {
     return this.#port.readVector(this.#local.address, 1, this.#remote.address + IOVEC_SIZE * first, end - first);
   }
 
-  /** The kernel ends at the first run that is not all there: it is passed over. */
+  /** Reads the runs of a call that came back short: the kernel ends at each run that is not all there, which is skipped. */
   #readPiecemeal({ first, end, offset, sizeBytes }: Call, failed: number[]): void {
     for (let i = first; i < end;) {
       const run = this.#runs.at(i);
@@ -131,8 +131,8 @@ export class RunReader {
   }
 }
 
-/** Some runs, listed for one call. */
-class Gathered {
+/** The lists of iovecs for one system call that reads some of the runs. */
+class CallLists {
   readonly local = new Pinned(IOVEC_SIZE * IOV_MAX);
   readonly remote = new Pinned(IOVEC_SIZE * IOV_MAX);
   readonly #runs = new Int32Array(IOV_MAX);
@@ -142,8 +142,8 @@ class Gathered {
     return this.#runs[i] ?? 0;
   }
 
-  /** Lists marked runs from `first` on, as many as one call takes; answers the first one left over, or -1. */
-  gather(runs: Runs, buffer: number, marked: Uint8Array, first: number): number {
+  /** Lists marked runs from `first` on, as many as one call takes. Returns the first one left over, or -1. */
+  fill(runs: Runs, buffer: number, marked: Uint8Array, first: number): number {
     let sizeBytes = 0;
     let run = first;
     this.count = 0;
@@ -163,7 +163,8 @@ class Gathered {
   }
 }
 
-function callsFor(runs: Runs): Call[] {
+/** Divides runs into system calls. */
+function planCalls(runs: Runs): Call[] {
   const calls: Call[] = [];
   for (let first = 0; first < runs.length;) {
     const { offset } = runs.at(first);

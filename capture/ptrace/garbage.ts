@@ -6,8 +6,8 @@ type Collector = (options: { type: 'minor' }) => void;
 let collector: Collector | null = null;
 
 /**
- * Empties the young generation of the heap, so that no collection (1-5 ms) falls into the stop that follows. Where this
- * engine hands out no collector, nothing happens.
+ * Empties the young generation of the heap, so that no collection (1-5 ms) falls into the stop that follows. Does nothing
+ * if this engine does not expose its collector.
  */
 export function collectGarbage(): void {
   collector ??= findCollector();

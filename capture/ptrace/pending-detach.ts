@@ -1,59 +1,56 @@
-import { detach, interrupt, pollStop, reap, signalOfLastStop } from './ptrace.js';
+import { GONE, RUNNING, detach, interrupt, pollStop, reap } from './ptrace.js';
 
-/** How often the event loop looks after what could not be let go at once, in milliseconds. */
+/** How often the event loop tries to let pending threads go, in milliseconds. */
 const POLL_MS = 2;
 
 /**
- * A thread that gospy traces and could not let go yet. DETACH works on stopped threads only, and a thread that sleeps
- * in the kernel beyond the reach of signals (state D) stops when it wakes up: then it must be let go at once.
+ * A thread that gospy traces and could not let go yet. DETACH works on stopped threads only, and a thread that sleeps in
+ * the kernel where no signal reaches it (state D) stops when it wakes up: then it must be let go at once.
  */
 interface PendingDetach {
   readonly tid: number;
-  /** True where a death of this thread is for libuv to collect: the first thread of a child of gospy's own. */
+  /** True if libuv must collect this thread's death: it is the first thread of a child of gospy's own. */
   readonly ownChild: boolean;
 }
 
-const stragglers = new Map<number, PendingDetach>();
+const pending = new Map<number, PendingDetach>();
 let timer: NodeJS.Timeout | null = null;
 
-/** Hands over a traced thread, to be let go as soon as that is possible. */
+/** Takes over a traced thread, to let it go as soon as that is possible. */
 export function detachLater(tid: number, ownChild: boolean): void {
-  // Asked again in any case: a thread that nobody asked to stop could not be let go before its next signal.
+  // It may never have been asked to stop, and could then not be let go before its next signal.
   interrupt(tid);
-  stragglers.set(tid, { tid, ownChild });
+  pending.set(tid, { tid, ownChild });
 }
 
-/** Takes a straggler back, as the tracee of a new stop. False where the thread is none. */
+/** Takes a thread back, as a tracee of a new stop. Returns false if it is not pending. */
 export function takePending(tid: number): boolean {
-  return stragglers.delete(tid);
+  return pending.delete(tid);
 }
 
 /**
- * Lets go whoever can be let go by now, and answers how many are left. For those a timer runs that keeps no process
- * alive: where gospy ends first, the kernel lets its tracees go, unharmed and running.
+ * Lets go all pending threads that can be let go by now. Returns how many are left. For those it keeps a timer running,
+ * which does not keep gospy alive: if gospy ends first, the kernel lets its tracees go, unharmed and running.
  */
 export function pollPending(): number {
-  for (const straggler of stragglers.values()) {
-    if (isFree(straggler)) stragglers.delete(straggler.tid);
+  for (const thread of pending.values()) {
+    if (tryDetach(thread)) pending.delete(thread.tid);
   }
-  if (stragglers.size === 0 && timer !== null) {
+  if (pending.size === 0 && timer !== null) {
     clearInterval(timer);
     timer = null;
-  } else if (stragglers.size > 0 && timer === null) {
+  } else if (pending.size > 0 && timer === null) {
     timer = setInterval(pollPending, POLL_MS).unref();
   }
-  return stragglers.size;
+  return pending.size;
 }
 
-function isFree({ tid, ownChild }: PendingDetach): boolean {
-  switch (pollStop(tid)) {
-    case 'running':
-      // Of a child of gospy's own, libuv may have collected the report of the stop: it stands still and is asked blindly.
-      return ownChild && detach(tid, 0) === 0;
-    case 'stopped':
-      // On failure it was killed meanwhile: its death is reported next.
-      return detach(tid, signalOfLastStop()) === 0;
-    case 'gone':
-      return ownChild || reap(tid);
-  }
+/** True once the thread is not traced any more, or is dead and collected. */
+function tryDetach({ tid, ownChild }: PendingDetach): boolean {
+  const signal = pollStop(tid);
+  if (signal === GONE) return ownChild || reap(tid);
+  // If a child of gospy's own has stopped, libuv may have collected the report of that: so try it without the report.
+  if (signal === RUNNING) return ownChild && detach(tid, 0) === 0;
+  // If this fails, the thread was killed meanwhile, and its death is reported next.
+  return detach(tid, signal) === 0;
 }

@@ -1,7 +1,7 @@
 import type { Registers } from '../../snapshots/registers.js';
 import { Errno, Pinned, errno, ptrace, waitid } from '../libc.js';
 
-/** Requests of ptrace(2). Only SEIZE: it stops nothing, and the kernel lets go of the tracees when gospy dies. */
+/** Requests of ptrace(2). SEIZE, never ATTACH: it stops nothing, and the kernel lets the tracees go if gospy dies. */
 const PTRACE_DETACH = 17;
 const PTRACE_SYSCALL = 24;
 const PTRACE_SETOPTIONS = 0x4200;
@@ -12,12 +12,12 @@ const PTRACE_SEIZE = 0x4206;
 const PTRACE_INTERRUPT = 0x4207;
 const PTRACE_EVENT_STOP = 128;
 
-/** Options of a tracee. Never {@link EXIT_KILL} on a thread of the target: it would die with gospy. */
+/** Options of a tracee. Never set {@link EXIT_KILL} on a thread of the target: the target would die with gospy. */
 export const TRACE_SYSCALL_GOOD = 1;
 export const TRACE_CLONE = 8;
 export const EXIT_KILL = 0x100000;
 
-/** What {@link pollStatus} answers in place of a status. */
+/** What {@link pollStatus} and {@link pollStop} return for a tracee that has not stopped: not yet, or never again. */
 export const RUNNING = -1;
 export const GONE = -2;
 const NT_PRSTATUS = 1;
@@ -38,41 +38,31 @@ function waitInfo(): Pinned {
   return (siginfo ??= new Pinned(SIGINFO_SIZE));
 }
 
-/** Makes gospy the thread's tracer, without stopping it. Answers 0 or an errno: EPERM also for a thread that exits. */
+/** Makes gospy the thread's tracer, without stopping it. Returns 0 or an errno: EPERM also for a thread that is exiting. */
 export function seize(tid: number): number {
   return ptrace(PTRACE_SEIZE, tid, 0, 0) === 0 ? 0 : errno();
 }
 
-/** Asks a seized thread to stop at the next chance. Answers 0 or an errno. */
+/** Asks a seized thread to stop as soon as it can. Returns 0 or an errno. */
 export function interrupt(tid: number): number {
   return ptrace(PTRACE_INTERRUPT, tid, 0, 0) === 0 ? 0 : errno();
 }
 
-/** Lets a stopped thread go, handing it `signal` (0: none). Answers 0, or ESRCH where the thread is not stopped. */
+/** Lets a stopped thread go and delivers `signal` to it (0: none). Returns 0, or ESRCH if the thread is not stopped. */
 export function detach(tid: number, signal: number): number {
   return ptrace(PTRACE_DETACH, tid, 0, signal) === 0 ? 0 : errno();
 }
 
-/** What {@link pollStop} saw: still on its way, stopped, or no more (dead, or not a tracee). */
-export type Poll = 'running' | 'stopped' | 'gone';
-
-/** The signal that the thread last seen `stopped` by {@link pollStop} was about to be given; 0 for any other stop. */
-let heldSignal = 0;
-export function signalOfLastStop(): number {
-  return heldSignal;
-}
-
-/** Looks without waiting whether a tracee has stopped. Does not touch children that are no tracees, and reaps nobody. */
-export function pollStop(tid: number): Poll {
+/**
+ * Checks, without waiting, whether a tracee has stopped. Returns {@link RUNNING}, {@link GONE} (dead, or not a tracee), or
+ * the {@link signalOf} its stop. Reaps nobody, and takes no report of a child that is not a tracee.
+ */
+export function pollStop(tid: number): number {
   const status = pollStatus(tid);
-  if (status === RUNNING) return 'running';
-  if (status === GONE) return 'gone';
-  // An event is in the upper byte; without one the thread stands before the delivery of a signal, which must not be lost.
-  heldSignal = Math.floor(status / 256) === PTRACE_EVENT_STOP ? 0 : status % 256;
-  return 'stopped';
+  return status === RUNNING || status === GONE ? status : signalOf(status);
 }
 
-/** As {@link pollStop}, with the status of the stop: a signal, and above it 256 times an event. */
+/** As {@link pollStop}, but returns the status of the stop: a signal, plus 256 times an event. */
 export function pollStatus(tid: number): number {
   const info = waitInfo();
   if (waitid(P_PID, tid, info.address, WSTOPPED | WNOHANG | WALL) !== 0) {
@@ -81,29 +71,37 @@ export function pollStatus(tid: number): number {
   return info.view.getInt32(SI_PID, true) === 0 ? RUNNING : info.view.getInt32(SI_STATUS, true);
 }
 
+/**
+ * The signal that a thread was about to be given when it stopped with a status; 0 if none. It must be passed to
+ * {@link detach}, or it is lost.
+ */
+export function signalOf(status: number): number {
+  return isTrap(status) ? 0 : status % 256;
+}
+
 /** True for the status of a stop that {@link interrupt} asked for, or of a group-stop. */
 export function isTrap(status: number): boolean {
   return Math.floor(status / 256) === PTRACE_EVENT_STOP;
 }
 
-/** Lets a stopped thread go on until it enters or leaves a system call. False where it is not stopped. */
+/** Lets a stopped thread run until it enters or leaves a system call. Returns false if it is not stopped. */
 export function continueToSyscall(tid: number): boolean {
   return ptrace(PTRACE_SYSCALL, tid, 0, 0) === 0;
 }
 
-/** Sets the options of a stopped tracee. False where it is not stopped. */
+/** Sets the options of a stopped tracee. Returns false if it is not stopped. */
 export function setOptions(tid: number, options: number): boolean {
   return ptrace(PTRACE_SETOPTIONS, tid, 0, options) === 0;
 }
 
-/** What belongs to the event at which a tracee has stopped, such as the pid of its new child; null where there is none. */
+/** The message of the event at which a tracee has stopped, such as the pid of its new child; null if it is not stopped. */
 export function eventMessage(tid: number): number | null {
   const message = new Pinned(8);
   if (ptrace(PTRACE_GETEVENTMSG, tid, 0, message.address) !== 0) return null;
   return Number(message.view.getBigUint64(0, true));
 }
 
-/** Gives a stopped thread other registers. False where it is not stopped. */
+/** Replaces the registers of a stopped thread. Returns false if it is not stopped. */
 export function setRegisters(tid: number, { bytes }: Registers): boolean {
   const copy = new Pinned(bytes.length);
   copy.bytes.set(bytes);
@@ -113,14 +111,14 @@ export function setRegisters(tid: number, { bytes }: Registers): boolean {
   return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, iov.address) === 0;
 }
 
-/** Takes a dead tracee off the kernel's hands. Answers false while there is nothing to take yet. */
+/** Reaps a dead tracee. Returns false while there is nothing to reap yet; true also if it is not a child any more. */
 export function reap(tid: number): boolean {
   const info = waitInfo();
   if (waitid(P_PID, tid, info.address, WEXITED | WNOHANG | WALL) !== 0) return errno() === Errno.ECHILD;
   return info.view.getInt32(SI_PID, true) !== 0;
 }
 
-/** Room for the general registers of many threads, and the iovec through which the kernel fills a slot of it. */
+/** Room for the general registers of many threads, each in a slot that the kernel fills. */
 export class RegisterSlots {
   readonly #slots: Pinned;
   readonly #iov = new Pinned(16);
@@ -135,7 +133,7 @@ export class RegisterSlots {
     this.#slots.bytes.fill(0);
   }
 
-  /** Reads the registers of a stopped thread into a slot. False where it was not stopped, or is of another CPU. */
+  /** Reads the registers of a stopped thread into a slot. Returns false if it is not stopped, or its registers have another size. */
   read(tid: number, slot: number): boolean {
     this.#iov.setWord(0, this.#slots.address + slot * this.#size);
     this.#iov.setWord(8, this.#size);

@@ -10,37 +10,37 @@ const DEFAULT_HARD_LIMIT_SECONDS = 5;
 
 export interface StopOptions {
   readonly arch: Arch;
-  /** For how long the process may stand still, in milliseconds: threads are waited for no longer, and `body` is told. */
+  /** How long the process may stand still, in milliseconds. Bounds the wait for threads; `body` gets its end. */
   readonly budgetMs?: number;
-  /** For how long the threads are waited for, in milliseconds; whoever is on its way then is not stopped. */
+  /** How long to wait for the threads, in milliseconds. A thread that has not stopped by then is not stopped. */
   readonly timeoutMs?: number;
   /**
-   * Whole seconds after which gospy ends itself by SIGALRM, should it be stuck in the stop: its death is what lets the
-   * process go then. Two ways are known: a page of the process on a file system that does not answer, and an execve
-   * between the first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
+   * Whole seconds after which SIGALRM ends gospy if it is stuck in the stop: its death is what lets the process go then. Two
+   * ways to get stuck are known: a page of the process on a file system that does not answer, and an execve between the
+   * first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
    */
   readonly hardLimitSeconds?: number;
-  /** Stops the one thread of this id, and leaves the others running. */
+  /** Stops only the thread of this id, and leaves the others running. */
   readonly only?: number;
 }
 
-/** What came of a stop. */
+/** The result of a stop. */
 export interface Stop<T> {
-  /** What the caller's function answered. */
+  /** What `body` returned. */
   readonly value: T;
-  /** Every thread that lived when the last one had stopped. */
+  /** Every thread that was alive when the last one had stopped. */
   readonly threads: readonly StoppedThread[];
   /** From just before the first thread was interrupted until the last one was let go. */
   readonly pauseNs: number;
 }
 
 /**
- * Stops every thread of a process, calls `body`, and lets go on every path out. `body` must be synchronous and short,
- * and should allocate nothing: the process stands still for all of it. It is handed the time, of performance.now(), at
- * which the budget ends. Threads that did not stop in time are told by
- * `stopped`; they are let go as soon as the kernel permits.
+ * Stops every thread of a process, calls `body`, and lets the threads go on every path out. `body` must be synchronous and
+ * short, and should allocate nothing: the process stands still all the while. It gets the threads and the end of the budget,
+ * as a time of performance.now(). Threads that did not stop in time have `stopped` false; they are let go as soon as the
+ * kernel permits.
  *
- * Throws `permission` where the kernel refuses every thread, and `noGoProcess` where the process has ended.
+ * Throws `permission` if the kernel refuses every thread, and `noGoProcess` if the process has ended.
  */
 export function withStopped<T>(
   pid: number,

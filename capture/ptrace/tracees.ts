@@ -4,45 +4,45 @@ import type { Arch } from '../../snapshots/arch.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
 import { assertReachable, refusal } from '../process/permission.js';
 import { isAlive, readStatus, threadState } from '../process/procfs.js';
-import { RegisterSlots, detach, interrupt, pollStop, reap, seize, signalOfLastStop } from './ptrace.js';
-import { sleep } from './sleep.js';
 import { detachLater, pollPending, takePending } from './pending-detach.js';
+import { GONE, RUNNING, RegisterSlots, detach, interrupt, pollStop, reap, seize } from './ptrace.js';
+import { sleep } from './sleep.js';
 
-/** Threads that may be born between the first look and the stop without an allocation in the stop. */
+/** Threads that can be born between the first look and the stop without an allocation in the stop. */
 const SPARE_SLOTS = 64;
-/** Looks at the threads still on their way before gospy leaves the CPU to them. */
+/** Looks at the threads that have not stopped yet before gospy leaves the CPU to them. */
 const SPINS = 3;
-/** For how long a thread to seize is looked for: a process that executes another program has none for a while. */
+/** How long to look for a thread to seize: a process that is just executing another program has none for a while. */
 const SEIZE_MS = 500;
-/** For how long a stop waits on behalf of threads that sleep where no signal reaches them (state D). */
+/** How long to wait if all threads that are left sleep where no signal reaches them (state D). */
 const PATIENCE_MS = 20;
-/** For how long a thread that could not be let go at once is waited for before the event loop takes over. */
+/** How long to wait for threads that could not be let go at once before leaving them to the event loop. */
 const SETTLE_MS = 20;
 
-/** One thread of a process that stands still. */
+/** A thread of a stopped process. */
 export interface StoppedThread {
   readonly tid: number;
   /** False for a thread that did not stop in time, or that another tracer holds: it may be running. */
   readonly stopped: boolean;
-  /** null where `stopped` is false. */
+  /** null if `stopped` is false. */
   readonly registers: Registers | null;
-  /** Has the thread handed a signal as it is let go: the one that it was found about to be given. */
-  hold(signal: number): void;
+  /** Keeps a signal that the thread was about to be given, and delivers it as the thread is let go. */
+  holdSignal(signal: number): void;
 }
 
-/** One thread under gospy's hand. */
+/** A thread that gospy traces. */
 class Tracee implements StoppedThread {
   readonly tid: number;
   readonly #slots: RegisterSlots;
   readonly #slot: number;
   readonly #arch: Arch;
-  /** True for the first thread of a child of gospy's own: its death is for libuv to collect. */
+  /** True for the first thread of a child of gospy's own: libuv must collect its death. */
   readonly ownChild: boolean;
-  /** `reaped` also where that is none of gospy's business. */
+  /** `reaped` also if reaping it is left to libuv. */
   state: 'seized' | 'stopped' | 'released' | 'dead' | 'reaped' = 'seized';
-  /** The signal it was about to be given when it stopped: handed back as it is let go. */
+  /** The signal that it was about to be given when it stopped; 0 if none. Delivered as it is let go. */
   signal = 0;
-  /** True once its registers were read: it stood still then, until it was let go. */
+  /** True once its registers were read: from then until it is let go, it stands still. */
   stopped = false;
 
   constructor(tid: number, ownChild: boolean, arch: Arch, slots: RegisterSlots, slot: number) {
@@ -53,21 +53,21 @@ class Tracee implements StoppedThread {
     this.#slot = slot;
   }
 
-  /** Looks whether it has stopped; then reads its registers. */
+  /** Checks whether it has stopped, and reads its registers if so. */
   poll(): void {
-    const seen = pollStop(this.tid);
-    if (seen === 'running') return;
-    if (seen === 'gone') {
-      // At once: a thread that executes another program waits until the others were collected, and stops only then.
+    const signal = pollStop(this.tid);
+    if (signal === RUNNING) return;
+    if (signal === GONE) {
+      // Reap it now: a thread that executes another program waits until the other threads are reaped, and stops only then.
       this.state = this.ownChild || reap(this.tid) ? 'reaped' : 'dead';
       return;
     }
     this.state = 'stopped';
-    this.signal = signalOfLastStop();
+    this.signal = signal;
     this.stopped = this.#slots.read(this.tid, this.#slot);
   }
 
-  hold(signal: number): void {
+  holdSignal(signal: number): void {
     this.signal = signal;
   }
 
@@ -77,8 +77,8 @@ class Tracee implements StoppedThread {
 }
 
 /**
- * The threads of one process, from the first SEIZE to the last DETACH. Everything is synchronous: to the kernel the
- * tracer is one thread of gospy, not gospy.
+ * The threads of one process, from the first SEIZE to the last DETACH. Everything is synchronous: to the kernel, the tracer
+ * is one thread of gospy, not gospy.
  */
 export class Tracees {
   readonly #pid: number;
@@ -86,15 +86,16 @@ export class Tracees {
   readonly #ownChild: boolean;
   readonly #taskDir: number;
   readonly #tracees: Tracee[] = [];
-  /** Names in /proc/PID/task that were looked at; a thread that could not be seized is not tried again. */
+  /** Names in /proc/PID/task that were seen. A thread that could not be seized is not tried again. */
   readonly #seen = new Set<string>();
+  /** Threads that could not be seized. */
   readonly #refused: number[] = [];
   readonly #only: number | null;
   #firstErrno = 0;
   #slots: RegisterSlots;
   #nextSlot = 0;
 
-  /** With `only`, the one thread of that id. */
+  /** With `only`, just the thread of that id. Throws `noGoProcess` if there is no such process. */
   constructor(pid: number, arch: Arch, only: number | null = null) {
     this.#pid = pid;
     this.#only = only;
@@ -105,7 +106,7 @@ export class Tracees {
     this.#taskDir = openTaskDir(pid);
   }
 
-  /** Seizes whoever is new; answers how many were. */
+  /** Seizes the threads that were not seen before. Returns how many could be seized. */
   seizeNew(alsoInterrupt: boolean): number {
     let found = 0;
     for (const name of readTaskDir(this.#pid)) {
@@ -129,8 +130,8 @@ export class Tracees {
   }
 
   /**
-   * Seizes whoever is there. Throws what is found where not one thread could be had: `permission`, `noGoProcess`.
-   * A process that is just executing another program has none for a moment.
+   * Seizes every thread. Throws `permission` or `noGoProcess` if not one could be seized for half a second: a process that is
+   * just executing another program has none for a moment.
    */
   seizeAll(): void {
     const deadline = performance.now() + SEIZE_MS;
@@ -150,8 +151,8 @@ export class Tracees {
   }
 
   /**
-   * Waits for every thread, those included that are born meanwhile, until `deadline` of performance.now(). Where only
-   * such are left as sleep beyond the reach of signals, it gives up sooner: that can last, and everyone else waits too.
+   * Waits until every thread has stopped, also those that are born meanwhile, or until `deadline` of performance.now(). Gives
+   * up sooner if all that are left sleep where no signal reaches them: that can last, and the others stand still meanwhile.
    */
   waitForAll(deadline: number): void {
     const patience = performance.now() + PATIENCE_MS;
@@ -161,16 +162,16 @@ export class Tracees {
     } while (this.seizeNew(true) > 0 && performance.now() < deadline);
   }
 
-  /** Everyone who lives, stopped or not. */
+  /** The threads that live, stopped or not. */
   threads(): StoppedThread[] {
     const threads: StoppedThread[] = this.#tracees.filter(({ state }) => state !== 'dead' && state !== 'reaped');
     for (const tid of this.#refused) {
-      if (isAlive(this.#pid, tid)) threads.push({ tid, stopped: false, registers: null, hold: () => undefined });
+      if (isAlive(this.#pid, tid)) threads.push({ tid, stopped: false, registers: null, holdSignal: () => undefined });
     }
     return threads;
   }
 
-  /** Lets all go that are stopped. Nothing else happens here: the pause lasts until this returns. */
+  /** Lets all stopped threads go. Does nothing else: the pause lasts until this returns. */
   release(): void {
     for (const tracee of this.#tracees) {
       if (tracee.state !== 'stopped') continue;
@@ -178,7 +179,7 @@ export class Tracees {
     }
   }
 
-  /** After the pause: the dead are reaped, and whoever is still traced is looked after until it can be let go. */
+  /** After the pause: reaps the dead, and sees to it that threads that are still traced are let go once that is possible. */
   settle(): void {
     closeSync(this.#taskDir);
     for (const { tid, ownChild, state } of this.#tracees) {
@@ -214,14 +215,15 @@ export class Tracees {
     }
   }
 
+  /** True if all threads that have not stopped sleep where no signal reaches them. */
   #onlySleepersLeft(): boolean {
     const pending = this.#tracees.filter(({ state }) => state === 'seized');
     return pending.every(({ tid }) => threadState(this.#pid, tid) === 'D');
   }
 
   /**
-   * True where the kernel counts as many threads as gospy holds: a tracee is counted until it is reaped, so that no
-   * other thread can be there. The link count of /proc/PID/task is that of the threads and 2.
+   * True if the kernel counts as many threads as gospy traces: then there are no others, since a tracee is counted until it is
+   * reaped. The link count of /proc/PID/task is the number of threads plus 2.
    */
   #isComplete(): boolean {
     if (this.#only !== null) return true;

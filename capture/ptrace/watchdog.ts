@@ -1,7 +1,7 @@
 import { Pinned, alarm, sigaction } from '../libc.js';
 
 const SIGALRM = 14;
-/** More than any libc's struct sigaction takes. All zero it is the default action: the end of the process. */
+/** More than any libc's struct sigaction takes. All zeros are the default action, which ends the process. */
 const SIGACTION_SIZE = 256;
 
 interface Actions {
@@ -11,8 +11,8 @@ interface Actions {
 let actions: Actions | null = null;
 
 /**
- * Has the kernel end gospy after so many whole seconds, whatever it is doing then, unless the function that is answered
- * has been called. A handler for SIGALRM is set aside meanwhile: in a stop no JavaScript would come to run it.
+ * Has the kernel end gospy by SIGALRM after so many whole seconds, whatever it is doing then. Returns a function that calls
+ * this off. A handler for SIGALRM is set aside meanwhile: in a stop, no JavaScript would get to run it.
  */
 export function armWatchdog(seconds: number): () => void {
   actions ??= { byDefault: new Pinned(SIGACTION_SIZE), before: new Pinned(SIGACTION_SIZE) };

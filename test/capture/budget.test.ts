@@ -16,7 +16,7 @@ interface Report {
 const GOROUTINES = 10_000;
 
 if (requireGo(t)) {
-  t.test('budget: past it the program is let go, and the snapshot says what is missing', async (t) => {
+  t.test('budget: after it the program is let go, and the snapshot says what is missing', async (t) => {
     const args = ['-n', String(GOROUTINES)];
     const program = await startGo(t, await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' }), { args });
     const path = join(temporaryFolder(t), 'many.gsp');
@@ -47,7 +47,7 @@ if (requireGo(t)) {
   });
 }
 
-t.test('budget: what is no budget is a matter of usage', async (t) => {
+t.test('budget: an invalid budget is a usage error', async (t) => {
   for (const args of [
     ['--budget', '0'],
     ['--budget', 'soon'],

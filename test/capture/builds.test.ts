@@ -13,7 +13,7 @@ import { parseTraceback } from '../support/traceback.js';
 
 const MANY = 40;
 
-/** Where the Go runtime is a library, it leaves all signals to the C program but those of faults. */
+/** A Go runtime that is a library leaves all signals to the C program, except those of faults. */
 type Signal = 'SIGQUIT' | 'SIGSEGV';
 
 async function agrees(t: Test, program: GoProcess, signal: Signal): Promise<void> {

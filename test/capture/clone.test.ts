@@ -15,21 +15,21 @@ import { temporaryFolder } from '../support/gsp.js';
 import { cellName, type Cell } from '../support/releases.js';
 import { skip } from '../support/skip.js';
 import { parseTraceback } from '../support/traceback.js';
-import { buildC, isFree, until } from './targets.js';
+import { buildC, isFree, soon, until } from './targets.js';
 
 const CLONER = fileURLToPath(new URL('./cloner-process.js', import.meta.url));
 /** On a busy machine. */
 const LONG = { timeout: 300_000 };
 const BUSY_CAPTURES = 20;
 const KILLS = 40;
-/** Within so many milliseconds of its first clone a cloner is killed: it makes dozens in that time. */
+/** A cloner is killed within so many milliseconds of its first clone: it makes dozens in that time. */
 const KILL_WITHIN_MS = 20;
 
 const CELLS: readonly Cell[] = (['1.12', '1.19', '1.27'] as const).flatMap((release) =>
   (['stripped', 'stripped-pie', 'cgo'] as const).map((link): Cell => ({ fixture: 'park', release, link })),
 );
 
-/** States of the children of a process, as the kernel has them. */
+/** The kernel's letters for the states of the children of a process. */
 function children(pid: number): string[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
     const pids = readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean);
@@ -54,7 +54,7 @@ async function isExact(t: Test, pid: number, traceback: () => Promise<string>): 
 
 async function goesOn(program: GoProcess): Promise<boolean> {
   const first = Number(await program.ask('count'));
-  await until(async () => Number(await program.ask('count')) > first);
+  await until(async () => Number(await program.ask('count')) > first, 'the program to go on');
   return isFree(program.pid);
 }
 
@@ -76,11 +76,11 @@ if (requireGo(t)) {
     t.teardown(() => child.kill('SIGKILL'));
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    await once(child.stdout, 'data');
+    await soon(once(child.stdout, 'data'), 'the first output of the program');
     const pid = Number(readFileSync(`/proc/${child.pid ?? 0}/task/${child.pid ?? 0}/children`, 'utf8'));
     const report = await isExact(t, pid, async () => {
       process.kill(pid, 'SIGQUIT');
-      await once(child, 'close');
+      await soon(once(child, 'close'), 'the end of the program');
       return stderr;
     });
     t.match(report, { mode: 'clone', warnings: [] });
@@ -93,7 +93,7 @@ if (requireGo(t)) {
     for (let i = 0; i < BUSY_CAPTURES; i++) {
       const report = await captureToFile(program.pid, path, { mode: 'clone', writer: 'test' });
       const codes = report.warnings.map(({ code }) => code);
-      // Where a signal comes in between, the program is stopped instead.
+      // If a signal comes in between, the program is stopped instead.
       t.same(codes, report.mode === 'clone' ? [] : ['clone-refused']);
       if (report.mode === 'clone') cloned++;
       t.ok(report.goroutines > 10_000);
@@ -145,10 +145,10 @@ if (requireGo(t)) {
     for (let i = 0; i < KILLS; i++) {
       const cloner = spawn(process.execPath, [CLONER, String(program.pid)], { stdio: ['ignore', 'pipe', 'inherit'] });
       const ended = once(cloner, 'exit');
-      await once(cloner.stdout, 'data');
+      await soon(once(cloner.stdout, 'data'), 'the first clone');
       await setTimeout(Math.random() * KILL_WITHIN_MS);
       cloner.kill('SIGKILL');
-      await ended;
+      await soon(ended, 'the end of the cloner');
       // A zombie is collected by the next cloner.
       await until(() => children(program.pid).every((state) => state === 'Z'));
       left = Math.max(left, children(program.pid).length);

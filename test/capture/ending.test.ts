@@ -8,16 +8,22 @@ const programs = buildC();
 tap.teardown(() => programs.remove());
 const busy = buildBusyGo(programs.folder);
 
-/** What the capture says that it does as it begins to look, and as it begins to copy. */
+/** What the capture reports when it begins to look, and when it begins to copy. */
 const MOMENTS = [/^looking/, /^planning/] as const;
 
-/** Waits without giving the event loop a turn: the capture is to go on in the very state that is waited for. */
+const PATIENCE_MS = 60_000;
+
+/** Waits without giving the event loop a turn: the capture must go on in the very state that is waited for. */
 function waitHere(condition: () => boolean): void {
-  const nap = new Int32Array(new SharedArrayBuffer(4));
-  while (!condition()) Atomics.wait(nap, 0, 0, 1);
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`awaited in vain: ${condition.toString()}`);
+    Atomics.wait(word, 0, 0, 1);
+  }
 }
 
-/** What a capture throws when something happens to its process at a certain moment. */
+/** What a capture throws if something happens to its process at a certain moment. */
 async function failureOf(pid: number, mode: CaptureMode, moment: RegExp, happens: () => void): Promise<unknown> {
   const progress = (doing: string): void => {
     if (moment.test(doing)) happens();
@@ -30,7 +36,7 @@ async function failureOf(pid: number, mode: CaptureMode, moment: RegExp, happens
 
 for (const mode of ['stop', 'live'] as const) {
   for (const moment of MOMENTS) {
-    test(`capture: in mode ${mode}, a process that ends (${moment.source}) is no process any more`, async (t) => {
+    test(`capture: in mode ${mode}, a process that ends (${moment.source}) gives exit code 3`, async (t) => {
       const target = await Target.start(busy);
       t.teardown(() => target.end());
       const error = await failureOf(target.pid, mode, moment, () => {
@@ -41,7 +47,7 @@ for (const mode of ['stop', 'live'] as const) {
     });
   }
 
-  test(`capture: in mode ${mode}, a process that becomes another one is said to have done so`, async (t) => {
+  test(`capture: in mode ${mode}, a process that becomes another program is reported as such`, async (t) => {
     const target = await Target.start(busy);
     t.teardown(() => target.end());
     const error = await failureOf(target.pid, mode, /^planning/, () => {

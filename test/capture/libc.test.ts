@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { test } from 'tap';
 import { Errno, Pinned, errno, errnoName, processVmReadv, ptrace, waitid } from '../../capture/libc.js';
-import { pollStop } from '../../capture/ptrace/ptrace.js';
+import { GONE, pollStop } from '../../capture/ptrace/ptrace.js';
 import { NO_PID } from './targets.js';
 
-test('libc: a failed call leaves its reason', (t) => {
+test('libc: errno holds the reason of a failed call', (t) => {
   const info = new Pinned(128);
   for (let i = 0; i < 1000; i++) {
     if (ptrace(0x4206, NO_PID, 0, 0) !== -1 || errno() !== Errno.ESRCH) t.fail('no such process');
@@ -16,11 +16,11 @@ test('libc: a failed call leaves its reason', (t) => {
     if (ptrace(0x4206, process.pid, 0, 0) !== -1 || errno() !== Errno.EPERM) t.fail('its own process');
   }
   t.equal(errnoName(Errno.ESRCH), 'ESRCH');
-  t.equal(pollStop(process.pid), 'gone', 'gospy is no tracee of its own');
+  t.equal(pollStop(process.pid), GONE, 'gospy is not a tracee of its own');
   t.end();
 });
 
-test('libc: the kernel writes where pinned memory says that it lies', (t) => {
+test('libc: the kernel writes to pinned memory at its address', (t) => {
   for (const size of [1, 8, 64, 65, 5000, 3_000_000]) {
     const [from, to, lists] = [new Pinned(size), new Pinned(size), new Pinned(32)];
     for (let i = 0; i < size; i++) from.bytes[i] = (i * 7 + 1) % 256;
@@ -53,7 +53,7 @@ test('libc: pinned memory stays where it is while the heap is collected', (t) =>
   t.end();
 });
 
-test('libc: without native code, live processes are refused and nothing else', async (t) => {
+test('libc: without native code, only live processes are refused', async (t) => {
   const preload = join(t.testdir(), 'preload.cjs');
   writeFileSync(
     preload,

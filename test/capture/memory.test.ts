@@ -9,21 +9,21 @@ import { ProcessMemory } from '../../capture/process/process-memory.js';
 import { readMappings } from '../../capture/process/procfs.js';
 import { RunReader } from '../../capture/process/run-reader.js';
 import { MemoryPort } from '../../capture/process/memory-port.js';
-import { Target, buildC, thrownBy } from './targets.js';
+import { Target, buildC, thrownBy, until } from './targets.js';
 
 const programs = buildC();
 tap.teardown(() => programs.remove());
 
 const PAGES = 64;
-/** Pages of the pattern that are not there: one was unmapped, one may not be read. */
+/** Pages of the pattern that are absent: one was unmapped, one may not be read. */
 const [UNMAPPED, FORBIDDEN] = [20, 40];
 const METHODS = ['process_vm_readv', '/proc/PID/mem'] as const;
 
 interface Pattern {
   readonly target: Target;
-  /** 64 pages of words i * 2654435761, but for the two above. */
+  /** 64 pages of words i * 2654435761, except for the two above. */
   readonly memory: Addr;
-  /** One page of `x`, then three that are mapped and behind the end of their file. */
+  /** One page of `x`, then three that are mapped, but beyond the end of their file. */
   readonly file: Addr;
   readonly page: number;
 }
@@ -45,7 +45,7 @@ function expected(offset: number, length: number): Uint8Array {
 }
 
 for (const method of METHODS) {
-  test(`memory: ${method} reads what is there, up to the first page that is not`, async (t) => {
+  test(`memory: ${method} reads up to the first absent page`, async (t) => {
     const { target, memory, file, page } = await pattern();
     t.teardown(() => target.end());
     const port = new MemoryPort(target.pid, target.pid, method);
@@ -58,11 +58,11 @@ for (const method of METHODS) {
     port.close();
   });
 
-  test(`memory: runs by ${method}: those that are not all there are told, the others whole`, async (t) => {
+  test(`memory: runs by ${method}: returns which are absent, and reads the others whole`, async (t) => {
     const { target, memory, page } = await pattern();
     t.teardown(() => target.end());
     const port = new MemoryPort(target.pid, target.pid, method);
-    // More than fit in one call; 24 bytes in every 80, so that neighbours are no run.
+    // More than fit in one call; 24 bytes in every 80, so that neighbours do not merge into a run.
     const ranges = Array.from({ length: Math.floor((PAGES * page - 24) / 80) }, (_, i) => {
       const lo = plus(memory, i * 80);
       return { lo, hi: plus(lo, 24) };
@@ -100,7 +100,7 @@ for (const method of METHODS) {
   });
 }
 
-test('memory: the windows of a process are what lies there, and holes are absent', async (t) => {
+test('memory: windows hold the memory of the process, and holes are absent', async (t) => {
   const { target, memory, file, page } = await pattern();
   t.teardown(() => target.end());
   const port = new MemoryPort(target.pid, target.pid);
@@ -118,12 +118,12 @@ test('memory: the windows of a process are what lies there, and holes are absent
     [(FORBIDDEN + 1) * page, PAGES * page],
   ]);
   t.equal(view.u8(plus(file, page - 1)), 'x'.charCodeAt(0));
-  t.throws(() => view.u8(plus(file, page)), MemoryFault, 'mapped, but behind the end of its file');
+  t.throws(() => view.u8(plus(file, page)), MemoryFault, 'mapped, but beyond the end of its file');
   t.throws(() => view.u8(addr(4096)), MemoryFault);
   port.close();
 });
 
-test('memory: what was read is kept until it is forgotten', async (t) => {
+test('memory: what was read is cached until it is dropped', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '1');
   t.teardown(() => target.end());
   const port = new MemoryPort(target.pid, target.pid);
@@ -135,7 +135,7 @@ test('memory: what was read is kept until it is forgotten', async (t) => {
   await target.beatsOn();
   t.ok(first.equals(look()));
   source.forget();
-  t.notOk(first.equals(look()), 'its count of heartbeats lies there');
+  t.notOk(first.equals(look()), 'its count of heartbeats is there');
   port.close();
 });
 
@@ -143,7 +143,7 @@ for (const [name, code] of [
   ['EPERM', 1],
   ['ENOSYS', 38],
 ] as const) {
-  test(`memory: where process_vm_readv is refused (${name}), /proc/PID/mem is read`, async (t) => {
+  test(`memory: if process_vm_readv is refused (${name}), /proc/PID/mem is read`, async (t) => {
     const { target, memory } = await pattern();
     t.teardown(() => target.end());
     const script = `
@@ -158,7 +158,7 @@ for (const [name, code] of [
   });
 }
 
-test('memory: a program that has ended, or become another one, is noticed', async (t) => {
+test('memory: notices that the process has ended, or has become another program', async (t) => {
   const { target, memory } = await pattern();
   const port = new MemoryPort(target.pid, target.pid);
   t.ok(port.isSameImage(memory));
@@ -173,7 +173,7 @@ test('memory: a program that has ended, or become another one, is noticed', asyn
   const start = first?.start ?? 0;
   t.ok(shell.isSameImage(start));
   changing.child.stdin?.write('\n');
-  while (shell.isSameImage(start)) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(() => !shell.isSameImage(start), 'the execve of the shell');
   t.equal(
     thrownBy(() => process.kill(changing.pid, 0)),
     undefined,

@@ -24,7 +24,7 @@ async function seenAs(uid: number, pid: number): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-test('permission: a process of root is out of reach for others, and the message says so', async (t) => {
+test('permission: a process of root is refused to others, and the message says why', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '1');
   t.teardown(() => target.end());
   t.match(await seenAs(NOBODY, target.pid), {
@@ -34,7 +34,7 @@ test('permission: a process of root is out of reach for others, and the message 
   });
 });
 
-test('permission: a process of the same user is within reach, unless it is not dumpable', async (t) => {
+test('permission: a process of the same user is permitted, unless it is not dumpable', async (t) => {
   const open = await Target.startAs(NOBODY, programs.c, 'sleepers', '1');
   t.teardown(() => open.end());
   t.equal(await seenAs(NOBODY, open.pid), null);
@@ -48,7 +48,7 @@ test('permission: a process of the same user is within reach, unless it is not d
   );
 });
 
-test('permission: a process that is traced already names its tracer, and stays as it is', async (t) => {
+test('permission: a traced process is refused, named with its tracer, and left as it is', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '1');
   t.teardown(() => target.end());
   const tracer = Target.spawn(programs.c, 'trace', String(target.pid));
@@ -71,7 +71,7 @@ test('permission: a process that is traced already names its tracer, and stays a
   await target.beatsOn();
 });
 
-test('permission: a filter that refuses ptrace is named', async (t) => {
+test('permission: a seccomp filter that refuses ptrace is named', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '1');
   t.teardown(() => target.end());
   const script = `
@@ -84,7 +84,7 @@ test('permission: a filter that refuses ptrace is named', async (t) => {
   t.ok(isFree(target.pid));
 });
 
-test('permission: what is no process of anybody is exit 3', async (t) => {
+test('permission: no process, a zombie and gospy itself are exit code 3', async (t) => {
   t.match(
     thrownBy(() => assertReachable(NO_PID, 'stop')),
     { exitCode: 3, message: `There is no process ${NO_PID}.` },
@@ -96,21 +96,21 @@ test('permission: what is no process of anybody is exit 3', async (t) => {
   const parent = Target.spawn('/bin/sh', '-c', 'sleep 1000 & echo $!; exec sleep 1000');
   t.teardown(() => parent.end());
   const zombie = Number(await parent.line());
-  // A shell reaps what has ended; what takes its place does not.
-  await until(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n');
+  // The shell would reap its child; the sleep that takes its place does not.
+  await until(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n', 'the execve of the shell');
   process.kill(zombie, 'SIGKILL');
-  await until(() => parseStat(readFileSync(`/proc/${zombie}/stat`, 'utf8')).state === 'Z');
+  await until(() => parseStat(readFileSync(`/proc/${zombie}/stat`, 'utf8')).state === 'Z', 'a zombie');
   t.match(
     thrownBy(() => assertReachable(zombie, 'stop')),
     { exitCode: 3, message: /zombie/ },
   );
 });
 
-test('permission: kernel threads are told from programs', (t) => {
+test('permission: kernel threads are recognized', (t) => {
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     const pid = Number(name);
     const text = readText(`/proc/${pid}/status`);
-    // What has no memory of its own, and lives, is a kernel thread.
+    // A living process without memory of its own is a kernel thread.
     if (text === null || pid === process.pid || /^State:\s*[ZX]/m.test(text)) continue;
     const kernelThread = !/^VmSize:/m.test(text);
     const error = thrownBy(() => assertReachable(pid, 'read'));

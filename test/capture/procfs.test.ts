@@ -17,7 +17,7 @@ import { NO_PID, Target, buildC, thrownBy, threadStates, until } from './targets
 const programs = buildC();
 tap.teardown(() => programs.remove());
 
-test('procfs: names that look like the fields behind them', (t) => {
+test('procfs: names that look like the fields after them', (t) => {
   const rest = '1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 123456 0 0';
   for (const name of ['a) Z 1 (b', ') S (', '', 'two words', 'line\nend', '((((', 'R R R']) {
     t.match(parseStat(`42 (${name}) S ${rest}\n`), { name, state: 'S', kernelThread: false, startTime: 123456 });
@@ -43,7 +43,7 @@ test('procfs: threads of a program that gave itself a misleading name', async (t
   t.ok(threads.some(({ name }) => name === ') R 1 (x'));
 });
 
-test('procfs: lines of maps', (t) => {
+test('procfs: parses the lines of maps', (t) => {
   const text = [
     '00400000-00401000 r-xp 00001000 08:01 42                         /bin/with  two spaces',
     '00401000-00402000 rw-s 00000000 08:01 42                         /bin/line\\012end',
@@ -66,7 +66,7 @@ test('procfs: lines of maps', (t) => {
   t.end();
 });
 
-test('procfs: the executable, by whatever name, there or not', async (t) => {
+test('procfs: the executable is found under any name, deleted or not', async (t) => {
   for (const name of ['with two  words', 'line\nend', 'is not (deleted)', 'gone', 'gone (deleted)']) {
     const path = join(realpathSync(programs.folder), name);
     copyFileSync(programs.c, path);
@@ -78,11 +78,11 @@ test('procfs: the executable, by whatever name, there or not', async (t) => {
     t.strictSame(readExecutable(target.pid, target.pid), { path, deleted, sizeBytes }, JSON.stringify(name));
     t.equal(readlinkSync(`/proc/${target.pid}/exe`).endsWith(' (deleted)'), deleted || name === 'is not (deleted)');
     const mapped = readMappings(target.pid, target.pid).some((mapping) => mapping.path === path);
-    t.ok(mapped || name.endsWith(' (deleted)'), 'its mappings bear its name');
+    t.ok(mapped || name.endsWith(' (deleted)'), 'its mappings have its name');
   }
 });
 
-test('procfs: a process whose first thread has ended is seen through another', async (t) => {
+test('procfs: a process whose first thread has ended is read through another', async (t) => {
   const target = await Target.start(programs.c, 'leaderless');
   t.teardown(() => target.end());
   await until(() => threadStates(target.pid)[0] === 'Z');
@@ -94,7 +94,7 @@ test('procfs: a process whose first thread has ended is seen through another', a
   t.equal(readExecutable(target.pid, tid).path, realpathSync(programs.c));
 });
 
-test('procfs: ids within another pid namespace', async (t) => {
+test('procfs: ids in another pid namespace', async (t) => {
   const target = Target.spawn('unshare', '--pid', '--fork', '--kill-child', programs.c, 'sleepers', '2');
   t.teardown(() => target.end());
   while ((await target.line()) !== 'ready');
@@ -111,7 +111,7 @@ test('procfs: ids within another pid namespace', async (t) => {
   );
 });
 
-test('procfs: no such process', (t) => {
+test('procfs: reports that there is no such process', (t) => {
   for (const read of [readStatus, readThreads, listThreads, liveThread, readHostFacts]) {
     t.match(
       thrownBy(() => read(NO_PID)),

@@ -11,13 +11,13 @@ import { cellName, SPIN_CELLS } from '../support/releases.js';
 const CAPTURES = 50;
 const FIXTURE = fileURLToPath(new URL('../../../test/fixtures/spin/', import.meta.url));
 /**
- * What may lie between the functions of the program and the instruction that a thread is at. A name without a package is
+ * What may be called between the functions of the program and the current instruction. A name without a package is
  * local to a file of assembly, of which the program has none.
  */
 const RUNTIME = /^(runtime|_|runtime\/internal\/.*|internal\/(runtime\/.*|abi))\.|^\w+$/;
-/** What begins where no call is: a signal, or a stack that is too small. */
+/** Functions that are entered without a call instruction: by a signal, or because a stack is too small. */
 const ANYWHERE = /^runtime\.(asyncPreempt|sigtramp|sigpanic|morestack|newstack|racecall)/;
-/** What each goroutine may be in, besides the runtime, behind its two outer functions. */
+/** What each goroutine may be in beside the runtime, within its two outer functions. */
 const INNER: Readonly<Record<string, RegExp>> = {
   Arithmetic: /^main\.leafArithmetic$/,
   Map: /^(internal\/)?strconv\./,
@@ -43,7 +43,7 @@ function callLines(): Map<string, Set<number>> {
 
 const CALLS = callLines();
 
-/** `partial`: a thread did not stop in time, which the capture has said; of the goroutine on it nothing is known. */
+/** `partial`: a thread did not stop in time, as the capture reports; nothing is known of the goroutine on it. */
 function wrongness({ goid, status, frames, truncated, entry }: Goroutine, partial: boolean): string[] {
   const [, what] = /^main\.spin(\w+)$/.exec(entry?.func ?? '') ?? [];
   if (what === undefined) return [];
@@ -76,7 +76,7 @@ function onCall({ file, line }: Frame): boolean {
 t.setTimeout(600_000);
 
 for (const cell of SPIN_CELLS) {
-  t.test(`capture: what runs is where it can be, and its callers are right (${cellName(cell)})`, async (t) => {
+  t.test(`capture: running goroutines are where they can be, with the right callers (${cellName(cell)})`, async (t) => {
     if (!requireGo(t)) return;
     const program = await startGo(t, await buildGo(cell));
     const seen = new Map<string, number>();

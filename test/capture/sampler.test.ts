@@ -44,7 +44,7 @@ if (requireGo(t)) {
     });
   }
 
-  t.test('sampler: a busy program yields right stacks or none', async (t) => {
+  t.test('sampler: gives right stacks or none of a busy program', async (t) => {
     const program = await startGo(t, await buildGo({ fixture: 'busy', release: '1.26', link: 'stripped' }));
     const target = sampler(t, program.pid);
     let whole = 0;
@@ -61,7 +61,7 @@ if (requireGo(t)) {
         if (end?.func !== 'runtime.goexit' || own?.func !== start?.func) wrong.push(`goroutine ${goid} ends elsewhere`);
         if (entry?.func.startsWith('main.permanent') === true) permanent.add(entry.func);
       }
-      t.equal(permanent.size, 20, 'those that stay where they are are all seen');
+      t.equal(permanent.size, 20, 'all those that never move are seen');
     }
     t.same(wrong, []);
     t.ok(whole >= 100, `${whole} whole stacks`);
@@ -88,7 +88,7 @@ if (requireGo(t)) {
     t.equal(opened.groups[0]?.count, 7010, 'they all have one stack');
   });
 
-  t.test('sampler: says when the process has ended, and when it may not be looked at', async (t) => {
+  t.test('sampler: reports that the process has ended, or may not be read', async (t) => {
     const program = await startGo(t, await buildGo(FLOW.now));
     const target = sampler(t, program.pid);
     target.look();
@@ -99,7 +99,7 @@ if (requireGo(t)) {
     t.ok(none instanceof GospyError && none.exitCode === ExitCode.noGoProcess, String(none));
   });
 
-  t.test('sampler: looks again and again, and captures, leave no file open', async (t) => {
+  t.test('sampler: leaves no file open after many looks, and nor do captures', async (t) => {
     const program = await startGo(t, await buildGo(FLOW.now));
     const memoryFiles = (): number => readdirSync('/proc/self/fd').filter((fd) => leadsTo(fd, program.pid)).length;
     const target = new Sampler(program.pid);
@@ -111,7 +111,7 @@ if (requireGo(t)) {
   });
 }
 
-/** True for an open file that is the memory of a process. */
+/** True if an open file belongs to a process's folder in /proc. */
 function leadsTo(fd: string, pid: number): boolean {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`).startsWith(`/proc/${pid}/`);

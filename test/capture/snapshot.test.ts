@@ -13,7 +13,7 @@ import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { parseTraceback } from '../support/traceback.js';
-import { buildC } from './targets.js';
+import { buildC, soon, until } from './targets.js';
 
 /** On a busy machine. */
 const LONG = { timeout: 300_000 };
@@ -29,15 +29,13 @@ function statusOf(pid: number): { state: string; tracer: number } {
   };
 }
 
-/** Resolves once the program was seen running, untraced and getting on with its work. */
-async function goesOn(program: GoProcess, counter: string): Promise<boolean> {
+/** Waits until the program is running, untraced, and getting on with its work. */
+async function untilRunning(program: GoProcess, counter: string, after: string): Promise<void> {
   const first = Number(await program.ask(counter));
-  for (let i = 0; i < 200; i++) {
+  await until(async () => {
     const { state, tracer } = statusOf(program.pid);
-    if (Number(await program.ask(counter)) > first && tracer === 0 && !'Tt'.includes(state)) return true;
-    await new Promise((done) => setTimeout(done, 25));
-  }
-  return false;
+    return Number(await program.ask(counter)) > first && tracer === 0 && !'Tt'.includes(state);
+  }, `the program to go on after ${after}`);
 }
 
 async function captured(program: GoProcess, path: string, mode: CaptureMode): Promise<Goroutine[]> {
@@ -54,7 +52,7 @@ async function captured(program: GoProcess, path: string, mode: CaptureMode): Pr
 t.setTimeout(600_000);
 
 if (requireGo(t)) {
-  t.test('snapshot: gives the same answers where the executable is not, and may not be, opened', async (t) => {
+  t.test('snapshot: gives the same answers without the executable', async (t) => {
     const folder = temporaryFolder(t);
     const executable = join(folder, 'park');
     copyFileSync(await buildGo({ fixture: 'park', release: '1.26', link: 'stripped-pie' }), executable);
@@ -66,7 +64,7 @@ if (requireGo(t)) {
     rmSync(executable);
     const root = resolve(dirname(GOSPY), '../..');
     const modules = join(root, 'node_modules');
-    // None may lie within another: Node 20 ends at once where a pattern begins like one before it.
+    // No pattern may begin like one before it: Node 20 exits at once then.
     const allowed = new Set([path, join(root, 'dist'), join(root, 'package.json'), modules, realpathSync(modules)]);
     // The test runner adds its own loader to every Node process that a test starts, by this variable.
     const { stdout } = await promisify(execFile)('env', [
@@ -78,7 +76,7 @@ if (requireGo(t)) {
     t.equal((JSON.parse(stdout) as Summary).target.bin, executable);
   });
 
-  t.test('snapshot: a program whose executable was deleted is captured as well', async (t) => {
+  t.test('snapshot: a program whose executable was deleted can be captured', async (t) => {
     const executable = join(temporaryFolder(t), 'park');
     copyFileSync(await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }), executable);
     const program = await startGo(t, executable);
@@ -89,21 +87,18 @@ if (requireGo(t)) {
     t.ok(compared.goroutines > 40);
   });
 
-  t.test(
-    'snapshot: a program in memory that no file is mapped into, as packers leave it, is captured as well',
-    async (t) => {
-      const programs = buildC();
-      t.teardown(() => programs.remove());
-      const packed = await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' });
-      const program = await startGo(t, programs.loader, { args: [packed] });
-      const goroutines = await captured(program, join(temporaryFolder(t), 'park.gsp'), 'stop');
-      const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(await program.quit()));
-      t.same(differences, []);
-      t.ok(compared.goroutines > 40);
-    },
-  );
+  t.test('snapshot: a program that is not mapped from a file, as packers leave it, can be captured', async (t) => {
+    const programs = buildC();
+    t.teardown(() => programs.remove());
+    const packed = await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' });
+    const program = await startGo(t, programs.loader, { args: [packed] });
+    const goroutines = await captured(program, join(temporaryFolder(t), 'park.gsp'), 'stop');
+    const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(await program.quit()));
+    t.same(differences, []);
+    t.ok(compared.goroutines > 40);
+  });
 
-  t.test('capture: without a stop, what stands still is as exact', async (t) => {
+  t.test('capture: without a stop, parked goroutines are as exact', async (t) => {
     const program = await startGo(t, await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }));
     const goroutines = await captured(program, join(temporaryFolder(t), 'park.gsp'), 'live');
     const parked = goroutines.filter(({ torn }) => !torn);
@@ -132,7 +127,7 @@ if (requireGo(t)) {
         if (mode === 'stop') t.same(unfollowed(goroutines), [], 'every stack is followed to its end');
         t.ok(whole.length > 9_000, `${whole.length} whole stacks`);
       }
-      t.ok(await goesOn(program, 'count'), 'the program goes on');
+      await untilRunning(program, 'count', 'all captures');
     });
   }
 
@@ -148,8 +143,8 @@ if (requireGo(t)) {
       const ended = new Promise((done) => child.once('close', done));
       await new Promise((done) => setTimeout(done, (700 * i) / KILLS));
       child.kill(signal);
-      await ended;
-      if (!(await goesOn(program, 'count'))) t.fail(`the program stands still after ${signal} number ${i}`);
+      await soon(ended, 'the end of gospy');
+      await untilRunning(program, 'count', `${signal} number ${i}`);
       if (existsSync(path)) {
         t.equal((await gospy(['info', path])).code, 0, 'a file under the final name is whole');
         rmSync(path);

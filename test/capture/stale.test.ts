@@ -5,25 +5,23 @@ import { Copy } from '../../capture/copy/copy.js';
 import { makePlan, survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
-import { LayeredSource, Memory, MemoryFault, SegmentSource, type Segment } from '../../snapshots/memory.js';
+import { LayeredSource, Memory, onFault, SegmentSource, type Segment } from '../../snapshots/memory.js';
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { BUSY_CELLS, cellName } from '../support/releases.js';
 
-/** All of them in `npm run test:survival`. */
+/** More in `npm run test:survival`. */
 const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? 1000 : 40;
-/** The program makes no goroutine and needs no new stack any more: one plan serves many captures. */
+/** The program makes no new goroutines and needs no new stacks, so that one plan is good for many captures. */
 const CAPTURES_A_PLAN = 20;
 
 function bytesAt(memory: Memory, lo: Addr, hi: Addr): Buffer | null {
-  try {
-    return Buffer.from(memory.bytes(lo, hi - lo));
-  } catch (error) {
-    if (error instanceof MemoryFault) return null;
-    throw error;
-  }
+  return onFault(
+    () => Buffer.from(memory.bytes(lo, hi - lo)),
+    () => null,
+  );
 }
 
 function framesOf(program: GoProgram, g: G): string {
@@ -31,7 +29,7 @@ function framesOf(program: GoProgram, g: G): string {
   return `${frames.map(({ point, fp }) => `${point.pc.toString(16)} ${fp.toString(16)}`).join(', ')} ${truncated ?? ''}`;
 }
 
-/** Goroutines whose stack in one memory is another one than in the other, and how many were compared byte by byte. */
+/** Goroutines whose frames differ between two memories, and how many were compared. */
 function differences(program: GoProgram, mine: Memory, full: Memory): { stale: string[]; compared: number } {
   const [ours, theirs] = [program.over({ memory: mine }), program.over({ memory: full })];
   const stale: string[] = [];
@@ -43,7 +41,7 @@ function differences(program: GoProgram, mine: Memory, full: Memory): { stale: s
     if (range === null || other === null) continue;
     compared++;
     if (bytesAt(mine, range.lo, range.hi)?.equals(other) === true) continue;
-    // A value may be on its way into the stack of a receiver that is still waiting: its frames are the same all the same.
+    // A sender may be writing to the stack of a receiver that still waits: the bytes differ, but not the frames.
     const [a, b] = [framesOf(ours, g), framesOf(theirs, g)];
     if (a !== b) stale.push(`goroutine ${g.goid}: ${a} is in truth ${b}`);
   }
@@ -97,8 +95,8 @@ for (const cell of BUSY_CELLS) {
     }
     t.same(stale.slice(0, 10), []);
     t.ok(compared > CAPTURES * 100, `${compared} stacks compared`);
-    // Before Go 1.17 nothing tells whether a goroutine has run while another did: of a busy program no stack is kept.
-    const untold = Number(cell.release.slice(2)) < 17;
-    t.ok(untold || kept > CAPTURES * 100, `${kept} of them were read ahead of the stop and kept`);
+    // Before Go 1.17 nothing shows which goroutines ran: of a busy program, no stack is kept.
+    const keepsNone = Number(cell.release.slice(2)) < 17;
+    t.ok(keepsNone || kept > CAPTURES * 100, `${kept} of them were read ahead of the stop and kept`);
   });
 }

@@ -4,6 +4,7 @@ import type { Summary } from '../../analyze/report/model.js';
 import { gospy } from '../src/gospy-process.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { parseSchedTraces, schedTraceEnv } from '../support/schedtrace.js';
+import { until } from './targets.js';
 
 const EVERY_MS = 100;
 /** By the number that the trace prints. */
@@ -19,7 +20,7 @@ function threadStates(pid: number): string[] {
 
 if (requireGo(t)) {
   for (const release of RELEASES) {
-    t.test(`summary: Ps and threads are as the scheduler and the kernel have them (go${release})`, async (t) => {
+    t.test(`summary: Ps and threads agree with the scheduler's own trace and the kernel (go${release})`, async (t) => {
       const program = await startGo(t, await buildGo({ fixture: 'park', release, link: 'plain' }), {
         env: schedTraceEnv(EVERY_MS),
       });
@@ -31,9 +32,7 @@ if (requireGo(t)) {
       t.equal(summary.threads.total, states.length);
       t.equal(summary.threads.running + summary.threads.sleeping, states.length);
       const enough = before + 4;
-      for (let i = 0; i < 400 && parseSchedTraces(program.stderr).length < enough; i++) {
-        await new Promise((done) => setTimeout(done, 25));
-      }
+      await until(() => parseSchedTraces(program.stderr).length >= enough, `${enough} traces of the scheduler`);
       const traces = parseSchedTraces(program.stderr);
       const [first, last] = [traces[Math.max(0, before - 1)], traces.at(-1)];
       t.equal(summary.target.gomaxprocs, last?.gomaxprocs);

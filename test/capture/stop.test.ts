@@ -1,9 +1,21 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import tap, { test, type Test } from 'tap';
 import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
 import type { StoppedThread } from '../../capture/ptrace/tracees.js';
 import { startStopper } from './stopper-process.js';
-import { NO_PID, Target, buildC, isFree, patient, sleep, thrownBy, threadStates, tracers, until } from './targets.js';
+import {
+  NO_PID,
+  Target,
+  buildC,
+  isFree,
+  patient,
+  sleep,
+  soon,
+  thrownBy,
+  threadStates,
+  tracers,
+  until,
+} from './targets.js';
 
 const programs = buildC();
 tap.teardown(() => programs.remove());
@@ -13,11 +25,11 @@ function stop<T>(target: Target, body: (threads: readonly StoppedThread[]) => T)
 }
 
 async function runsOn(t: Test, target: Target): Promise<void> {
-  t.ok(isFree(target.pid), 'untraced, and no thread stands still');
+  t.ok(isFree(target.pid), 'untraced, and no thread is stopped');
   await target.beatsOn();
 }
 
-test('stop: every thread stands still, and runs again afterwards', async (t) => {
+test('stop: stops every thread, and lets each run again', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '20');
   t.teardown(() => target.end());
   const { value, threads, pauseNs } = stop(target, () => [threadStates(target.pid), tracers(target.pid)]);
@@ -28,7 +40,7 @@ test('stop: every thread stands still, and runs again afterwards', async (t) => 
   await runsOn(t, target);
 });
 
-test('stop: the stated pause holds all the time that the threads stood still', async (t) => {
+test('stop: the stated pause covers all the time that the threads stood still', async (t) => {
   const target = await Target.start(programs.c, 'spinners', '2');
   t.teardown(() => target.end());
   const { pauseNs } = stop(target, () => {
@@ -37,11 +49,11 @@ test('stop: the stated pause holds all the time that the threads stood still', a
   });
   t.ok(pauseNs >= 150e6);
   const { longestGapNs } = await target.beatsOn();
-  t.ok(longestGapNs >= 150e6, 'its own clock says that it stood still for that long');
+  t.ok(longestGapNs >= 150e6, 'by its own clock too');
   await runsOn(t, target);
 });
 
-test('stop: registers are those that the kernel shows for a thread in a system call', async (t) => {
+test('stop: registers are what the kernel shows for a thread in a system call', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '5');
   t.teardown(() => target.end());
   const { value } = stop(target, (threads) =>
@@ -56,7 +68,7 @@ test('stop: registers are those that the kernel shows for a thread in a system c
   await runsOn(t, target);
 });
 
-test('stop: threads that are born all the time are stopped to the last', async (t) => {
+test('stop: stops all threads even while new ones are born', async (t) => {
   const target = await Target.start(programs.c, 'churn', '6');
   t.teardown(() => target.end());
   for (let i = 0; i < 100; i++) {
@@ -67,7 +79,7 @@ test('stop: threads that are born all the time are stopped to the last', async (
   await runsOn(t, target);
 });
 
-test('stop: a body that throws lets go all the same', async (t) => {
+test('stop: lets the threads go if the body throws', async (t) => {
   const target = await Target.start(programs.c, 'spinners', '1');
   t.teardown(() => target.end());
   t.throws(
@@ -106,7 +118,7 @@ test('stop: a SIGSTOP that arrives during the stop takes effect after it', async
   await runsOn(t, target);
 });
 
-test('stop: a process without its first thread', async (t) => {
+test('stop: stops a process without its first thread', async (t) => {
   const target = await Target.start(programs.c, 'leaderless');
   t.teardown(() => target.end());
   await until(() => threadStates(target.pid)[0] === 'Z');
@@ -124,7 +136,7 @@ test('stop: a process that executes another program again and again lives on', a
   for (let i = 0; i < 3; i++) {
     // An execve between two SEIZEs is a deadlock within the kernel: then the stopper's own death must end it.
     const stopper = startStopper(target.pid, { count: 40, hardLimitSeconds: 1 });
-    t.ok(ends.includes(await stopper.exited));
+    t.ok(ends.includes(await soon(stopper.exited, 'the end of the stopper')));
   }
   const generation = Number(await target.line());
   while (Number(await target.line()) < generation + 100);
@@ -135,7 +147,7 @@ test('stop: a tracer that is stuck in the stop ends itself', async (t) => {
   const target = await Target.start(programs.c, 'spinners', '1');
   t.teardown(() => target.end());
   const stopper = startStopper(target.pid, { count: 1, hardLimitSeconds: 1, holdMs: 600_000 });
-  t.equal(await stopper.exited, 'SIGALRM');
+  t.equal(await soon(stopper.exited, 'the end of the stopper'), 'SIGALRM');
   await runsOn(t, target);
 });
 
@@ -145,10 +157,10 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const) {
     t.teardown(() => target.end());
     for (let i = 0; i < 15; i++) {
       const stopper = startStopper(target.pid, { count: 1_000_000, holdMs: i % 3 });
-      await stopper.begun;
+      await soon(stopper.begun, 'the first stop');
       await sleep(Math.random() * 10);
       stopper.child.kill(signal);
-      t.equal(await stopper.exited, signal);
+      t.equal(await soon(stopper.exited, 'the end of the stopper'), signal);
       await until(() => isFree(target.pid));
       await target.beatsOn();
     }
@@ -158,14 +170,16 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const) {
 test('stop: a child of our own that is killed in the stop is reported to its parent', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '8');
   stop(target, () => process.kill(target.pid, 'SIGKILL'));
-  t.equal(await target.exited, 'SIGKILL');
+  t.equal(await soon(target.exited, 'the end of the target'), 'SIGKILL');
 });
 
-test('stop: a thread that cannot be stopped is told, and let go as soon as it wakes up', async (t) => {
+test('stop: a thread that cannot be stopped is reported, and let go as soon as it wakes up', async (t) => {
   const target = await Target.start(programs.c, 'vfork');
   t.teardown(() => target.end());
   await until(() => threadStates(target.pid).includes('D'));
   const vforker = threadStates(target.pid).indexOf('D');
+  const child = vforkedChild(target.pid);
+  t.teardown(() => thrownBy(() => process.kill(child, 'SIGKILL')));
   for (let i = 0; i < 3; i++) {
     const { threads } = stop(target, () => undefined);
     t.strictSame(
@@ -178,14 +192,13 @@ test('stop: a thread that cannot be stopped is told, and let go as soon as it wa
     );
     await target.beatsOn();
   }
-  const tid = String(tidAt(target.pid, vforker));
-  process.kill(Number(readFileSync(`/proc/${target.pid}/task/${tid}/children`, 'utf8').trim()), 'SIGKILL');
+  process.kill(child, 'SIGKILL');
   await until(() => isFree(target.pid));
   t.notOk(threadStates(target.pid).includes('D'));
   await runsOn(t, target);
 });
 
-test('stop: a process that is not there', (t) => {
+test('stop: reports that there is no such process', (t) => {
   t.match(
     thrownBy(() => withStopped(NO_PID, patient, () => undefined)),
     { exitCode: 3, message: /ended|no process/ },
@@ -193,7 +206,10 @@ test('stop: a process that is not there', (t) => {
   t.end();
 });
 
-function tidAt(pid: number, index: number): number {
-  const [, tid] = /^Pid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/task/${pid}/status`, 'utf8')) ?? [];
-  return Number(tid) + index;
+/** The one child of a process, whichever thread made it. */
+function vforkedChild(pid: number): number {
+  const children = readdirSync(`/proc/${pid}/task`).map((tid) =>
+    readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim(),
+  );
+  return Number(children.find((child) => child !== ''));
 }

@@ -2,16 +2,16 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 export interface StopperOptions {
-  /** How often it stops the process. */
+  /** How many times it stops the process. */
   readonly count: number;
-  /** For how long each time. */
+  /** How long each stop lasts. */
   readonly holdMs?: number;
   readonly hardLimitSeconds?: number;
 }
 
 export interface Stopper {
   readonly child: ChildProcess;
-  /** Settles as the first stop is about to begin. */
+  /** Resolves just before the first stop. */
   readonly begun: Promise<void>;
   readonly exited: Promise<NodeJS.Signals | number>;
 }

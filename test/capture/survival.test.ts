@@ -6,12 +6,12 @@ import type { Goroutine } from '../../analyze/report/model.js';
 import { GOSPY, gospy } from '../src/gospy-process.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { buildC, isFree, sleep, threadStates, tracers, until } from './targets.js';
+import { buildC, isFree, sleep, soon, threadStates, tracers, until } from './targets.js';
 
 /** All in `npm run test:survival`; some in every run. */
 const ALL = process.env['GOSPY_TEST_ALL'] === '1';
 const KILLS = ALL ? 200 : 10;
-/** Within this time after its start, a capture of the program has ended on a quiet machine. */
+/** On a quiet machine, a capture of the program ends within this time after its start. */
 const KILL_WITHIN_MS = 900;
 const MODES = ['stop', 'clone', 'live'] as const;
 type Mode = (typeof MODES)[number];
@@ -26,7 +26,7 @@ function start(t: Test, ...args: string[]): Promise<GoProcess> {
   return buildGo(MANY).then((path) => startGo(t, path, { args: ['-n', String(PARKED), ...args] }));
 }
 
-/** States of the program's children, as the kernel has them. */
+/** The kernel's letters for the states of the program's children. */
 function children(pid: number): string[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
     const pids = readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean);
@@ -35,8 +35,8 @@ function children(pid: number): string[] {
 }
 
 /**
- * The program runs, nobody traces it, and no child of it lives. Of a clone whose gospy was killed, a zombie is left until
- * the next clone collects it.
+ * Waits until the program runs, nobody traces it, and it has no living child. A clone whose gospy was killed may be left as
+ * one zombie, which the next clone collects.
  */
 async function isUnharmed(t: Test, program: GoProcess): Promise<void> {
   await until(() => isFree(program.pid));
@@ -46,7 +46,7 @@ async function isUnharmed(t: Test, program: GoProcess): Promise<void> {
   t.ok(children(program.pid).length <= 1, 'one zombie at most');
 }
 
-/** Captures into `path`, and answers the goroutines with whole stacks. */
+/** Captures into `path`, and returns the goroutines with whole stacks. */
 async function wholeStacks(t: Test, pid: number, mode: Mode, path: string): Promise<Goroutine[]> {
   const { code, stderr } = await gospy(['capture', '--pid', String(pid), '-o', path, '--mode', mode, '--strict']);
   t.equal(code, 0, stderr);
@@ -67,7 +67,7 @@ for (const mode of MODES) {
       const ended = new Promise((done) => child.once('close', done));
       await sleep(Math.random() * KILL_WITHIN_MS);
       child.kill('SIGKILL');
-      await ended;
+      await soon(ended, 'the end of gospy');
       await isUnharmed(t, program);
       if (existsSync(path)) t.equal((await gospy(['info', path])).code, 0, 'what has its name is whole');
       for (const name of readdirSync(folder)) rmSync(join(folder, name));
@@ -138,7 +138,7 @@ test('survival: a traced program is not touched, the tracer is named, and mode l
   const program = await start(t);
   const tracer = spawn(programs.c, ['trace', String(program.pid)], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => tracer.kill('SIGKILL'));
-  await new Promise((done) => tracer.stdout.once('data', done));
+  await soon(new Promise((done) => tracer.stdout.once('data', done)), 'the tracer');
   const path = join(temporaryFolder(t), 'traced.gsp');
   const { code, stderr } = await gospy(['capture', '--pid', String(program.pid), '-o', path]);
   t.equal(code, 4);
@@ -171,7 +171,7 @@ test('survival: the program of another user: exit code 4, which check failed, an
   const child = spawn('setpriv', [...node, 'capture', '--pid', String(program.pid), '-o', join(folder, 'a.gsp')]);
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const code = await new Promise((done) => child.once('close', done));
+  const code = await soon(new Promise((done) => child.once('close', done)), 'the end of gospy');
   t.equal(code, 4, stderr);
   t.match(stderr, /uid 0 and gospy runs as uid 65534/);
   t.match(stderr, /sudo gospy/);

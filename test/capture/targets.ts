@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { hostArch } from '../../capture/process/procfs.js';
 import type { StopOptions } from '../../capture/ptrace/stop.js';
 
-/** Stops with all the time that a busy machine may need. */
+/** Options for stops that have all the time that a busy machine may need. */
 export const patient: StopOptions = { arch: hostArch(), timeoutMs: 60_000, hardLimitSeconds: 90 };
 
 const programs = fileURLToPath(new URL('../../../test/capture/programs/', import.meta.url));
 
-/** The programs beside this file, built into a folder that `remove` takes away. */
+/** The C programs beside this file, built into a folder that `remove` deletes. */
 export interface Programs {
   /** target.c: its first argument is what it does. */
   readonly c: string;
@@ -22,6 +22,7 @@ export interface Programs {
   remove(): void;
 }
 
+/** Builds the C programs. */
 export function buildC(): Programs {
   const folder = mkdtempSync(join(tmpdir(), 'gospy-capture-'));
   const build = (name: string): string => {
@@ -33,7 +34,7 @@ export function buildC(): Programs {
   return { c, loader, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** busy.go. */
+/** Builds busy.go, and returns its path. */
 export function buildBusyGo(folder: string): string {
   const out = join(folder, 'busy');
   execFileSync('go', ['build', '-o', out, join(programs, 'busy.go')], {
@@ -42,14 +43,14 @@ export function buildBusyGo(folder: string): string {
   return out;
 }
 
-/** What a target answers about itself. */
+/** What a target says about itself. */
 export interface Pulse {
   readonly beats: number;
   readonly longestGapNs: number;
   readonly counts: readonly [number, number, number];
 }
 
-/** A running process that says by itself whether it runs. */
+/** A process that says by itself whether it runs. */
 export class Target {
   readonly child: ChildProcess;
   readonly pid: number;
@@ -66,7 +67,7 @@ export class Target {
     this.#lines = this.#reader[Symbol.asyncIterator]();
   }
 
-  /** Starts it, and waits for its first line to be `ready`; lines before that are in `preamble`. */
+  /** Starts a program and waits until it writes the line `ready`. The lines before that are in `preamble`. */
   static async start(file: string, ...args: string[]): Promise<Target & { preamble: string[] }> {
     const target = Target.spawn(file, ...args);
     const preamble: string[] = [];
@@ -85,9 +86,10 @@ export class Target {
     return target;
   }
 
+  /** The next line that it writes. */
   async line(): Promise<string> {
-    const next = await this.#lines.next();
-    if (next.done === true) throw new Error(`the target has ended: ${await this.exited}`);
+    const next = await soon(this.#lines.next(), `a line of process ${this.pid} (${this.child.spawnargs.join(' ')})`);
+    if (next.done === true) throw new Error(`the target has ended: ${await soon(this.exited, 'its exit status')}`);
     return next.value;
   }
 
@@ -97,19 +99,20 @@ export class Target {
     return { beats, longestGapNs, counts: [a, b, c] };
   }
 
-  /** Waits until its heart has beaten ten times more: only a process that runs comes back from here. */
+  /** Waits until its heart has beaten ten times more, which only a process that runs can do. */
   async beatsOn(): Promise<Pulse> {
     const { beats } = await this.pulse();
-    for (;;) {
-      const pulse = await this.pulse();
-      if (pulse.beats >= beats + 10) return pulse;
-      await sleep(1);
-    }
+    let pulse = await this.pulse();
+    await until(async () => {
+      pulse = await this.pulse();
+      return pulse.beats >= beats + 10;
+    }, `ten beats of process ${this.pid} after beat ${beats}`);
+    return pulse;
   }
 
   async end(): Promise<void> {
     this.child.kill('SIGKILL');
-    await this.exited;
+    await soon(this.exited, `the end of process ${this.pid}`);
     this.#reader.close();
   }
 }
@@ -119,7 +122,7 @@ export function threadStates(pid: number): string[] {
   return taskStatus(pid).map((status) => /^State:\s*(\S)/m.exec(status)?.[1] ?? '?');
 }
 
-/** Who traces the threads; each 0 where nobody does. */
+/** The tracer of each thread; 0 if nobody traces it. */
 export function tracers(pid: number): number[] {
   return taskStatus(pid).map((status) => Number(/^TracerPid:\s*(\d+)/m.exec(status)?.[1] ?? -1));
 }
@@ -134,24 +137,44 @@ function taskStatus(pid: number): string[] {
   });
 }
 
-/** True where nobody traces the process and none of its threads stands still. */
+/** True if nobody traces the process and none of its threads is stopped. */
 export function isFree(pid: number): boolean {
   return tracers(pid).every((tracer) => tracer === 0) && threadStates(pid).every((state) => !'tT'.includes(state));
 }
 
-/** Waits for a condition that comes true sooner or later. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(2);
+/** How long a test waits for what must come, on a machine however busy. */
+const PATIENCE_MS = 60_000;
+
+/** Waits until a condition is true. Throws, with `what` was awaited, if that takes longer than a minute. */
+export async function until(condition: () => boolean | Promise<boolean>, what = condition.toString()): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`awaited in vain for ${PATIENCE_MS} ms: ${what}`);
+    await sleep(2);
+  }
+}
+
+/** Waits for a promise. Throws, with `what` was awaited, if that takes longer than a minute. */
+export async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`awaited in vain for ${PATIENCE_MS} ms: ${what}`)), PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Above what any kernel gives out. */
+/** Above every pid that a kernel gives. */
 export const NO_PID = 2 ** 22 + 1;
 
-/** What a function throws, or undefined. */
+/** What a function throws; undefined if it returns. */
 export function thrownBy(body: () => unknown): unknown {
   try {
     body();

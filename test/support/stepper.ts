@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { detach, interrupt, pollStop, RegisterSlots, seize, signalOfLastStop } from '../../capture/ptrace/ptrace.js';
+import { detach, GONE, interrupt, pollStop, RegisterSlots, RUNNING, seize } from '../../capture/ptrace/ptrace.js';
 import { ptrace } from '../../capture/libc.js';
 import { hostArch } from '../../capture/process/procfs.js';
 import type { Addr } from '../../snapshots/address.js';
@@ -52,9 +52,9 @@ export class Stepper {
   #wait(): number {
     const deadline = performance.now() + PATIENCE_MS;
     for (let looks = 0; ; looks++) {
-      const seen = pollStop(this.#tid);
-      if (seen === 'stopped') return signalOfLastStop();
-      if (seen === 'gone') throw new Error(`thread ${this.#tid} has ended`);
+      const signal = pollStop(this.#tid);
+      if (signal === GONE) throw new Error(`thread ${this.#tid} has ended`);
+      if (signal !== RUNNING) return signal;
       if (looks < SPINS) continue;
       if (performance.now() > deadline) throw new Error(`thread ${this.#tid} does not stop`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, NAP_MS);

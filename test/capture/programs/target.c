@@ -131,7 +131,7 @@ static void pattern(void) {
   if (ftruncate(fd, (off_t)(4 * page)) != 0) abort();
   char *file = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   memset(file, 'x', 4 * page);
-  if (ftruncate(fd, (off_t)page) != 0) abort(); /* what lies behind is mapped, and absent */
+  if (ftruncate(fd, (off_t)page) != 0) abort(); /* the pages after it are mapped, but absent */
   munmap((char *)memory + 20 * page, page);
   mprotect((char *)memory + 40 * page, page, PROT_NONE);
   printf("%p %p %zu\n", (void *)memory, (void *)file, page);

@@ -1,0 +1,270 @@
+import type { Addr } from '../../snapshots/address.js';
+import type { Runs } from '../../snapshots/runs.js';
+import { GOROUTINE_STATUSES, GSCAN, type G } from './goroutine.js';
+import type { Layout, Layouts } from './layouts.js';
+import type { WaitReasons } from './wait-reasons.js';
+
+/**
+ * Did a goroutine stay parked between two looks at its g? If it did, its stack holds the same frames both times.
+ *
+ * There is one rule, the table {@link FIELDS}. It is compiled twice: for pairs of {@link G} views (the sampler, diff), and
+ * for 32-bit words in a buffer of records (a capture, which checks every goroutine while the process stands still).
+ *
+ * What the fields of a g cannot show, and who deals with it:
+ * - trackingSeq has 8 bits: a goroutine that stops running a multiple of 256 times between two looks seems not to have run.
+ *   A capture looks twice before the stop and reads again whatever moved between those two.
+ * - Coroutines (iter.Pull, 1.23+) switch by a compare-and-swap that is not counted (coroswitch_m in coro.go). Their wait
+ *   reason shows them: see {@link isUncounted}.
+ * - A goroutine that suspendG preempts goes from running to preempted to waiting without being counted
+ *   (casGToPreemptScan, casGFromPreempted in proc.go). Its wait reason shows that too.
+ * - Since Go 1.26 a system call is not counted as leaving the running state. A capture keeps only the stacks of waiting
+ *   goroutines, the sampler compares the bytes of the stack, and diff takes a goroutine in the same system call as parked.
+ * - Before Go 1.17 nothing is counted. Then {@link Schedticks} shows whether any goroutine ran at all.
+ */
+
+/** What it means if a field differs. */
+type Difference =
+  /** The goroutine is somewhere else, in another state, or it is another goroutine. */
+  | 'moved'
+  /** The goroutine ran, even if it is back in the same place. */
+  | 'ran';
+
+interface Field {
+  readonly name: string;
+  /** null: the field is not compared. */
+  readonly difference: Difference | null;
+  readonly differs?: (before: G, after: G) => boolean;
+  /** How the stop compares it: as part of the state word, or as the 32-bit word at an offset in the g. Absent: not at all. */
+  readonly inStop?: 'state' | ((g: Layout, gobuf: Layout) => number);
+}
+
+const FIELDS: readonly Field[] = [
+  // Memory of ended goroutines is used again, and newproc1 gives trackingSeq a random value: only the id tells them apart.
+  // In the stop its low half is enough: between two looks no program starts 2^32 goroutines.
+  {
+    name: 'goid',
+    difference: 'moved',
+    differs: (a, b) => a.goid !== b.goid,
+    inStop: (g) => g.offset('goid'),
+  },
+  // A running goroutine is never in the same place: see isSamePlace. The stop keeps only the stacks of waiting goroutines.
+  { name: 'atomicstatus', difference: 'moved', differs: (a, b) => a.status !== b.status, inStop: 'state' },
+  // Written as the goroutine parks. In every other status it is left over from an earlier wait.
+  {
+    name: 'waitreason',
+    difference: 'moved',
+    differs: (a, b) => a.status === 'waiting' && a.waitreason !== b.waitreason,
+    inStop: 'state',
+  },
+  // 0 until a garbage collection sees the goroutine wait (markroot in mgcmark.go), and 0 again when it goes on (execute and
+  // exitsyscall in proc.go). So a new stamp means nothing, but a stamp that changed or is gone means that it ran. Not in
+  // the stop: it would cost one more word a goroutine and, between two looks that close, show only what trackingSeq shows.
+  { name: 'waitsince', difference: 'ran', differs: (a, b) => a.waitsince !== 0 && a.waitsince !== b.waitsince },
+  // Where the goroutine will resume. The low halves are enough in the stop: the upper half of sp is that of stack.lo, and
+  // two places in code that are a multiple of 4 GB apart do not have the same stack pointer.
+  {
+    name: 'sched.sp',
+    difference: 'moved',
+    differs: (a, b) => a.sched.sp !== b.sched.sp,
+    inStop: (g, gobuf) => g.offset('sched') + gobuf.offset('sp'),
+  },
+  {
+    name: 'sched.pc',
+    difference: 'moved',
+    differs: (a, b) => a.sched.pc !== b.sched.pc,
+    inStop: (g, gobuf) => g.offset('sched') + gobuf.offset('pc'),
+  },
+  // A garbage collection may shrink, and so move, the stack of a parked goroutine. The stop compares bits 8 to 39, of every
+  // address below 2^40: stacks begin at multiples of 2 kB, so the low byte says nothing.
+  {
+    name: 'stack.lo',
+    difference: 'moved',
+    differs: (a, b) => a.stack.lo !== b.stack.lo,
+    inStop: (g) => g.offset('stack') + 1,
+  },
+  // Not in the stop: a stack changes its size only by moving (copystack in stack.go), which changes stack.lo and sched.sp.
+  { name: 'stack.hi', difference: 'moved', differs: (a, b) => a.stack.hi !== b.stack.hi },
+  // In a system call the stack is unwound from here. Not in the stop: both are 0 while the goroutine waits.
+  { name: 'syscallsp', difference: 'moved', differs: (a, b) => a.syscallsp !== b.syscallsp },
+  { name: 'syscallpc', difference: 'moved', differs: (a, b) => a.syscallpc !== b.syscallpc },
+  // Goes up by one each time the goroutine stops running (casgstatus in proc.go, 1.17+); since 1.26 a system call counts
+  // as running. Absent before 1.17, where it is null in both views.
+  { name: 'trackingSeq', difference: 'ran', differs: (a, b) => a.trackingSeq !== b.trackingSeq, inStop: 'state' },
+  // Not compared: only the goroutine itself sets them, which has no bearing on where it is parked.
+  { name: 'labels', difference: null },
+];
+
+/** True if two views of a goroutine show it in the same place: in the same state, with the same frames on its stack. */
+export function isSamePlace(before: G, after: G): boolean {
+  return after.status !== 'running' && !MOVED.some((differs) => differs(before, after));
+}
+
+/** True if a goroutine that is in the same place ran in between. Not every release and wait reason shows that. */
+export function hasRun(before: G, after: G): boolean {
+  return RAN.some((differs) => differs(before, after));
+}
+
+const [MOVED, RAN] = [comparisons('moved'), comparisons('ran')] as const;
+
+function comparisons(wanted: Difference): ((before: G, after: G) => boolean)[] {
+  return FIELDS.flatMap(({ difference, differs }) => (difference === wanted && differs !== undefined ? [differs] : []));
+}
+
+/** Reasons of waits that are not counted in trackingSeq. */
+const UNCOUNTED_REASONS: ReadonlySet<string> = new Set(['coroutine', 'preempted']);
+
+/** True if a goroutine waits in a way that leaves no trace in its g when it runs and comes back. */
+export function isUncounted({ status, waitreason }: G, reasons: Pick<WaitReasons, 'at'>): boolean {
+  return status === 'waiting' && UNCOUNTED_REASONS.has(reasons.at(waitreason) ?? '');
+}
+
+/** True for releases whose gs show whether they ran: 1.17 and newer. */
+export function countsRuns(layouts: Layouts): boolean {
+  return layouts.of('g').has('trackingSeq');
+}
+
+const GWAITING = GOROUTINE_STATUSES.indexOf('waiting');
+/** Above every status. A constant of this file: V8 does not fold an imported one into the code of the stop. */
+const STATUS_LIMIT = GSCAN;
+const REASONS = 256;
+/** Words that are remembered of each goroutine: half a cache line, of which the state and the fingerprint take five. */
+const WORDS = 8;
+
+/**
+ * The rule for all goroutines of a program at once, in a buffer of records. Made for the stop: checking a goroutine takes
+ * some tens of nanoseconds and allocates nothing. Stricter than the rule for views: only what waits can stay.
+ */
+export class ParkedWords {
+  /** Offsets in a g of the 32-bit words that are compared beside the state, ascending. */
+  readonly fingerprint: Int32Array;
+  readonly #atomicstatus: number;
+  readonly #waitreason: number;
+  readonly #trackingSeq: number | null;
+  readonly #sizeBytes: number;
+  readonly #isDead = Uint8Array.from(GOROUTINE_STATUSES, (status) => (status === 'dead' ? 1 : 0));
+  readonly #isUncounted = new Uint8Array(REASONS);
+  /** Of each goroutine by index: the state, then the words of the fingerprint. */
+  readonly #remembered: Uint32Array;
+  #offsets: Float64Array = new Float64Array(0);
+
+  /** `count` is the number of goroutines. */
+  constructor(layouts: Layouts, reasons: Pick<WaitReasons, 'at'>, count: number) {
+    const g = layouts.of('g');
+    const gobuf = layouts.of('gobuf');
+    const words = FIELDS.flatMap(({ inStop }) => (typeof inStop === 'function' ? [inStop(g, gobuf)] : []));
+    // Ascending: reading each g from front to back takes two thirds of the time of another order.
+    this.fingerprint = Int32Array.from(words).sort();
+    if (this.fingerprint.length >= WORDS) throw new RangeError('the fingerprint of a goroutine has too many words');
+    this.#atomicstatus = g.offset('atomicstatus');
+    this.#waitreason = g.offset('waitreason');
+    this.#trackingSeq = g.optional('trackingSeq');
+    this.#sizeBytes = g.sizeBytes;
+    for (let reason = 0; reason < REASONS; reason++) {
+      if (UNCOUNTED_REASONS.has(reasons.at(reason) ?? '')) this.#isUncounted[reason] = 1;
+    }
+    this.#remembered = new Uint32Array(WORDS * count);
+  }
+
+  /** Sets the offset of each goroutine's g in a buffer of records; -1 for one that is not there. */
+  bind(offsets: Float64Array): void {
+    this.#offsets = offsets;
+  }
+
+  /** Remembers of the records what {@link mark} compares others with. */
+  remember(records: DataView): void {
+    const offsets = this.#offsets;
+    const fingerprint = this.fingerprint;
+    const remembered = this.#remembered;
+    for (let i = 0; i < offsets.length; i++) {
+      const g = offsets[i] ?? -1;
+      if (g < 0) continue;
+      const at = WORDS * i;
+      remembered[at] = this.#state(records, g);
+      for (let w = 0; w < fingerprint.length; w++) {
+        remembered[at + 1 + w] = records.getUint32(g + (fingerprint[w] ?? 0), true);
+      }
+    }
+  }
+
+  /**
+   * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those that neither are dead nor
+   * have stayed parked, from the index `first` on, up to the first whose g ends after the offset `end` of the records. Returns
+   * the index of that one.
+   */
+  mark(records: DataView, moved: Uint8Array, first: number, end: number): number {
+    const offsets = this.#offsets;
+    const size = this.#sizeBytes;
+    let i = first;
+    for (; i < offsets.length; i++) {
+      const g = offsets[i] ?? -1;
+      if (g + size > end) break;
+      if (g >= 0 && moved[i] === 0 && this.#hasMoved(records, g, WORDS * i)) moved[i] = 1;
+    }
+    return i;
+  }
+
+  #hasMoved(records: DataView, g: number, at: number): boolean {
+    const state = this.#state(records, g);
+    const status = state % STATUS_LIMIT;
+    if (status !== GWAITING) return this.#isDead[status] !== 1;
+    const fingerprint = this.fingerprint;
+    const remembered = this.#remembered;
+    if (remembered[at] !== state || this.#isUncounted[records.getUint8(g + this.#waitreason)] === 1) return true;
+    for (let w = 0; w < fingerprint.length; w++) {
+      if (remembered[at + 1 + w] !== records.getUint32(g + (fingerprint[w] ?? 0), true)) return true;
+    }
+    return false;
+  }
+
+  isDead(records: DataView, g: number): boolean {
+    return this.#isDead[this.#state(records, g) % STATUS_LIMIT] === 1;
+  }
+
+  /** Status without the scan bit, wait reason and trackingSeq in one number below 2^28. */
+  #state(records: DataView, g: number): number {
+    const status = records.getUint32(g + this.#atomicstatus, true) & (STATUS_LIMIT - 1);
+    const reason = records.getUint8(g + this.#waitreason);
+    const seq = this.#trackingSeq === null ? 0 : records.getUint8(g + this.#trackingSeq);
+    return status + STATUS_LIMIT * (reason + 256 * seq);
+  }
+}
+
+/**
+ * How often each P has scheduled a goroutine (p.schedtick, which execute in proc.go counts up). Before Go 1.17 this is all
+ * that shows whether goroutines ran: if any P scheduled one, any goroutine may have.
+ */
+export class Schedticks {
+  readonly #addresses: readonly Addr[];
+  #offsets = new Float64Array(0);
+  readonly #remembered: Float64Array;
+
+  /** `addresses` are those of the schedtick of each P. */
+  constructor(addresses: readonly Addr[]) {
+    this.#addresses = addresses;
+    this.#remembered = new Float64Array(addresses.length);
+  }
+
+  /** Looks up the offsets of the schedticks in a buffer of records. */
+  bind(records: Runs): void {
+    this.#offsets = Float64Array.from(this.#addresses, (at) => records.offsetOf(at, 4));
+  }
+
+  remember(records: DataView): void {
+    for (let i = 0; i < this.#offsets.length; i++) this.#remembered[i] = this.#tick(records, i);
+  }
+
+  /** True if any P has, or may have, scheduled a goroutine since the schedticks were remembered. */
+  haveMoved(records: DataView): boolean {
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const tick = this.#tick(records, i);
+      if (tick < 0 || tick !== this.#remembered[i]) return true;
+    }
+    return false;
+  }
+
+  /** -1 if it is not among the records. */
+  #tick(records: DataView, i: number): number {
+    const offset = this.#offsets[i] ?? -1;
+    return offset < 0 ? -1 : records.getUint32(offset, true);
+  }
+}

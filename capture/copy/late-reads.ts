@@ -1,0 +1,72 @@
+import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots/memory.js';
+import { recordingMemory } from '../../snapshots/recording.js';
+import { Runs } from '../../snapshots/runs.js';
+import type { Addr } from '../../snapshots/address.js';
+import type { GoProgram } from '../../analyze/program.js';
+import { exerciseLabels } from '../../analyze/working-set.js';
+import type { LiveProcess } from '../process/live-process.js';
+import { LateSource } from './late-source.js';
+import type { Plan } from './plan.js';
+import { RunSource } from './run-source.js';
+
+/** New label sets that are read: each takes some small reads. */
+const MAX_LABELS = 512;
+
+/** Where memory is copied from: a process, or a clone of one. */
+export type CopySource = Pick<LiveProcess, 'memory' | 'reader'>;
+
+/** What one completion of a copy reads beside the plan: the reads themselves, and the program as they show it. */
+export class LateReads {
+  readonly plan: Plan;
+  /** The planned records, and what was read late. */
+  readonly memory: LayeredSource;
+  /** The program over {@link memory}. */
+  readonly program: GoProgram;
+  readonly #source: CopySource;
+  readonly #late = new LateSource();
+
+  /** `records` are the planned records as they were read. */
+  constructor(plan: Plan, source: CopySource, records: RunSource) {
+    this.plan = plan;
+    this.#source = source;
+    this.memory = new LayeredSource([records, this.#late]);
+    this.program = plan.program.over({ memory: new Memory(this.memory) });
+  }
+
+  /** Reads ranges, even those that were read before. What cannot be read stays absent. */
+  read(ranges: readonly Range[]): void {
+    if (ranges.length === 0) return;
+    const runs = new Runs(ranges, 0);
+    const reader = this.#source.reader(runs);
+    const failed = reader.read();
+    this.#late.add(new RunSource(runs, reader.bytes, failed));
+  }
+
+  /** Reads those of the ranges that are neither among the planned records nor read late already. */
+  readMissing(ranges: readonly Range[]): void {
+    this.read(this.missing(ranges));
+  }
+
+  missing(ranges: readonly Range[]): Range[] {
+    const { records } = this.plan;
+    return ranges.filter(({ lo, hi }) => records.offsetOf(lo, hi - lo) < 0 && !this.#late.has(lo, hi));
+  }
+
+  /** Reads label sets that the plan does not have, up to {@link MAX_LABELS}: where their parts are, reading them shows. */
+  readLabels(sets: readonly Addr[]): void {
+    const { stackPlan, program } = this.plan;
+    const unknown = sets.filter((set) => set !== 0 && !stackPlan.labels.has(set)).slice(0, MAX_LABELS);
+    if (unknown.length === 0) return;
+    const { memory, recording } = recordingMemory(this.#source.memory());
+    exerciseLabels(program.over({ memory }), unknown);
+    this.read(recording.recorded());
+  }
+
+  segments(): Segment[] {
+    return this.#late.segments();
+  }
+
+  get sizeBytes(): number {
+    return this.#late.sizeBytes;
+  }
+}

@@ -1,0 +1,54 @@
+import type { Addr } from '../../snapshots/address.js';
+import type { MemorySource, Range, Segment, Window } from '../../snapshots/memory.js';
+import type { Runs } from '../../snapshots/runs.js';
+
+/** Runs in one buffer, as memory. */
+export class RunSource implements MemorySource {
+  /** Indices of the runs that could not be read: they are absent, not zero. */
+  failed: readonly number[];
+  readonly #runs: Runs;
+  readonly #bytes: Uint8Array;
+
+  /** `bytes` holds the runs one after another. It is not copied: what is read into it later shows here. */
+  constructor(runs: Runs, bytes: Uint8Array, failed: readonly number[] = []) {
+    this.failed = failed;
+    this.#runs = runs;
+    this.#bytes = bytes;
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes.byteLength;
+  }
+
+  /** True if all of [lo, hi) is in one run that was read. */
+  has(lo: number, hi: number): boolean {
+    return this.#runs.offsetOf(lo, hi - lo) >= 0 && !this.failed.includes(this.#runs.indexOf(lo));
+  }
+
+  window(addr: number): Window | null {
+    const index = this.#runs.indexOf(addr);
+    if (index < 0 || this.failed.includes(index)) return null;
+    const { lo, hi, offset } = this.#runs.at(index);
+    const { buffer, byteOffset } = this.#bytes;
+    return { lo, hi, view: new DataView(buffer, byteOffset + offset, hi - lo) };
+  }
+
+  *ranges(lo: number, hi: number): Iterable<Range> {
+    for (let i = 0; i < this.#runs.length; i++) {
+      const run = this.#runs.at(i);
+      if (run.lo < hi && run.hi > lo && !this.failed.includes(i)) {
+        yield { lo: Math.max(lo, run.lo) as Addr, hi: Math.min(hi, run.hi) as Addr };
+      }
+    }
+  }
+
+  /** The runs that were read, not copied. */
+  segments(): Segment[] {
+    const out: Segment[] = [];
+    for (let i = 0; i < this.#runs.length; i++) {
+      const { lo, hi, offset } = this.#runs.at(i);
+      if (!this.failed.includes(i)) out.push({ addr: lo, bytes: this.#bytes.subarray(offset, offset + hi - lo) });
+    }
+    return out;
+  }
+}
