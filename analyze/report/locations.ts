@@ -1,10 +1,10 @@
 import { hex } from '../../snapshots/address.js';
-import { MemoryFault } from '../../snapshots/memory.js';
+import { MemoryFault, onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import { callTargets } from '../runtime/code-references.js';
 import type { G } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
-import type { CodeLine } from '../stacks/symbolize.js';
+import { UNKNOWN_FILE, type CodeLine } from '../stacks/symbolize.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { Ancestor, Frame, Loc } from './model.js';
 
@@ -144,6 +144,7 @@ export class LocationResolver {
       wrapper = point !== null && point.func.funcID === this.#wrapper;
       if (point === null || !wrapper) break;
       const inlined = this.#inlinedInto(point);
+      if (inlined === 'unknown') break;
       if (inlined !== null) return { loc: inlined, wrapper: false };
       const called = this.#calledBy(point);
       if (called === null) break;
@@ -167,27 +168,32 @@ export class LocationResolver {
   #calledOnStack(g: G): Loc | null {
     const { frames } = this.#program.stackOf(g);
     const outermost = frames.findLastIndex(({ point }) => point.func.entry === g.startpc);
-    for (const { point, pc, trap } of frames.slice(0, Math.max(0, outermost)).reverse()) {
-      const line = point.lines(trap).findLast(({ funcID }) => funcID !== this.#wrapper);
+    for (const { point, pc, trap } of frames.slice(0, outermost + 1).reverse()) {
+      const lines = point.lines(trap);
+      const line = lines.findLast(({ funcID }) => funcID !== this.#wrapper);
       if (line !== undefined) return line.inlined ? this.#loc(line, pc) : this.#functionAt(point.func.entry);
+      // A wrapper into which the call may have been inlined: the tables that would say so are absent.
+      if (lines.some(({ file }) => file === UNKNOWN_FILE)) return null;
     }
     return null;
   }
 
-  /** The call that was inlined into a wrapper, at its first instruction that has one. */
-  #inlinedInto(point: CodePoint): Loc | null {
+  /**
+   * The call that was inlined into a wrapper, at its first instruction that has one. Where the tables are absent, it is
+   * unknown: calls in the wrapper's code may be those of what was inlined.
+   */
+  #inlinedInto(point: CodePoint): Loc | null | 'unknown' {
     const { func, table } = point;
     const end = Math.min(func.end, func.entry + MAX_WRAPPER_CODE);
-    try {
+    const search = (): Loc | null => {
       for (let pc = func.entry as number; pc < end; pc += table.quantum) {
         const lines = this.#program.index.symbolizer.lines(table, func, pc);
         const outermost = lines.at(-2);
         if (outermost !== undefined && lines.length >= 2 && !isRuntime(outermost.name)) return this.#loc(outermost, pc);
       }
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-    }
-    return null;
+      return null;
+    };
+    return onFault(search, () => 'unknown');
   }
 
   /** The only function that a wrapper calls directly; null where it calls through a pointer. */

@@ -2,7 +2,7 @@ import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
 import type { GoRelease } from '../runtime/releases.js';
 import { specialFunc, type SpecialFunc } from './special-functions.js';
-import { Symbolizer, type CodeLine } from './symbolize.js';
+import { Symbolizer, UNKNOWN_FILE, type CodeLine } from './symbolize.js';
 
 /** What the function tables say about one code address. All but the function is worked out on demand, and kept. */
 export class CodePoint {
@@ -45,7 +45,7 @@ export class CodePoint {
     const { name, funcID } = this.func;
     return onFault<readonly CodeLine[], readonly CodeLine[]>(
       () => this.#symbolizer.lines(this.table, this.func, pc),
-      () => [{ name, funcID, file: '?', line: 0, inlined: false }],
+      () => [{ name, funcID, file: UNKNOWN_FILE, line: 0, inlined: false }],
     );
   }
 }

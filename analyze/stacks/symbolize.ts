@@ -16,7 +16,8 @@ export interface CodeLine {
 
 /** Calls inlined into one another; the compiler nests them less deep. */
 const MAX_INLINED = 256;
-const UNKNOWN_FILE = '?';
+/** The file of a line whose place is not known. */
+export const UNKNOWN_FILE = '?';
 
 /** Finds functions, files and lines by code address, with inlined calls unfolded (runtime/symtabinl.go). */
 export class Symbolizer {
