@@ -4,13 +4,13 @@ import { Memory, type MemorySource, type Range, type Window } from '../../snapsh
 import { random } from '../support/gsp.js';
 
 /**
- * What happens to memory: `bits` flips single bits, `words` puts in words that pointers and lengths fear most, `zeros`
- * clears pages, `absent` takes them away.
+ * What happens to pages: `bits` flips single bits, `words` overwrites words with those that are worst as pointers and
+ * lengths, `zeros` clears them, `absent` removes them from the image.
  */
 export const DAMAGE = ['bits', 'words', 'zeros', 'absent'] as const;
 export type Damage = (typeof DAMAGE)[number];
 
-/** Which mappings it happens to. Where tables and code are whole, the analysis gets further. */
+/** The mappings that it happens to. Where tables and code are whole, the analysis gets further. */
 export const PLACES = ['writable', 'read-only', 'everywhere'] as const;
 export type Place = (typeof PLACES)[number];
 
@@ -23,19 +23,22 @@ export interface DamageOptions {
 }
 
 const PAGE = 4096;
-/** Hits within a page that is damaged. */
+/** Changed bits or words in a damaged page. */
 const HITS = 8;
-/** Pages asked for until the analysis is said to go in circles; an undamaged program takes a few ten thousand. */
+/** Reads after which the analysis counts as endless; that of an undamaged program takes some ten thousand. */
 const MAX_WINDOWS = 20_000_000;
 
-/** The image with its memory damaged, the same way each time for the same options. */
+/** Returns the image with its memory damaged, in the same way each time for the same options. */
 export function damaged(image: ProcessImage, options: DamageOptions): ProcessImage {
-  const writable = image.mappings.filter((mapping) => mapping.writable);
-  const isWritable = (at: number): boolean => writable.some(({ start, end }) => at >= start && at < end);
-  const hit = (page: number): boolean =>
-    (options.place === 'everywhere' || isWritable(page) === (options.place === 'writable')) &&
-    random(mixed(options.seed, page))(options.oneIn) === 0;
+  const hit = (page: number): boolean => isDamaged(image, options, page);
   return { ...image, memory: new Memory(new DamagedSource(image.memory.source, options, hit)) };
+}
+
+/** Whether the page at an address is one of those that {@link damaged} damages. */
+export function isDamaged({ mappings }: ProcessImage, { place, oneIn, seed }: DamageOptions, page: number): boolean {
+  if (random(mixed(seed, page))(oneIn) !== 0) return false;
+  const writable = mappings.some(({ start, end, writable }) => writable && page >= start && page < end);
+  return place === 'everywhere' || writable === (place === 'writable');
 }
 
 function mixed(seed: number, page: number): number {
