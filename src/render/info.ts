@@ -1,3 +1,4 @@
+import type { HostFacts } from '../../snapshots/image.js';
 import type { SnapshotInfo } from '../targets/snapshot-info.js';
 import { factLines, type Fact } from './facts.js';
 import { duration, pluralize, printable, size, withThousands } from './text.js';
@@ -26,7 +27,7 @@ export function infoText(path: string, info: SnapshotInfo): string {
 function captureFacts(facts: NonNullable<SnapshotInfo['facts']>): Fact[] {
   const { capture, executable, host } = facts;
   return [
-    ['process', `pid ${facts.pid} on ${printable(host.hostname)}, kernel ${printable(host.kernel)}`],
+    ['process', `pid ${facts.pid}${hostText(host)}`],
     ['build id', printable(executable.buildId ?? executable.goBuildId ?? 'none')],
     ['captured', `${printable(capture.capturedAt ?? 'at an unknown time')}, mode ${capture.mode}`],
     ['pause', capture.pauseNs === null ? 'not known' : duration(capture.pauseNs)],
@@ -34,6 +35,11 @@ function captureFacts(facts: NonNullable<SnapshotInfo['facts']>): Fact[] {
     ['mappings', withThousands(facts.mappings.length)],
     ['partial', capture.partial ? 'yes, the warnings say what is missing' : 'no'],
   ];
+}
+
+/** Nothing for a core, which does not say where it was written. */
+function hostText({ hostname, kernel }: HostFacts): string {
+  return hostname === '' && kernel === '' ? '' : ` on ${printable(hostname)}, kernel ${printable(kernel)}`;
 }
 
 function writerText(version: string | null): string {
