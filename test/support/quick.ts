@@ -16,6 +16,9 @@ const STARTS_PROGRAMS = new Set(
 /** Starts esbuild through the command itself. */
 const OTHERS = new Set([join(DIST, 'test/src/demo.test.js')]);
 
+/** For one file, on a busy machine. */
+const TIMEOUT_SECONDS = '300';
+
 /** Files that a module imports by relative paths, found in its text. */
 function importsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8');
@@ -39,7 +42,8 @@ function quickTests(): string[] {
 
 /** Runs one test file without tap's runner, which takes twice as long. Returns whether it passed; prints it if not. */
 async function passes(file: string): Promise<boolean> {
-  const child = spawn(process.execPath, ['--enable-source-maps', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...process.env, TAP_TIMEOUT: TIMEOUT_SECONDS };
+  const child = spawn(process.execPath, ['--enable-source-maps', file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text));
