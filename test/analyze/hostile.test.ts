@@ -51,8 +51,8 @@ function outcomeOf(image: ProcessImage): string {
 /** All that is ever asked of an image, once. */
 function analyze(image: ProcessImage): { goroutines: number; warnings: number } {
   const program = openProgram(image);
-  const goroutines = [...listGoroutines(program, { frames: true, user: true })];
-  const { warnings } = summarize(program, goroutines);
+  const goroutines = [...listGoroutines(program, 'stack')];
+  const { warnings } = summarize(program);
   const threads = listThreads(program);
   JSON.stringify([goroutines, threads]);
   const cut = goroutines.filter(({ truncated }) => truncated !== null);
