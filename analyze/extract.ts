@@ -1,31 +1,31 @@
 import type { Addr } from '../snapshots/address.js';
 import type { ProcessImage } from '../snapshots/image.js';
-import { MemoryFault, type Memory, type Range, type Segment } from '../snapshots/memory.js';
+import { onFault, type Memory, type Range, type Segment } from '../snapshots/memory.js';
 import { recordingMemory } from '../snapshots/recording.js';
 import { RangeList } from '../snapshots/runs.js';
-import { exerciseRuntime, exerciseStacks } from './working-set.js';
 import { openProgram, type GoProgram } from './program.js';
-import { runtimeRanges, usedStacks } from './runtime/memory-ranges.js';
 import { pclntabRange } from './runtime/find-module-data.js';
+import { runtimeRanges, usedStacks } from './runtime/memory-ranges.js';
+import { readWorkingSet } from './working-set.js';
 
-/** What is left of an image when all that no analysis needs is dropped. */
+/** The part of an image that the analyses need. */
 export interface Extracted {
+  /** The program in the whole image. */
   readonly program: GoProgram;
   /** The image without its memory. */
   readonly image: Omit<ProcessImage, 'memory'>;
-  /** The memory in groups of what is read together, each read when its turn comes. */
+  /** The memory to keep, in groups of what is read together. Each group is read when the iteration reaches it. */
   readonly groups: Iterable<readonly Segment[]>;
 }
 
-/** Memory that is held at a time. */
+/** A group ends once it has so many bytes: one group is held at a time. */
 const GROUP_BYTES = 2 ** 25;
 
-/** Analyzes a program once more and keeps what that reads, all records and every stack as far as it is in use. */
+/** Finds what the analyses read of a program, the runtime's records, and every stack as far as it is in use. */
 export function extract({ image, layouts }: GoProgram): Extracted {
   const { memory, recording } = recordingMemory(image.memory);
   const program = openProgram({ ...image, memory, structs: layouts.debugInfo });
-  exerciseRuntime(program);
-  exerciseStacks(program);
+  readWorkingSet(program);
   const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
   const parts = [
     recordsOf(program, addresses),
@@ -36,14 +36,12 @@ export function extract({ image, layouts }: GoProgram): Extracted {
   return { program, image: { ...image, structs: layouts.debugInfo }, groups: groupsOf(image.memory, parts) };
 }
 
-/** None where a part of them is lost: what is left of them was recorded. */
+/** The runtime's records; nothing where a part of them is absent, since then what is left was recorded. */
 function recordsOf(program: GoProgram, goroutines: Float64Array): Iterable<Range> {
-  try {
-    return runtimeRanges(program, goroutines);
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return [];
-  }
+  return onFault(
+    () => runtimeRanges(program, goroutines),
+    () => [],
+  );
 }
 
 function* groupsOf(memory: Memory, parts: readonly Iterable<Range>[]): Iterable<readonly Segment[]> {
@@ -63,12 +61,12 @@ function* groupsOf(memory: Memory, parts: readonly Iterable<Range>[]): Iterable<
   }
 }
 
+/** The memory in a range, without what cannot be read although the image lists it. */
 function* segmentsIn(memory: Memory, lo: Addr, hi: Addr): Iterable<Segment> {
   for (const known of memory.ranges(lo, hi)) {
-    try {
-      yield { addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) };
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-    }
+    yield* onFault(
+      () => [{ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) }],
+      () => [],
+    );
   }
 }

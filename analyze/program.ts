@@ -20,10 +20,10 @@ import type { Warning } from './warnings.js';
 export class GoProgram extends GoRuntime {
   readonly index: CodeIndex;
   readonly #unwinder: Unwinder;
-  /** See {@link M.vdsoSP}. */
+  /** Bytes to add to {@link M.vdsoSP}. */
   readonly #vdsoShift: number;
 
-  /** `index` is what is known of the code already, where the program was looked at before. */
+  /** `index` is the code index of the same program, if there is one from another image of it. */
   constructor(image: ProcessImage, found: Found, index?: CodeIndex) {
     super(image, found);
     this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.layouts.release);
@@ -35,10 +35,10 @@ export class GoProgram extends GoRuntime {
     return new GoProgram(withParts(this.image, changes), this.found, this.index);
   }
 
-  /** Where the goroutine's stack is followed from; null where it runs on a thread whose registers are not known. */
+  /** Where unwinding a goroutine's stack starts; null where it runs on a thread whose registers are not known. */
   startOf(g: G): UnwindStart | null {
     const user = { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched };
-    // A goroutine is running for a moment before it is given an M (execute in proc.go).
+    // For a moment, a running goroutine has no M yet (execute in proc.go).
     if (g.status === 'running' && g.m !== 0) {
       const machine = this.machineAt(g.m);
       return machine === null ? null : this.#runningOn(machine, user);
@@ -48,7 +48,7 @@ export class GoProgram extends GoRuntime {
     return { registers, trap: false, syscall, user, machine: null };
   }
 
-  /** null where the registers of the M's thread are not known. */
+  /** Where unwinding starts for an M's thread; null where its registers are not known. */
   #runningOn(m: M, user: UserStack): UnwindStart | null {
     const registers = this.threadOf(m)?.registers ?? null;
     if (registers === null) return null;
@@ -60,7 +60,7 @@ export class GoProgram extends GoRuntime {
     return { registers: startRegisters(registers), trap: true, syscall: false, user, machine };
   }
 
-  /** g0 or gsignal of an M, as far as it can be read. */
+  /** m.g0 or m.gsignal; null where it is not set or cannot be read. */
   #ownGoroutine(address: Addr): G | null {
     return address === 0
       ? null
@@ -71,8 +71,8 @@ export class GoProgram extends GoRuntime {
   }
 
   /**
-   * Where an M's thread stands, down to the outermost frame of its system stack, or of the goroutine that it came from.
-   * null where its registers are not known.
+   * The stack of an M's thread: its system stack, followed by that of the goroutine that switched to it. null where its
+   * registers are not known.
    */
   threadStackOf(m: M): Unwound | null {
     const g = m.curg === 0 ? null : this.goroutineAt(m.curg);
@@ -99,7 +99,7 @@ const NO_REGISTERS: Unwound = {
   truncated: 'it was running, and the registers of its thread are not known',
 };
 
-/** Of a thread that runs no goroutine: its system stack leads back to nothing. */
+/** Stands for the goroutine of a thread that runs none. */
 const NO_USER_STACK = { lo: 0, hi: 0, sched: { pc: 0, sp: 0, lr: 0 } };
 
 function startRegisters(registers: Registers): StartRegisters {
@@ -108,9 +108,9 @@ function startRegisters(registers: Registers): StartRegisters {
 }
 
 /**
- * Finds the Go program in an image. Throws GospyError: 3 where there is none, 6 where its release is not known and the
- * nearest layouts do not fit, 5 where a file has lost what the analysis stands on. `debugInfo` is asked for the layouts of
- * a release that is not known, unless the image has them.
+ * Finds the Go program in an image. `debugInfo` is asked for the layouts of an unknown release, unless the image has them.
+ * Throws GospyError: exit code 3 where there is no Go program, 6 where its release is unknown and the nearest layouts do
+ * not fit, 5 where a file lacks the variables or records that the analysis needs.
  */
 export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG_INFO): GoProgram {
   const structs = image.structs.size > 0 ? () => image.structs : debugInfo;
@@ -147,7 +147,7 @@ function notLocated(image: ProcessImage, code: GoCode, layouts: Layouts, cause: 
   if (layouts.fit !== 'other-minor' && image.kind !== 'live') {
     return badFile(`reading the runtime's variables of ${release} failed: ${cause.message}`, {
       cause,
-      hint: 'the file may have been cut or damaged; gospy info tells',
+      hint: 'the file may have been cut or damaged: `gospy info` says what is wrong with it',
     });
   }
   return notUnderstood(code.version, cause.message, cause);
@@ -160,7 +160,7 @@ function notUnderstood({ text }: GoVersion, why: string, cause?: Error): GospyEr
   });
 }
 
-/** What was guessed of a program: its layouts, and where its globals lie. */
+/** Warnings about facts of the program that are not certain: its layouts, and the addresses of its globals. */
 function warningsOf({ version, fit }: Layouts, { notes }: Globals): Warning[] {
   const guess = GUESSES[fit];
   return [

@@ -1,19 +1,19 @@
-/** Something that the analysis could not tell, and for which goroutine. */
+/** Something that could not be found out, and the goroutine that it concerns. */
 export interface Warning {
-  /** A stable word for scripts, such as `labels-unreadable`. */
+  /** A word for scripts that does not change between releases, such as `labels-unreadable`. */
   readonly code: string;
   readonly goid?: number;
   readonly message: string;
 }
 
 /**
- * Collects warnings and keeps each once: the first of a code for a goroutine, and of a code and message where a warning
- * names no goroutine. Readers may therefore report what they find every time they come across it.
+ * Collects warnings, each once: the first with its code for a goroutine, or without a goroutine the first with its code
+ * and message. So readers may warn every time they come across a fault.
  */
 export class WarningCollector {
   readonly #byKey = new Map<string, Warning>();
 
-  /** Starts with `inherited`, such as what is known of the same program from another image of it. */
+  /** Starts with `inherited`, such as the warnings about the same program in another image. */
   constructor(inherited: Iterable<Warning> = []) {
     for (const warning of inherited) this.add(warning);
   }

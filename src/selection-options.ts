@@ -1,11 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { GoroutineStatus } from '../analyze/runtime/goroutine.js';
+import { STATUSES, type GoroutineStatus } from '../analyze/runtime/goroutine.js';
 import { SORTS, type Selection, type Sort } from '../analyze/report/selection.js';
-
-const STATUSES: readonly GoroutineStatus[] = [
-  ...(['idle', 'runnable', 'running', 'syscall', 'waiting', 'dead'] as const),
-  ...(['copystack', 'preempted', 'leaked'] as const),
-];
 
 /** Nanoseconds by the units of Go's durations. */
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };

@@ -1,13 +1,13 @@
 import { hex, type Addr } from '../../snapshots/address.js';
-import { MemoryFault } from '../../snapshots/memory.js';
+import { onFault } from '../../snapshots/memory.js';
 import { signalName } from '../../snapshots/signals.js';
 import type { GoProgram } from '../program.js';
 import type { M } from '../runtime/machine.js';
 import type { Crash } from './model.js';
 
 /**
- * How a program ended, of a core; null where it was alive. The M that the runtime has dying was first, whatever thread
- * ended the process: up to Go 1.22 the fault is passed on from M to M (sighandler of signal_unix.go).
+ * How the program in a core ended; null where it was alive. If an M is dying, it crashed first, whichever thread ended
+ * the process: up to Go 1.22 each M passes the fatal signal on to the next (sighandler in signal_unix.go).
  */
 export function crashOf(program: GoProgram): Crash | null {
   const { signal } = program.image;
@@ -23,23 +23,23 @@ export function crashOf(program: GoProgram): Crash | null {
     goid: g === null ? null : goidOf(program, g),
     tid: (machine === null ? null : program.threadOf(machine)?.tid) ?? signal.tid,
   };
-  const fault = g === null ? null : turnedIntoPanic(program, g);
+  const fault = g === null ? null : faultBeforePanic(program, g);
   return fault === null ? ended : { ...ended, ...fault };
 }
 
-/** m.dying is set by startpanic_m (panic.go), for panics, throws and fatal signals alike. */
+/** The M whose m.dying is set: by startpanic_m (panic.go, 1.12+), for panics, throws and fatal signals alike. */
 function dyingMachine(program: GoProgram): M | null {
   const offset = program.layouts.of('m').offset('dying');
-  return program.machines.find((m) => quietly(() => program.memory.i32(m.addr, offset)) === 1) ?? null;
+  return program.machines.find((m) => orNull(() => program.memory.i32(m.addr, offset)) === 1) ?? null;
 }
 
 function machineOf(program: GoProgram, tid: number): M | null {
   return program.machines.find((m) => program.threadOf(m)?.tid === tid) ?? null;
 }
 
-/** The goroutine that it ran, also where a signal handler has since taken over; null on the system stack. */
+/** The goroutine that the M ran when it crashed, even if a signal handler runs now; null on the system stack. */
 function faultingGoroutine(program: GoProgram, machine: M): Addr | null {
-  const caught = quietly(() => program.memory.ptr(machine.addr, program.layouts.of('m').offset('caughtsig')));
+  const caught = orNull(() => program.memory.ptr(machine.addr, program.layouts.of('m').offset('caughtsig')));
   const g = caught !== null && caught !== 0 && caught !== machine.g0 ? caught : machine.curg;
   return g === 0 ? null : g;
 }
@@ -49,10 +49,13 @@ function goidOf(program: GoProgram, g: Addr): number | null {
   return goid === 0 ? null : goid;
 }
 
-/** The signal that preparePanic (signal_amd64.go, signal_arm64.go) noted in g.sig, as the panic's own text has it. */
-function turnedIntoPanic(program: GoProgram, g: Addr): Pick<Crash, 'signal' | 'code' | 'addr'> | null {
+/**
+ * The signal that the runtime turned into a panic: g.sig, g.sigcode0 and g.sigcode1, which preparePanic sets
+ * (signal_amd64.go and signal_arm64.go, 1.12+). null where there was none.
+ */
+function faultBeforePanic(program: GoProgram, g: Addr): Pick<Crash, 'signal' | 'code' | 'addr'> | null {
   const layout = program.layouts.of('g');
-  return quietly(() => {
+  return orNull(() => {
     const number = program.memory.u32(g, layout.offset('sig'));
     if (number === 0) return null;
     const code = program.memory.word(g, layout.offset('sigcode0'));
@@ -61,11 +64,6 @@ function turnedIntoPanic(program: GoProgram, g: Addr): Pick<Crash, 'signal' | 'c
   });
 }
 
-function quietly<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return null;
-  }
+function orNull<T>(read: () => T): T | null {
+  return onFault(read, () => null);
 }

@@ -1,43 +1,44 @@
 import type { GoProgram } from '../program.js';
-import type { Summary } from './model.js';
 import type { ProcessorStatus } from '../runtime/processor.js';
-import { summarize } from './summary.js';
+import type { GcPhase } from '../runtime/sched.js';
+import type { Processor } from './model.js';
+import { readScheduler } from './scheduler.js';
 
-/** A number at both times. */
+/** A number in both captures. */
 export interface Change {
   readonly before: number;
   readonly after: number;
 }
 
-/** A P at both times; null where it was not there, and where counts of two processes would be compared. */
+/** A P in both captures. `before` or `after` is null where it did not exist; counts are null between two processes. */
 export interface ProcessorDiff {
   readonly id: number;
   readonly before: ProcessorStatus | null;
   readonly after: ProcessorStatus | null;
-  /** How often it scheduled in between. */
+  /** How many times it scheduled a goroutine in between. */
   readonly schedtick: number | null;
-  /** How many system calls that lasted began in between. */
+  /** By how much p.syscalltick went up. */
   readonly syscalltick: number | null;
   readonly runqsize: Change;
 }
 
-/** An M at both times. */
+/** An M in both captures. */
 export interface MachineDiff {
   readonly id: number;
   readonly tid: number | null;
-  /** The goroutine that it ran; null for none, and where it was not there. */
+  /** Id of the goroutine that it ran; null for none, and where the M did not exist. */
   readonly before: number | null;
   readonly after: number | null;
 }
 
 export interface SchedulerDiff {
   readonly ps: readonly ProcessorDiff[];
-  /** Ids of Ms are those of one process; between two, only `total` says something. */
+  /** The lists are null between two processes, whose ids cannot be compared. */
   readonly ms: {
     readonly total: Change;
     readonly started: readonly MachineDiff[] | null;
     readonly ended: readonly MachineDiff[] | null;
-    /** Those that run another goroutine than before. */
+    /** Ms that run another goroutine than before. */
     readonly changed: readonly MachineDiff[] | null;
   };
   readonly sched: {
@@ -49,18 +50,18 @@ export interface SchedulerDiff {
     readonly schedtick: number | null;
     readonly syscalltick: number | null;
     readonly gcPhase: {
-      readonly before: Summary['sched']['gcPhase'];
-      readonly after: Summary['sched']['gcPhase'];
+      readonly before: GcPhase | null;
+      readonly after: GcPhase | null;
     };
   };
 }
 
 const TWO_32 = 2 ** 32;
 
-/** What the scheduler did between two looks. */
-export function comparedSchedulers(before: GoProgram, after: GoProgram, sameProcess: boolean): SchedulerDiff {
-  const [was, is] = [summarize(before, []), summarize(after, [])];
-  const ps = processors(was.ps, is.ps, sameProcess);
+/** Finds out what the scheduler did between two captures. */
+export function compareSchedulers(before: GoProgram, after: GoProgram, sameProcess: boolean): SchedulerDiff {
+  const [was, is] = [readScheduler(before), readScheduler(after)];
+  const ps = comparePs(was.ps, is.ps, sameProcess);
   const total = (of: (p: ProcessorDiff) => number | null): number | null =>
     sameProcess ? ps.reduce((sum, p) => sum + (of(p) ?? 0), 0) : null;
   const change = (field: 'runqsize' | 'nmidle' | 'npidle' | 'nmspinning'): Change => ({
@@ -69,7 +70,7 @@ export function comparedSchedulers(before: GoProgram, after: GoProgram, sameProc
   });
   return {
     ps,
-    ms: machines(before, after, sameProcess),
+    ms: compareMs(before, after, sameProcess),
     sched: {
       runqsize: change('runqsize'),
       nmidle: change('nmidle'),
@@ -82,13 +83,13 @@ export function comparedSchedulers(before: GoProgram, after: GoProgram, sameProc
   };
 }
 
-function processors(before: Summary['ps'], after: Summary['ps'], sameProcess: boolean): ProcessorDiff[] {
+function comparePs(before: readonly Processor[], after: readonly Processor[], sameProcess: boolean): ProcessorDiff[] {
   // By id: a P that cannot be read is missing from one of the lists.
   const [earlier, later] = [before, after].map((ps) => new Map(ps.map((p) => [p.id, p])));
   const ids = [...new Set([...before, ...after].map(({ id }) => id))].sort((a, b) => a - b);
   return ids.map((id) => {
     const [was, is] = [earlier?.get(id), later?.get(id)];
-    // A P of before that is gone keeps its counts; a new one begins with none.
+    // The ticks are 32 bits wide. A P that is new starts at 0.
     const ticks = (of: 'schedtick' | 'syscalltick'): number | null =>
       !sameProcess || is === undefined ? null : (is[of] - (was?.[of] ?? 0) + TWO_32) % TWO_32;
     return {
@@ -102,7 +103,7 @@ function processors(before: Summary['ps'], after: Summary['ps'], sameProcess: bo
   });
 }
 
-function machines(before: GoProgram, after: GoProgram, sameProcess: boolean): SchedulerDiff['ms'] {
+function compareMs(before: GoProgram, after: GoProgram, sameProcess: boolean): SchedulerDiff['ms'] {
   const total = { before: before.machines.length, after: after.machines.length };
   if (!sameProcess) return { total, started: null, ended: null, changed: null };
   const [was, is] = [running(before), running(after)];
@@ -119,7 +120,7 @@ function machines(before: GoProgram, after: GoProgram, sameProcess: boolean): Sc
   };
 }
 
-/** Each M with its thread, and the goroutine that it runs. */
+/** Each M by its id: its thread, and the id of the goroutine that it runs. */
 function running(program: GoProgram): Map<number, { tid: number; goid: number | null }> {
   return new Map(
     program.machines.map((m) => {

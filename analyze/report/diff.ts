@@ -1,30 +1,41 @@
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import { countsRuns, hasRun, isSamePlace, isUncounted } from '../runtime/parked.js';
-import { describeGoroutines, Describer } from './goroutines.js';
-import { nameKey, type GroupBy } from './groups.js';
-import type { Goroutine, Loc, Target } from './model.js';
 import type { Warning } from '../warnings.js';
-import { comparedSchedulers, type SchedulerDiff } from './diff-scheduler.js';
+import { answer, type Answer } from './answer.js';
+import { compareSchedulers, type SchedulerDiff } from './diff-scheduler.js';
+import { Describer, GOROUTINE_READS } from './goroutines.js';
+import { nameKey, type GroupBy } from './groups.js';
+import { STACK_READS } from './locations.js';
+import type { Goroutine, Loc, Target } from './model.js';
 import { relationOf, type Relation } from './relation.js';
+import { SCHEDULER_READS } from './scheduler.js';
 import { targetOf } from './summary.js';
 
-/** Where a goroutine was. */
+/** A program compared with itself. */
+export const diffAnalysis: Analysis = {
+  name: 'diff',
+  reads: [SCHEDULER_READS, ...GOROUTINE_READS, STACK_READS],
+  answer: (program) => compare(program, program, { kind: 'start' }),
+};
+
+/** What a goroutine was doing, and where. */
 export interface GoroutineState {
   readonly status: GoroutineStatus;
   readonly waitReason: string | null;
-  /** The innermost frame outside of the runtime, else the innermost of all; null where it is not known. */
+  /** The innermost frame outside the runtime, else the innermost of all; null where it is not known. */
   readonly at: Loc | null;
 }
 
-/** A goroutine of one of the two. */
+/** A goroutine that only one of the two captures has. */
 export interface ListedGoroutine extends GoroutineState {
   readonly goid: number;
   readonly entry: Loc | null;
   readonly creator: Loc | null;
 }
 
-/** A goroutine that went from one place to another. */
+/** A goroutine that is in another place, or does something else. */
 export interface Moved {
   readonly goid: number;
   readonly entry: Loc | null;
@@ -42,80 +53,82 @@ export interface GroupDiff {
   readonly ended: number | null;
 }
 
-/** What became of the goroutines of one process, each list in the order of ids. */
+/** What became of the goroutines of one process. Each list is in the order of their ids. */
 export interface Changes {
   readonly started: readonly ListedGoroutine[];
   readonly ended: readonly ListedGoroutine[];
   readonly moved: readonly Moved[];
-  /** Ids of those that ran, and are back where they were. */
+  /** Ids of goroutines that ran and are back where they were. */
   readonly returned: readonly number[];
-  /** Ids of those that did not run in between. */
+  /** Ids of goroutines that did not run in between. */
   readonly parked: readonly number[];
 }
 
-/** What changed between two looks. */
+/** What changed between two captures. */
 export interface Diff extends SchedulerDiff {
   readonly before: Target;
   readonly after: Target;
   readonly relation: Relation;
   readonly goroutines: { readonly before: number; readonly after: number };
-  /** null between two processes: the ids of one mean nothing in the other. */
-  readonly fates: Changes | null;
-  /** By function names alone, which hold from build to build; the one that grew most first. */
+  /** null between two processes, whose goroutine ids cannot be compared. */
+  readonly changes: Changes | null;
+  /** Groups by function names, which mean the same in every build; the one that grew most comes first. */
   readonly groups: readonly GroupDiff[];
-  readonly warnings: readonly Warning[];
 }
 
-/** Goroutines whose innermost frame outside of the runtime is looked for, of each list. */
+/** Goroutines of each list that get the innermost frame outside the runtime; the others get the innermost of all. */
 const MAX_LOCATED = 10_000;
 
-/** Compares two programs, or one at two times. */
-export function compare(before: GoProgram, after: GoProgram, by: GroupBy): Diff {
+/** Compares two captures of one program, or two programs. Groups goroutines by `by`. */
+export function compare(before: GoProgram, after: GoProgram, by: GroupBy): Answer<Diff> {
   const relation = relationOf(before, after);
   const sides = [new Side(before, by), new Side(after, by)] as const;
-  const fates = relation.kind === 'same-process' ? changesBetween(...sides) : null;
-  return {
+  const changes = relation.kind === 'same-process' ? changesBetween(...sides) : null;
+  const value: Diff = {
     before: targetOf(before),
     after: targetOf(after),
     relation,
     goroutines: { before: sides[0].all.size, after: sides[1].all.size },
-    fates,
-    groups: groupsOf(...sides, fates),
-    ...comparedSchedulers(before, after, relation.kind === 'same-process'),
-    warnings: [...warningsOf(before, 'before'), ...warningsOf(after, 'after'), ...guesses(before, fates)],
+    changes,
+    groups: groupsOf(...sides, changes),
+    ...compareSchedulers(before, after, relation.kind === 'same-process'),
   };
+  const warnings = [...warningsOf(before, 'before'), ...warningsOf(after, 'after'), ...uncertainties(before, changes)];
+  return { value, warnings };
 }
 
 interface Described {
   readonly g: G;
   readonly goroutine: Goroutine;
+  /** Of its group. */
   readonly key: string;
 }
 
-/** All goroutines of one program. */
+/** All goroutines of one of the two captures. */
 class Side {
   readonly program: GoProgram;
+  /** By id, ascending. */
   readonly all = new Map<number, Described>();
-  readonly #located: Describer;
+  readonly #describer: Describer;
 
   constructor(program: GoProgram, by: GroupBy) {
     this.program = program;
-    this.#located = new Describer(program, { frames: false, user: true });
+    this.#describer = new Describer(program);
     const keyOf = nameKey(program, by);
-    for (const { g, goroutine } of describeGoroutines(program, { frames: false, user: by.kind === 'user' })) {
+    for (const g of program.goroutines()) {
+      const goroutine = this.#describer.describe(g);
       this.all.set(g.goid, { g, goroutine, key: keyOf(g, goroutine) });
     }
   }
 
-  standing({ g, goroutine }: Described, located: boolean): GoroutineState {
+  stateOf({ g, goroutine }: Described, located: boolean): GoroutineState {
     const { status, waitReason, current } = goroutine;
-    const at = located ? (this.#located.goroutine(g).user ?? current) : current;
-    return { status, waitReason, at };
+    return { status, waitReason, at: (located ? this.#describer.user(g) : null) ?? current };
   }
 
-  passing(described: Described, located: boolean): ListedGoroutine {
+  list(described: Described, located: boolean): ListedGoroutine {
     const { goid, entry, creator } = described.goroutine;
-    return { goid, entry, creator, ...this.standing(described, located) };
+    return { goid, entry, creator, ...this.stateOf(described, located) };
   }
 }
 
@@ -128,11 +141,11 @@ function changesBetween(before: Side, after: Side): Changes {
   for (const [goid, was] of before.all) {
     const is = after.all.get(goid);
     if (is === undefined) {
-      ended.push(before.passing(was, ended.length < MAX_LOCATED));
+      ended.push(before.list(was, ended.length < MAX_LOCATED));
     } else if (!isSamePlace(was.g, is.g)) {
       const located = moved.length < MAX_LOCATED;
       const { entry } = is.goroutine;
-      moved.push({ goid, entry, before: before.standing(was, located), after: after.standing(is, located) });
+      moved.push({ goid, entry, before: before.stateOf(was, located), after: after.stateOf(is, located) });
     } else if (hasRun(was.g, is.g) || isUncounted(is.g, after.program.waitReasons)) {
       returned.push(goid);
     } else {
@@ -140,12 +153,12 @@ function changesBetween(before: Side, after: Side): Changes {
     }
   }
   for (const [goid, is] of after.all) {
-    if (!before.all.has(goid)) started.push(after.passing(is, started.length < MAX_LOCATED));
+    if (!before.all.has(goid)) started.push(after.list(is, started.length < MAX_LOCATED));
   }
   return { started, ended, moved, returned, parked };
 }
 
-function groupsOf(before: Side, after: Side, fates: Changes | null): GroupDiff[] {
+function groupsOf(before: Side, after: Side, changes: Changes | null): GroupDiff[] {
   const counts = new Map<string, { before: number; after: number; started: number; ended: number }>();
   const of = (key: string): { before: number; after: number; started: number; ended: number } => {
     let count = counts.get(key);
@@ -168,21 +181,19 @@ function groupsOf(before: Side, after: Side, fates: Changes | null): GroupDiff[]
       before: count.before,
       after: count.after,
       growth: count.after - count.before,
-      started: fates === null ? null : count.started,
-      ended: fates === null ? null : count.ended,
+      started: changes === null ? null : count.started,
+      ended: changes === null ? null : count.ended,
     }))
     .sort((a, b) => b.growth - a.growth || b.after - a.after || (a.key < b.key ? -1 : 1));
 }
 
-function warningsOf({ image, warnings }: GoProgram, which: string): Warning[] {
-  return [...image.capture.warnings, ...warnings].map((warning) => ({
-    ...warning,
-    message: `${which}: ${warning.message}`,
-  }));
+function warningsOf(program: GoProgram, which: 'before' | 'after'): Warning[] {
+  return answer(program, null).warnings.map((warning) => ({ ...warning, message: `${which}: ${warning.message}` }));
 }
 
-function guesses(program: GoProgram, fates: Changes | null): Warning[] {
-  if (fates === null || countsRuns(program.layouts)) return [];
+/** Says where goroutines that ran in between may be listed as parked. */
+function uncertainties(program: GoProgram, changes: Changes | null): Warning[] {
+  if (changes === null || countsRuns(program.layouts)) return [];
   const message =
     'before Go 1.17 the runtime does not count how often a goroutine ran: one that is back where it was counts as parked';
   return [{ code: 'parked-by-place', message }];

@@ -1,14 +1,28 @@
 import { hex, plus, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { UsedWord } from '../stacks/stack-memory.js';
 import type { Position, RuleCode, Step } from '../stacks/step.js';
-import { LocationResolver } from './locations.js';
+import { answer } from './answer.js';
+import { GOROUTINE_READS } from './goroutines.js';
+import { LocationResolver, STACK_READS } from './locations.js';
 import type { Frame } from './model.js';
 import { adviceFor, sentenceFor } from './rule-texts.js';
+
+/** How the stack of every goroutine is followed. */
+export const explainAnalysis: Analysis = {
+  name: 'explain',
+  reads: [...GOROUTINE_READS, STACK_READS],
+  answer: (program) =>
+    answer(
+      program,
+      [...program.goroutines()].map((g) => explainStack(program, g)),
+    ),
+};
 
 /** How a goroutine's stack was followed, step by step: `gospy.explain/1` in docs/cli.md. Addresses are hex strings. */
 export interface Explanation {

@@ -2,34 +2,34 @@ import type { GoProgram } from '../program.js';
 import type { Finding, Goroutine, LongWait, Loc, Summary } from './model.js';
 import { LocationResolver } from './locations.js';
 
-/** Goroutines of one function in one state from which on they stand out, and their share of all. */
+/** Goroutines of one function in one state stand out if there are so many, and if they are this share of all. */
 const MANY = 1000;
 const MANY_SHARE = 0.5;
-/** Goroutines below which no wait of most of them stands out. */
+/** In a program with fewer goroutines, a wait that most of them share does not stand out. */
 const FEW = 100;
-/** Stacks that are compared before many are said to be equal. */
+/** Stacks that must be equal before the stacks of many goroutines are said to be. */
 const SAMPLED = 64;
 const SHOWN_GOIDS = 10;
 const LONGEST_WAITS = 5;
-/** sysmon takes the processor from a goroutine after 10 ms (forcePreemptNS in proc.go): ten times that is long. */
+/** A run is long at ten times the 10 ms after which sysmon preempts a goroutine (forcePreemptNS in proc.go). */
 const LONG_RUN_NS = 100e6;
-/** Goroutines that wait for each P, on average. */
+/** Run queues are long if so many goroutines wait for each P on average. */
 const LONG_QUEUE = 4;
-/** Connections that nobody writes to: most goroutines of a server may wait for that, and all is well. */
+/** Waits that most goroutines may share although all is well: idle connections are normal for servers. */
 const HARMLESS = new Set(['IO wait']);
 
-/** One function's goroutines in one state. */
+/** The goroutines of one function in one state. */
 interface StateGroup {
   readonly entry: Loc | null;
   readonly state: string;
   count: number;
-  /** The first ones, then every so many-th: spread over all. */
+  /** Ids of {@link SAMPLED} of them: the first ones, then some of those that follow. */
   readonly sample: number[];
 }
 
-/** Counts goroutines as they pass, and says what stands out. The runtime's own are left out. */
+/** Counts goroutines one at a time and finds what stands out. It ignores the runtime's own goroutines. */
 export class FindingsCollector {
-  readonly #crowds = new Map<Loc | null, Map<string, StateGroup>>();
+  readonly #groups = new Map<Loc | null, Map<string, StateGroup>>();
   readonly #states = new Map<string, number>();
   #longest: LongWait[] = [];
   #count = 0;
@@ -46,12 +46,12 @@ export class FindingsCollector {
     this.#longest.sort((a, b) => b.waitSinceNs - a.waitSinceNs || a.goid - b.goid).splice(LONGEST_WAITS);
   }
 
-  /** Those that are known to have waited longest, the longest first. */
+  /** The goroutines that are known to have waited longest, the longest first. */
   get longestWaits(): readonly LongWait[] {
     return this.#longest;
   }
 
-  /** What to look at first, the most telling first; empty where nothing stands out. */
+  /** What stands out, the most important first. `program` is the one whose goroutines were added. */
   findings(program: GoProgram, { ps, sched }: Pick<Summary, 'ps' | 'sched'>): Finding[] {
     return [
       ...this.#equalStacks(program),
@@ -63,21 +63,21 @@ export class FindingsCollector {
   }
 
   #join({ entry, goid }: Goroutine, state: string): void {
-    let states = this.#crowds.get(entry);
-    if (states === undefined) this.#crowds.set(entry, (states = new Map<string, StateGroup>()));
-    let crowd = states.get(state);
-    if (crowd === undefined) states.set(state, (crowd = { entry, state, count: 0, sample: [] }));
-    crowd.count++;
-    if (crowd.sample.length < SAMPLED) crowd.sample.push(goid);
-    else if (crowd.count % SAMPLED === 0) crowd.sample[(crowd.count / SAMPLED) % SAMPLED] = goid;
+    let states = this.#groups.get(entry);
+    if (states === undefined) this.#groups.set(entry, (states = new Map<string, StateGroup>()));
+    let group = states.get(state);
+    if (group === undefined) states.set(state, (group = { entry, state, count: 0, sample: [] }));
+    group.count++;
+    if (group.sample.length < SAMPLED) group.sample.push(goid);
+    else if (group.count % SAMPLED === 0) group.sample[(group.count / SAMPLED) % SAMPLED] = goid;
   }
 
   #equalStacks(program: GoProgram): Finding[] {
-    const crowds = [...this.#crowds.values()].flatMap((states) => [...states.values()]);
-    const largest = crowds.reduce<StateGroup | null>((a, b) => (a === null || b.count > a.count ? b : a), null);
+    const groups = [...this.#groups.values()].flatMap((states) => [...states.values()]);
+    const largest = groups.reduce<StateGroup | null>((a, b) => (a === null || b.count > a.count ? b : a), null);
     if (largest === null || largest.count < MANY || largest.count < MANY_SHARE * this.#count) return [];
     const { entry, state, count, sample } = largest;
-    const { user, equal } = comparedStacks(program, new Set(sample));
+    const { user, equal } = compareStacks(program, new Set(sample));
     if (equal < sample.length) return [];
     const where = user === null ? '' : `, at ${user.func} (${user.file}:${user.line})`;
     const message =
@@ -90,7 +90,7 @@ export class FindingsCollector {
     if (this.#count < FEW) return [];
     for (const [state, count] of this.#states) {
       if (count <= this.#count / 2 || HARMLESS.has(state)) continue;
-      const goids = [...this.#crowds.values()].flatMap((states) => states.get(state)?.sample ?? []);
+      const goids = [...this.#groups.values()].flatMap((states) => states.get(state)?.sample ?? []);
       const message = `${count} of ${this.#count} goroutines share one wait: ${state}`;
       return [{ code: 'shared-wait', count, goids: first(goids), message }];
     }
@@ -102,9 +102,9 @@ function first(goids: readonly number[]): number[] {
   return [...goids].sort((a, b) => a - b).slice(0, SHOWN_GOIDS);
 }
 
-/** How many goroutines of a sample have the stack of the first of them, and where in the program that is. */
-function comparedStacks(program: GoProgram, sample: ReadonlySet<number>): { user: Loc | null; equal: number } {
-  const places = new LocationResolver(program);
+/** Counts the goroutines of a sample whose stack equals that of the first one, and finds where the first one is. */
+function compareStacks(program: GoProgram, sample: ReadonlySet<number>): { user: Loc | null; equal: number } {
+  const locations = new LocationResolver(program);
   let key: string | null = null;
   let user: Loc | null = null;
   let equal = 0;
@@ -114,7 +114,7 @@ function comparedStacks(program: GoProgram, sample: ReadonlySet<number>): { user
     const pcs = frames.map(({ pc }) => pc).join();
     if (key === null) {
       key = pcs;
-      user = places.user(frames);
+      user = locations.user(frames);
     }
     if (pcs === key) equal++;
   }

@@ -1,109 +1,230 @@
-import { MemoryFault } from '../../snapshots/memory.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
+import type { AncestorInfo } from '../runtime/ancestors.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
-import type { Ancestor, Frame, Goroutine, Loc } from './model.js';
-import { isRuntime, LocationResolver } from './locations.js';
+import { answer, StreamedAnswer } from './answer.js';
+import { isRuntime, LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
+import type { Goroutine, GoroutineWithStack, Loc, LocatedGoroutine, Traceback } from './model.js';
+import { compareBy, matcher, type Selection, type Sort } from './selection.js';
 
-/** How much of each goroutine is worked out; stacks cost the most. */
-export interface Detail {
-  /** Whole stacks, in `frames`. */
-  readonly frames: boolean;
-  /** `user`, which needs the stack as far as it; implied by `frames`. */
-  readonly user: boolean;
+/** Numbers of wait reasons that are tried: no release has as many (1.27 has about 45). */
+const WAIT_REASONS = 64;
+
+/** The runtime's words for wait reasons. */
+const WAIT_REASON_READS: Reads = {
+  fixed: [
+    ({ waitReasons }) => {
+      for (let reason = 1; reason < WAIT_REASONS; reason++) waitReasons.at(reason);
+    },
+  ],
+};
+
+const LABEL_READS: Reads = {
+  pointed: { field: 'labels', read: ({ labelReader }, at) => labelReader.read(at) },
+};
+
+const ANCESTOR_READS: Reads = {
+  pointed: { field: 'ancestors', read: ({ ancestorReader }, at) => ancestorReader.read(at) },
+  goroutine: (program) => {
+    const locations = new LocationResolver(program);
+    return ({ ancestors }) => {
+      if (ancestors !== 0) program.ancestorReader.read(ancestors).forEach((ancestor) => locations.ancestor(ancestor));
+    };
+  },
+};
+
+/** What a goroutine without its stack takes. */
+export const GOROUTINE_READS: readonly Reads[] = [WAIT_REASON_READS, PLACE_READS, LABEL_READS];
+/** What it takes with its stack. */
+export const WHOLE_GOROUTINE_READS: readonly Reads[] = [...GOROUTINE_READS, STACK_READS, ANCESTOR_READS];
+
+export const goroutinesAnalysis: Analysis = {
+  name: 'goroutines',
+  reads: WHOLE_GOROUTINE_READS,
+  answer: (program) => answer(program, [...listGoroutines(program, 'stack')]),
+};
+
+/** What is worked out of each goroutine. Stacks cost the most; `located` needs them down to the first user frame. */
+export interface Details {
+  readonly plain: Goroutine;
+  readonly located: LocatedGoroutine;
+  readonly stack: GoroutineWithStack;
+  readonly traceback: Traceback;
+}
+export type Detail = keyof Details;
+
+export interface Query {
+  readonly selection?: Selection;
+  /** `goid` unless given. For any other order, all selected goroutines are held. */
+  readonly sort?: Sort;
 }
 
-/** Goroutines that call back into user code from a system goroutine's start function (isSystemGoroutine, traceback.go). */
-const CALLS_BACK = new Set(['runtime.runfinq', 'runtime.runFinalizers', 'runtime.runCleanups']);
-/** Start functions of package runtime whose goroutines are the program's own; corostart since Go 1.22. */
+/**
+ * The system goroutines that run finalizers and cleanups: while they call user code they do not count as the runtime's
+ * own (isSystemGoroutine in traceback.go). runfinq until Go 1.24, runFinalizers and runCleanups since 1.25.
+ */
+const CALLBACK_RUNNERS = new Set(['runtime.runfinq', 'runtime.runFinalizers', 'runtime.runCleanups']);
+/** Functions of package runtime that start the program's own goroutines (isSystemGoroutine); corostart since Go 1.22. */
 const USER_STARTS = new Set(['runtime.main', 'runtime.handleAsyncEvent', 'runtime.corostart']);
-/** Frames looked at for the innermost one outside of the runtime. */
+/** Frames that are searched for the innermost one outside the runtime. */
 const USER_DEPTH = 100;
 
-/** The goroutines of a program, as reports have them, in the order of their ids, one at a time. */
-export function* listGoroutines(program: GoProgram, detail: Detail): Iterable<Goroutine> {
-  for (const { goroutine } of describeGoroutines(program, detail)) yield goroutine;
+/** The selected goroutines of a program, in as much detail as is asked for. */
+export function listGoroutines<D extends Detail>(
+  program: GoProgram,
+  detail: D,
+  { selection = {}, sort = 'goid' }: Query = {},
+): StreamedAnswer<Details[D]> {
+  return new StreamedAnswer(program, function* () {
+    const describer = new Describer(program);
+    const selected = selectGoroutines(program, describer, selection);
+    const compare = compareBy(sort);
+    const inOrder = sort === 'goid' ? selected : [...selected].sort((a, b) => compare(a.goroutine, b.goroutine));
+    for (const { g, goroutine } of inOrder) yield describer.complete[detail](g, goroutine);
+  });
 }
 
-/** The same beside what the runtime has of each, for reports that look further. */
-export function* describeGoroutines(program: GoProgram, detail: Detail): Iterable<{ g: G; goroutine: Goroutine }> {
-  const describe = new Describer(program, detail);
-  for (const g of program.goroutines()) yield { g, goroutine: describe.goroutine(g) };
+/** The runtime's record of a goroutine, and what it says. */
+export interface Described {
+  readonly g: G;
+  readonly goroutine: Goroutine;
 }
 
-/** Works out one goroutine after another. */
+/** The selected goroutines by id. The stack is followed where the selection needs it. */
+export function* selectGoroutines(program: GoProgram, describer: Describer, selection: Selection): Iterable<Described> {
+  const { func } = selection;
+  const matches = matcher(selection);
+  for (const g of program.goroutines()) {
+    const goroutine = describer.describe(g);
+    if (!matches(goroutine)) continue;
+    if (func === undefined || describer.functionsOf(g).some((name) => func.test(name))) yield { g, goroutine };
+  }
+}
+
+/** Describes goroutines of one program. */
 export class Describer {
+  /** Adds to what {@link describe} returned of a goroutine. */
+  readonly complete: { readonly [D in Detail]: (g: G, goroutine: Goroutine) => Details[D] } = {
+    plain: (_, goroutine) => goroutine,
+    located: (g, goroutine) => this.#locate(g, goroutine),
+    stack: (g, goroutine) => this.#withStack(g, goroutine),
+    traceback: (g, goroutine) => this.#traceback(g, goroutine),
+  };
   readonly #program: GoProgram;
-  readonly #detail: Detail;
-  readonly #places: LocationResolver;
+  readonly #locations: LocationResolver;
   readonly #machines: ReadonlyMap<number, M>;
   readonly #torn: ReadonlySet<number>;
   readonly #now: number | null;
 
-  constructor(program: GoProgram, detail: Detail) {
+  constructor(program: GoProgram) {
     this.#program = program;
-    this.#detail = detail;
-    this.#places = new LocationResolver(program);
+    this.#locations = new LocationResolver(program);
     this.#machines = new Map(program.machines.map((m) => [m.addr, m]));
     this.#torn = new Set(program.image.capture.torn);
     const { monotonicNs } = program.image.capture;
     this.#now = monotonicNs === null ? null : Number(monotonicNs);
   }
 
-  goroutine(g: G): Goroutine {
-    const { frames: wanted, user } = this.#detail;
-    const start = this.#places.start(g);
-    const callsBack = start !== null && CALLS_BACK.has(start.func) && g.status !== 'idle';
-    const stack = wanted || user || callsBack ? this.#program.stackOf(g, wanted ? undefined : USER_DEPTH) : null;
-    const frames = stack !== null && (wanted || callsBack) ? this.#places.frames(stack.frames) : [];
+  /** What is known of a goroutine without its stack. */
+  describe(g: G): Goroutine {
+    const start = this.#locations.start(g);
     return {
       goid: g.goid,
       status: g.status,
       waitReason: g.status === 'waiting' ? this.#program.waitReasons.at(g.waitreason) : null,
       waitSinceNs: this.#age(g),
-      system: isSystem(start, callsBack ? frames : []),
+      system: this.#isSystem(g, start),
       thread: this.#thread(g),
       lockedToThread: g.lockedm !== 0,
       labels: this.#labels(g),
       parentGoid: g.parentGoid === 0 ? null : g.parentGoid,
-      creator: this.#places.creator(g),
+      creator: this.#locations.creator(g),
       start,
-      entry: this.#places.entry(g),
-      current: this.#places.current(g),
-      user: stack === null ? null : this.#places.user(stack.frames),
-      frames: wanted ? frames : [],
-      truncated: wanted ? (stack?.truncated ?? null) : null,
+      entry: this.#locations.entry(g),
+      current: this.#locations.current(g),
       torn: this.#torn.has(g.addr),
-      ...(wanted && g.ancestors !== 0 ? { ancestors: this.#ancestors(g) } : {}),
     };
   }
 
-  #ancestors(g: G): readonly Ancestor[] {
-    try {
-      return this.#places.ancestors(g);
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-      const message = `the ancestors of goroutine ${g.goid} cannot be read: ${error.message}`;
-      this.#program.warn({ code: 'ancestors-unreadable', goid: g.goid, message });
-      return [];
-    }
+  /** The innermost place of a goroutine outside the runtime; null where there is none. */
+  user(g: G): Loc | null {
+    return this.#locations.user(this.#program.stackOf(g, USER_DEPTH).frames);
   }
 
-  /** Set only while a garbage collection has seen it waiting, as printed by goroutineheader (traceback.go). */
+  /** The functions on a goroutine's stack, those of inlined calls too. */
+  functionsOf(g: G): string[] {
+    return [...this.#locations.functions(this.#program.stackOf(g).frames)];
+  }
+
+  #locate(g: G, { torn, ...goroutine }: Goroutine): LocatedGoroutine {
+    return { ...goroutine, user: this.user(g), torn };
+  }
+
+  #withStack(g: G, { torn, ...goroutine }: Goroutine): GoroutineWithStack {
+    const { frames, truncated } = this.#program.stackOf(g);
+    return {
+      ...goroutine,
+      user: this.#locations.user(frames),
+      frames: this.#locations.frames(frames),
+      truncated,
+      torn,
+      ...(g.ancestors === 0
+        ? {}
+        : { ancestors: this.#ancestors(g).map((ancestor) => this.#locations.ancestor(ancestor)) }),
+    };
+  }
+
+  #traceback(g: G, goroutine: Goroutine): Traceback {
+    const { frames, truncated } = this.#program.stackOf(g);
+    const locations = this.#locations;
+    return {
+      goroutine,
+      lines: locations.tracebackLines(frames),
+      truncated,
+      creator: locations.tracebackCreator(g.gopc),
+      ancestors: this.#ancestors(g).map(({ goid, pcs, gopc }) => ({
+        goid,
+        lines: pcs.flatMap((pc) => locations.tracebackLine(pc) ?? []),
+        creator: locations.tracebackCreator(gopc),
+      })),
+    };
+  }
+
+  #ancestors(g: G): readonly AncestorInfo[] {
+    return onFault(
+      () => this.#program.ancestorReader.read(g.ancestors),
+      (fault) => {
+        const message = `the ancestors of goroutine ${g.goid} cannot be read: ${fault.message}`;
+        this.#program.warn({ code: 'ancestors-unreadable', goid: g.goid, message });
+        return [];
+      },
+    );
+  }
+
+  /** isSystemGoroutine (traceback.go). */
+  #isSystem(g: G, start: Loc | null): boolean {
+    if (start === null || !start.func.startsWith('runtime.') || USER_STARTS.has(start.func)) return false;
+    if (g.status === 'idle' || !CALLBACK_RUNNERS.has(start.func)) return true;
+    return this.functionsOf(g).every((func) => isRuntime(func) || func === start.func);
+  }
+
+  /** For how long it has waited, as goroutineheader (traceback.go) prints it: since a collection first saw it waiting. */
   #age(g: G): number | null {
     if (g.waitsince === 0 || this.#now === null || (g.status !== 'waiting' && g.status !== 'syscall')) return null;
     return Math.max(0, this.#now - g.waitsince);
   }
 
   #labels(g: G): Goroutine['labels'] {
-    try {
-      return this.#program.labelReader.read(g.labels);
-    } catch (error) {
-      if (!(error instanceof MemoryFault)) throw error;
-      const message = `the labels of goroutine ${g.goid} cannot be read: ${error.message}`;
-      this.#program.warn({ code: 'labels-unreadable', goid: g.goid, message });
-      return {};
-    }
+    return onFault(
+      () => this.#program.labelReader.read(g.labels),
+      (fault) => {
+        const message = `the labels of goroutine ${g.goid} cannot be read: ${fault.message}`;
+        this.#program.warn({ code: 'labels-unreadable', goid: g.goid, message });
+        return {};
+      },
+    );
   }
 
   #thread(g: G): Goroutine['thread'] {
@@ -112,10 +233,4 @@ export class Describer {
     if (m === undefined) return null;
     return { m: m.id, tid: this.#program.threadOf(m)?.tid ?? m.procid };
   }
-}
-
-/** isSystemGoroutine (traceback.go); one that runs a finalizer or a cleanup is the program's own. */
-function isSystem(start: Loc | null, calledBack: readonly Frame[]): boolean {
-  if (start === null || !start.func.startsWith('runtime.') || USER_STARTS.has(start.func)) return false;
-  return calledBack.every(({ func }) => isRuntime(func) || func === start.func);
 }

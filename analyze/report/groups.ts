@@ -1,47 +1,60 @@
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/step.js';
-import { describeGoroutines } from './goroutines.js';
+import { answer, type Answer } from './answer.js';
+import { Describer, GOROUTINE_READS, selectGoroutines } from './goroutines.js';
 import type { Frame, Goroutine, Loc } from './model.js';
-import { LocationResolver } from './locations.js';
-import { needsFrames, selects, type Selection } from './selection.js';
+import { LocationResolver, STACK_READS } from './locations.js';
+import type { Selection } from './selection.js';
 
 /** What goroutines are grouped by. */
 export type GroupBy =
   | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'stack' | 'wait' | 'status' }
   | { readonly kind: 'label'; readonly key: string };
 
-/** Goroutines that have something in common. */
+/** Goroutines with something in common. */
 export interface Group {
   readonly count: number;
-  /** What they have in common, in words; the same for the same program and kind. */
+  /** What they have in common, in words. Equal goroutines of one program have the same key in every look at it. */
   readonly key: string;
-  /** The first ten, ascending. */
+  /** The ten lowest ids, ascending. */
   readonly goids: readonly number[];
   readonly status: Readonly<Partial<Record<GoroutineStatus, number>>>;
-  /** The one that all have, or null. */
+  /** null where they differ. */
   readonly waitReason: string | null;
-  /** Of those whose wait is known; null where none is. */
+  /** Of the goroutines whose wait is known; null if none is. */
   readonly minWaitNs: number | null;
   readonly maxWaitNs: number | null;
-  /** For groups by a place. */
+  /** Present in groups by a place. */
   readonly loc?: Loc | null;
-  /** For groups by stack. */
+  /** Present in groups by stack. */
   readonly frames?: readonly Frame[];
 }
 
 const SHOWN_GOIDS = 10;
 const NONE = '(none)';
 
+const KINDS = ['start', 'caller', 'current', 'user', 'stack', 'wait', 'status'] as const;
+
+/** The goroutines grouped in every way but by labels. */
+export const groupsAnalysis: Analysis = {
+  name: 'groups',
+  reads: [...GOROUTINE_READS, STACK_READS],
+  answer: (program) =>
+    answer(
+      program,
+      KINDS.map((kind) => ({ kind, groups: groupGoroutines(program, { kind }).value })),
+    ),
+};
+
 /** Groups the selected goroutines, the largest group first. */
-export function groupGoroutines(program: GoProgram, by: GroupBy, selection: Selection): Group[] {
+export function groupGoroutines(program: GoProgram, by: GroupBy, selection: Selection = {}): Answer<Group[]> {
   const grouping = new Grouping(program, by);
-  const wanted = selects(selection);
-  const detail = { frames: needsFrames(selection), user: by.kind === 'user' };
-  for (const { g, goroutine } of describeGoroutines(program, detail)) {
-    if (wanted(goroutine)) grouping.add(g, goroutine);
+  for (const { g, goroutine } of selectGoroutines(program, new Describer(program), selection)) {
+    grouping.add(g, goroutine);
   }
-  return grouping.groups();
+  return answer(program, grouping.groups());
 }
 
 /** Puts goroutines into groups, one at a time. */
@@ -53,19 +66,19 @@ export class Grouping {
     this.#keys = new Keys(program, by);
   }
 
-  /** Answers the key of the group that the goroutine went to. */
+  /** Adds a goroutine and returns the key of its group. */
   add(g: G, goroutine: Goroutine): string {
-    const { key, extra } = this.#keys.of(g, goroutine);
-    let group = this.#groups.get(key);
+    const { id, describe } = this.#keys.of(g, goroutine);
+    let group = this.#groups.get(id);
     if (group === undefined) {
-      group = new OpenGroup(extra());
-      this.#groups.set(key, group);
+      group = new OpenGroup(describe());
+      this.#groups.set(id, group);
     }
     group.add(goroutine);
     return group.key;
   }
 
-  /** The largest group first. */
+  /** The groups so far, the largest first. */
   groups(): Group[] {
     return [...this.#groups.values()]
       .map((group) => group.close())
@@ -73,12 +86,14 @@ export class Grouping {
   }
 }
 
+/** What the goroutines of a group have in common. */
 interface Common {
   readonly key: string;
   readonly loc?: Loc | null;
   readonly frames?: readonly Frame[];
 }
 
+/** A group that goroutines are still added to. */
 class OpenGroup {
   readonly #common: Common;
   readonly #goids: number[] = [];
@@ -128,61 +143,67 @@ class OpenGroup {
   }
 }
 
-interface Keyed {
-  readonly key: string;
-  readonly extra: () => Common;
+/** The group that a goroutine belongs to. */
+interface GroupRef {
+  /** Tells groups apart; cheaper to make than the key. */
+  readonly id: string;
+  /** Called once a group. */
+  readonly describe: () => Common;
 }
 
-/** What puts a goroutine into its group. */
+/** Finds the group that a goroutine belongs to. */
 class Keys {
   readonly #program: GoProgram;
   readonly #by: GroupBy;
-  readonly #places: LocationResolver;
-  /** Equal lines of a stack have equal numbers, whatever their pcs. */
+  readonly #locations: LocationResolver;
+  readonly #describer: Describer;
+  /** Numbers of the lines of frames: frames with equal lines have equal numbers, whatever their pcs. */
   readonly #lineNumbers = new Map<string, number>();
-  readonly #lineNumberAt: readonly Map<number, number>[] = [new Map(), new Map()];
+  /** The same by pc: first of return addresses, then of traps. */
+  readonly #lineNumberAt: readonly [Map<number, number>, Map<number, number>] = [new Map(), new Map()];
 
   constructor(program: GoProgram, by: GroupBy) {
     this.#program = program;
     this.#by = by;
-    this.#places = new LocationResolver(program);
+    this.#locations = new LocationResolver(program);
+    this.#describer = new Describer(program);
   }
 
-  of(g: G, goroutine: Goroutine): Keyed {
+  of(g: G, goroutine: Goroutine): GroupRef {
     switch (this.#by.kind) {
       case 'stack':
         return this.#stack(g, goroutine);
       case 'wait':
-        return worded(goroutine.waitReason ?? goroutine.status);
+        return byWords(goroutine.waitReason ?? goroutine.status);
       case 'status':
-        return worded(goroutine.status);
+        return byWords(goroutine.status);
       case 'label':
-        return worded(goroutine.labels[this.#by.key] ?? NONE);
+        return byWords(goroutine.labels[this.#by.key] ?? NONE);
       case 'start':
-        return placed(goroutine.entry);
+        return byPlace(goroutine.entry);
       case 'caller':
-        return placed(goroutine.creator);
+        return byPlace(goroutine.creator);
       case 'current':
-        return placed(goroutine.current);
+        return byPlace(goroutine.current);
       case 'user':
-        return placed(goroutine.user);
+        return byPlace(this.#describer.user(g));
     }
   }
 
-  #stack(g: G, goroutine: Goroutine): Keyed {
+  #stack(g: G, goroutine: Goroutine): GroupRef {
     const { frames, truncated } = this.#program.stackOf(g);
-    const key = `${frames.map((frame) => this.#lineNumber(frame)).join()}${truncated === null ? '' : '!'}`;
-    const extra = (): Common => {
-      const shown = this.#places.frames(frames);
+    const id = `${frames.map((frame) => this.#lineNumber(frame)).join()}${truncated === null ? '' : '!'}`;
+    const describe = (): Common => {
+      const shown = this.#locations.frames(frames);
       const top = goroutine.entry?.func ?? shown.at(-1)?.func ?? NONE;
       return { key: shown.map(({ func, file, line }) => `${func} ${file}:${line}`).join('\n') || top, frames: shown };
     };
-    return { key, extra };
+    return { id, describe };
   }
 
   #lineNumber({ point, pc, trap }: PhysicalFrame): number {
     const known = this.#lineNumberAt[trap ? 1 : 0];
-    let number = known?.get(pc);
+    let number = known.get(pc);
     if (number === undefined) {
       const text = point
         .lines(trap)
@@ -190,29 +211,29 @@ class Keys {
         .join('\n');
       number = this.#lineNumbers.get(text) ?? this.#lineNumbers.size;
       this.#lineNumbers.set(text, number);
-      known?.set(pc, number);
+      known.set(pc, number);
     }
     return number;
   }
 }
 
-function worded(words: string): Keyed {
-  return { key: words, extra: () => ({ key: words }) };
+function byWords(words: string): GroupRef {
+  return { id: words, describe: () => ({ key: words }) };
 }
 
-function placed(loc: Loc | null): Keyed {
+function byPlace(loc: Loc | null): GroupRef {
   const key = loc === null ? NONE : `${loc.func} (${loc.file}:${loc.line})`;
-  return { key, extra: () => ({ key, loc }) };
+  return { id: key, describe: () => ({ key, loc }) };
 }
 
-/** What puts a goroutine into its group by names alone: lines and files change from build to build. */
+/** Returns the key of a goroutine's group by function names alone: files and lines change from build to build. */
 export function nameKey(program: GoProgram, by: GroupBy): (g: G, goroutine: Goroutine) => string {
   const keys = new Keys(program, by);
   const names = new Map<string, string>();
   return (g, goroutine) => {
-    const { key, extra } = keys.of(g, goroutine);
-    let name = names.get(key);
-    if (name === undefined) names.set(key, (name = nameOf(extra())));
+    const { id, describe } = keys.of(g, goroutine);
+    let name = names.get(id);
+    if (name === undefined) names.set(id, (name = nameOf(describe())));
     return name;
   };
 }

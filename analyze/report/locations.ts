@@ -1,42 +1,67 @@
 import { hex } from '../../snapshots/address.js';
-import { MemoryFault, onFault } from '../../snapshots/memory.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
+import type { AncestorInfo } from '../runtime/ancestors.js';
 import { callTargets } from '../runtime/code-references.js';
 import type { G } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { UNKNOWN_FILE, type CodeLine } from '../stacks/symbolize.js';
 import type { PhysicalFrame } from '../stacks/step.js';
-import type { Ancestor, Frame, Loc } from './model.js';
+import type { Unwound } from '../stacks/unwind.js';
+import type { Ancestor, Frame, Loc, TracebackLine } from './model.js';
+
+/** Names, files and lines of the places that a goroutine's record names. */
+export const PLACE_READS: Reads = {
+  goroutine: (program) => {
+    const locations = new LocationResolver(program);
+    return (g) => {
+      locations.entry(g);
+      locations.creator(g);
+      locations.current(g);
+    };
+  },
+};
+
+/** Code, names, files and lines of every frame of every stack. */
+export const STACK_READS: Reads = {
+  goroutine: (program) => (g) => readLines(program.stackOf(g)),
+  thread: (program) => (m) => readLines(program.threadStackOf(m)),
+};
+
+function readLines(stack: Unwound | null): void {
+  for (const { point, trap } of stack?.frames ?? []) point.lines(trap);
+}
 
 /** A wrapper may wrap a wrapper: go statement, method value, embedded method. */
 const MAX_WRAPPERS = 4;
-/** Bytes of a wrapper that are looked at; they pass arguments on, and no more. */
+/** Bytes of a wrapper's code that are searched for its call: wrappers only pass arguments on. */
 const MAX_WRAPPER_CODE = 4096;
 
 interface Entry {
   readonly loc: Loc;
-  /** True where it is a wrapper still, whose call could not be told from its code. */
+  /** True where `loc` is still a wrapper, whose code does not say what it calls. */
   readonly wrapper: boolean;
 }
 
-/** Places by code address, which stay the same as long as the program does. */
+/** Places by code address: they stay the same as long as the program does. */
 class KnownPlaces {
   readonly starts = new Map<number, Loc | null>();
   readonly entries = new Map<number, Entry | null>();
   readonly creators = new Map<number, Loc | null>();
   readonly currents = new Map<number, Loc | null>();
-  /** By pc: of return addresses, and of traps. */
+  /** By pc: first those of return addresses, then those of traps. */
   readonly users: readonly [Map<number, Loc | null>, Map<number, Loc | null>] = [new Map(), new Map()];
-  /** What a wrapper called, by the goroutine that it is the start of: the id of one is never given to another. */
+  /** By goroutine id, what the wrapper that it was started with called: ids are never used twice. */
   readonly called = new Map<number, Loc>();
 }
 
-/** One program may be looked at again and again: its places are worked out once. */
+/** A program may be looked at many times: its places are resolved once. */
 const KNOWN = new WeakMap<CodeIndex, KnownPlaces>();
-/** Goroutines whose wrapper is remembered; those of a program that starts many without end are forgotten. */
+/** Size at which KnownPlaces.called is emptied, for programs that start goroutines without end. */
 const MAX_CALLED = 1 << 17;
 
-/** Turns code addresses of a program into the places that reports show; equal addresses yield the same object. */
+/** Resolves code addresses to the places that reports show. Equal addresses give the same object. */
 export class LocationResolver {
   readonly #program: GoProgram;
   readonly #wrapper: number;
@@ -49,35 +74,30 @@ export class LocationResolver {
     KNOWN.set(program.index, this.#known);
   }
 
-  /** The goroutine's function, as the bottom frame of a traceback has it. */
+  /** The goroutine's function, as the outermost frame of a traceback shows it. */
   start(g: G): Loc | null {
     return remembered(this.#known.starts, g.startpc, (pc) => this.#functionAt(pc));
   }
 
   /**
-   * The function that the go statement names: the start, seen through wrappers that the compiler made. A wrapper that
-   * calls through a pointer is told by what it called: the frame below it on the goroutine's stack.
+   * The function that the `go` statement names: the start, seen through wrappers that the compiler made. If a wrapper
+   * calls through a pointer, the goroutine's stack says what it called.
    */
   entry(g: G): Loc | null {
     const entry = remembered(this.#known.entries, g.startpc, (pc) => this.#seenThrough(pc));
-    return entry?.wrapper === true ? (this.#calledBehind(g) ?? entry.loc) : (entry?.loc ?? null);
+    return entry?.wrapper === true ? (this.#calledByWrapper(g) ?? entry.loc) : (entry?.loc ?? null);
   }
 
-  /** The go statement that made the goroutine. */
+  /** The `go` statement that made the goroutine. */
   creator(g: G): Loc | null {
     return this.#createdAt(g.gopc);
   }
 
-  /** Who made the goroutine and its makers, as far as the runtime keeps it. Throws MemoryFault where that is damaged. */
-  ancestors(g: G): Ancestor[] {
-    return this.#program.ancestorReader.read(g.ancestors).map(({ goid, pcs, gopc }) => ({
-      goid,
-      frames: pcs.flatMap((pc) => this.#innermost(pc) ?? []),
-      creator: this.#createdAt(gopc),
-    }));
+  ancestor({ goid, pcs, gopc }: AncestorInfo): Ancestor {
+    return { goid, frames: pcs.flatMap((pc) => this.#innermost(pc) ?? []), creator: this.#createdAt(gopc) };
   }
 
-  /** Where the goroutine goes on: its innermost call. */
+  /** Where the scheduler will resume the goroutine: its innermost call. */
   current(g: G): Loc | null {
     const start = this.#program.startOf(g);
     if (start === null) return null;
@@ -87,7 +107,7 @@ export class LocationResolver {
     return innermost === undefined ? null : this.#loc(innermost, pc);
   }
 
-  /** The innermost line of a stack that is outside of the runtime. */
+  /** The innermost line of a stack outside the runtime. */
   user(physical: readonly PhysicalFrame[]): Loc | null {
     for (const { point, pc, trap } of physical) {
       const known = this.#known.users[trap ? 1 : 0];
@@ -100,7 +120,12 @@ export class LocationResolver {
     return null;
   }
 
-  /** The frames of a traceback, inlined calls unfolded, innermost first. */
+  /** The functions on a stack, those of inlined calls too. */
+  *functions(physical: readonly PhysicalFrame[]): Iterable<string> {
+    for (const { point, trap } of physical) for (const { name } of point.lines(trap)) yield this.#printed(name);
+  }
+
+  /** The frames of a stack, innermost first, with one more for each inlined call. */
   frames(physical: readonly PhysicalFrame[]): Frame[] {
     return physical.flatMap((frame) => {
       const at = { pc: hex(frame.pc), sp: hex(frame.sp), fp: hex(frame.fp) };
@@ -112,6 +137,32 @@ export class LocationResolver {
         inlined: line.inlined,
       }));
     });
+  }
+
+  /** The same frames as a traceback prints them. */
+  tracebackLines(physical: readonly PhysicalFrame[]): TracebackLine[] {
+    return physical.flatMap(({ point, pc, trap }) =>
+      point.lines(trap).map(({ name, file, line, inlined }) => ({
+        func: this.#printed(name),
+        ...{ file, line, entryOffset: inlined ? 0 : pc - point.func.entry },
+      })),
+    );
+  }
+
+  /** The innermost call at a return address, as a traceback prints an ancestor's frame; null where there is no Go code. */
+  tracebackLine(pc: number): TracebackLine | null {
+    return this.#withOffset(this.#innermost(pc), pc);
+  }
+
+  /** A `go` statement by its return address, as a traceback prints it. */
+  tracebackCreator(gopc: number): TracebackLine | null {
+    return this.#withOffset(this.#createdAt(gopc), gopc);
+  }
+
+  #withOffset(loc: Loc | null, pc: number): TracebackLine | null {
+    if (loc === null) return null;
+    const { func, file, line } = loc;
+    return { func, file, line, entryOffset: pc - (this.#point(pc)?.func.entry ?? pc) };
   }
 
   #createdAt(gopc: number): Loc | null {
@@ -154,7 +205,7 @@ export class LocationResolver {
     return loc === null ? null : { loc, wrapper };
   }
 
-  #calledBehind(g: G): Loc | null {
+  #calledByWrapper(g: G): Loc | null {
     const { called } = this.#known;
     const known = called.get(g.goid);
     if (known !== undefined) return known;
@@ -164,7 +215,7 @@ export class LocationResolver {
     return loc;
   }
 
-  /** The outermost call on a stack, inlined ones included, that is neither goexit nor a wrapper. */
+  /** The outermost call on the stack, inlined ones included, that is neither goexit nor a wrapper. */
   #calledOnStack(g: G): Loc | null {
     const { frames } = this.#program.stackOf(g);
     const outermost = frames.findLastIndex(({ point }) => point.func.entry === g.startpc);
@@ -196,30 +247,27 @@ export class LocationResolver {
     return onFault(search, () => 'unknown');
   }
 
-  /** The only function that a wrapper calls directly; null where it calls through a pointer. */
-  #calledBy(point: CodePoint): number | null {
-    const ofRuntime = isRuntime(point.func.name);
-    try {
-      const targets = callTargets(this.#program.memory, this.#program.image.arch, point.func).filter((target) => {
-        const func = this.#point(target)?.func;
-        if (func === undefined || func.entry !== target || func === point.func) return false;
-        return ofRuntime ? !func.name.startsWith('runtime.morestack') : !isRuntime(func.name);
-      });
-      const distinct = new Set(targets);
-      return distinct.size === 1 ? (targets[0] ?? null) : null;
-    } catch (error) {
-      if (error instanceof MemoryFault) return null;
-      throw error;
-    }
+  /** The only function that a wrapper calls directly; null where it calls through a pointer, or its code is absent. */
+  #calledBy({ func: wrapper }: CodePoint): number | null {
+    const { memory, image } = this.#program;
+    const targets = onFault(
+      () => callTargets(memory, image.arch, wrapper),
+      () => [],
+    );
+    const ofRuntime = isRuntime(wrapper.name);
+    const wrapped = targets.filter((target) => {
+      const func = this.#point(target)?.func;
+      if (func === undefined || func.entry !== target || func === wrapper) return false;
+      return ofRuntime ? !func.name.startsWith('runtime.morestack') : !isRuntime(func.name);
+    });
+    return new Set(wrapped).size === 1 ? (wrapped[0] ?? null) : null;
   }
 
   #point(pc: number): CodePoint | null {
-    try {
-      return this.#program.index.at(pc);
-    } catch (error) {
-      if (error instanceof MemoryFault) return null;
-      throw error;
-    }
+    return onFault(
+      () => this.#program.index.at(pc),
+      () => null,
+    );
   }
 
   #loc(line: CodeLine, pc: number): Loc {
@@ -231,15 +279,13 @@ export class LocationResolver {
   }
 }
 
-/** True for package runtime and the packages that belong to it. */
+/** True for functions of package runtime and the packages that belong to it. */
 export function isRuntime(func: string): boolean {
   return /^(runtime|runtime\/[^.]*|internal\/runtime\/[^.]*)\./.test(func);
 }
 
 function remembered<T>(map: Map<number, T>, key: number, make: (key: number) => T): T {
-  const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make(key);
-  map.set(key, made);
-  return made;
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make(key)));
+  return value;
 }

@@ -1,26 +1,31 @@
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
+import { answer, type Answer } from './answer.js';
+import { STACK_READS } from './locations.js';
 
-/** Goroutines of which a file does not have all. */
+/** Goroutines that an image does not hold whole. */
 export interface Missing {
-  /** Those whose stack cannot be followed to its end, with the reason, by id. */
+  /** Goroutines whose stack cannot be followed to its end, and why, in the order of their ids. */
   readonly stacks: readonly { readonly goid: number; readonly reason: string }[];
-  /** How many follow that are not listed. */
+  /** How many such goroutines are not listed. */
   readonly more: number;
-  /** Goroutines of which nothing can be said: their records, or the list of them, are not all there. */
+  /** Goroutines of which nothing is known: their records, or parts of the list of them, are absent. */
   readonly unreadable: number;
 }
 
-const MOST_LISTED = 1000;
+export const missingAnalysis: Analysis = { name: 'missing', reads: [STACK_READS], answer: findMissing };
 
-/** Follows every stack to its end. What could not be read of the records is told by the program's warnings, too. */
-export function missingOf(program: GoProgram): Missing {
+const MAX_LISTED = 1000;
+
+/** Follows every stack to its end. The warnings say which records could not be read. */
+export function findMissing(program: GoProgram): Answer<Missing> {
   const stacks: { goid: number; reason: string }[] = [];
   let more = 0;
   for (const g of program.goroutines()) {
     const { truncated } = program.stackOf(g);
     if (truncated === null) continue;
-    if (stacks.length < MOST_LISTED) stacks.push({ goid: g.goid, reason: truncated });
+    if (stacks.length < MAX_LISTED) stacks.push({ goid: g.goid, reason: truncated });
     else more++;
   }
-  return { stacks, more, unreadable: program.unreadable };
+  return answer(program, { stacks, more, unreadable: program.unreadable });
 }

@@ -1,9 +1,9 @@
-import type { GoroutineStatus } from '../runtime/goroutine.js';
+import type { GoroutineStatus, LiveStatus } from '../runtime/goroutine.js';
 import type { ProcessorStatus } from '../runtime/processor.js';
-import type { Warning } from '../warnings.js';
+import type { GcPhase, Sched } from '../runtime/sched.js';
 
 /**
- * The plain data that reports are made of, shaped as docs/cli.md promises it in JSON. Addresses are hex strings.
+ * The plain data that reports consist of, in the shape that docs/cli.md promises for JSON. Addresses are hex strings.
  */
 
 /** A place in the program. */
@@ -14,14 +14,14 @@ export interface Loc {
   readonly pc: string;
 }
 
-/** One frame of a stack, innermost first; an inlined frame carries the pc, sp and fp of the frame it is inlined in. */
+/** One frame of a stack. An inlined frame has the pc, sp and fp of the frame that it is inlined into. */
 export interface Frame extends Loc {
   readonly sp: string;
   readonly fp: string;
   readonly inlined: boolean;
 }
 
-/** A goroutine that made the one it is given for, or one of its ancestors, as it stood at the go statement. */
+/** The goroutine that executed a `go` statement, and its stack at that statement. */
 export interface Ancestor {
   readonly goid: number;
   /** Innermost first; the runtime keeps no stack pointers. */
@@ -29,40 +29,83 @@ export interface Ancestor {
   readonly creator: Loc | null;
 }
 
+/** What is known of a goroutine without following its stack. */
 export interface Goroutine {
   readonly goid: number;
   readonly status: GoroutineStatus;
   /** The runtime's own words, or null. */
   readonly waitReason: string | null;
-  /** Age at capture in nanoseconds, a lower bound; null where the runtime has not stamped it. */
+  /** How long it had waited at the capture, in nanoseconds: a lower bound. null where the runtime has not stamped it. */
   readonly waitSinceNs: number | null;
+  /** True for the runtime's own goroutines. */
   readonly system: boolean;
-  /** tid as the host sees it. */
+  /** The thread that runs it; `tid` as the host sees it. */
   readonly thread: { readonly m: number; readonly tid: number } | null;
   readonly lockedToThread: boolean;
+  /** Pprof labels. */
   readonly labels: Readonly<Record<string, string>>;
   readonly parentGoid: number | null;
+  /** The `go` statement that made it. */
   readonly creator: Loc | null;
+  /** Its function, as the outermost frame of a traceback shows it. */
   readonly start: Loc | null;
+  /** The function that the `go` statement names: `start`, seen through wrappers that the compiler made. */
   readonly entry: Loc | null;
+  /** Where the scheduler will resume it: its innermost call. */
   readonly current: Loc | null;
-  readonly user: Loc | null;
-  readonly frames: readonly Frame[];
-  readonly truncated: string | null;
+  /** True where it moved while it was read. */
   readonly torn: boolean;
-  /** The parent first; only beside frames, and where GODEBUG=tracebackancestors was on. */
+}
+
+/** A goroutine and its innermost frame outside the runtime; null where there is none. */
+export interface LocatedGoroutine extends Goroutine {
+  readonly user: Loc | null;
+}
+
+/** A goroutine and its whole stack. */
+export interface GoroutineWithStack extends LocatedGoroutine {
+  /** Innermost first. */
+  readonly frames: readonly Frame[];
+  /** Why the stack ends early, or null. */
+  readonly truncated: string | null;
+  /** The parent first; only where GODEBUG=tracebackancestors was on. */
   readonly ancestors?: readonly Ancestor[];
+}
+
+/** One line of a stack as a traceback prints it. */
+export interface TracebackLine {
+  readonly func: string;
+  readonly file: string;
+  readonly line: number;
+  /** Bytes from the start of the function to the pc; 0 where it is not known, and for inlined calls, which have none. */
+  readonly entryOffset: number;
+}
+
+/** What Go's own traceback prints of one goroutine. */
+export interface Traceback {
+  readonly goroutine: Goroutine;
+  /** Innermost first. */
+  readonly lines: readonly TracebackLine[];
+  /** Why the stack ends early, or null. */
+  readonly truncated: string | null;
+  readonly creator: TracebackLine | null;
+  /** The parent first. */
+  readonly ancestors: readonly {
+    readonly goid: number;
+    readonly lines: readonly TracebackLine[];
+    readonly creator: TracebackLine | null;
+  }[];
 }
 
 /** How a program ended. */
 export interface Crash {
-  /** The signal of the fault, such as SIGSEGV; where there was none, the one that ended the process. */
+  /** The signal of the fault, such as SIGSEGV; without a fault, the signal that ended the process. */
   readonly signal: string;
   /** si_code of that signal. */
   readonly code: number;
-  /** The address at fault; null where the signal has none. */
+  /** The address that could not be accessed; null for signals that have none. */
   readonly addr: string | null;
-  /** The signal that ended the process: the runtime makes SIGABRT of a panic under GOTRACEBACK=crash. */
+  /** The signal that ended the process: under GOTRACEBACK=crash the runtime raises SIGABRT after a panic. */
   readonly endedBy: string;
   /** The goroutine at fault; null where the runtime itself was. */
   readonly goid: number | null;
@@ -70,6 +113,7 @@ export interface Crash {
   readonly tid: number;
 }
 
+/** What was read. */
 export interface Target {
   readonly kind: 'snapshot' | 'core' | 'live';
   readonly pid: number;
@@ -85,19 +129,28 @@ export interface Target {
   readonly crash: Crash | null;
 }
 
-export interface Summary {
+/** A P. */
+export interface Processor {
+  readonly id: number;
+  readonly status: ProcessorStatus;
+  readonly schedtick: number;
+  readonly syscalltick: number;
+  /** Id of the M that holds it, or null. */
+  readonly m: number | null;
+  readonly runqsize: number;
+  /** For how long sysmon has seen it run the same goroutine, a lower bound; null where it has not. */
+  readonly sinceScheduledNs: number | null;
+}
+
+/** The Ps, and what all of them share. */
+export interface Scheduler {
+  readonly ps: readonly Processor[];
+  readonly sched: Sched & { readonly gcPhase: GcPhase | null };
+}
+
+/** The overview of a program. */
+export interface Summary extends Scheduler {
   readonly target: Target;
-  readonly ps: readonly {
-    readonly id: number;
-    readonly status: ProcessorStatus;
-    readonly schedtick: number;
-    readonly syscalltick: number;
-    /** Id of the M that holds it, or null. */
-    readonly m: number | null;
-    readonly runqsize: number;
-    /** For how long sysmon has seen it run the same goroutine, a lower bound; null where it has not. */
-    readonly sinceScheduledNs: number | null;
-  }[];
   readonly threads: {
     readonly total: number;
     readonly running: number;
@@ -106,26 +159,14 @@ export interface Summary {
     readonly zombie: number;
   };
   /** Dead goroutines are not counted. */
-  readonly goroutines: { readonly total: number; readonly system: number } & Readonly<
-    Record<Exclude<GoroutineStatus, 'dead'>, number>
-  >;
-  readonly sched: {
-    readonly runqsize: number;
-    readonly nmidle: number;
-    readonly npidle: number;
-    readonly nmspinning: number;
-    readonly gcwaiting: boolean;
-    /** What the garbage collector does; null where that cannot be told. */
-    readonly gcPhase: 'off' | 'mark' | 'mark termination' | null;
-  };
-  /** Goroutines that are known to have waited longest, the runtime's own left out. */
+  readonly goroutines: { readonly total: number; readonly system: number } & Readonly<Record<LiveStatus, number>>;
+  /** Goroutines that are known to have waited longest, without the runtime's own. */
   readonly longestWaits: readonly LongWait[];
-  /** What stands out, the most telling first. */
+  /** What stands out, the most important first. */
   readonly findings: readonly Finding[];
-  readonly warnings: readonly Warning[];
 }
 
-/** A goroutine that has waited for long; `waitSinceNs` is a lower bound. */
+/** A goroutine that has waited long; `waitSinceNs` is a lower bound. */
 export interface LongWait {
   readonly goid: number;
   readonly waitSinceNs: number;
@@ -135,16 +176,16 @@ export interface LongWait {
 
 /** Something to look at first. */
 export interface Finding {
-  /** A stable word for scripts. */
+  /** A word for scripts that does not change between releases. */
   readonly code: 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
-  /** Of goroutines, or of Ps. */
+  /** How many goroutines, or Ps. */
   readonly count: number;
   /** Some of the goroutines, ascending. */
   readonly goids: readonly number[];
   readonly message: string;
 }
 
-/** A thread of the program, with the M that runs on it where there is one. */
+/** A thread of the process, and the M that runs on it. */
 export interface ThreadReport {
   /** Id of its M; null for a thread that the runtime does not know. */
   readonly m: number | null;

@@ -1,14 +1,14 @@
-import { MemoryFault } from '../../snapshots/memory.js';
+import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 
-/** How two images belong together. */
+/** How two images are related. */
 export interface Relation {
   readonly kind: 'same-process' | 'same-build' | 'other-build';
-  /** From the first look to the second in nanoseconds, negative where the second is the earlier one; null: not known. */
+  /** Nanoseconds from the first capture to the second, negative if the second is the earlier one; null: not known. */
   readonly elapsedNs: number | null;
 }
 
-/** Whether two images are of one process, of two processes of one build, or of two builds. */
+/** Finds out whether two images show one process, two processes of one build, or two builds. */
 export function relationOf(before: GoProgram, after: GoProgram): Relation {
   const sameBuild = isSameBuild(before, after);
   const sameProcess = sameBuild && isSameProcess(before, after);
@@ -26,24 +26,24 @@ function isSameBuild({ image: a, version }: GoProgram, { image: b, version: othe
 }
 
 /**
- * One process has one pid in one boot, and sched.procresizetime, a nanosecond at its start. That moves when GOMAXPROCS is
- * changed: then nothing that only counts upwards may have gone down.
+ * Two captures of one process have the same pid, host and boot, and the same sched.procresizetime: the nanosecond at
+ * which the Ps were made. It changes with GOMAXPROCS (procresize in proc.go): then the later capture must not have fewer
+ * goroutine ids given out, since sched.goidgen never goes down.
  */
 function isSameProcess(before: GoProgram, after: GoProgram): boolean {
   const [a, b] = [before.image, after.image];
   if (a.pid !== b.pid || a.host.hostname !== b.host.hostname || a.host.bootId !== b.host.bootId) return false;
   const [began, beganAfter] = [resizedAt(before), resizedAt(after)];
   if (began !== null && began === beganAfter) return true;
-  return began !== null && beganAfter !== null && isLater(before, after) && !countsWentDown(before, after);
+  return began !== null && beganAfter !== null && isLater(before, after) && !goidsWentDown(before, after);
 }
 
 function isLater({ image: { capture: a } }: GoProgram, { image: { capture: b } }: GoProgram): boolean {
   return a.monotonicNs !== null && b.monotonicNs !== null && a.monotonicNs <= b.monotonicNs;
 }
 
-function countsWentDown(before: GoProgram, after: GoProgram): boolean {
-  const generated = [before, after].map((program) => schedWord(program, 'goidgen') ?? 0);
-  return (generated[0] ?? 0) > (generated[1] ?? 0);
+function goidsWentDown(before: GoProgram, after: GoProgram): boolean {
+  return (schedWord(before, 'goidgen') ?? 0) > (schedWord(after, 'goidgen') ?? 0);
 }
 
 function resizedAt(program: GoProgram): number | null {
@@ -53,12 +53,10 @@ function resizedAt(program: GoProgram): number | null {
 
 function schedWord({ memory, layouts, globals }: GoProgram, field: string): number | null {
   const offset = layouts.of('schedt').optional(field);
-  try {
-    return offset === null ? null : memory.word(globals.sched, offset);
-  } catch (error) {
-    if (error instanceof MemoryFault) return null;
-    throw error;
-  }
+  return onFault(
+    () => (offset === null ? null : memory.word(globals.sched, offset)),
+    () => null,
+  );
 }
 
 function elapsed({ image: a }: GoProgram, { image: b }: GoProgram): number | null {

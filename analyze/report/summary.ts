@@ -1,20 +1,25 @@
-import { NIL } from '../../snapshots/address.js';
-import { onFault } from '../../snapshots/memory.js';
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
-import type { P, ProcessorStatus } from '../runtime/processor.js';
-import { readGcPhase, readSched } from '../runtime/sched.js';
+import { LIVE_STATUSES, type LiveStatus } from '../runtime/goroutine.js';
+import type { Warning } from '../warnings.js';
+import { answer, type Answer } from './answer.js';
 import { crashOf } from './crash.js';
 import { FindingsCollector } from './findings.js';
+import { Describer, GOROUTINE_READS } from './goroutines.js';
+import { STACK_READS } from './locations.js';
 import type { Goroutine, Summary, Target } from './model.js';
-import type { Warning } from '../warnings.js';
-import type { GoroutineStatus } from '../runtime/goroutine.js';
+import { readScheduler, SCHEDULER_READS } from './scheduler.js';
 
-const STATUSES: readonly Exclude<GoroutineStatus, 'dead'>[] = [
-  ...(['idle', 'runnable', 'running', 'syscall', 'waiting'] as const),
-  ...(['copystack', 'preempted', 'leaked'] as const),
-];
+export const summaryAnalysis: Analysis = {
+  name: 'summary',
+  reads: [SCHEDULER_READS, ...GOROUTINE_READS, STACK_READS],
+  answer: summarize,
+};
 
-/** Names what was looked at. */
+/** Torn goroutines that get a warning each; one more warning counts the others. */
+const MAX_TORN = 1000;
+
+/** Says what was read: the program, and when and how it was captured. */
 export function targetOf(program: GoProgram): Target {
   const { image } = program;
   return {
@@ -31,42 +36,52 @@ export function targetOf(program: GoProgram): Target {
   };
 }
 
-/** The overview of a program; `goroutines` are those that listGoroutines gave for it. */
-export function summarize(program: GoProgram, goroutines: Iterable<Goroutine>): Summary {
-  const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<(typeof STATUSES)[number], number>;
-  let total = 0;
-  let system = 0;
-  const torn: number[] = [];
-  const tally = new FindingsCollector();
-  for (const goroutine of goroutines) {
-    total++;
-    if (goroutine.system) system++;
-    tally.add(goroutine);
-    if (goroutine.torn) torn.push(goroutine.goid);
-    if (goroutine.status !== 'dead') counts[goroutine.status]++;
-  }
-  const ps = describeProcessors(program);
-  const counted = onFault(
-    () => readSched(program.memory, program.layouts, program.globals),
-    ({ message }) => {
-      program.warn({ code: 'sched-damaged', message });
-      return NO_SCHED;
-    },
-  );
-  const sched = { ...counted, gcPhase: readGcPhase(program.memory, program.globals) };
-  return {
-    target: targetOf(program),
-    ps,
-    threads: threadCounts(program),
-    goroutines: { total, ...counts, system },
-    sched,
-    longestWaits: tally.longestWaits,
-    findings: tally.findings(program, { ps, sched }),
-    warnings: [...program.image.capture.warnings, ...program.warnings, ...tornWarnings(torn)],
-  };
+/** The overview of a program. */
+export function summarize(program: GoProgram): Answer<Summary> {
+  const collector = new SummaryCollector(program);
+  const describer = new Describer(program);
+  for (const g of program.goroutines()) collector.add(describer.describe(g));
+  return collector.summary();
 }
 
-/** Goroutines that moved in a capture without a stop, each by its id, as far as a list is of use. */
+/** Makes a summary in a pass over the goroutines that the caller runs, such as one that serves several reports. */
+export class SummaryCollector {
+  readonly #program: GoProgram;
+  readonly #counts = Object.fromEntries(LIVE_STATUSES.map((status) => [status, 0])) as Record<LiveStatus, number>;
+  readonly #findings = new FindingsCollector();
+  readonly #torn: number[] = [];
+  #total = 0;
+  #system = 0;
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+  }
+
+  add(goroutine: Goroutine): void {
+    this.#total++;
+    if (goroutine.system) this.#system++;
+    if (goroutine.torn) this.#torn.push(goroutine.goid);
+    if (goroutine.status !== 'dead') this.#counts[goroutine.status]++;
+    this.#findings.add(goroutine);
+  }
+
+  /** The summary of a program whose goroutines were all added. */
+  summary(): Answer<Summary> {
+    const program = this.#program;
+    const { ps, sched } = readScheduler(program);
+    const { value, warnings } = answer(program, {
+      target: targetOf(program),
+      ps,
+      threads: countThreads(program),
+      goroutines: { total: this.#total, ...this.#counts, system: this.#system },
+      sched,
+      longestWaits: this.#findings.longestWaits,
+      findings: this.#findings.findings(program, { ps, sched }),
+    });
+    return { value, warnings: [...warnings, ...tornWarnings(this.#torn)] };
+  }
+}
+
 function tornWarnings(goids: readonly number[]): Warning[] {
   const code = 'goroutine-torn';
   const listed = goids.slice(0, MAX_TORN).map((goid) => ({ code, goid, message: 'it moved while it was read' }));
@@ -74,44 +89,8 @@ function tornWarnings(goids: readonly number[]): Warning[] {
   return more === 0 ? listed : [...listed, { code, message: `${more} more goroutines moved while they were read` }];
 }
 
-const MAX_TORN = 1000;
-const NO_SCHED: Omit<Summary['sched'], 'gcPhase'> = {
-  runqsize: 0,
-  nmidle: 0,
-  npidle: 0,
-  nmspinning: 0,
-  gcwaiting: false,
-};
-
-function describeProcessors(program: GoProgram): Summary['ps'] {
-  const machines = new Map(program.machines.map((m) => [m.addr, m]));
-  const { monotonicNs } = program.image.capture;
-  const now = monotonicNs === null ? null : Number(monotonicNs);
-  return program.processors.map((p) => ({
-    id: p.id,
-    status: statusOf(program, p),
-    schedtick: p.schedtick,
-    syscalltick: p.syscalltick,
-    m: machines.get(p.m)?.id ?? null,
-    runqsize: p.runqsize,
-    sinceScheduledNs: now === null || p.sameSince === null ? null : Math.max(0, now - p.sameSince),
-  }));
-}
-
-/** Where the release leaves a P running whose goroutine is in a system call, the status of its M's goroutine decides. */
-function statusOf(program: GoProgram, p: P): ProcessorStatus {
-  if (p.status !== 'running' || program.layouts.release.statusInSyscall !== 'running') return p.status;
-  const curg = program.machineAt(p.m)?.curg ?? NIL;
-  if (curg === NIL) return p.status;
-  return onFault(
-    () => (program.goroutineReader.read(curg).status === 'syscall' ? 'syscall' : p.status),
-    () => p.status,
-  );
-}
-
-/** The kernel's letters in words: R runs, S D I sleep, T t are stopped, Z X are gone. */
-function threadCounts(program: GoProgram): Summary['threads'] {
-  const { threads } = program.image;
+/** Threads by the kernel's letters (proc(5)): R runs; S, D and I sleep; T and t are stopped; Z and X have ended. */
+function countThreads({ image: { threads } }: GoProgram): Summary['threads'] {
   const count = (letters: string): number => threads.filter(({ state }) => letters.includes(state)).length;
   return {
     total: threads.length,

@@ -1,41 +1,52 @@
 import { hex } from '../../snapshots/address.js';
 import type { Thread } from '../../snapshots/image.js';
-import { MemoryFault } from '../../snapshots/memory.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { M } from '../runtime/machine.js';
+import { answer, type Answer } from './answer.js';
 import type { Frame, ThreadReport } from './model.js';
-import { LocationResolver } from './locations.js';
+import { LocationResolver, STACK_READS } from './locations.js';
+import { SCHEDULER_READS } from './scheduler.js';
 
-/** All threads of the process, those of Ms in the order of their ids first, then those that the runtime does not know. */
-export function listThreads(program: GoProgram): ThreadReport[] {
-  const places = new LocationResolver(program);
-  const known = new Set<number>();
-  const out: ThreadReport[] = [];
-  for (const m of [...program.machines].sort((a, b) => a.id - b.id)) {
-    const thread = program.threadOf(m);
-    if (thread === null) continue;
-    known.add(thread.tid);
-    const stack = program.threadStackOf(m);
-    out.push({
-      m: m.id,
-      tid: thread.tid,
-      name: thread.name,
-      state: thread.state,
-      goid: goidOf(program, m),
-      frames: [...nativeFrames(thread), ...(stack === null ? [] : places.frames(stack.frames))],
-      truncated: stack === null ? 'its registers are not known' : stack.truncated,
+export const threadsAnalysis: Analysis = {
+  name: 'threads',
+  reads: [SCHEDULER_READS, STACK_READS],
+  answer: listThreads,
+};
+
+/** All threads of the process: first those of Ms by the id of the M, then those that the runtime does not know. */
+export function listThreads(program: GoProgram): Answer<ThreadReport[]> {
+  const locations = new LocationResolver(program);
+  const ofMachines = [...program.machines]
+    .sort((a, b) => a.id - b.id)
+    .flatMap((m) => {
+      const thread = program.threadOf(m);
+      return thread === null ? [] : [describeThread(program, locations, m, thread)];
     });
-  }
-  for (const thread of program.image.threads) {
-    const { tid, name, state } = thread;
-    if (known.has(tid)) continue;
-    const truncated = 'no M of the Go runtime runs on it';
-    out.push({ m: null, tid, name, state, goid: null, frames: nativeFrames(thread), truncated });
-  }
-  return out;
+  const known = new Set(ofMachines.map(({ tid }) => tid));
+  const others = program.image.threads.filter(({ tid }) => !known.has(tid));
+  return answer(program, [...ofMachines, ...others.map(describeOther)]);
 }
 
-/** Where a thread stands in C code: the innermost frame only, whose caller nothing tells. */
+function describeThread(program: GoProgram, locations: LocationResolver, m: M, thread: Thread): ThreadReport {
+  const { tid, name, state } = thread;
+  const stack = program.threadStackOf(m);
+  return {
+    ...{ m: m.id, tid, name, state, goid: goidOf(program, m) },
+    frames: [...nativeFrames(thread), ...(stack === null ? [] : locations.frames(stack.frames))],
+    truncated: stack === null ? 'its registers are not known' : stack.truncated,
+  };
+}
+
+/** A thread that no M runs on. */
+function describeOther(thread: Thread): ThreadReport {
+  const { tid, name, state } = thread;
+  const truncated = 'no M of the Go runtime runs on it';
+  return { m: null, tid, name, state, goid: null, frames: nativeFrames(thread), truncated };
+}
+
+/** The C function that a thread is in. Only the innermost frame: nothing says where its caller's frame is. */
 function nativeFrames({ native, registers }: Thread): Frame[] {
   if (native === undefined || registers === null) return [];
   const sp = hex(Number(registers.sp));
@@ -44,10 +55,8 @@ function nativeFrames({ native, registers }: Thread): Frame[] {
 
 function goidOf(program: GoProgram, { curg }: M): number | null {
   if (curg === 0) return null;
-  try {
-    return program.goroutineReader.read(curg).goid;
-  } catch (error) {
-    if (error instanceof MemoryFault) return null;
-    throw error;
-  }
+  return onFault(
+    () => program.goroutineReader.read(curg).goid,
+    () => null,
+  );
 }

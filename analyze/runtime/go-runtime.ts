@@ -13,16 +13,16 @@ import { readMachines, type M } from './machine.js';
 import { readProcessors, type P } from './processor.js';
 import { WaitReasons } from './wait-reasons.js';
 
-/** What was found out once about a program and holds in every image of it. */
+/** Facts about a program that hold in every image of it. */
 export interface Found {
   readonly code: GoCode;
   readonly layouts: Layouts;
   readonly globals: Globals;
-  /** What could not be told about the program itself. */
+  /** What could not be found out about the program itself. */
   readonly warnings: readonly Warning[];
 }
 
-/** The Go runtime in an image: the layouts of its release, its globals, and typed views of what they hold. */
+/** The Go runtime in an image: the layouts of its release, its globals, and typed views of its records. */
 export class GoRuntime {
   readonly image: ProcessImage;
   readonly memory: Memory;
@@ -55,19 +55,19 @@ export class GoRuntime {
   }
 
   /**
-   * The same runtime in an image of the process of which some parts are others, such as its memory. What is known of the
-   * program holds there, its warnings too.
+   * The same runtime in an image with some other parts, such as newer memory. It starts with the warnings about the
+   * program, and without those about this image.
    */
   over(changes: Partial<ProcessImage>): GoRuntime {
     return new GoRuntime(withParts(this.image, changes), this.found);
   }
 
-  /** What could not be told so far: about the program, and about what was read of this image. */
+  /** What could not be found out about the program, and of this image as far as it was read. */
   get warnings(): readonly Warning[] {
     return this.#collector.all;
   }
 
-  /** Notes what could not be told; the same warning may be given any number of times. */
+  /** Adds a warning, unless it was added before. */
   warn(warning: Warning): void {
     this.#collector.add(warning);
   }
@@ -76,7 +76,7 @@ export class GoRuntime {
     return this.code.version;
   }
 
-  /** GOMAXPROCS; the number of Ps where the variable was removed from the program. */
+  /** runtime.gomaxprocs; the number of Ps where the linker removed the variable. Throws MemoryFault. */
   get gomaxprocs(): number {
     const { gomaxprocs, allp } = this.globals;
     const ps = this.memory.word(allp, 8);
@@ -84,6 +84,7 @@ export class GoRuntime {
     return value > 0 && value <= ps ? value : ps;
   }
 
+  /** All Ms. Where the list of them is damaged, those before the damage, and a warning. */
   get machines(): readonly M[] {
     if (this.#machines === null) {
       const { machines, damage } = readMachines(this.memory, this.layouts, this.globals);
@@ -93,14 +94,14 @@ export class GoRuntime {
     return this.#machines;
   }
 
-  /** Those that can be read; damaged ones become a warning. */
+  /** The Ps that can be read. Adds a warning where some are damaged. */
   get processors(): readonly P[] {
     const { processors, damage } = readProcessors(this.memory, this.layouts, this.globals);
     if (damage !== null) this.warn({ code: 'processors-damaged', message: damage });
     return processors;
   }
 
-  /** Goroutines that are not dead, in the order of their ids. One that cannot be read becomes a warning. */
+  /** The goroutines that are not dead, by id. Adds a warning for each that cannot be read. */
   *goroutines(): Iterable<G> {
     for (const address of this.goroutineAddresses()) {
       const g = this.goroutineAt(address as Addr);
@@ -116,49 +117,50 @@ export class GoRuntime {
   }
 
   /**
-   * Where all goroutines lie, the dead ones too, in the order of their ids; those that the image does not list any more
-   * become a warning. Throws MemoryFault where allgs is damaged.
+   * Addresses of all goroutines by id, dead ones included. Adds a warning where parts of the list are absent. Throws
+   * MemoryFault where runtime.allgs is damaged.
    */
   goroutineAddresses(): Float64Array {
     const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
-    this.#noteAbsent(absent);
+    this.#warnAbsent(absent);
     const goids = addresses.map((address) => this.goroutineReader.goidAt(address as Addr));
-    // An array's own sort takes hardly any time for what is nearly in order, as allgs is.
+    // Sorting is fast because runtime.allgs is nearly in order.
     const order = Array.from(addresses, (_, i) => i).sort((a, b) => (goids[a] ?? 0) - (goids[b] ?? 0));
     return Float64Array.from(order, (i) => addresses[i] ?? 0);
   }
 
-  /** Goroutines, of those looked at so far, of which nothing can be said, dead ones included. */
+  /** How many of the goroutines looked at so far cannot be read, dead ones included. */
   get unreadable(): number {
     return this.#absent + this.#unreadable.size;
   }
 
-  /** The thread of an M, or null where the image has none of that id. */
+  /** The thread that an M runs on; null where the image does not have it. */
   threadOf(m: M): Thread | null {
     this.#threadOf ??= new Map(this.image.threads.map((thread) => [thread.namespaceTid, thread]));
     return m.procid === 0 ? null : (this.#threadOf.get(m.procid) ?? null);
   }
 
+  /** The M at an address, or null. */
   machineAt(addr: Addr): M | null {
     return addr === 0 ? null : (this.machines.find((m) => m.addr === addr) ?? null);
   }
 
-  /** The goroutine at an address; null for a dead one, and for one that cannot be read, which becomes a warning. */
+  /** The goroutine at an address. null where it is dead, or with a warning where it cannot be read. */
   protected goroutineAt(address: Addr): G | null {
     return onFault(
       () => (this.goroutineReader.isDead(address) ? null : this.goroutineReader.read(address)),
-      (fault) => this.#noteUnreadable(address, fault),
+      (fault) => this.#warnUnreadable(address, fault),
     );
   }
 
-  #noteUnreadable(address: Addr, { message }: MemoryFault): null {
+  #warnUnreadable(address: Addr, { message }: MemoryFault): null {
     this.#unreadable.add(address);
     const text = `the goroutine at ${hex(address)} cannot be read: ${message}`;
     this.warn({ code: 'goroutine-unreadable', message: text });
     return null;
   }
 
-  #noteAbsent(absent: number): void {
+  #warnAbsent(absent: number): void {
     this.#absent = absent;
     if (absent === 0) return;
     const message = `${absent} goroutines cannot be read: the memory that lists them is not in the image`;

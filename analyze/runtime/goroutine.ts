@@ -2,9 +2,16 @@ import type { Addr } from '../../snapshots/address.js';
 import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
-/** The status of a goroutine in words, as runtime2.go names it: _Gidle and so on. */
-export type GoroutineStatus =
-  'idle' | 'runnable' | 'running' | 'syscall' | 'waiting' | 'dead' | 'copystack' | 'preempted' | 'leaked';
+/** The statuses of a goroutine (_Gidle and its like in runtime2.go), in the order of the runtime's numbers. */
+export const STATUSES = [
+  ...(['idle', 'runnable', 'running', 'syscall', 'waiting', 'dead'] as const),
+  ...(['copystack', 'preempted', 'leaked'] as const),
+] as const;
+export type GoroutineStatus = (typeof STATUSES)[number];
+
+/** The statuses of goroutines that have not ended. */
+export type LiveStatus = Exclude<GoroutineStatus, 'dead'>;
+export const LIVE_STATUSES: readonly LiveStatus[] = STATUSES.filter((status) => status !== 'dead');
 
 /** The registers at which unwinding a stack starts. */
 export interface StartRegisters {

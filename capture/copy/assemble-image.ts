@@ -13,7 +13,7 @@ import {
 } from '../../snapshots/memory.js';
 import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
-import { exerciseStacks, exerciseRuntime } from '../../analyze/working-set.js';
+import { readWorkingSet } from '../../analyze/working-set.js';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copy } from './copy.js';
@@ -47,8 +47,7 @@ export function assembleImage(
   const { debugInfo: structs } = copy.plan.program.layouts;
   const image = { ...base, threads, capture: facts, memory, structs };
   const program = openProgram(image);
-  exerciseRuntime(program);
-  exerciseStacks(program);
+  readWorkingSet(program);
   const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
   const constant = readOnly.recording.recorded().flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
   const groups = [records, used, queues, constant, tables];

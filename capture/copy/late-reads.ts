@@ -3,7 +3,7 @@ import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
-import { exerciseLabels } from '../../analyze/working-set.js';
+import { readPointed } from '../../analyze/working-set.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { LateSource } from './late-source.js';
 import type { Plan } from './plan.js';
@@ -58,7 +58,7 @@ export class LateReads {
     const unknown = sets.filter((set) => set !== 0 && !stackPlan.labels.has(set)).slice(0, MAX_LABELS);
     if (unknown.length === 0) return;
     const { memory, recording } = recordingMemory(this.#source.memory());
-    exerciseLabels(program.over({ memory }), unknown);
+    readPointed(program.over({ memory }), 'labels', unknown);
     this.read(recording.recorded());
   }
 

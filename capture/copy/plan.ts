@@ -3,7 +3,7 @@ import type { Mapping, ProcessImage } from '../../snapshots/image.js';
 import type { Memory, Range, Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
-import { exerciseAncestors, exerciseLabels, exerciseRuntime } from '../../analyze/working-set.js';
+import { readFixed, readPointed } from '../../analyze/working-set.js';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
@@ -43,7 +43,7 @@ export interface Survey {
 export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   const { memory, recording } = recordingMemory(image.memory);
   const program = openProgram({ ...image, memory }, debugInfo);
-  exerciseRuntime(program);
+  readFixed(program);
   const tables = program.code.modules.map(({ module }) => {
     const { lo, hi } = pclntabRange(module);
     return { addr: lo, bytes: image.memory.bytes(lo, hi - lo) };
@@ -56,8 +56,8 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   const now = program.over({ memory: live });
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
-  exerciseLabels(program, stackPlan.labels);
-  exerciseAncestors(program, stackPlan.ancestors);
+  readPointed(program, 'labels', stackPlan.labels);
+  readPointed(program, 'ancestors', stackPlan.ancestors);
   const { mappings } = program.image;
   const known = runtimeRanges(now, goroutines);
   for (const ranges of [recording.recorded(), stackPlan.syncWords]) {

@@ -15,7 +15,7 @@ interface DiffOptions {
   readonly json?: true;
 }
 
-/** `gospy diff`: what changed between two looks. */
+/** `gospy diff`: what changed between two captures. */
 export function define(command: Command, io: Io): void {
   command
     .summary('what changed between two snapshots')
@@ -27,7 +27,7 @@ export function define(command: Command, io: Io): void {
     .addArgument(new Argument('<A>', 'the earlier snapshot'))
     .addArgument(new Argument('[B]', 'the later one'))
     .addOption(pidOption('compare with the live process N in place of B'))
-    .option('--bin <FILE>', 'the executable, as with other commands; given twice, that of A and that of B', collected)
+    .option('--bin <FILE>', 'the executable, as with other commands; given twice, that of A and that of B', addFile)
     .addOption(
       new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait or label:K')
         .argParser(groupByOf)
@@ -48,28 +48,29 @@ async function diff(io: Io, a: string, b: string | undefined, options: DiffOptio
     { file: a, bin: bin[0] },
     { file: b, pid, bin: bin.at(-1) },
   ] as const;
-  await withPrograms(io, targets, ([before, after]) => print(io, before, after, options));
+  await withPrograms(io, targets, ([before, after]) => printDiff(io, before, after, options));
 }
 
-async function print(io: Io, before: GoProgram, after: GoProgram, options: DiffOptions): Promise<void> {
+async function printDiff(io: Io, before: GoProgram, after: GoProgram, options: DiffOptions): Promise<void> {
   const [{ compare }, { diffText }] = await Promise.all([
     import('../../analyze/report/diff.js'),
     import('../render/diff.js'),
   ]);
-  const compared = compare(before, after, options.groupBy);
+  const { value: diff, warnings } = compare(before, after, options.groupBy);
   if (options.json === true) {
-    const { after, fates, goroutines: counts, ...rest } = compared;
-    const goroutines = { ...counts, ...(fates ?? NO_FATES) };
-    await io.json({ schema: 'gospy.diff/1', target: after, ...rest, goroutines });
+    const { after, changes, goroutines: counts, ...rest } = diff;
+    const goroutines = { ...counts, ...(changes ?? NO_CHANGES) };
+    await io.json({ schema: 'gospy.diff/1', target: after, ...rest, warnings, goroutines });
   } else {
-    await io.write(diffText(compared, options.limit));
+    await io.write(diffText(diff, options.limit));
   }
-  io.warnings(compared.warnings);
+  io.warnings(warnings);
 }
 
-/** Between two processes nothing is known of single goroutines. */
-const NO_FATES = { started: null, ended: null, moved: null, returned: null, parked: null };
+/** Between two processes, single goroutines cannot be compared. */
+const NO_CHANGES = { started: null, ended: null, moved: null, returned: null, parked: null };
 
-function collected(file: string, before: readonly string[] = []): string[] {
+/** Collects the files that an option is given several times with. */
+function addFile(file: string, before: readonly string[] = []): string[] {
   return [...before, file];
 }

@@ -37,10 +37,10 @@ function parseGoid(text: string | undefined): number {
 }
 
 async function explain(io: Io, program: GoProgram, goid: number, json: boolean): Promise<void> {
-  const [{ explainStack, findGoroutine }, { targetOf }, { warningsOf }, { explanationText }] = await Promise.all([
+  const [{ explainStack, findGoroutine }, { targetOf }, { answer }, { explanationText }] = await Promise.all([
     import('../../analyze/report/explain.js'),
     import('../../analyze/report/summary.js'),
-    import('../listing.js'),
+    import('../../analyze/report/answer.js'),
     import('../render/explain.js'),
   ]);
   const found = findGoroutine(program, goid);
@@ -50,8 +50,7 @@ async function explain(io: Io, program: GoProgram, goid: number, json: boolean):
       hint: '`gospy goroutines` lists them',
     });
   }
-  const explanation = explainStack(program, found.g);
-  const warnings = warningsOf(program);
+  const { value: explanation, warnings } = answer(program, explainStack(program, found.g));
   if (json) await io.json({ schema: 'gospy.explain/1', target: targetOf(program), ...explanation, warnings });
   else await io.write(explanationText(explanation));
   io.warnings(warnings);

@@ -42,10 +42,10 @@ const WRITERS: Readonly<Record<Format, (io: Io, program: GoProgram, path: string
 
 async function writeCore(io: Io, program: GoProgram, path: string | undefined): Promise<void> {
   if (path === undefined) throw usageError('a core is written to a file: name it with -o');
-  const [{ exportCore }, { removeUnfinished }, { warningsOf }] = await Promise.all([
+  const [{ exportCore }, { removeUnfinished }, { answer }] = await Promise.all([
     import('../export/core.js'),
     import('../../snapshots/atomic-file.js'),
-    import('../listing.js'),
+    import('../../analyze/report/answer.js'),
   ]);
   const forget = onInterrupt(removeUnfinished);
   const { bytesWritten, threads, executable } = await exportCore(program, path).finally(forget);
@@ -53,5 +53,5 @@ async function writeCore(io: Io, program: GoProgram, path: string | undefined): 
     `${printable(path)}: ${size(bytesWritten)}, ${pluralize(threads, 'thread')}\n` +
       `Open it with the executable: dlv core ${printable(executable)} ${printable(path)}\n`,
   );
-  io.warnings(warningsOf(program));
+  io.warnings(answer(program, null).warnings);
 }

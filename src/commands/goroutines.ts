@@ -15,11 +15,11 @@ interface GoroutinesOptions extends SelectionOptions, TargetOptions {
   readonly ndjson?: true;
 }
 
-/** Lines that text stops after unless told. */
+/** Lines of text unless --limit says otherwise. */
 const TEXT_LIMIT = 200;
 const PLACES = ['start', 'caller', 'current', 'user', 'stack', 'wait'] as const;
 
-/** `gospy goroutines`: one line a goroutine, or one a group. */
+/** `gospy goroutines`: a line for each goroutine, or for each group. */
 export function define(command: Command, io: Io): void {
   selectsGoroutines(takesTarget(command))
     .summary('one line a goroutine, filtered, sorted or grouped')
@@ -47,24 +47,29 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOptions): Promise<void> {
-  const { limited, selectedGoroutines, warningsOf, writeCrash, writeGoroutines } = await import('../listing.js');
-  const machine = options.json === true || options.ndjson === true;
-  const goroutines = selectedGoroutines(program, options, { frames: machine, user: true });
-  if (options.json === true) {
-    await writeGoroutines(io, program, 'gospy.goroutines/1', limited(goroutines, options.limit ?? 0));
-  } else if (options.ndjson === true) {
-    for (const goroutine of limited(goroutines, options.limit ?? 0)) await io.write(`${JSON.stringify(goroutine)}\n`);
-  } else {
-    const limit = options.limit ?? TEXT_LIMIT;
-    const shown = [...limited(goroutines, limit)];
-    await writeCrash(io, program);
-    await io.write(goroutineTable(shown, io.columns));
-    if (limit !== 0 && shown.length === limit) {
-      const all = count(selectedGoroutines(program, options, { frames: false, user: false }));
-      if (all > limit) await io.write(moreLine(all - limit));
-    }
+  const [{ listGoroutines }, { limited, queryOf, writeCrash, writeGoroutines }] = await Promise.all([
+    import('../../analyze/report/goroutines.js'),
+    import('../listing.js'),
+  ]);
+  const query = queryOf(options);
+  if (options.json === true || options.ndjson === true) {
+    const goroutines = listGoroutines(program, 'stack', query);
+    const limit = options.limit ?? 0;
+    if (options.json === true) await writeGoroutines(io, program, 'gospy.goroutines/1', goroutines, limit);
+    else for (const goroutine of limited(goroutines, limit)) await io.write(`${JSON.stringify(goroutine)}\n`);
+    io.warnings(goroutines.warnings);
+    return;
   }
-  io.warnings(warningsOf(program));
+  const goroutines = listGoroutines(program, 'located', query);
+  const limit = options.limit ?? TEXT_LIMIT;
+  const shown = [...limited(goroutines, limit)];
+  await writeCrash(io, program);
+  await io.write(goroutineTable(shown, io.columns));
+  if (limit !== 0 && shown.length === limit) {
+    const all = count(listGoroutines(program, 'plain', { selection: selectionOf(options) }));
+    if (all > limit) await io.write(moreLine(all - limit));
+  }
+  io.warnings(goroutines.warnings);
 }
 
 function count(items: Iterable<unknown>): number {
@@ -74,27 +79,27 @@ function count(items: Iterable<unknown>): number {
 }
 
 async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: GoroutinesOptions): Promise<void> {
-  const [{ groupGoroutines }, { targetOf }, { warningsOf, writeCrash }] = await Promise.all([
+  const [{ groupGoroutines }, { targetOf }, { writeCrash }] = await Promise.all([
     import('../../analyze/report/groups.js'),
     import('../../analyze/report/summary.js'),
     import('../listing.js'),
   ]);
-  const groups = groupGoroutines(program, by, selectionOf(options));
+  const { value: groups, warnings } = groupGoroutines(program, by, selectionOf(options));
   const limit = options.limit ?? (options.json === true ? 0 : TEXT_LIMIT);
   const shown = limit === 0 ? groups : groups.slice(0, limit);
   const key = by.kind === 'label' ? `label:${by.key}` : by.kind;
   if (options.json === true) {
     const target = targetOf(program);
-    await io.json({ schema: 'gospy.groups/1', target, by: key, groups: shown, warnings: warningsOf(program) });
+    await io.json({ schema: 'gospy.groups/1', target, by: key, groups: shown, warnings });
   } else {
     await writeCrash(io, program);
     for (const group of shown) await io.write(groupText(group));
     if (groups.length > shown.length) await io.write(moreLine(groups.length - shown.length));
   }
-  io.warnings(warningsOf(program));
+  io.warnings(warnings);
 }
 
-/** What `--group-by` names. */
+/** Parses the argument of `--group-by`. Throws InvalidArgumentError. */
 export function groupByOf(text: string): GroupBy {
   const kind = PLACES.find((place) => place === text);
   if (kind !== undefined) return { kind };

@@ -2,7 +2,6 @@ import { Argument, type Command } from 'commander';
 import type { GoProgram } from '../../analyze/program.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
-import { printable } from '../render/text.js';
 import { parseGoid, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { withProgram, type TargetOptions } from './with-target.js';
 
@@ -11,7 +10,7 @@ interface StacksOptions extends SelectionOptions, TargetOptions {
   readonly json?: true;
 }
 
-/** `gospy stacks`: whole stacks, as Go's own traceback prints them. */
+/** `gospy stacks`: whole stacks as Go's own traceback prints them. */
 export function define(command: Command, io: Io): void {
   selectsGoroutines(takesTarget(command))
     .addArgument(new Argument('[GOID...]', 'only these goroutines').argParser(parseGoid))
@@ -31,22 +30,24 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printStacks(io: Io, program: GoProgram, options: StacksOptions): Promise<void> {
-  const [{ limited, selectedGoroutines, warningsOf, writeCrash, writeGoroutines }, { tracebackText }] =
-    await Promise.all([import('../listing.js'), import('../../analyze/report/traceback.js')]);
-  const goroutines = limited(selectedGoroutines(program, options, { frames: true, user: true }), options.limit ?? 0);
+  const [{ listGoroutines }, { limited, queryOf, writeCrash, writeGoroutines }, { tracebackText }] = await Promise.all([
+    import('../../analyze/report/goroutines.js'),
+    import('../listing.js'),
+    import('../render/traceback.js'),
+  ]);
+  const limit = options.limit ?? 0;
   if (options.json === true) {
-    await writeGoroutines(io, program, 'gospy.stacks/1', goroutines);
-  } else {
-    await writeCrash(io, program);
-    let separator = program.image.signal === null ? '' : '\n';
-    for (const goroutine of goroutines) {
-      const lines = tracebackText(program, goroutine).split('\n');
-      await io.write(
-        separator +
-          lines.map((line) => (line.startsWith('\t') ? `\t${printable(line.slice(1))}` : printable(line))).join('\n'),
-      );
-      separator = '\n';
-    }
+    const goroutines = listGoroutines(program, 'stack', queryOf(options));
+    await writeGoroutines(io, program, 'gospy.stacks/1', goroutines, limit);
+    io.warnings(goroutines.warnings);
+    return;
   }
-  io.warnings(warningsOf(program));
+  const tracebacks = listGoroutines(program, 'traceback', queryOf(options));
+  await writeCrash(io, program);
+  let separator = program.image.signal === null ? '' : '\n';
+  for (const traceback of limited(tracebacks, limit)) {
+    await io.write(separator + tracebackText(traceback));
+    separator = '\n';
+  }
+  io.warnings(tracebacks.warnings);
 }

@@ -1,6 +1,5 @@
 import { Option, type Command } from 'commander';
 import type { GoProgram } from '../../analyze/program.js';
-import type { Goroutine } from '../../analyze/report/model.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { goroutineLine, moreLine, overview, PLACES, type Place } from '../render/summary.js';
@@ -9,7 +8,7 @@ import { withProgram, type TargetOptions } from './with-target.js';
 /** How a summary is printed. */
 export interface SummaryOptions {
   readonly pc: Place;
-  /** Goroutines printed, at most; 0 for all. */
+  /** The most goroutines to print; 0 for all. */
   readonly limit: number;
   readonly json?: true;
 }
@@ -41,46 +40,27 @@ export function define(command: Command, io: Io): void {
 
 /** Prints the overview of a program, as text or as JSON. */
 export async function printSummary(io: Io, program: GoProgram, options: SummaryOptions): Promise<void> {
-  const [{ summarize }, { listGoroutines }] = await Promise.all([
-    import('../../analyze/report/summary.js'),
-    import('../../analyze/report/goroutines.js'),
-  ]);
-  const goroutines = listGoroutines(program, { frames: false, user: options.pc === 'user' });
+  const { summarize } = await import('../../analyze/report/summary.js');
+  const { value: summary, warnings } = summarize(program);
   if (options.json === true) {
-    const summary = summarize(program, goroutines);
-    await io.json({ schema: 'gospy.summary/1', ...summary });
-    io.warnings(summary.warnings);
-    return;
+    await io.json({ schema: 'gospy.summary/1', ...summary, warnings });
+  } else {
+    await io.write(`${overview(summary)}\ngoroutines:\n\n`);
+    await printLines(io, program, options, summary.goroutines.total);
   }
-  const first = new FirstById(options.limit === 0 ? Infinity : options.limit);
-  const summary = summarize(program, first.noting(goroutines));
-  await io.write(`${overview(summary)}\ngoroutines:\n\n`);
-  const shown = first.sorted();
-  for (const g of shown) await io.write(goroutineLine(g, options.pc));
-  const more = summary.goroutines.total - shown.length;
-  if (more > 0) await io.write(moreLine(more));
-  io.warnings(summary.warnings);
+  io.warnings(warnings);
 }
 
-/** Keeps the goroutines with the lowest ids out of any number that pass. */
-class FirstById {
-  readonly #limit: number;
-  #kept: Goroutine[] = [];
-
-  constructor(limit: number) {
-    this.#limit = limit;
+/** Prints a line for each goroutine, and how many of all `total` are left out. */
+async function printLines(io: Io, program: GoProgram, { pc, limit }: SummaryOptions, total: number): Promise<void> {
+  const [{ listGoroutines }, { limited }] = await Promise.all([
+    import('../../analyze/report/goroutines.js'),
+    import('../listing.js'),
+  ]);
+  if (pc === 'user') {
+    for (const g of limited(listGoroutines(program, 'located'), limit)) await io.write(goroutineLine(g, pc));
+  } else {
+    for (const g of limited(listGoroutines(program, 'plain'), limit)) await io.write(goroutineLine(g, pc));
   }
-
-  /** Passes `goroutines` on. */
-  *noting(goroutines: Iterable<Goroutine>): Iterable<Goroutine> {
-    for (const g of goroutines) {
-      this.#kept.push(g);
-      if (this.#kept.length > 2 * this.#limit + 1000) this.#kept = this.sorted();
-      yield g;
-    }
-  }
-
-  sorted(): Goroutine[] {
-    return this.#kept.sort((a, b) => a.goid - b.goid).slice(0, this.#limit);
-  }
+  if (limit !== 0 && total > limit) await io.write(moreLine(total - limit));
 }

@@ -21,13 +21,12 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printThreads(io: Io, program: GoProgram, json: boolean): Promise<void> {
-  const [{ listThreads }, { targetOf }, { warningsOf, writeCrash }] = await Promise.all([
+  const [{ listThreads }, { targetOf }, { writeCrash }] = await Promise.all([
     import('../../analyze/report/threads.js'),
     import('../../analyze/report/summary.js'),
     import('../listing.js'),
   ]);
-  const threads = listThreads(program);
-  const warnings = warningsOf(program);
+  const { value: threads, warnings } = listThreads(program);
   if (json) {
     await io.json({ schema: 'gospy.threads/1', target: targetOf(program), threads, warnings });
   } else {

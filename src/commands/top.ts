@@ -101,7 +101,7 @@ async function printOnce(io: Io, subject: Subject, state: State, limit: number):
   const program = 'program' in subject ? subject.program : subject.first.program;
   const view = buildView(program, queryOf(state));
   await io.write(onceText({ ...state, view }, limit));
-  io.warnings(view.summary.warnings);
+  io.warnings(view.warnings);
 }
 
 async function show(io: Io, subject: Subject, state: State): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Crash } from '../../analyze/report/model.js';
 
-/** The first line about a program that crashed: `crashed: SIGSEGV at 0x0 in goroutine 7, on thread 4712`; empty else. */
+/** `crashed: SIGSEGV at 0x0 in goroutine 7, on thread 4712`; empty for a program that did not crash. */
 export function crashLine(crash: Crash | null): string {
   if (crash === null) return '';
   const { signal, addr, endedBy, goid, tid } = crash;

@@ -4,16 +4,16 @@ import type { Target } from '../../analyze/report/model.js';
 import { table } from './table.js';
 import { pluralize, duration, withThousands, printable } from './text.js';
 
-/** What changed, as text; `limit` lines of each list, 0 for all. */
+/** What changed, as text, with `limit` lines of each list, or all for 0. */
 export function diffText(diff: Diff, limit: number): string {
   return [
     `before: ${targetText(diff.before)}, ${pluralize(diff.goroutines.before, 'goroutine')}\n`,
     `after:  ${targetText(diff.after)}, ${pluralize(diff.goroutines.after, 'goroutine')}\n`,
     `${relationText(diff)}\n`,
-    diff.fates === null ? '' : `Goroutines: ${fatesText(diff.fates)}\n`,
+    diff.changes === null ? '' : `Goroutines: ${changesText(diff.changes)}\n`,
     schedulerText(diff),
     `\n${groupTable(diff, limit)}`,
-    diff.fates === null ? '' : lists(diff.fates, limit),
+    diff.changes === null ? '' : lists(diff.changes, limit),
   ].join('');
 }
 
@@ -31,7 +31,7 @@ function relationText({ relation: { kind, elapsedNs } }: Diff): string {
   return `${what}${when}: goroutines are compared by function names alone.`;
 }
 
-function fatesText({ started, ended, moved, returned, parked }: Changes): string {
+function changesText({ started, ended, moved, returned, parked }: Changes): string {
   return (
     `${withThousands(started.length)} started, ${withThousands(ended.length)} ended, ${withThousands(moved.length)} moved, ` +
     `${withThousands(returned.length)} ran and are back, ${withThousands(parked.length)} parked in the same place all the time`
@@ -46,36 +46,36 @@ function schedulerText({ ps, ms, sched }: Diff): string {
     sched.schedtick === null || sched.syscalltick === null
       ? ''
       : `Ps: schedtick +${sched.schedtick}, syscalltick +${sched.syscalltick} (${perP.join(', ')})\n`;
-  const fates =
+  const changes =
     ms.started === null || ms.ended === null || ms.changed === null
       ? ''
       : ` (${ms.started.length} started, ${ms.ended.length} ended, ${ms.changed.length} run another goroutine)`;
   return (
-    `${ticks}Ms: ${changeText(ms.total)}${fates}\n` +
-    `Scheduler: run queue ${changeText(sched.runqsize)}; idle Ps ${changeText(sched.npidle)}; ` +
-    `idle Ms ${changeText(sched.nmidle)}; spinning Ms ${changeText(sched.nmspinning)}; ` +
+    `${ticks}Ms: ${change(ms.total)}${changes}\n` +
+    `Scheduler: run queue ${change(sched.runqsize)}; idle Ps ${change(sched.npidle)}; ` +
+    `idle Ms ${change(sched.nmidle)}; spinning Ms ${change(sched.nmspinning)}; ` +
     `GC ${sched.gcPhase.before ?? '?'} -> ${sched.gcPhase.after ?? '?'}\n`
   );
 }
 
-function changeText({ before, after }: Change): string {
+function change({ before, after }: Change): string {
   return `${before} -> ${after}`;
 }
 
-function groupTable({ groups, fates }: Diff, limit: number): string {
+function groupTable({ groups, changes }: Diff, limit: number): string {
   const shown = limit === 0 ? groups : groups.slice(0, limit);
-  const optional = fates === null ? [] : ['STARTED', 'ENDED'];
+  const optional = changes === null ? [] : ['STARTED', 'ENDED'];
   const rows = shown.map((group) => [
     signed(group.growth),
     String(group.before),
     String(group.after),
-    ...(fates === null ? [] : [String(group.started ?? ''), String(group.ended ?? '')]),
+    ...(changes === null ? [] : [String(group.started ?? ''), String(group.ended ?? '')]),
     keyText(group),
   ]);
   return table(['GROWTH', 'BEFORE', 'AFTER', ...optional, 'GROUP'], rows) + more(groups.length - shown.length);
 }
 
-/** A stack in one line. */
+/** A key in one line: that of a stack has a line for each frame. */
 function keyText({ key }: GroupDiff): string {
   return key.split('\n').map(printable).join(' < ');
 }
@@ -86,18 +86,18 @@ function lists({ started, ended, moved }: Changes, limit: number): string {
     const shown = limit === 0 ? all : all.slice(0, limit);
     return `\n${title}:\n\n${shown.map(line).join('')}${more(all.length - shown.length)}`;
   };
-  return list('started', started, passingLine) + list('ended', ended, passingLine) + list('moved', moved, movingLine);
+  return list('started', started, listedLine) + list('ended', ended, listedLine) + list('moved', moved, movedLine);
 }
 
-function passingLine(passing: ListedGoroutine): string {
-  return `${passing.goid} - ${func(passing.entry)}, ${standingText(passing)}\n`;
+function listedLine(listed: ListedGoroutine): string {
+  return `${listed.goid} - ${func(listed.entry)}, ${stateText(listed)}\n`;
 }
 
-function movingLine({ goid, entry, before, after }: Moved): string {
-  return `${goid} - ${func(entry)}: ${standingText(before)} -> ${standingText(after)}\n`;
+function movedLine({ goid, entry, before, after }: Moved): string {
+  return `${goid} - ${func(entry)}: ${stateText(before)} -> ${stateText(after)}\n`;
 }
 
-function standingText({ status, waitReason, at }: GoroutineState): string {
+function stateText({ status, waitReason, at }: GoroutineState): string {
   const place = at === null ? '' : ` at ${printable(at.func)} (${printable(at.file)}:${at.line})`;
   return `${printable(waitReason ?? status)}${place}`;
 }

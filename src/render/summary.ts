@@ -1,22 +1,22 @@
-import type { Goroutine, Loc, LongWait, Summary } from '../../analyze/report/model.js';
+import type { Goroutine, Loc, LocatedGoroutine, LongWait, Summary } from '../../analyze/report/model.js';
+import { LIVE_STATUSES, type LiveStatus } from '../../analyze/runtime/goroutine.js';
 import { crashLine } from './crash.js';
 import { duration, printable, withThousands } from './text.js';
 
-/** Which place of a goroutine a line shows. */
+/** The place of a goroutine that its line shows. */
 export const PLACES = ['start', 'caller', 'current', 'user'] as const;
 export type Place = (typeof PLACES)[number];
 
-/** States that the line of counts always has, in its order; the others follow where they are not zero. */
-const ALWAYS = ['idle', 'running', 'syscall', 'waiting'] as const;
-const WHERE_ANY = ['runnable', 'preempted', 'copystack', 'leaked'] as const;
+/** The statuses that are always counted, in this order. The others follow if there are any such goroutines. */
+const ALWAYS: readonly LiveStatus[] = ['idle', 'running', 'syscall', 'waiting'];
 
-/** The lines above the list: the program, its Ps, its threads, its goroutines. */
+/** The lines above the list of goroutines: the program, its Ps, threads and goroutines, and what stands out. */
 export function overview(summary: Summary): string {
   const { target, ps, threads, goroutines, sched, longestWaits, findings } = summary;
+  const others = LIVE_STATUSES.filter((status) => !ALWAYS.includes(status) && goroutines[status] > 0);
   const counts = [
     `${goroutines.total} total`,
-    ...ALWAYS.map((status) => `${goroutines[status]} ${status}`),
-    ...WHERE_ANY.filter((status) => goroutines[status] > 0).map((status) => `${goroutines[status]} ${status}`),
+    ...[...ALWAYS, ...others].map((status) => `${goroutines[status]} ${status}`),
   ];
   const facts = lines([
     `bin: ${printable(target.bin)}, goVer: ${printable(target.goVersion)}, gomaxprocs: ${target.gomaxprocs}`,
@@ -33,7 +33,7 @@ export function overview(summary: Summary): string {
   return crashLine(target.crash) + facts;
 }
 
-/** Who waits for a processor, and which processors and threads wait for work. */
+/** How many goroutines wait for a P, and how many Ps and Ms wait for work. */
 function queues({ ps, sched }: Summary): string {
   const local = ps.reduce((sum, p) => sum + p.runqsize, 0);
   const longest = ps.reduce((most, p) => Math.max(most, p.runqsize), 0);
@@ -49,18 +49,23 @@ function longWait({ goid, waitSinceNs, waitReason, entry }: LongWait): string {
   return `goroutine ${goid} ${duration(waitSinceNs)}+${reason} in ${entry === null ? '?' : printable(entry.func)}`;
 }
 
+/** Located where its innermost place outside the runtime is shown. */
+type MaybeLocated = Goroutine & Partial<LocatedGoroutine>;
+
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */
-export function goroutineLine(g: Goroutine, place: Place): string {
+export function goroutineLine(g: LocatedGoroutine, place: 'user'): string;
+export function goroutineLine(g: Goroutine, place: Exclude<Place, 'user'>): string;
+export function goroutineLine(g: MaybeLocated, place: Place): string {
   const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
   return `${g.goid} - ${status}: ${location(at(g, place))}\n`;
 }
 
-/** The last line of a list that stops early. */
+/** The last line of a list that leaves out `more` items. */
 export function moreLine(more: number): string {
   return `... ${withThousands(more)} more (--limit 0 prints all)\n`;
 }
 
-function at(g: Goroutine, place: Place): Loc | null {
+function at(g: MaybeLocated, place: Place): Loc | null {
   switch (place) {
     case 'start':
       return g.entry ?? g.start;
@@ -68,7 +73,7 @@ function at(g: Goroutine, place: Place): Loc | null {
       return g.creator;
     case 'current':
       return g.current;
-    // The runtime's own goroutines have no other place than theirs.
+    // The runtime's own goroutines are nowhere outside the runtime.
     case 'user':
       return g.user ?? g.entry ?? g.start;
   }

@@ -3,16 +3,18 @@ import { shortPath, table } from './table.js';
 import { printable } from './text.js';
 import { widthOf } from './width.js';
 
-const LEAST_FILE = 16;
+/** Columns that a file gets at least, however long the function's name is. */
+const MIN_FILE_COLUMNS = 16;
+/** Columns of everything but the function and the file, about. */
 const FIXED_COLUMNS = 44;
 
-/** A table of threads: M, thread, state, goroutine, name, and where it stood. */
+/** A table of threads: M, thread id, state, goroutine, name, and place. Files are shortened to fit `columns`. */
 export function threadTable(threads: readonly ThreadReport[], columns: number): string {
   return table(
     ['M', 'TID', 'STATE', 'GOID', 'NAME', 'WHERE'],
     threads.map(({ m, tid, state, goid, name, frames, truncated }) => {
       const [innermost] = frames;
-      const left = Math.max(LEAST_FILE, columns - FIXED_COLUMNS - widthOf(innermost?.func ?? ''));
+      const left = Math.max(MIN_FILE_COLUMNS, columns - FIXED_COLUMNS - widthOf(innermost?.func ?? ''));
       const where =
         innermost === undefined
           ? (truncated ?? '?')

@@ -1,4 +1,4 @@
-import { missingOf, type Missing } from '../../analyze/report/missing.js';
+import { findMissing, type Missing } from '../../analyze/report/missing.js';
 import type { Target } from '../../analyze/report/model.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { Warning } from '../../analyze/warnings.js';
@@ -66,10 +66,9 @@ function programInfo(core: Core, options: FileOptions, problems: string[]): Prog
   try {
     const { program, executable: executableFound, close } = openCoreProgram(core, options);
     try {
-      const { executable, capture } = program.image;
-      const missing = missingOf(program);
+      const { executable } = program.image;
       const target = targetOf(program);
-      const warnings = [...capture.warnings, ...program.warnings];
+      const { value: missing, warnings } = findMissing(program);
       return { target, missing, warnings, executable, executableFound };
     } finally {
       close();

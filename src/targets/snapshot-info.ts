@@ -1,4 +1,5 @@
 import { openProgram } from '../../analyze/program.js';
+import { answer } from '../../analyze/report/answer.js';
 import type { Target } from '../../analyze/report/model.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { Warning } from '../../analyze/warnings.js';
@@ -24,7 +25,8 @@ function readProgram(path: string): Pick<SnapshotInfo, 'target' | 'warnings'> {
     const snapshot = openSnapshot(path);
     try {
       const program = openProgram(snapshot);
-      return { target: targetOf(program), warnings: [...snapshot.capture.warnings, ...program.warnings] };
+      const { value: target, warnings } = answer(program, targetOf(program));
+      return { target, warnings };
     } finally {
       snapshot.close();
     }

@@ -1,5 +1,6 @@
 import type { Group } from '../../analyze/report/groups.js';
-import type { Frame, Goroutine, Loc } from '../../analyze/report/model.js';
+import type { Member } from '../../analyze/report/live-view.js';
+import type { Frame, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
 import { isRuntime } from '../../analyze/report/locations.js';
 import { duration, printable } from '../render/text.js';
 import { delta, ratePerSecond, type Series } from './history.js';
@@ -104,8 +105,8 @@ function stateOf({ status, waitReason, count }: Group): string {
   return most === undefined ? '' : most[1] === count ? most[0] : `${most[1]} ${most[0]}`;
 }
 
-function goroutineRow(g: Goroutine): Row {
-  const where = g.user ?? g.current ?? g.entry;
+function goroutineRow(g: Member): Row {
+  const where = g.at ?? g.entry;
   const labels = Object.entries(g.labels).map(([key, value]) => `${printable(key)}=${printable(value)}`);
   return {
     ...BLANK,
@@ -118,7 +119,7 @@ function goroutineRow(g: Goroutine): Row {
 }
 
 /** The lines of a goroutine's stack, much like Go's own traceback. */
-function stackLines(g: Goroutine | null): string[] {
+function stackLines(g: GoroutineWithStack | null): string[] {
   if (g === null) return ['This goroutine has ended.'];
   const facts = [
     g.waitReason ?? g.status,

@@ -1,8 +1,8 @@
-import type { Frame, Goroutine, Loc, ThreadReport } from '../../analyze/report/model.js';
+import type { Frame, GoroutineWithStack, Loc, ThreadReport } from '../../analyze/report/model.js';
 
 /** What an analysis says of an image. */
 export interface Answers {
-  readonly goroutines: readonly Goroutine[];
+  readonly goroutines: readonly GoroutineWithStack[];
   readonly threads: readonly ThreadReport[];
   /** How many goroutines it says that it cannot read. */
   readonly unreadable: number;
@@ -41,9 +41,9 @@ export function disagreements(part: Answers, whole: Answers): string[] {
   return out;
 }
 
-function ofGoroutine(g: Goroutine, truth: Goroutine): string[] {
+function ofGoroutine(g: GoroutineWithStack, truth: GoroutineWithStack): string[] {
   const out: string[] = [];
-  const must = (holds: boolean, name: keyof Goroutine): void => {
+  const must = (holds: boolean, name: keyof GoroutineWithStack): void => {
     if (!holds) out.push(`${name} is ${JSON.stringify(g[name])}, and ${JSON.stringify(truth[name])} in truth`);
   };
   for (const name of ['status', 'lockedToThread', 'parentGoid', 'torn'] as const) must(g[name] === truth[name], name);
@@ -67,7 +67,7 @@ function ofThread(thread: ThreadReport, truth: ThreadReport): string[] {
   return [...out, ...ofStack(thread, truth)];
 }
 
-type Stack = Pick<Goroutine, 'frames' | 'truncated'>;
+type Stack = Pick<GoroutineWithStack, 'frames' | 'truncated'>;
 
 function ofStack(part: Stack, whole: Stack): string[] {
   const [mine, truth] = [physical(part.frames), physical(whole.frames)];

@@ -38,7 +38,7 @@ async function captureAndCompare(t: Test, target: GoProcess): Promise<GoProgram>
   const image = openSnapshot(path);
   t.teardown(() => image.close());
   const program = openProgram(image);
-  const goroutines = [...listGoroutines(program, { frames: true, user: true })];
+  const goroutines = [...listGoroutines(program, 'stack')];
   const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(await target.quit()));
   t.same(differences, []);
   t.ok(compared.goroutines > 40, `${compared.goroutines} goroutines compared`);

@@ -48,7 +48,7 @@ if (requireGo(t) && requireEmulator()) {
         opened.close();
         core.close();
       });
-      const goroutines = [...listGoroutines(opened.program, { frames: true, user: true })];
+      const goroutines = [...listGoroutines(opened.program, 'stack')];
       t.equal(opened.program.image.arch, 'arm64');
       const { differences, compared } = compareWithTraceback(goroutines, traceback);
       t.same(differences, []);

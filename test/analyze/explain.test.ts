@@ -24,7 +24,7 @@ function opened(t: Test, path: string): GoProgram {
 
 /** Explains every goroutine, and holds the frames against those of the reports. */
 function explainAll(t: Test, program: GoProgram): Map<string, Explanation> {
-  const reported = new Map([...listGoroutines(program, { frames: true, user: true })].map((g) => [g.goid, g]));
+  const reported = new Map([...listGoroutines(program, 'stack')].map((g) => [g.goid, g]));
   const byEntry = new Map<string, Explanation>();
   const wrong: number[] = [];
   for (const g of program.goroutines()) {

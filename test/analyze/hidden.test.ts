@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Goroutine } from '../../analyze/report/model.js';
+import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { parseGoVersion } from '../../analyze/binary/go-version.js';
 import { GOSPY, gospy, type Ended } from '../src/gospy-process.js';
@@ -40,7 +40,7 @@ function olderGospy(t: Test): string {
 }
 
 interface Listed {
-  readonly goroutines: readonly Goroutine[];
+  readonly goroutines: readonly GoroutineWithStack[];
   readonly warnings: readonly Warning[];
 }
 

@@ -29,9 +29,9 @@ async function restingImage(t: Test, release: '1.12' | '1.17' | '1.26'): Promise
 /** Everything that is ever asked of an image, once. */
 function analyze(image: ProcessImage): Answers {
   const program = openProgram(image);
-  const goroutines = [...listGoroutines(program, { frames: true, user: true })];
-  summarize(program, goroutines);
-  return { goroutines, threads: listThreads(program), unreadable: program.unreadable };
+  const goroutines = [...listGoroutines(program, 'stack')];
+  summarize(program);
+  return { goroutines, threads: listThreads(program).value, unreadable: program.unreadable };
 }
 
 /** The same; null where gospy refuses the image and says why. */
@@ -113,8 +113,9 @@ function footprintsOf(image: ProcessImage): Footprint[] {
     const pages = new PageRecorder(image.memory.source);
     const program = openProgram(withParts(image, { memory: new Memory(pages) }));
     program.goroutineReader.presentAddresses(program.globals.allgs);
-    const describer = new Describer(program, { frames: true, user: true });
-    const answer = JSON.stringify(describer.goroutine(program.goroutineReader.read(addr)));
+    const describer = new Describer(program);
+    const g = program.goroutineReader.read(addr);
+    const answer = JSON.stringify(describer.complete.stack(g, describer.describe(g)));
     return { goid, answer, pages: [...pages.read] };
   });
 }

@@ -32,7 +32,7 @@ if (requireGo(t)) {
     );
     const image = openSnapshot(path);
     t.equal(image.capture.partial, true);
-    const goroutines = [...listGoroutines(openProgram(image), { frames: true, user: true })];
+    const goroutines = [...listGoroutines(openProgram(image), 'stack')];
     const parked = goroutines.filter((g) => g.frames.at(-1)?.func === 'runtime.goexit');
     t.ok(parked.length >= GOROUTINES, `${parked.length} whole stacks`);
     t.same(image.damage, []);

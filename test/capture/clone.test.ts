@@ -45,7 +45,7 @@ async function isExact(t: Test, pid: number, traceback: () => Promise<string>): 
   const text = await traceback();
   const image = openSnapshot(path);
   t.teardown(() => image.close());
-  const goroutines = [...listGoroutines(openProgram(image), { frames: true, user: true })];
+  const goroutines = [...listGoroutines(openProgram(image), 'stack')];
   const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(text));
   t.same(differences, []);
   t.ok(compared.goroutines > 40, `${compared.goroutines} goroutines compared`);

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
-import type { Frame, Goroutine } from '../../analyze/report/model.js';
+import type { Frame, GoroutineWithStack } from '../../analyze/report/model.js';
 import { captureToImage } from '../../capture/capture.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, SPIN_CELLS } from '../support/releases.js';
@@ -44,7 +44,7 @@ function callLines(): Map<string, Set<number>> {
 const CALLS = callLines();
 
 /** `partial`: a thread did not stop in time, as the capture reports; nothing is known of the goroutine on it. */
-function wrongness({ goid, status, frames, truncated, entry }: Goroutine, partial: boolean): string[] {
+function wrongness({ goid, status, frames, truncated, entry }: GoroutineWithStack, partial: boolean): string[] {
   const [, what] = /^main\.spin(\w+)$/.exec(entry?.func ?? '') ?? [];
   if (what === undefined) return [];
   const names = frames.map(({ func, line }) => `${func}:${line}`).join(' < ');
@@ -83,7 +83,7 @@ for (const cell of SPIN_CELLS) {
     const wrong: string[] = [];
     for (let i = 0; i < CAPTURES; i++) {
       const { image } = await captureToImage(program.pid, { mode: 'stop', writer: 'test' });
-      for (const goroutine of listGoroutines(openProgram(image), { frames: true, user: true })) {
+      for (const goroutine of listGoroutines(openProgram(image), 'stack')) {
         wrong.push(...wrongness(goroutine, image.capture.partial));
         seen.set(goroutine.status, (seen.get(goroutine.status) ?? 0) + 1);
       }

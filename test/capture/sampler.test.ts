@@ -13,7 +13,7 @@ import { parseTraceback } from '../support/traceback.js';
 import { thrownBy, tracers } from './targets.js';
 
 const MANY = 40;
-const WHOLE = { frames: true, user: true };
+const WHOLE = 'stack';
 
 function sampler(t: { teardown(end: () => void): void }, pid: number): Sampler {
   const made = new Sampler(pid);

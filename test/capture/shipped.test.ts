@@ -86,7 +86,7 @@ async function heldAgainstItself(t: Test, shipped: Shipped, settleMs: number): P
   const image = openSnapshot(file);
   t.teardown(() => image.close());
   const program = openProgram(image);
-  const goroutines = [...listGoroutines(program, { frames: true, user: true })];
+  const goroutines = [...listGoroutines(program, 'stack')];
   const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(written().slice(from)));
   const warnings = [...report.warnings, ...program.warnings];
   return { differences, warnings, compared: compared.goroutines, goVersion: report.goVersion };

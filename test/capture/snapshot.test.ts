@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, realpathSync, rmSy
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import type { Goroutine, Summary } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Summary } from '../../analyze/report/model.js';
 import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToFile, type CaptureMode } from '../../capture/capture.js';
@@ -38,12 +38,12 @@ async function untilRunning(program: GoProcess, counter: string, after: string):
   }, `the program to go on after ${after}`);
 }
 
-async function captured(program: GoProcess, path: string, mode: CaptureMode): Promise<Goroutine[]> {
+async function captured(program: GoProcess, path: string, mode: CaptureMode): Promise<GoroutineWithStack[]> {
   const { warnings } = await captureToFile(program.pid, path, { mode, writer: 'test' });
   if (warnings.length > 0) throw new Error(`the capture is not whole: ${JSON.stringify(warnings)}`);
   const image = openSnapshot(path);
   try {
-    return [...listGoroutines(openProgram(image), { frames: true, user: true })];
+    return [...listGoroutines(openProgram(image), 'stack')];
   } finally {
     image.close();
   }
@@ -156,7 +156,7 @@ if (requireGo(t)) {
 }
 
 /** Goroutines whose stack ends before its outermost function, but for those that the program was just making or ending. */
-function unfollowed(goroutines: readonly Goroutine[]): string[] {
+function unfollowed(goroutines: readonly GoroutineWithStack[]): string[] {
   return goroutines
     .filter(({ truncated }) => truncated !== null)
     .map(

@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import tap, { test, type Test } from 'tap';
-import type { Goroutine } from '../../analyze/report/model.js';
+import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { GOSPY, gospy } from '../src/gospy-process.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -47,11 +47,11 @@ async function isUnharmed(t: Test, program: GoProcess): Promise<void> {
 }
 
 /** Captures into `path`, and returns the goroutines with whole stacks. */
-async function wholeStacks(t: Test, pid: number, mode: Mode, path: string): Promise<Goroutine[]> {
+async function wholeStacks(t: Test, pid: number, mode: Mode, path: string): Promise<GoroutineWithStack[]> {
   const { code, stderr } = await gospy(['capture', '--pid', String(pid), '-o', path, '--mode', mode, '--strict']);
   t.equal(code, 0, stderr);
   const { stdout } = await gospy(['goroutines', path, '--json']);
-  const { goroutines } = JSON.parse(stdout) as { goroutines: Goroutine[] };
+  const { goroutines } = JSON.parse(stdout) as { goroutines: GoroutineWithStack[] };
   return goroutines.filter(({ frames }) => frames.at(-1)?.func === 'runtime.goexit');
 }
 

@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
-import type { Goroutine } from '../../analyze/report/model.js';
+import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { SegmentType } from '../../snapshots/elf/headers.js';
@@ -41,7 +41,7 @@ interface Range {
 
 /** A goroutine of a whole core, with all memory of its own that its stack is read from. */
 interface Whole {
-  readonly goroutine: Goroutine;
+  readonly goroutine: GoroutineWithStack;
   readonly memory: readonly Range[];
 }
 
@@ -65,7 +65,7 @@ function referenceOf(path: string): Reference {
     return Math.max(...parts.map((range) => range.fileOffset + Math.min(hi, range.hi) - range.lo));
   };
   return withCore(path, {}, (program) => {
-    const described = new Map([...listGoroutines(program, { frames: true, user: true })].map((g) => [g.goid, g]));
+    const described = new Map([...listGoroutines(program, 'stack')].map((g) => [g.goid, g]));
     const goroutines = [...program.goroutines()].flatMap((g) => {
       const goroutine = described.get(g.goid);
       if (goroutine === undefined || g.status === 'running') return [];
@@ -102,7 +102,7 @@ function assertCut(t: Test, whole: string, reference: Reference, cut: string, le
   try {
     if (core.missingBytes > 0 && !/\d+ are missing/.test(core.problems.join())) t.fail(`${length} bytes: not told`);
     const { program, close } = openCoreProgram(core, {});
-    const read = new Map([...listGoroutines(program, { frames: true, user: true })].map((g) => [g.goid, g]));
+    const read = new Map([...listGoroutines(program, 'stack')].map((g) => [g.goid, g]));
     for (const { goroutine, memory } of reference.goroutines) {
       const own = read.get(goroutine.goid);
       const there = [reference.list, ...memory].every((range) => reference.fileEndOf(range) <= length);
@@ -124,8 +124,8 @@ function assertCut(t: Test, whole: string, reference: Reference, cut: string, le
 }
 
 /** What lies elsewhere than in the goroutine's own memory is not compared: its thread, its labels. */
-function differenceOf(own: Goroutine, whole: Goroutine): string | null {
-  const told = (g: Goroutine): string => JSON.stringify({ ...g, thread: null, labels: null });
+function differenceOf(own: GoroutineWithStack, whole: GoroutineWithStack): string | null {
+  const told = (g: GoroutineWithStack): string => JSON.stringify({ ...g, thread: null, labels: null });
   return told(own) === told(whole) ? null : `${told(own)} is not ${told(whole)}`.slice(0, 2000);
 }
 
@@ -180,7 +180,7 @@ if (requireGo(t)) {
     for (const { reason } of document.missing.stacks) t.match(reason, /the core was cut short/);
     const list = await gospy(['goroutines', core, '--json']);
     t.match(list, { code: 5, stderr: told });
-    const { goroutines } = JSON.parse(list.stdout) as { goroutines: Goroutine[] };
+    const { goroutines } = JSON.parse(list.stdout) as { goroutines: GoroutineWithStack[] };
     t.ok(goroutines.filter(({ truncated }) => truncated === null).length >= ends.length / 4, 'the rest is there');
     const snapshot = join(dirname(core), 'cut.gsp');
     t.match(await gospy(['capture', '--core', core, '-o', snapshot, '--strict']), { code: 7, stderr: /missing/ });
@@ -200,7 +200,7 @@ if (requireGo(t)) {
       const at = next(i % 2 === 0 ? (notes?.fileOffset ?? 1) : end);
       writeSync(fd, Uint8Array.of((head[at] ?? 0) ^ (1 << next(8))), 0, 1, at);
       try {
-        withCore(core, {}, (program) => [...listGoroutines(program, { frames: true, user: true })]);
+        withCore(core, {}, (program) => [...listGoroutines(program, 'stack')]);
         read++;
       } catch (error) {
         if (!(error instanceof GospyError) || error.exitCode === ExitCode.bug) throw error;

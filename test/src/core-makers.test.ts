@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
-import type { Goroutine, Summary } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Summary } from '../../analyze/report/model.js';
 import { openProgram } from '../../analyze/program.js';
 import { captureToFile } from '../../capture/capture.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
@@ -25,14 +25,14 @@ t.setTimeout(600_000);
 const PARK: Cell = { fixture: 'park', release: '1.26', link: 'plain' };
 
 /** Two captures are made at two times, and a core does not tell its own; the scavenger wakes in between. */
-function timeless(goroutines: readonly Goroutine[]): unknown[] {
+function timeless(goroutines: readonly GoroutineWithStack[]): unknown[] {
   return goroutines.filter((g) => !isMoving(g)).map((goroutine) => ({ ...goroutine, waitSinceNs: null }));
 }
 
-function readSnapshot(path: string): Goroutine[] {
+function readSnapshot(path: string): GoroutineWithStack[] {
   const image = openSnapshot(path);
   try {
-    return [...listGoroutines(openProgram(image), { frames: true, user: true })];
+    return [...listGoroutines(openProgram(image), 'stack')];
   } finally {
     image.close();
   }

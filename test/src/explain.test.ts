@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { explainStack, type Explanation } from '../../analyze/report/explain.js';
-import type { Goroutine } from '../../analyze/report/model.js';
+import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { explanationText } from '../../src/render/explain.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -15,8 +15,9 @@ const PAGE = fileURLToPath(new URL('../../../docs/debugging-a-stack.md', import.
 const STEP = fileURLToPath(new URL('../../../analyze/stacks/step.ts', import.meta.url));
 const WIDTH = 100;
 
-async function goroutinesOf(path: string): Promise<Goroutine[]> {
-  return (JSON.parse((await gospy(['stacks', path, '--json'])).stdout) as { goroutines: Goroutine[] }).goroutines;
+async function goroutinesOf(path: string): Promise<GoroutineWithStack[]> {
+  return (JSON.parse((await gospy(['stacks', path, '--json'])).stdout) as { goroutines: GoroutineWithStack[] })
+    .goroutines;
 }
 
 t.test('explain: prints each step with its rule and its words, in 100 columns', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Goroutine, Loc, Summary } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Loc, Summary } from '../../analyze/report/model.js';
 import { goroutineLine, moreLine, overview } from '../../src/render/summary.js';
 import { duration, pluralize, printable, size } from '../../src/render/text.js';
 
@@ -7,7 +7,7 @@ function loc(func: string, file: string, line: number): Loc {
   return { func, file, line, pc: '0x1000' };
 }
 
-const parked: Goroutine = {
+const parked: GoroutineWithStack = {
   goid: 1,
   status: 'waiting',
   waitReason: 'chan receive',
@@ -60,7 +60,6 @@ const summary: Summary = {
   sched: { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false, gcPhase: 'mark' },
   longestWaits: [{ goid: 8, waitSinceNs: 93e9, waitReason: 'chan receive', entry: null }],
   findings: [{ code: 'all-in-syscalls', count: 2, goids: [], message: 'all 2 Ps are in system calls' }],
-  warnings: [],
 };
 
 t.test('summary text: has the lines that users of the first gospy know', (t) => {
@@ -115,7 +114,7 @@ t.test('goroutine line: states other than waiting stand alone, and an unknown pl
 t.test('text: control characters of a target do not reach the terminal', (t) => {
   t.equal(printable('a\u001b[2Jb\nc\u202ed\u0085'), 'a\\x1b[2Jb\\x0ac\\u202ed\\x85');
   t.equal(printable('main.(*T[...]).Grüße·dwrap·1'), 'main.(*T[...]).Grüße·dwrap·1');
-  const hostile: Goroutine = { ...parked, entry: loc('main.\u001b]0;x\u0007', '/a\nb.go', 1) };
+  const hostile: GoroutineWithStack = { ...parked, entry: loc('main.\u001b]0;x\u0007', '/a\nb.go', 1) };
   t.equal(goroutineLine(hostile, 'start'), '1 - waiting for chan receive: main.\\x1b]0;x\\x07 (/a\\x0ab.go:1)\n');
   t.end();
 });

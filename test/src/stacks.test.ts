@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import type { Ancestor, Goroutine } from '../../analyze/report/model.js';
+import type { Ancestor, GoroutineWithStack } from '../../analyze/report/model.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
@@ -37,9 +37,9 @@ async function captured(t: Test, release: Release, godebug: string): Promise<{ p
   return { program, path };
 }
 
-async function goroutinesOf(path: string): Promise<Goroutine[]> {
+async function goroutinesOf(path: string): Promise<GoroutineWithStack[]> {
   const { stdout } = await gospy(['goroutines', path, '--json']);
-  return (JSON.parse(stdout) as { goroutines: Goroutine[] }).goroutines;
+  return (JSON.parse(stdout) as { goroutines: GoroutineWithStack[] }).goroutines;
 }
 
 /** Runs the reader on a text. */

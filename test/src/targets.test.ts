@@ -23,8 +23,8 @@ const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', imp
 
 /** All that reports say of a program, apart from what kind of target it is. */
 function answersOf(program: GoProgram): object {
-  const goroutines = [...listGoroutines(program, { frames: true, user: true })];
-  const { target, ...summary } = summarize(program, goroutines);
+  const goroutines = [...listGoroutines(program, 'stack')];
+  const { target, ...summary } = summarize(program).value;
   return { goroutines, summary, target: { ...target, kind: null }, threads: listThreads(program) };
 }
 

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Goroutine, ThreadReport } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, ThreadReport } from '../../analyze/report/model.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
@@ -27,7 +27,7 @@ if (requireGo(t)) {
           threads: ThreadReport[];
         };
         const { goroutines } = JSON.parse((await gospy(['goroutines', path, '--json'])).stdout) as {
-          goroutines: Goroutine[];
+          goroutines: GoroutineWithStack[];
         };
         t.same(threads.map(({ tid }) => tid).sort(byNumber), tids.sort(byNumber), 'all threads');
         for (const { goid, thread } of goroutines) {

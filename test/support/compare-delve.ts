@@ -1,4 +1,4 @@
-import type { Frame, Goroutine, Loc } from '../../analyze/report/model.js';
+import type { Frame, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
 import type { Delve, DelveGoroutine, DelveLocation } from './delve.js';
 
 /** What does not agree, one readable line each, and how much was compared. */
@@ -34,7 +34,7 @@ const INTERRUPTING = new Set([...SIGNAL_ENTRY, 'runtime.asyncPreempt', 'runtime.
  * function without a frame that was interrupted, and shows where a stack was switched.
  */
 export async function compareWithDelve(
-  ours: readonly Goroutine[],
+  ours: readonly GoroutineWithStack[],
   delve: Delve,
   { places = true }: DelveComparisonOptions = {},
 ): Promise<DelveComparison> {
@@ -69,7 +69,7 @@ export async function compareWithDelve(
 
 type Differ = (what: string) => void;
 
-function compareFacts(ours: Goroutine, theirs: DelveGoroutine, differ: Differ): void {
+function compareFacts(ours: GoroutineWithStack, theirs: DelveGoroutine, differ: Differ): void {
   const status = STATUSES[theirs.status % SCAN] ?? String(theirs.status);
   if (ours.status !== status) differ(`status ${ours.status}, Delve ${status}`);
   const [mine, other] = [ours.labels, theirs.labels ?? {}].map((labels) =>
@@ -81,7 +81,7 @@ function compareFacts(ours: Goroutine, theirs: DelveGoroutine, differ: Differ): 
   }
 }
 
-function comparePlaces(ours: Goroutine, theirs: DelveGoroutine, differ: Differ): void {
+function comparePlaces(ours: GoroutineWithStack, theirs: DelveGoroutine, differ: Differ): void {
   const { goStatementLoc: made, startLoc } = theirs;
   if (ours.creator !== null && (ours.creator.file !== made.file || ours.creator.line !== made.line)) {
     differ(`made at ${ours.creator.file}:${ours.creator.line}, Delve ${made.file}:${made.line}`);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Frame, Goroutine } from '../../analyze/report/model.js';
+import type { Frame, GoroutineWithStack } from '../../analyze/report/model.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { openProgram } from '../../analyze/program.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
@@ -14,10 +14,10 @@ for (const release of ['1.12', '1.27'] as const) {
     const program = await startGo(t, await buildGo({ fixture: 'park', release, link: 'plain' }));
     await untilQuiet(program.pid);
     const target = new LiveProcess(program.pid, 'read');
-    const goroutines = [...listGoroutines(openProgram(target.image()), { frames: true, user: true })];
+    const goroutines = [...listGoroutines(openProgram(target.image()), 'stack')];
     target.close();
     const traceback = parseTraceback(await program.quit());
-    const differences = (altered: readonly Goroutine[]): string[] =>
+    const differences = (altered: readonly GoroutineWithStack[]): string[] =>
       compareWithTraceback(altered, traceback, { labels: release === '1.27' }).differences;
 
     const { differences: none, compared } = compareWithTraceback(goroutines, traceback);
@@ -28,7 +28,8 @@ for (const release of ['1.12', '1.27'] as const) {
     const index = goroutines.findIndex(({ entry }) => entry?.func === 'main.inlinedThreeDeep');
     const victim = goroutines[index];
     if (victim === undefined) throw new Error('the program has no goroutine of that name');
-    const withChange = (change: Partial<Goroutine>): Goroutine[] => goroutines.with(index, { ...victim, ...change });
+    const withChange = (change: Partial<GoroutineWithStack>): GoroutineWithStack[] =>
+      goroutines.with(index, { ...victim, ...change });
     victim.frames.forEach((frame, at) => {
       const changes: Partial<Frame>[] = [
         { func: 'main.other' },
@@ -48,7 +49,7 @@ for (const release of ['1.12', '1.27'] as const) {
     });
     t.ok(victim.frames.some(({ inlined }) => inlined));
     const creator = victim.creator === null ? null : { ...victim.creator, line: victim.creator.line + 1 };
-    const changes: Partial<Goroutine>[] = [
+    const changes: Partial<GoroutineWithStack>[] = [
       { frames: victim.frames.slice(1) },
       { frames: victim.frames.slice(0, -1) },
       { waitReason: 'sleep' },

@@ -1,4 +1,4 @@
-import type { Goroutine, Loc } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Loc } from '../../analyze/report/model.js';
 import type { TracedCreator, TracedFrame, TracedGoroutine } from './traceback.js';
 
 export interface Comparison {
@@ -10,7 +10,7 @@ export interface Comparison {
 
 export interface ComparisonOptions {
   /** Goroutines that need not stand where they stood when they were captured, besides those known to move. */
-  readonly mayMove?: (goroutine: Goroutine) => boolean;
+  readonly mayMove?: (goroutine: GoroutineWithStack) => boolean;
   /** Compare labels too, where the program prints them. */
   readonly labels?: boolean;
 }
@@ -18,7 +18,7 @@ export interface ComparisonOptions {
 /** The background scavenger wakes by itself; the goroutine that handles signals is woken by the one that asks. */
 const MOVING = new Set(['runtime.bgscavenge', 'os/signal.loop']);
 /** Statuses in which a goroutine stands still until something wakes it. */
-const PARKED: ReadonlySet<Goroutine['status']> = new Set(['waiting', 'syscall', 'leaked']);
+const PARKED: ReadonlySet<GoroutineWithStack['status']> = new Set(['waiting', 'syscall', 'leaked']);
 /** An extra M's goroutine, dead to the scheduler, which Go 1.26 prints all the same. */
 const NO_GOROUTINE = 'waiting for cgo callback';
 
@@ -28,7 +28,7 @@ const NO_GOROUTINE = 'waiting for cgo callback';
  * held against their creator.
  */
 export function compareWithTraceback(
-  goroutines: Iterable<Goroutine>,
+  goroutines: Iterable<GoroutineWithStack>,
   traceback: readonly TracedGoroutine[],
   options: ComparisonOptions = {},
 ): Comparison {
@@ -74,13 +74,13 @@ export function compareWithTraceback(
 }
 
 /** True for the runtime's goroutines that do not stay where they were captured. */
-export function isMoving({ start, entry }: Goroutine): boolean {
+export function isMoving({ start, entry }: GoroutineWithStack): boolean {
   return [start, entry].some((loc) => loc !== null && MOVING.has(loc.func));
 }
 
 type Differ = (what: string) => void;
 
-function compareHeader(ours: Goroutine, traced: TracedGoroutine, differ: Differ): void {
+function compareHeader(ours: GoroutineWithStack, traced: TracedGoroutine, differ: Differ): void {
   const status = ours.waitReason ?? ours.status;
   const durable = traced.durable ? [`${traced.status} (durable)`] : [];
   if (![traced.status, ...durable].includes(status)) differ(`status ${status}, printed ${traced.status}`);
@@ -97,7 +97,7 @@ function compareHeader(ours: Goroutine, traced: TracedGoroutine, differ: Differ)
 }
 
 /** Returns the number of frames that were compared. */
-function compareFrames(ours: Goroutine, traced: TracedGoroutine, differ: Differ): number {
+function compareFrames(ours: GoroutineWithStack, traced: TracedGoroutine, differ: Differ): number {
   if (!traced.stackAvailable) {
     differ('its stack was captured parked, and printed as running');
     return 0;
@@ -145,8 +145,8 @@ function acrossElision(index: number, frames: readonly TracedFrame[], { elided }
   return frames.slice(index, elided.after).every(({ inlined }) => inlined);
 }
 
-/** Goroutine 1 has a creator in memory, which tracebacks do not print. */
-function compareCreator(ours: Goroutine, traced: TracedGoroutine, differ: Differ): void {
+/** GoroutineWithStack 1 has a creator in memory, which tracebacks do not print. */
+function compareCreator(ours: GoroutineWithStack, traced: TracedGoroutine, differ: Differ): void {
   if (ours.goid === 1) return;
   const [mine, theirs] = [textOf(ours.creator), textOf(traced.creator)];
   if (mine !== theirs) differ(`created by ${mine}, printed ${theirs}`);

@@ -1,5 +1,5 @@
 import { listGoroutines } from '../../analyze/report/goroutines.js';
-import type { Goroutine, Target } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Target } from '../../analyze/report/model.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
@@ -8,7 +8,7 @@ import type { FileOptions } from '../../src/targets/target.js';
 
 /** What gospy says of a core. */
 export interface ReadCore {
-  readonly goroutines: Goroutine[];
+  readonly goroutines: GoroutineWithStack[];
   readonly target: Target;
   readonly warnings: readonly string[];
 }
@@ -16,7 +16,7 @@ export interface ReadCore {
 /** Reads a core as the commands do. */
 export function readCore(path: string, options: FileOptions = {}): ReadCore {
   return withCore(path, options, (program) => ({
-    goroutines: [...listGoroutines(program, { frames: true, user: true })],
+    goroutines: [...listGoroutines(program, 'stack')],
     target: targetOf(program),
     warnings: [...program.image.capture.warnings, ...program.warnings].map(
       ({ code, message }) => `${code}: ${message}`,

@@ -32,9 +32,9 @@ t.test('processors: those beside a damaged one are listed, with one warning', (t
   const damaged = withBytes(status(processors[1]?.addr ?? (0 as Addr), 77));
   const ids = processors.map(({ id }) => id).filter((id) => id !== 1);
   for (let pass = 0; pass < 2; pass++) {
-    const { ps, warnings } = summarize(damaged, []);
+    const { value, warnings } = summarize(damaged);
     t.same(
-      ps.map(({ id }) => id),
+      value.ps.map(({ id }) => id),
       ids,
     );
     t.same(damageIn(warnings), [`1 of ${processors.length} Ps cannot be read: 77 is not a status of a P`]);
@@ -51,9 +51,9 @@ t.test('processors: a list that cannot be read is empty, with a warning', (t) =>
 
 t.test('processors: a comparison pairs them by id, and says which side is damaged', (t) => {
   const damaged = withBytes(status(processors[0]?.addr ?? (0 as Addr), 77));
-  const { ps, warnings } = compare(program, damaged, { kind: 'status' });
+  const { value, warnings } = compare(program, damaged, { kind: 'status' });
   t.same(
-    ps.map(({ id, before, after }) => [id, before === null, after === null]),
+    value.ps.map(({ id, before, after }) => [id, before === null, after === null]),
     processors.map(({ id }) => [id, false, id === 0]),
   );
   t.equal(damageIn(warnings).length, 1);

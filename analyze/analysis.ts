@@ -1,0 +1,41 @@
+import type { Addr } from '../snapshots/address.js';
+import type { GoProgram } from './program.js';
+import type { Answer } from './report/answer.js';
+import type { G } from './runtime/goroutine.js';
+import type { M } from './runtime/machine.js';
+
+/** A report, and the memory that it reads. */
+export interface Analysis {
+  readonly name: string;
+  /**
+   * What it reads besides the runtime's own records and the stacks in use, which every snapshot holds (runtimeRanges and
+   * usedStacks in memory-ranges.ts).
+   */
+  readonly reads: readonly Reads[];
+  /** The whole report, held in memory. */
+  readonly answer: (program: GoProgram) => Answer<unknown>;
+}
+
+/**
+ * Memory that reports read, as functions that read just that: run over memory that records its reads, they yield what a
+ * snapshot must hold. They may throw MemoryFault; reports on the snapshot say then what is missing.
+ */
+export interface Reads {
+  /**
+   * Memory whose size does not depend on the number of goroutines. It is read while the process runs, and what the
+   * process can write of it once more in the stop.
+   */
+  readonly fixed?: readonly ((program: GoProgram) => unknown)[];
+  /**
+   * What a field of a goroutine points to, which never changes once the field is set. It is read while the process runs,
+   * and in the stop where the field changed since.
+   */
+  readonly pointed?: { readonly field: PointerField; readonly read: (program: GoProgram, at: Addr) => unknown };
+  /** For one goroutine after another, what the process cannot write: it is read after the process was let go. */
+  readonly goroutine?: (program: GoProgram) => (g: G) => unknown;
+  /** The same for threads. */
+  readonly thread?: (program: GoProgram) => (m: M) => unknown;
+}
+
+/** Fields of a goroutine that point to memory of their own; 0 where there is none. */
+export type PointerField = 'labels' | 'ancestors';
