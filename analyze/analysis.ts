@@ -8,8 +8,8 @@ import type { M } from './runtime/machine.js';
 export interface Analysis {
   readonly name: string;
   /**
-   * What it reads besides the runtime's own records and the stacks in use, which every snapshot holds (runtimeRanges and
-   * usedStacks in memory-ranges.ts).
+   * What it reads besides the runtime's records (globals, allgs, every g, M and P, sched) and the stacks in use, which
+   * every snapshot holds: runtimeRanges and usedStacks in memory-ranges.ts.
    */
   readonly reads: readonly Reads[];
   /** The whole report, held in memory. */

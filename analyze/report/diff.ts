@@ -10,13 +10,12 @@ import { nameKey, type GroupBy } from './groups.js';
 import { STACK_READS } from './locations.js';
 import type { Goroutine, Loc, Target } from './model.js';
 import { relationOf, type Relation } from './relation.js';
-import { SCHEDULER_READS } from './scheduler.js';
 import { targetOf } from './summary.js';
 
 /** A program compared with itself. */
 export const diffAnalysis: Analysis = {
   name: 'diff',
-  reads: [SCHEDULER_READS, ...GOROUTINE_READS, STACK_READS],
+  reads: [...GOROUTINE_READS, STACK_READS],
   answer: (program) => compare(program, program, { kind: 'start' }),
 };
 

@@ -1,15 +1,9 @@
 import { NIL } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import type { Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { P, ProcessorStatus } from '../runtime/processor.js';
 import { readGcPhase, readSched, type Sched } from '../runtime/sched.js';
 import type { Processor, Scheduler } from './model.js';
-
-/** The Ps, the Ms, the counts of runtime.sched, and the phase of the garbage collection. */
-export const SCHEDULER_READS: Reads = {
-  fixed: [(program) => program.machines, (program) => program.gomaxprocs, readScheduler],
-};
 
 const NO_SCHED: Sched = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false };
 

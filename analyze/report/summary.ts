@@ -8,11 +8,11 @@ import { FindingsCollector } from './findings.js';
 import { Describer, GOROUTINE_READS } from './goroutines.js';
 import { STACK_READS } from './locations.js';
 import type { Goroutine, Summary, Target } from './model.js';
-import { readScheduler, SCHEDULER_READS } from './scheduler.js';
+import { readScheduler } from './scheduler.js';
 
 export const summaryAnalysis: Analysis = {
   name: 'summary',
-  reads: [SCHEDULER_READS, ...GOROUTINE_READS, STACK_READS],
+  reads: [...GOROUTINE_READS, STACK_READS],
   answer: summarize,
 };
 

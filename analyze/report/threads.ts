@@ -7,11 +7,10 @@ import type { M } from '../runtime/machine.js';
 import { answer, type Answer } from './answer.js';
 import type { Frame, ThreadReport } from './model.js';
 import { LocationResolver, STACK_READS } from './locations.js';
-import { SCHEDULER_READS } from './scheduler.js';
 
 export const threadsAnalysis: Analysis = {
   name: 'threads',
-  reads: [SCHEDULER_READS, STACK_READS],
+  reads: [STACK_READS],
   answer: listThreads,
 };
 

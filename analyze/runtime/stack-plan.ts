@@ -26,7 +26,7 @@ export class StackPlan {
   /** The label sets of all goroutines: shared by many, and never changed once made. */
   readonly labels: ReadonlySet<Addr>;
   /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
-  readonly ancestors: readonly Addr[];
+  readonly ancestors: ReadonlySet<Addr>;
   /** By index of a goroutine, the planned part of its stack; 0 and 0 if there is none. */
   readonly #from: Float64Array;
   readonly #to: Float64Array;
@@ -60,13 +60,13 @@ export class StackPlan {
     this.#from = new Float64Array(goroutines.length);
     this.#to = new Float64Array(goroutines.length);
     const labels = new Set<Addr>();
-    const ancestors: Addr[] = [];
+    const ancestors = new Set<Addr>();
     const waits = new WaitReader(program);
     for (const [i, address] of this.goroutines.entries()) {
       const read = readGoroutine(program, address as Addr);
       if (read === null) continue;
       if (read.labels !== 0) labels.add(read.labels);
-      if (read.ancestors !== 0) ancestors.push(read.ancestors);
+      if (read.ancestors !== 0) ancestors.add(read.ancestors);
       const waitsFor = waits.waitsFor(read);
       if (waitsFor !== null) {
         this.queues.addAll(waits.queuesOf(waitsFor));

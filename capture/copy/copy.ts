@@ -138,7 +138,7 @@ export class Copy {
     this.#queuesAreFresh = true;
   }
 
-  /** Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels, the stacks that threads use. */
+  /** Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels and ancestors, the stacks that threads use. */
   #complete(elsewhere: readonly Range[], threads: readonly ThreadPosition[]): void {
     const { stackPlan } = this.plan;
     const late = (this.#late = this.#newLateReads());
@@ -151,7 +151,11 @@ export class Copy {
     const moved = this.#movedGoroutines().flatMap((g) => readGoroutine(late.program, g) ?? []);
     readWaits(late, [...moved, ...born], this.#stackSource, this.#queuesAreFresh ? this.#queueSource : null);
     const labels = [...this.#newLabels, ...stackPlan.newLabels(this.#view, this.#moved)];
-    late.readLabels([...labels, ...born.map((g) => g.labels)]);
+    late.readPointed('labels', [...labels, ...born.map((g) => g.labels)]);
+    late.readPointed(
+      'ancestors',
+      [...moved, ...born].map((g) => g.ancestors),
+    );
   }
 
   #newLateReads(): LateReads {

@@ -3,14 +3,15 @@ import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
+import type { PointerField } from '../../analyze/analysis.js';
 import { readPointed } from '../../analyze/working-set.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { LateSource } from './late-source.js';
 import type { Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 
-/** New label sets that are read: each takes some small reads. */
-const MAX_LABELS = 512;
+/** New label sets, or lists of ancestors, that are read: each takes some small reads. */
+const MAX_POINTED = 512;
 
 /** Where memory is copied from: a process, or a clone of one. */
 export type CopySource = Pick<LiveProcess, 'memory' | 'reader'>;
@@ -52,13 +53,16 @@ export class LateReads {
     return ranges.filter(({ lo, hi }) => records.offsetOf(lo, hi - lo) < 0 && !this.#late.has(lo, hi));
   }
 
-  /** Reads label sets that the plan does not have, up to {@link MAX_LABELS}: where their parts are, reading them shows. */
-  readLabels(sets: readonly Addr[]): void {
+  /**
+   * Reads what a field of goroutines points to, as far as the plan does not have it, up to {@link MAX_POINTED}. Where the
+   * parts of it are, reading them shows.
+   */
+  readPointed(field: PointerField, addresses: readonly Addr[]): void {
     const { stackPlan, program } = this.plan;
-    const unknown = sets.filter((set) => set !== 0 && !stackPlan.labels.has(set)).slice(0, MAX_LABELS);
+    const unknown = addresses.filter((at) => at !== 0 && !stackPlan[field].has(at)).slice(0, MAX_POINTED);
     if (unknown.length === 0) return;
     const { memory, recording } = recordingMemory(this.#source.memory());
-    readPointed(program.over({ memory }), 'labels', unknown);
+    readPointed(program.over({ memory }), field, unknown);
     this.read(recording.recorded());
   }
 
