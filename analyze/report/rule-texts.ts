@@ -1,7 +1,6 @@
 import type { Arch } from '../../snapshots/arch.js';
 import type { ProcessImage } from '../../snapshots/image.js';
 import type { RuleCode } from '../stacks/step.js';
-import type { ExplainedStep } from './explain.js';
 
 /** Each rule in a sentence: how the step found the caller, or why it found none. */
 const SENTENCES: Readonly<Record<Exclude<RuleCode, 'return-address'>, string>> = {
@@ -46,17 +45,26 @@ const ADVICE: Readonly<Partial<Record<RuleCode, string>>> = {
   'stack-switch': 'the thread was stopped between two instructions that matter; capture again',
 };
 
+/**
+ * What decides about the advice of the last step of a stack: its rule, and the words that it read; their value is null where
+ * memory is absent, their address for what is not in memory.
+ */
+interface LastStep {
+  readonly rule: RuleCode;
+  readonly words: readonly { readonly addr: string | null; readonly value: string | null }[];
+}
+
 /** What can be done about a stack that ended early; null where nothing is known. `last` is its last step. */
 export function adviceFor(
   image: ProcessImage,
-  { last, torn }: { last: ExplainedStep | null; torn: boolean },
+  { last, torn }: { last: LastStep | null; torn: boolean },
 ): string | null {
   if (torn) return 'the goroutine moved while it was read; capture again, with --mode stop';
   if (last === null) {
     return image.capture.mode === 'live' ? 'a capture with --mode stop has the registers of all threads' : null;
   }
-  const missing = last.words.find(({ value }) => value === null);
-  return missing === undefined ? (ADVICE[last.rule] ?? null) : adviceForMissing(image, Number(missing.addr));
+  const missing = last.words.find(({ value }) => value === null)?.addr ?? null;
+  return missing === null ? (ADVICE[last.rule] ?? null) : adviceForMissing(image, Number(missing));
 }
 
 function adviceForMissing({ kind, mappings }: ProcessImage, addr: number): string {
