@@ -1,5 +1,6 @@
 import t from 'tap';
-import type { GoroutineWithStack, Loc, Summary } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Loc, Summary, TracebackLine } from '../../analyze/report/model.js';
+import { tracebackText } from '../../src/render/traceback.js';
 import { goroutineLine, moreLine, overview } from '../../src/render/summary.js';
 import { duration, pluralize, printable, size } from '../../src/render/text.js';
 
@@ -108,6 +109,32 @@ t.test('goroutine line: states other than waiting stand alone, and an unknown pl
   t.match(goroutineLine({ ...parked, waitReason: null }, 'start'), /^1 - waiting: runtime/);
   t.equal(goroutineLine({ ...parked, creator: null }, 'caller'), '1 - waiting for chan receive: ?\n');
   t.match(goroutineLine({ ...parked, entry: null }, 'start'), ': main.main.gowrap1 (/src/main.go:9)');
+  t.end();
+});
+
+t.test('traceback text: as Go prints it, with what ends it early and who made the goroutine', (t) => {
+  const line = (func: string, entryOffset: number): TracebackLine => ({ func, file: '/a.go', line: 7, entryOffset });
+  const goroutine = { ...parked, goid: 9, waitSinceNs: 125e9, lockedToThread: true, parentGoid: 3 };
+  t.equal(
+    tracebackText({
+      goroutine,
+      lines: [line('runtime.gopanic', 0x2e), line('main.(*T).inlined', 0), line('main.\u001b[2J', 16)],
+      truncated: 'no memory\nthere',
+      creator: line('main.main', 0x1b),
+      ancestors: [{ goid: 3, lines: [line('main.start', 5)], creator: line('main.init', 6) }],
+    }),
+    [
+      'goroutine 9 [chan receive, 2 minutes, locked to thread]:',
+      ...['panic(...)', '\t/a.go:7 +0x2e', 'main.(*T).inlined(...)', '\t/a.go:7'],
+      ...['main.\\x1b[2J(...)', '\t/a.go:7 +0x10', '... the stack ends here: no memory\\x0athere'],
+      ...['created by main.main in goroutine 3', '\t/a.go:7 +0x1b'],
+      ...['[originating from goroutine 3]:', 'main.start(...)', '\t/a.go:7 +0x5'],
+      ...['created by main.init', '\t/a.go:7 +0x6', ''],
+    ].join('\n'),
+  );
+  const main = { ...parked, waitReason: null, status: 'running' as const };
+  const text = tracebackText({ goroutine: main, lines: [], truncated: null, creator: line('x', 1), ancestors: [] });
+  t.equal(text, 'goroutine 1 [running]:\n', 'nobody made the first goroutine');
   t.end();
 });
 
