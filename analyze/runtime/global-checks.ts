@@ -63,13 +63,13 @@ export class GlobalChecks {
     });
   }
 
-  /** True for a g that has run or can run. */
+  /** True for a g with an id, which has run or can run: g0s and gsignals have none (malg in proc.go). */
   goroutine(g: Addr): boolean {
     return this.#attempt(false, () => {
       if (g === 0 || g % 8 !== 0 || this.#memory.ptr(g, this.#gSelf) !== g) return false;
       const goid = this.#memory.word(g, this.#g.offset('goid'));
       const status = this.#memory.u32(g, this.#g.offset('atomicstatus')) & ~GSCAN;
-      return goid < Number.MAX_SAFE_INTEGER && status < GOROUTINE_STATUSES.length;
+      return goid > 0 && goid < Number.MAX_SAFE_INTEGER && status < GOROUTINE_STATUSES.length;
     });
   }
 
