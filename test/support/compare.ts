@@ -11,6 +11,8 @@ export interface Comparison {
 export interface ComparisonOptions {
   /** Goroutines that need not stand where they stood when they were captured, besides those known to move. */
   readonly mayMove?: (goroutine: GoroutineWithStack) => boolean;
+  /** Goroutines that may be printed and not captured, because they started after the capture. */
+  readonly mayBeNew?: (goid: number) => boolean;
   /** Compare labels too, where the program prints them. */
   readonly labels?: boolean;
 }
@@ -68,7 +70,8 @@ export function compareWithTraceback(
     }
   }
   for (const { goid, status } of printed.values()) {
-    if (!seen.has(goid)) differences.push(`goroutine ${goid}: printed as [${status}], but not listed`);
+    if (seen.has(goid) || options.mayBeNew?.(goid) === true) continue;
+    differences.push(`goroutine ${goid}: printed as [${status}], but not listed`);
   }
   return { differences, compared };
 }

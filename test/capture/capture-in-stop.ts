@@ -1,0 +1,36 @@
+import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
+import { positionOf } from '../../analyze/runtime/memory-ranges.js';
+import { assembleImage, type Captured } from '../../capture/copy/assemble-image.js';
+import { describeStop, joinThreads, readClocks } from '../../capture/copy/capture-metadata.js';
+import { Copy } from '../../capture/copy/copy.js';
+import { makePlan, survey } from '../../capture/copy/plan.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
+
+/**
+ * Captures a process by a stop, with the parts that `captureToImage` is made of, and calls `inStop` as the last thing
+ * before the process is let go: what that does to the process happens in the very state that was captured.
+ */
+export function captureInStop(pid: number, inStop: () => void): Captured {
+  const target = new LiveProcess(pid, 'stop');
+  try {
+    const base = target.image();
+    const copy = new Copy(makePlan(survey(base, NO_DEBUG_INFO), target.memory()), target);
+    const before = target.threads();
+    const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
+    const clocks = readClocks();
+    copy.readAhead();
+    const stop = withStopped(pid, { arch: target.arch }, (threads) => {
+      copy.readStopped(
+        threads.flatMap(({ tid, registers }) =>
+          registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? tid, registers)],
+        ),
+      );
+      inStop();
+    });
+    const facts = { ...clocks, ...describeStop(stop), mode: 'stop', writer: null } as const;
+    return assembleImage(base, copy, joinThreads(before, stop.threads, target), facts);
+  } finally {
+    target.close();
+  }
+}
