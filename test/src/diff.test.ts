@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import t from 'tap';
+import { eventually } from '../support/eventually.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { FLOW, type Cell } from '../support/releases.js';
+import { parseSchedTraces, schedTraceEnv, type SchedTrace } from '../support/schedtrace.js';
 import { gospy } from './gospy-process.js';
 
 const folder = temporaryFolder(t);
@@ -52,13 +54,16 @@ async function diff(...args: string[]): Promise<Document> {
   return JSON.parse(stdout) as Document;
 }
 
-/** The Ps of a snapshot, as the summary has them. */
-async function processorsOf(path: string): Promise<{ schedtick: number; syscalltick: number }[]> {
-  const { stdout } = await gospy(['summary', path, '--json']);
-  return (JSON.parse(stdout) as { ps: { schedtick: number; syscalltick: number }[] }).ps;
+/** Returns the next whole trace that the program's own scheduler begins after this call. */
+async function nextTrace(program: GoProcess): Promise<SchedTrace> {
+  const traces = (): SchedTrace[] => parseSchedTraces(program.stderr);
+  // One may have been begun already.
+  const enough = traces().length + 2;
+  const later = (): SchedTrace | null => (traces().length < enough ? null : (traces().at(-1) ?? null));
+  return eventually(later, 'two traces of the scheduler', () => program.stderr);
 }
 
-/** The ids behind the first word of an answer. */
+/** Returns the ids after the first word of an answer. */
 function idsOf(answer: string): number[] {
   return answer
     .split(' ')
@@ -70,6 +75,8 @@ function idsOf(answer: string): number[] {
 const idOf = ({ goid }: { goid: number }): number => goid;
 const start = async (test: Parameters<typeof startGo>[0], cell: Cell): Promise<GoProcess> =>
   startGo(test, await buildGo(cell));
+/** Milliseconds between two traces of the scheduler. */
+const TRACE_MS = 50;
 
 for (const [name, cell] of [
   ['Go 1.26', FLOW.now],
@@ -77,13 +84,17 @@ for (const [name, cell] of [
 ] as const) {
   t.test(`diff: knows which goroutines started, ended, moved and stayed (${name})`, async (t) => {
     if (!requireGo(t)) return;
-    const program = await start(t, cell);
+    const program = await startGo(t, await buildGo(cell), { env: schedTraceEnv(TRACE_MS) });
+    const beforeA = await nextTrace(program);
     const a = await captured(program, `${cell.release}-a.gsp`);
+    const afterA = await nextTrace(program);
     const started = idsOf(await program.ask('start 3'));
     const ended = idsOf(await program.ask('end 2'));
     const moved = idsOf(await program.ask('move 2'));
     const turned = idsOf(await program.ask('turn 2'));
+    const beforeB = await nextTrace(program);
     const b = await captured(program, `${cell.release}-b.gsp`);
+    const afterB = await nextTrace(program);
     const { relation, goroutines, groups, ps, sched, warnings } = await diff(a, b);
 
     t.equal(relation.kind, 'same-process');
@@ -122,11 +133,22 @@ for (const [name, cell] of [
       sched.schedtick,
       ps.reduce((sum, { schedtick }) => sum + (schedtick ?? 0), 0),
     );
-    const [was, is] = [await processorsOf(a), await processorsOf(b)];
+    t.equal(ps.length, afterB.ps.length);
     for (const { id, schedtick, syscalltick } of ps) {
-      t.equal(schedtick, (is[id]?.schedtick ?? 0) - (was[id]?.schedtick ?? 0), `schedtick of P${id}`);
-      t.equal(syscalltick, (is[id]?.syscalltick ?? 0) - (was[id]?.syscalltick ?? 0), `syscalltick of P${id}`);
+      for (const [name, ticks] of [
+        ['schedtick', schedtick],
+        ['syscalltick', syscalltick],
+      ] as const) {
+        const [least, most] = [
+          (beforeB.ps[id]?.[name] ?? NaN) - (afterA.ps[id]?.[name] ?? NaN),
+          (afterB.ps[id]?.[name] ?? NaN) - (beforeA.ps[id]?.[name] ?? NaN),
+        ];
+        const inside = ticks !== null && ticks >= least && ticks <= most;
+        t.ok(inside, `${name} of P${id} rose by ${ticks}, its own trace says ${least} to ${most}`);
+      }
     }
+    // Each answer of the program is a system call.
+    t.ok(ps.reduce((sum, { syscalltick }) => sum + (syscalltick ?? 0), 0) >= 4, 'some rose');
   });
 }
 

@@ -1,18 +1,27 @@
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { buildView } from '../../analyze/report/live-view.js';
+import type { Summary } from '../../analyze/report/model.js';
 import { Sampler } from '../../capture/copy/sampler.js';
-import { buildGo, requireGo, startGo } from '../support/go.js';
+import { eventually } from '../support/eventually.js';
+import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { FLOW } from '../support/releases.js';
 import { gospy } from './gospy-process.js';
 
 const folder = temporaryFolder(t);
 
+const SYS_NANOSLEEP = process.arch === 'arm64' ? 101 : 35;
+/** What the fixture `flow` sleeps in a system call. */
+const NAP_NS = 200_000n;
+/** Of the fixture `busy`: its spinners, and a goroutine for each message that is under way. */
+const BUSY_RUNNABLE = 4 + 20 * 5;
+
 interface Document {
   ps: { status: string; runqsize: number; sinceScheduledNs: number | null }[];
   sched: { gcPhase: string | null };
-  goroutines: { total: number; syscall: number };
+  goroutines: { total: number; syscall: number; runnable: number };
   findings: { code: string; count: number; goids: number[]; message: string }[];
   longestWaits: { goid: number; waitSinceNs: number; waitReason: string; entry: { func: string } }[];
 }
@@ -62,39 +71,91 @@ if (requireGo(t)) {
   t.test('summary: knows the phase of the garbage collection', async (t) => {
     const program = await startGo(t, await buildGo(FLOW.now));
     await program.ask('collect');
-    const sampler = new Sampler(program.pid);
-    t.teardown(() => sampler.close());
+    const look = startLooking(t, program);
     const seen = new Set<string | null>();
-    while (!seen.has('mark')) {
-      seen.add(buildView(sampler.look(), { by: { kind: 'start' }, open: null, goid: null }).summary.sched.gcPhase);
-    }
+    const phase = (): 'mark' | null => {
+      seen.add(look().sched.gcPhase);
+      return seen.has('mark') ? 'mark' : null;
+    };
+    await eventually(phase, 'the phase mark', () => [...seen].join());
     t.notOk(seen.has(null), 'it is always known');
   });
 
-  t.test('summary: says when all Ps are in system calls', async (t) => {
+  t.test('summary: says when all Ps are in system calls, and the kernel agrees', async (t) => {
     const program = await startGo(t, await buildGo(FLOW.now), { env: { GOMAXPROCS: '1' } });
     await program.ask('nap 1');
-    const sampler = new Sampler(program.pid);
-    t.teardown(() => sampler.close());
-    for (;;) {
-      const { summary: seen } = buildView(sampler.look(), { by: { kind: 'start' }, open: null, goid: null });
-      const finding = seen.findings.find(({ code }) => code === 'all-in-syscalls');
-      t.equal(finding !== undefined, seen.ps[0]?.status === 'syscall');
-      if (finding === undefined) continue;
-      t.match(finding, { count: 1, message: /^all 1 Ps are in system calls/ });
-      break;
-    }
+    const look = startLooking(t, program);
+    let last = '';
+    // A program that SIGSTOP holds still is the same for gospy and for the kernel.
+    const found = await eventually(
+      async () => {
+        program.signal('SIGSTOP');
+        await eventually(() => (isStopped(program.pid) ? true : null), `SIGSTOP of process ${program.pid}`);
+        const summary = look();
+        const napping = isNapping(program.pid);
+        program.signal('SIGCONT');
+        last = JSON.stringify(summary.ps);
+        const finding = summary.findings.find(({ code }) => code === 'all-in-syscalls') ?? null;
+        if (finding !== null) t.ok(napping, 'the kernel has a thread in the system call');
+        return finding;
+      },
+      'a P in a system call',
+      () => last,
+    );
+    t.match(found, { count: 1, message: /^all 1 Ps are in system calls/ });
   });
 
   t.test('summary: says when goroutines queue for processors', async (t) => {
     const program = await startGo(t, await buildGo({ fixture: 'busy', release: '1.26', link: 'stripped' }));
-    for (;;) {
-      const { document, text } = await summary('--pid', String(program.pid));
-      const queued = document.findings.find(({ code }) => code === 'long-run-queues');
-      if (queued === undefined) continue;
-      t.ok(queued.count >= 4 * document.ps.length);
-      t.match(text, /^Run queues: \d+ global, \d+ local/m);
-      break;
-    }
+    let last = '';
+    const { document, text, queued } = await eventually(
+      async () => {
+        const said = await summary('--pid', String(program.pid));
+        last = said.text;
+        const queued = said.document.findings.find(({ code }) => code === 'long-run-queues');
+        return queued === undefined ? null : { ...said, queued };
+      },
+      'long run queues',
+      () => last,
+    );
+    // A P's runnext is in no queue.
+    const { runnable } = document.goroutines;
+    t.ok(queued.count <= runnable && queued.count >= runnable - document.ps.length, `${runnable} are runnable`);
+    t.ok(queued.count <= BUSY_RUNNABLE, 'no more than the program ever makes runnable');
+    t.match(text, /^Run queues: \d+ global, \d+ local/m);
   });
+}
+
+/** Looks at a program without a stop. */
+function startLooking(t: Test, { pid }: GoProcess): () => Summary {
+  const sampler = new Sampler(pid);
+  t.teardown(() => sampler.close());
+  return () => buildView(sampler.look(), { by: { kind: 'start' }, open: null, goid: null }).summary;
+}
+
+function tasks(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).map((tid) => `/proc/${pid}/task/${tid}`);
+}
+
+function isStopped(pid: number): boolean {
+  return tasks(pid).every((task) => /^State:\s+T/m.test(readFileSync(`${task}/status`, 'utf8')));
+}
+
+/** Whether the kernel has a thread in the system call of the fixture's napper. */
+function isNapping(pid: number): boolean {
+  return tasks(pid).some((task) => {
+    const [number, request] = readFileSync(`${task}/syscall`, 'utf8').split(' ');
+    return Number(number) === SYS_NANOSLEEP && request !== undefined && timespecAt(pid, Number(request)) === NAP_NS;
+  });
+}
+
+function timespecAt(pid: number, address: number): bigint {
+  const bytes = Buffer.alloc(16);
+  const memory = openSync(`/proc/${pid}/mem`, 'r');
+  try {
+    readSync(memory, bytes, 0, bytes.length, address);
+  } finally {
+    closeSync(memory);
+  }
+  return bytes.readBigUInt64LE(0) * 1_000_000_000n + bytes.readBigUInt64LE(8);
 }
