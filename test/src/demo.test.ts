@@ -1,12 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { eventually } from '../support/eventually.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { GOSPY, gospy } from './gospy-process.js';
+import { gospy, interruptedAt } from './gospy-process.js';
 
 const folder = temporaryFolder(t);
 
@@ -36,19 +34,12 @@ t.test('demo: tells the whole story, and leaves nothing behind', async (t) => {
 
 t.test('demo: ends its program when it is interrupted', async (t) => {
   const temporary = emptyFolder('interrupted');
-  const child = spawn(process.execPath, [GOSPY, 'demo'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...process.env, TMPDIR: temporary },
-  });
-  const ended = once(child, 'exit') as Promise<[number | null]>;
-  const [first] = (await once(child.stdout, 'data')) as [Buffer];
-  child.kill('SIGINT');
-  const [code] = await ended;
-  t.ok(code === 130 || code === 0, `exit code ${code ?? 'none'}`);
+  const { code, stdout } = await interruptedAt('output', 'SIGINT', ['demo'], { env: { TMPDIR: temporary } });
+  t.equal(code, 130);
   t.same(readdirSync(temporary), []);
-  const pid = Number(/\(pid (\d+)\)/.exec(first.toString('utf8'))?.[1]);
-  for (let tries = 0; runs(pid) && tries < 250; tries++) await setTimeout(20);
-  t.ok(pid > 0 && !runs(pid), `process ${pid} was ended`);
+  const pid = Number(/\(pid (\d+)\)/.exec(stdout)?.[1]);
+  t.ok(pid > 0, stdout);
+  await eventually(() => (runs(pid) ? null : true), `the end of process ${pid}`);
 });
 
 t.test('demo: a sample for machines on which nothing can be traced', async (t) => {

@@ -37,6 +37,29 @@ export function gospy(
   });
 }
 
+const HOOK = new URL('./interrupt-hook.js', import.meta.url).href;
+
+/** When a signal comes: as gospy opens the memory of its target, in the stop, as it has made its file, has written output. */
+export type Instant = 'memory' | 'stop' | 'file' | 'output';
+
+/** Runs gospy with a signal that it gets at a given instant; `pid` is its target. */
+export function interruptedAt(
+  instant: Instant,
+  signal: NodeJS.Signals,
+  args: readonly string[],
+  { pid, env = {} }: { pid?: number; env?: NodeJS.ProcessEnv } = {},
+): Promise<Ended> {
+  return gospy(args, {
+    env: {
+      ...env,
+      NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import ${HOOK}`,
+      GOSPY_TEST_INTERRUPT_AT: instant,
+      GOSPY_TEST_INTERRUPT_BY: signal,
+      GOSPY_TEST_INTERRUPT_PID: pid === undefined ? '' : String(pid),
+    },
+  });
+}
+
 function text(chunks: readonly Buffer[]): string {
   return Buffer.concat(chunks).toString('utf8');
 }
