@@ -10,6 +10,8 @@ import { GOSPY, gospy } from './gospy-process.js';
 
 const folder = temporaryFolder(t);
 let folders = 0;
+/** The shortest interval that the keys lead to. */
+const SHORTEST_MS = 100;
 
 interface Watched {
   readonly tmux: Tmux;
@@ -161,17 +163,23 @@ if (requireGo(t)) {
         'all groups',
       );
 
+      tmux.keys('-', '-', '-');
+      await tmux.until((screen) => screen.includes(`every ${SHORTEST_MS / 1000} s`), 'the shortest interval');
       tmux.keys('p');
       await tmux.until((screen) => screen.includes('PAUSED'), 'that it is paused');
       await program.ask('start 7');
-      await new Promise((resolve) => setTimeout(resolve, 1500));
-      t.match(tmux.screen()[1], /^Goroutines 30/, 'nothing is sampled while it is paused');
+      // Keys are answered all the while.
+      for (const end = performance.now() + 5 * SHORTEST_MS; performance.now() < end;) {
+        tmux.keys('?');
+        await tmux.until((screen) => screen.includes('Any key goes back'), 'the help');
+        tmux.keys('x');
+        const list = await tmux.until((screen) => screen.includes('main.worker'), 'the list');
+        t.match(list, /^Goroutines 30/m, 'nothing is sampled while it is paused');
+      }
       tmux.keys('p');
       await tmux.until((screen) => screen.includes('Goroutines 37') && !screen.includes('PAUSED'), 'what came since');
 
-      tmux.keys('-');
-      await tmux.until((screen) => screen.includes('every 0.5 s'), 'half the interval');
-      tmux.keys('+', '+');
+      tmux.keys('+', '+', '+', '+');
       await tmux.until((screen) => screen.includes('every 2 s'), 'a longer interval');
       tmux.keys('m');
       await tmux.until((screen) => /stop, every 2 s, [\d.]+ (us|ms) stopped/.test(screen), 'stop mode');

@@ -40,6 +40,9 @@ function findGo(): boolean {
   }
 }
 
+/** For what a program is to write, on a busy machine. */
+const PATIENCE_MS = 120_000;
+
 export interface StartOptions {
   readonly args?: readonly string[];
   /** Added to the environment of the test. */
@@ -100,13 +103,19 @@ export class GoProcess {
     return this.#startTime !== null && startTime(this.pid) === this.#startTime;
   }
 
-  /** Resolves with the match once stdout from `from` on holds one; rejects when the program ends without it. */
+  /**
+   * Resolves with the match once stdout from `from` on holds one. Rejects if the program ends without it, or writes
+   * nothing of the kind for two minutes.
+   */
   async waitFor(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const match = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).exec(this.stdout.slice(from));
       if (match !== null) return match;
       if (this.#isClosed) throw new Error(`the program ended before it wrote ${String(pattern)}: ${this.#ending()}`);
-      await this.#change();
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`the program never wrote ${String(pattern)}, only: ${this.stdout.slice(from)}`);
+      await this.#change(left);
     }
   }
 
@@ -144,12 +153,15 @@ export class GoProcess {
     await this.#closed;
   }
 
-  #change(): Promise<void> {
+  /** Resolves when stdout has more, the program has ended, or `waitMs` have passed. */
+  #change(waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
+        clearTimeout(timer);
         this.#child.stdout.off('data', done);
         resolve();
       };
+      const timer = setTimeout(done, waitMs);
       this.#child.stdout.once('data', done);
       void this.#closed.then(done);
     });
