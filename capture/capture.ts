@@ -136,7 +136,7 @@ async function captureFrom(
   const facts: CaptureFacts = { ...metadata.facts, mode, writer: options.writer };
   const isGo = (pc: number): boolean => surveyed.program.index.at(pc) !== null;
   const threads = withNativeFunctions(metadata.threads, target.pid, target.mappings, isGo);
-  return { ...assembleImage(base, copy, threads, facts), bytesRead: copy.sizeBytes };
+  return { ...assembleImage(base, surveyed, copy, threads, facts), bytesRead: copy.sizeBytes };
 }
 
 /** Copies the process in the mode that was asked for. A process that cannot be cloned is stopped instead. */

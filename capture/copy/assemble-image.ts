@@ -14,10 +14,10 @@ import {
 import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
-import { openProgram, type GoProgram } from '../../analyze/program.js';
+import { GoProgram } from '../../analyze/program.js';
 import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copy } from './copy.js';
-import { clipToMappings } from './plan.js';
+import { clipToMappings, type Survey } from './plan.js';
 
 /** What a capture gives: the image, and its memory in the groups in which it is written to a file. */
 export interface Captured {
@@ -28,28 +28,29 @@ export interface Captured {
 
 /**
  * Makes an image of a copy, after the process was let go. Stacks are cut to the part in use. The read-only memory that the
- * analysis needs (code, inlining tables, strings) is read from the running process: what that is, an analysis shows.
+ * analysis needs (code, inlining tables, strings) is read from the running process: what the survey read to find the
+ * program, and what the analyses read now.
  */
 export function assembleImage(
   base: ProcessImage,
+  { program: surveyed, tables, recording }: Survey,
   copy: Copy,
   threads: readonly Thread[],
   facts: CaptureFacts,
 ): Captured {
   const { records, stacks, queues } = copy.segments;
-  const { tables } = copy.plan;
   const whole = new SegmentSource([...records, ...stacks, ...queues, ...tables]);
   const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)));
   const memory = new Memory(
     new LayeredSource([whole, readOnly.memory.source]),
     new Memory(new LayeredSource([whole, readOnly.memory.unrecorded.source])),
   );
-  const { debugInfo: structs } = copy.plan.program.layouts;
-  const image = { ...base, threads, capture: facts, memory, structs };
-  const program = openProgram(image);
+  const image = { ...base, threads, capture: facts, memory, structs: surveyed.layouts.debugInfo };
+  const program = new GoProgram(image, surveyed.found);
   readWorkingSet(program);
   const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
-  const constant = readOnly.recording.recorded().flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
+  const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
+  const constant = [...read].flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
   const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
   return { image: { ...image, memory: kept }, program, groups };

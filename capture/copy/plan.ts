@@ -24,13 +24,12 @@ export interface Plan {
   /** What goroutines wait in: sudogs and the headers of channels. */
   readonly queues: Runs;
   readonly stackPlan: StackPlan;
-  /** The function tables, which never change: read already. */
-  readonly tables: readonly Segment[];
 }
 
 /** The first look at a process, which the plan is made from. */
 export interface Survey {
   readonly program: GoProgram;
+  /** The function tables, which never change: read already. */
   readonly tables: readonly Segment[];
   /** Notes what is read of the program's memory, now and later. */
   readonly recording: RecordingSource;
@@ -52,7 +51,7 @@ export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
 }
 
 /** Looks at every goroutine of the running program. `live` is its memory, with nothing cached from before. */
-export function makePlan({ program, tables, recording }: Survey, live: Memory): Plan {
+export function makePlan({ program, recording }: Survey, live: Memory): Plan {
   const now = program.over({ memory: live });
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
@@ -67,7 +66,7 @@ export function makePlan({ program, tables, recording }: Survey, live: Memory): 
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  return { program, records, stacks, queues, stackPlan, tables };
+  return { program, records, stacks, queues, stackPlan };
 }
 
 /** The parts of ranges that are in mappings of a kind. */

@@ -15,7 +15,8 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
   const target = new LiveProcess(pid, 'stop');
   try {
     const base = target.image();
-    const copy = new Copy(makePlan(survey(base, NO_DEBUG_INFO), target.memory()), target);
+    const surveyed = survey(base, NO_DEBUG_INFO);
+    const copy = new Copy(makePlan(surveyed, target.memory()), target);
     const before = target.threads();
     const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
     const clocks = readClocks();
@@ -29,7 +30,7 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
       inStop();
     });
     const facts = { ...clocks, ...describeStop(stop), mode: 'stop', writer: null } as const;
-    return assembleImage(base, copy, joinThreads(before, stop.threads, target), facts);
+    return assembleImage(base, surveyed, copy, joinThreads(before, stop.threads, target), facts);
   } finally {
     target.close();
   }
