@@ -1,23 +1,23 @@
 import type { Frame, GoroutineWithStack, Loc, ThreadReport } from '../../analyze/report/model.js';
 
-/** What an analysis says of an image. */
+/** The answers of an analysis on an image. */
 export interface Answers {
   readonly goroutines: readonly GoroutineWithStack[];
   readonly threads: readonly ThreadReport[];
-  /** How many goroutines it says that it cannot read. */
+  /** How many goroutines could not be read. */
   readonly unreadable: number;
 }
 
-/** A file that is not known; the line beside it is 0, and inlined calls are not unfolded. */
+/** An unknown file. Its line is 0, and calls that were inlined at that place are not shown. */
 const UNKNOWN = '?';
 
 /**
- * Holds what was said of an image that lacks some of its memory against what was said of the whole one: each value is
- * the same, or said to be unknown. Returns a line for each that is neither.
+ * Compares the answers on an image that lacks some of its memory with those on the whole image. Each value must be the same
+ * or be marked as unknown. Returns a line for each that is neither.
  *
- * Unknown are: null; a place of file `?`, whose function is the one that others were inlined into; the frames after the
- * last of a stack that says why it ends; as many goroutines as are counted as unreadable. `entry` falls back to the
- * start function, and what is not known to be the runtime's own counts as the program's.
+ * Marked as unknown are: null; a place with the file `?`, whose function is the one that others were inlined into; the
+ * frames that are missing from a stack with a reason for its end; as many goroutines as are counted as unreadable. `entry`
+ * may be the start function, and a goroutine whose start is unknown counts as the program's own.
  */
 export function disagreements(part: Answers, whole: Answers): string[] {
   const out: string[] = [];

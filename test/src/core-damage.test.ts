@@ -239,7 +239,7 @@ if (requireGo(t)) {
     t.match(await gospy(['summary', packed]), { code: 5, stderr: /a gzip file with a text file in it.*gunzip/ });
   });
 
-  t.test('executable: another build is told by both ids, and found elsewhere', async (t) => {
+  t.test('executable: another build is refused with both ids, and the right one is found elsewhere', async (t) => {
     const folder = temporaryFolder(t);
     const [replace] = CHANGES;
     const many: Cell = { fixture: 'many', release: '1.26', link: 'plain' };

@@ -13,7 +13,7 @@ t.setTimeout(600_000);
 if (requireGo(t)) {
   t.before(() => buildDelve());
   for (const program of CORE_PROGRAMS) {
-    t.test(`core: Delve and the program itself tell the same (${coreProgramName(program)})`, async (t) => {
+    t.test(`core: gospy agrees with Delve and with the program itself (${coreProgramName(program)})`, async (t) => {
       const path = await buildGo(program.cell);
       const args = program.plugin === undefined ? program.args : [await buildGo(program.plugin)];
       const { core, stderr } = await crash(t, path, {

@@ -24,7 +24,7 @@ t.setTimeout(600_000);
 
 const PARK: Cell = { fixture: 'park', release: '1.26', link: 'plain' };
 
-/** Two captures are made at two times, and a core does not tell its own; the scavenger wakes in between. */
+/** Leaves out what depends on when a capture was made, which cores do not say, and the scavenger, which wakes in between. */
 function timeless(goroutines: readonly GoroutineWithStack[]): unknown[] {
   return goroutines.filter((g) => !isMoving(g)).map((goroutine) => ({ ...goroutine, waitSinceNs: null }));
 }
@@ -151,7 +151,7 @@ if (requireGo(t)) {
     });
   }
 
-  t.test('export: what cannot be written leaves nothing behind', async (t) => {
+  t.test('export: a failed write leaves nothing', async (t) => {
     const folder = temporaryFolder(t);
     const { core } = await crash(t, await buildGo({ fixture: 'crash', release: '1.26', link: 'plain' }), {
       args: ['panic'],

@@ -19,7 +19,7 @@ function runs(pid: number): boolean {
   return existsSync(`/proc/${pid}`) && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
 }
 
-t.test('demo: tells the whole story, and leaves nothing behind', async (t) => {
+t.test('demo: shows the whole story and leaves nothing', async (t) => {
   const temporary = emptyFolder('story');
   const { code, stdout, stderr } = await gospy(['demo'], { env: { TMPDIR: temporary } });
   t.equal(code, 0, stderr);
@@ -42,7 +42,7 @@ t.test('demo: ends its program when it is interrupted', async (t) => {
   await eventually(() => (runs(pid) ? null : true), `the end of process ${pid}`);
 });
 
-t.test('demo: a sample for machines on which nothing can be traced', async (t) => {
+t.test('demo: the sample for machines without tracing is whole', async (t) => {
   const sample = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
   t.match(await gospy(['info', sample]), { code: 0, stderr: '' });
   const { code, stdout, stderr } = await gospy(['summary', sample]);

@@ -25,7 +25,7 @@ async function diagnosis(...args: string[]): Promise<{ code: number | null; stde
   return { code, stderr, document: JSON.parse(stdout) as Document };
 }
 
-t.test('doctor: tells of this machine', async (t) => {
+t.test('doctor: reports on this machine', async (t) => {
   const { code, stderr, document } = await diagnosis();
   t.equal(code, 0);
   t.equal(stderr, '');
@@ -39,7 +39,7 @@ t.test('doctor: tells of this machine', async (t) => {
   t.match(text.stdout, `Node ${process.versions.node}`);
 });
 
-t.test('doctor --pid: tells of a Go program, and does not touch it', async (t) => {
+t.test('doctor --pid: reports on a Go program and does not touch it', async (t) => {
   const target = await startGoTarget(t, folder);
   const { code, document } = await diagnosis('--pid', `${target.pid}`);
   t.equal(code, 0);

@@ -8,7 +8,7 @@ import { gospyHere } from './gospy-here.js';
 
 const folder = temporaryFolder(t);
 
-/** The commands that read a file, on `path`: exit code 5, one paragraph with all of `words`, and no data. */
+/** Checks that all commands refuse `path` with exit code 5, one paragraph that matches `words`, and no data. */
 async function refuses(t: Test, path: string, ...words: RegExp[]): Promise<void> {
   for (const args of [
     ['summary', path],
@@ -29,7 +29,7 @@ function file(name: string, content: string | Uint8Array): string {
   return path;
 }
 
-t.test('files: what is no snapshot is named for what it is', async (t) => {
+t.test('files: a file that is not a snapshot is called what it is', async (t) => {
   await refuses(t, join(folder, 'none.gsp'), /none\.gsp/, /no such file/);
   await refuses(t, folder, /a folder/);
   await refuses(t, '/dev/null', /a device/);
@@ -50,7 +50,7 @@ t.test('files: a snapshot that lost its end says how much is missing', async (t)
   await refuses(t, cut, /truncated/, /100 are missing/);
 });
 
-t.test('files: a flipped bit in the header is told', async (t) => {
+t.test('files: a flipped bit in the header is reported', async (t) => {
   const whole = join(folder, 'whole.gsp');
   await writeSmallSnapshot(whole);
   const bytes = readFileSync(whole);

@@ -7,11 +7,11 @@ import { esbuildPath } from '../../src/demo/server.js';
 export interface GoTarget {
   readonly pid: number;
   readonly path: string;
-  /** Asks it for the traceback of all goroutines, which ends it. */
+  /** Sends SIGQUIT and resolves with the traceback that the program ends with. */
   quit(): Promise<string>;
 }
 
-/** Starts the program, and ends it with the test. */
+/** Starts the program. It ends with the test. */
 export async function startGoTarget(t: { teardown(end: () => unknown): void }, folder: string): Promise<GoTarget> {
   const path = esbuildPath();
   const child = spawn(path, [`--servedir=${folder}`, '--serve=127.0.0.1:0'], {
@@ -43,7 +43,7 @@ export async function startGoTarget(t: { teardown(end: () => unknown): void }, f
   };
 }
 
-/** A field of /proc/PID/status, trimmed. */
+/** Returns a field of /proc/PID/status, trimmed; empty if it is missing. */
 export function statusField(pid: number, name: string): string {
   const line = readFileSync(`/proc/${pid}/status`, 'utf8')
     .split('\n')

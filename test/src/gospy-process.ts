@@ -6,15 +6,15 @@ import { fileURLToPath } from 'node:url';
 export const GOSPY = fileURLToPath(new URL('../../src/gospy.js', import.meta.url));
 
 export interface Ended {
-  /** null where a signal ended it. */
+  /** null if a signal ended it. */
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
 /**
- * Runs gospy as users do, in a process of its own; with `stdoutPath`, its standard output is that file, and with
- * `command` it is another build of it.
+ * Runs gospy in a process of its own, as users do. `stdoutPath` names a file for its standard output, and `command` another
+ * build of gospy.
  */
 export function gospy(
   args: readonly string[],
@@ -39,10 +39,13 @@ export function gospy(
 
 const HOOK = new URL('./interrupt-hook.js', import.meta.url).href;
 
-/** When a signal comes: as gospy opens the memory of its target, in the stop, as it has made its file, has written output. */
+/**
+ * When gospy gets a signal: when it opens the memory of its target, while its target is stopped, when it has created the
+ * file to write, or when it has written to standard output.
+ */
 export type Instant = 'memory' | 'stop' | 'file' | 'output';
 
-/** Runs gospy with a signal that it gets at a given instant; `pid` is its target. */
+/** Runs gospy and has it get a signal at an instant. `pid` is its target. */
 export function interruptedAt(
   instant: Instant,
   signal: NodeJS.Signals,

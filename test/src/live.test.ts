@@ -14,14 +14,14 @@ const folder = temporaryFolder(t);
 const served = join(folder, 'served');
 mkdirSync(served);
 
-/** A new empty folder for snapshots. */
+/** Creates an empty folder for snapshots. */
 function outputs(name: string): string {
   const path = join(folder, name);
   mkdirSync(path);
   return path;
 }
 
-/** `12 - waiting for chan receive: main.f (/f.go:1)` by id. */
+/** Returns the state in lines such as `12 - waiting for chan receive: main.f (/f.go:1)`, by goroutine id. */
 function lines(stdout: string): Map<number, string> {
   return new Map([...stdout.matchAll(/^(\d+) - ([^:]+): /gm)].map(([, goid, status = '']) => [Number(goid), status]));
 }
@@ -45,7 +45,7 @@ t.test('capture and summary: say what the program itself says of its goroutines'
       [...said.keys()].sort((a, b) => a - b),
       'in the order of ids',
     );
-    // Id 0 is a thread's own stack.
+    // Id 0 is the system stack of a thread.
     const parked = truth.filter(({ goid, status }) => goid !== 0 && status !== 'running' && status !== 'runnable');
     t.ok(parked.length >= 5, `${parked.length} parked goroutines`);
     for (const { goid, status } of parked) {
@@ -132,7 +132,7 @@ t.test('summary --limit: says how many more there are, and 0 is all', async (t) 
   t.match(two.stdout, new RegExp(`^\\.\\.\\. ${total - 2} more .*\\n$`, 'm'));
 });
 
-t.test('capture: refuses what is no Go program, and leaves no file', async (t) => {
+t.test('capture: refuses what is not a Go program, and leaves no file', async (t) => {
   const here = outputs('refused');
   const path = join(here, 'snap.gsp');
   const refused = async (pid: number, code: number, words: RegExp): Promise<void> => {
@@ -149,7 +149,7 @@ t.test('capture: refuses what is no Go program, and leaves no file', async (t) =
   await once(gone, 'exit');
   await refused(gone.pid ?? 0, 3, /no process/);
 
-  // The shell becomes a program that never collects its child, which ends when that has happened.
+  // The child ends once the shell has become a program that never reaps it.
   const child = '(until read -r name < /proc/$$/comm && [ "$name" = sleep ]; do :; done) & echo $!';
   const parent = spawn('sh', ['-c', `${child}; exec sleep 1000`], { stdio: ['ignore', 'pipe', 'ignore'] });
   t.teardown(() => parent.kill('SIGKILL'));
@@ -176,7 +176,7 @@ t.test('capture: the output is checked before the process is looked at', async (
   t.ok(statSync('/dev/null').isCharacterDevice());
 });
 
-t.test('capture: another user may not, and is told why', async (t) => {
+t.test('capture: another user is refused, and learns why', async (t) => {
   const isRoot = process.getuid?.() === 0;
   const pid = isRoot ? (await startGoTarget(t, served)).pid : 1;
   if (!isRoot && statusField(pid, 'Uid').startsWith(`${process.getuid?.() ?? 0}\t`)) {
@@ -191,7 +191,7 @@ t.test('capture: another user may not, and is told why', async (t) => {
   }
 });
 
-/** Runs a command as a user who may do nothing but read what root may read, such as this checkout. */
+/** A command prefix: an unprivileged user who may read every file, such as those of this checkout. */
 const AS_NOBODY = [
   ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all,+dac_read_search'],
   ...['--inh-caps=-all,+dac_read_search', '--ambient-caps=-all,+dac_read_search'],

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import t from 'tap';
 import { GOSPY, gospy } from './gospy-process.js';
 
-t.test('output: a reader that leaves early ends gospy quietly', async (t) => {
+t.test('output: a reader that closes the pipe early ends gospy quietly', async (t) => {
   const child = spawn(process.execPath, [GOSPY, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  // Closed before gospy can have written anything: its first write meets a pipe without a reader.
+  // Closed before gospy can write: its first write finds no reader.
   child.stdout.destroy();
   const stderr: Buffer[] = [];
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));

@@ -83,7 +83,7 @@ t.test('summary text: has the lines that users of the first gospy know', (t) => 
   t.end();
 });
 
-t.test('summary text: further states are counted where they are not zero', (t) => {
+t.test('summary text: further states are shown if they are not zero', (t) => {
   const counts = { ...summary.goroutines, runnable: 2, preempted: 1 };
   t.match(
     overview({ ...summary, goroutines: counts }),

@@ -10,7 +10,7 @@ import { PANICPARSE_CELL, type Release } from '../support/releases.js';
 import { parseTraceback, type TracedAncestor } from '../support/traceback.js';
 import { gospy } from './gospy-process.js';
 
-/** What panicparse understood of one goroutine. */
+/** One goroutine as panicparse read it. */
 interface Parsed {
   readonly goid: number;
   readonly state: string;
@@ -42,7 +42,7 @@ async function goroutinesOf(path: string): Promise<GoroutineWithStack[]> {
   return (JSON.parse(stdout) as { goroutines: GoroutineWithStack[] }).goroutines;
 }
 
-/** Runs the reader on a text. */
+/** Runs panicparse on a text. */
 async function panicparse(traceback: string): Promise<Parsed[]> {
   const child = spawn(await buildGo(PANICPARSE_CELL), { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(traceback);
@@ -58,8 +58,8 @@ function ancestry({ goid, frames, creator }: Ancestor | TracedAncestor): unknown
 }
 
 /**
- * Return addresses at which functions differ. Go looks ancestors up at the return address itself, which may lie behind
- * the end of what was inlined, or before the start, and so names another function now and then.
+ * Returns return addresses at which the functions differ. Go looks up ancestors at the return address itself, which may lie
+ * past the end of an inlined call or before the start of the next, and so sometimes names another function.
  */
 function renamed(ours: readonly Ancestor[], printed: readonly TracedAncestor[]): string[] {
   const named = (func: string): string => (func === 'runtime.gopanic' ? 'panic' : func);

@@ -13,9 +13,9 @@ import { gospy } from './gospy-process.js';
 const folder = temporaryFolder(t);
 
 const SYS_NANOSLEEP = process.arch === 'arm64' ? 101 : 35;
-/** What the fixture `flow` sleeps in a system call. */
+/** How long a goroutine of the fixture `flow` sleeps in a system call. */
 const NAP_NS = 200_000n;
-/** Of the fixture `busy`: its spinners, and a goroutine for each message that is under way. */
+/** Goroutines of the fixture `busy` that can be runnable: its spinners, and one for each message under way. */
 const BUSY_RUNNABLE = 4 + 20 * 5;
 
 interface Document {
@@ -86,7 +86,7 @@ if (requireGo(t)) {
     await program.ask('nap 1');
     const look = startLooking(t, program);
     let last = '';
-    // A program that SIGSTOP holds still is the same for gospy and for the kernel.
+    // While SIGSTOP holds the program still, gospy and the kernel look at the same state.
     const found = await eventually(
       async () => {
         program.signal('SIGSTOP');
@@ -118,7 +118,7 @@ if (requireGo(t)) {
       'long run queues',
       () => last,
     );
-    // A P's runnext is in no queue.
+    // The runnext of a P is runnable but in no queue.
     const { runnable } = document.goroutines;
     t.ok(queued.count <= runnable && queued.count >= runnable - document.ps.length, `${runnable} are runnable`);
     t.ok(queued.count <= BUSY_RUNNABLE, 'no more than the program ever makes runnable');
@@ -126,7 +126,7 @@ if (requireGo(t)) {
   });
 }
 
-/** Looks at a program without a stop. */
+/** Returns a function that summarizes a program without stopping it. */
 function startLooking(t: Test, { pid }: GoProcess): () => Summary {
   const sampler = new Sampler(pid);
   t.teardown(() => sampler.close());
@@ -141,7 +141,7 @@ function isStopped(pid: number): boolean {
   return tasks(pid).every((task) => /^State:\s+T/m.test(readFileSync(`${task}/status`, 'utf8')));
 }
 
-/** Whether the kernel has a thread in the system call of the fixture's napper. */
+/** Returns whether, by the kernel's account, a thread is in the system call of the fixture's napper. */
 function isNapping(pid: number): boolean {
   return tasks(pid).some((task) => {
     const [number, request] = readFileSync(`${task}/syscall`, 'utf8').split(' ');

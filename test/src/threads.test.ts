@@ -7,7 +7,7 @@ import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
 import { gospy } from './gospy-process.js';
 
-/** Names that C libraries have for the function that the fixture's C code blocks in. */
+/** Names that C libraries give to the function that the fixture's C code blocks in. */
 const READ = /^(__GI_)?_*(libc_)?read(_cancel)?$/;
 
 t.setTimeout(300_000);

@@ -17,13 +17,13 @@ interface Watched {
   readonly tmux: Tmux;
   readonly program: GoProcess;
   readonly folder: string;
-  /** The screen before gospy. */
+  /** The state of the terminal before gospy started. */
   readonly before: string;
-  /** Of gospy. */
+  /** Returns the pid of gospy. */
   pid(): number;
 }
 
-/** Starts the program, and gospy top on it in a terminal. */
+/** Starts the program, and `gospy top` on it in a terminal. */
 async function watch(
   t: Parameters<typeof startGo>[0],
   [columns, rows]: readonly [number, number],
@@ -40,7 +40,7 @@ async function watch(
   return { tmux, program, folder: here, before, pid: () => Number(readFileSync(join(here, 'pid'), 'utf8')) };
 }
 
-/** Waits until gospy has ended, and holds the terminal against what it was before. */
+/** Waits until gospy has ended, and checks that the terminal is as it was before. */
 async function ended(t: Test, { tmux, before, program }: Watched, code: number, alive = true): Promise<string> {
   const screen = await tmux.until((text) => text.includes(`ended with ${code}`), `the end with exit code ${code}`);
   t.notOk(tmux.alternate, 'the screen is the one from before');
@@ -50,7 +50,7 @@ async function ended(t: Test, { tmux, before, program }: Watched, code: number, 
   return screen;
 }
 
-/** The first word of each line of the list. */
+/** Returns the nth word of each line of the list. */
 function column(screen: string, n: number): string[] {
   return screen
     .split('\n')

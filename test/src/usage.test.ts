@@ -6,13 +6,13 @@ import { gospy } from './gospy-process.js';
 const DOCS = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
 const [, DOCUMENTED_COMMANDS = ''] = DOCS.split(/^## /m).filter((part) => /^(Targets|Commands)\n/.test(part));
 
-/** Options without which a command complains of nothing else. */
+/** Mandatory options: without them, a command complains about nothing else. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   capture: ['-o', 'x.gsp'],
   export: ['--format', 'core', '-o', 'x.core'],
 };
 
-/** The commands that gospy has, by its own help. */
+/** The commands that `gospy --help` lists. */
 const HELP = await gospyHere(['--help']);
 const COMMANDS = [...(HELP.stdout.split('\nCommands:\n')[1] ?? '').matchAll(/^ {2}(\w+)/gm)]
   .map(([, name = '']) => name)

@@ -9,7 +9,7 @@ import { untilQuiet } from './quiet.js';
 import { parseTraceback } from './traceback.js';
 
 for (const release of ['1.12', '1.27'] as const) {
-  t.test(`compare: nothing differs from what Go ${release} prints, and every alteration is told`, async (t) => {
+  t.test(`compare: nothing differs from what Go ${release} prints, and every alteration is found`, async (t) => {
     if (!requireGo(t)) return;
     const program = await startGo(t, await buildGo({ fixture: 'park', release, link: 'plain' }));
     await untilQuiet(program.pid);
@@ -42,9 +42,9 @@ for (const release of ['1.12', '1.27'] as const) {
       ];
       for (const change of changes) {
         const frames = victim.frames.with(at, { ...frame, ...change });
-        const [told = '', ...more] = differences(withChange({ frames }));
-        t.match(told, `goroutine ${victim.goid} (main.inlinedThreeDeep): frame ${at} (${frame.func})`);
-        t.same(more, [], 'told once');
+        const [found = '', ...more] = differences(withChange({ frames }));
+        t.match(found, `goroutine ${victim.goid} (main.inlinedThreeDeep): frame ${at} (${frame.func})`);
+        t.same(more, [], 'it is found once');
       }
     });
     t.ok(victim.frames.some(({ inlined }) => inlined));

@@ -2,32 +2,31 @@ import type { GoroutineWithStack, Loc } from '../../analyze/report/model.js';
 import type { TracedCreator, TracedFrame, TracedGoroutine } from './traceback.js';
 
 export interface Comparison {
-  /** What does not agree, one readable line each. */
+  /** The differences, one readable line each. */
   readonly differences: string[];
-  /** How much was held against the traceback, so that a test can tell agreement from nothing to compare. */
+  /** How much was compared. A test has to check that it is not nothing. */
   readonly compared: { goroutines: number; frames: number };
 }
 
 export interface ComparisonOptions {
-  /** Goroutines that need not stand where they stood when they were captured, besides those known to move. */
+  /** Goroutines that may have moved since the capture, besides those that are known to. */
   readonly mayMove?: (goroutine: GoroutineWithStack) => boolean;
   /** Goroutines that may be printed and not captured, because they started after the capture. */
   readonly mayBeNew?: (goid: number) => boolean;
-  /** Compare labels too, where the program prints them. */
+  /** True to compare the labels that the program prints. */
   readonly labels?: boolean;
 }
 
-/** The background scavenger wakes by itself; the goroutine that handles signals is woken by the one that asks. */
+/** The background scavenger wakes by itself, and the goroutine that handles signals at the signal that asks. */
 const MOVING = new Set(['runtime.bgscavenge', 'os/signal.loop']);
-/** Statuses in which a goroutine stands still until something wakes it. */
+/** Statuses of goroutines that do not run until something wakes them. */
 const PARKED: ReadonlySet<GoroutineWithStack['status']> = new Set(['waiting', 'syscall', 'leaked']);
-/** An extra M's goroutine, dead to the scheduler, which Go 1.26 prints all the same. */
+/** Printed by Go 1.26 for the goroutine of an extra M, which is dead to the scheduler. */
 const NO_GOROUTINE = 'waiting for cgo callback';
 
 /**
- * Holds goroutines (listed with frames) against what the program itself printed a moment later: every parked one must
- * agree in id, status or wait reason, every frame, creator and parent. Goroutines that ran, or were about to, are only
- * held against their creator.
+ * Compares goroutines with what the program itself printed a moment later. A parked one must agree in id, status or wait
+ * reason, every frame, creator and parent; one that ran or was about to run, in its creator only.
  */
 export function compareWithTraceback(
   goroutines: Iterable<GoroutineWithStack>,
@@ -76,7 +75,7 @@ export function compareWithTraceback(
   return { differences, compared };
 }
 
-/** True for the runtime's goroutines that do not stay where they were captured. */
+/** True for goroutines of the runtime that move by themselves. */
 export function isMoving({ start, entry }: GoroutineWithStack): boolean {
   return [start, entry].some((loc) => loc !== null && MOVING.has(loc.func));
 }
@@ -135,20 +134,21 @@ function compareFrames(ours: GoroutineWithStack, traced: TracedGoroutine, differ
 }
 
 /**
- * Up to Go 1.20 a stack ends after 100 frames without those that were inlined, and says so only where none of them was.
+ * True if the printed stack is only the start of the whole. Up to Go 1.20 it ends after 100 frames, not counting inlined
+ * ones, and says so only if none was inlined.
  */
 function isCut({ frames, elided }: TracedGoroutine): boolean {
   if (elided !== null) return elided.count === null;
   return frames.length > 100 && frames.filter(({ inlined }) => !inlined).length === 100;
 }
 
-/** True where the frame that an inlined one is part of was left out. */
+/** True for an inlined frame whose enclosing frame was not printed. */
 function acrossElision(index: number, frames: readonly TracedFrame[], { elided }: TracedGoroutine): boolean {
   if (elided === null || index >= elided.after) return false;
   return frames.slice(index, elided.after).every(({ inlined }) => inlined);
 }
 
-/** GoroutineWithStack 1 has a creator in memory, which tracebacks do not print. */
+/** Goroutine 1 is left out: it has a creator in memory, which tracebacks do not print. */
 function compareCreator(ours: GoroutineWithStack, traced: TracedGoroutine, differ: Differ): void {
   if (ours.goid === 1) return;
   const [mine, theirs] = [textOf(ours.creator), textOf(traced.creator)];

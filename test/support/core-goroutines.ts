@@ -24,7 +24,7 @@ export function readCore(path: string, options: FileOptions = {}): ReadCore {
   }));
 }
 
-/** Hands the program in a core to `use`, and closes the core. */
+/** Calls `use` with the program in a core, and closes the core. */
 export function withCore<T>(path: string, options: FileOptions, use: (program: GoProgram) => T): T {
   const core = openCore(path);
   try {

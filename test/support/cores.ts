@@ -12,7 +12,7 @@ interface Test {
   teardown(end: () => void): void;
 }
 
-/** A program that has ended, and left this. */
+/** What a program left when it ended. */
 export interface Crashed {
   readonly core: string;
   readonly stderr: string;
@@ -20,24 +20,24 @@ export interface Crashed {
 
 export interface CrashOptions {
   readonly args?: readonly string[];
-  /** What is mapped how is in the core: core(5). */
+  /** coredump_filter: which mappings are written to the core. See core(5). */
   readonly filter?: string;
-  /** Sent once the program has printed `ready`; without it, the program ends by itself. */
+  /** Sent once the program is ready. Without it, the program ends by itself. */
   readonly signal?: NodeJS.Signals;
-  /** What the program prints once it may be ended; null for one that prints nothing. */
+  /** What the program prints once it is ready, `ready` by default; null if it prints nothing. */
   readonly ready?: RegExp | null;
-  /** Runs the program: an emulator and its options. */
+  /** A command that runs the program, such as an emulator with its options. */
   readonly under?: readonly string[];
-  /** Name of the core file. */
+  /** Matches the name of the core file; by default those that start with `core`. */
   readonly named?: RegExp;
 }
 
-/** A program that prints nothing is taken to be up after so long. */
+/** After this time a program that prints nothing counts as ready. */
 const SETTLE_MS = 500;
 
 /**
- * Runs a program under GOTRACEBACK=crash until it ends with a core of the kernel's; of gdb's where this machine's kernel
- * hands cores to another program.
+ * Runs a program with GOTRACEBACK=crash until it ends and the kernel has written a core. If the kernel passes cores to
+ * another program here, gdb writes it.
  */
 export async function crash(t: Test, program: string, options: CrashOptions = {}): Promise<Crashed> {
   const folder = mkdtempSync(join(temporaryFolder(t), 'crash-'));
@@ -62,7 +62,7 @@ function environment(): NodeJS.ProcessEnv {
   return { ...process.env, GOTRACEBACK: 'crash', GODEBUG: 'tracebacklabels=1' };
 }
 
-/** True where cores are written into the folder that the program runs in. */
+/** True if the kernel writes cores to the folder that a program runs in. */
 function kernelWritesHere(): boolean {
   return /^[^|/]/.test(readFileSync('/proc/sys/kernel/core_pattern', 'utf8'));
 }
@@ -89,21 +89,21 @@ async function untilEnd(
   return stderr;
 }
 
-/** A core of a running process, written by gcore. */
+/** Has gcore write a core of a running process. Returns its path. */
 export async function gcore(t: Test, pid: number): Promise<string> {
   const prefix = join(temporaryFolder(t), 'gcore');
   await run('gcore', ['-o', prefix, String(pid)]);
   return sparse(`${prefix}.${pid}`);
 }
 
-/** The same file with holes for its zeros: gcore writes every page of the heap's reserve. */
+/** Makes holes of a file's zeros: gcore writes every page that the heap has reserved. */
 async function sparse(path: string): Promise<string> {
   await run('cp', ['--sparse=always', path, `${path}.sparse`]);
   renameSync(`${path}.sparse`, path);
   return path;
 }
 
-/** A core of a running process, written by Delve's `dump`. */
+/** Has Delve's `dump` write a core of a running process. Returns its path. */
 export async function delveDump(t: Test, pid: number): Promise<string> {
   const path = join(temporaryFolder(t), 'delve.core');
   const child = spawn(await buildDelve(), [

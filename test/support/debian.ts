@@ -8,7 +8,7 @@ import { skip, type SkippableTest } from './skip.js';
 
 const run = promisify(execFile);
 
-/** Go programs as Debian ships them, by package, with what they start themselves. */
+/** Debian packages of Go programs, and of the programs that these start. */
 const PACKAGES = ['prometheus', 'docker.io', 'containerd', 'runc'] as const;
 
 /**
@@ -24,7 +24,7 @@ export async function requireDebian(t: SkippableTest): Promise<string | null> {
   }
 }
 
-/** Downloads and unpacks the packages, unless that was done before. Throws where there is no apt, or it has none. */
+/** Downloads and unpacks the packages, unless they are there. Throws if apt is missing or does not have them. */
 export async function unpackDebian(): Promise<string> {
   const folder = join(cacheFolder(), 'debian');
   const root = join(folder, 'root');
@@ -33,7 +33,7 @@ export async function unpackDebian(): Promise<string> {
     if (existsSync(root)) return;
     const unfinished = `${root}.${process.pid}`;
     const download = (): Promise<unknown> => run('apt-get', ['download', '-qq', ...PACKAGES], { cwd: folder });
-    // A fresh machine has no list of what there is.
+    // On a fresh machine apt does not know any package yet.
     await download().catch(() => run('apt-get', ['update', '-qq']).then(download));
     for (const name of readdirSync(folder)) {
       if (!name.endsWith('.deb')) continue;

@@ -8,10 +8,10 @@ import { withLock } from './lock.js';
 
 const run = promisify(execFile);
 
-/** The release of Delve that tests and measurements stand beside. */
+/** The release of Delve that tests and benchmarks compare with. */
 const DELVE = 'github.com/go-delve/delve/cmd/dlv@v1.27.2';
 
-/** Builds Delve into the tests' cache, unless that was done before, and gives its path. */
+/** Builds Delve into the cache of the tests, unless it is there. Returns its path. */
 export async function buildDelve(): Promise<string> {
   const folder = join(cacheFolder(), 'bin');
   const path = join(folder, 'dlv');
@@ -24,7 +24,7 @@ export async function buildDelve(): Promise<string> {
   return path;
 }
 
-/** A place as Delve's API has it. */
+/** api.Location of Delve. */
 export interface DelveLocation {
   readonly pc: number;
   readonly file: string;
@@ -32,22 +32,22 @@ export interface DelveLocation {
   readonly function?: { readonly name: string };
 }
 
-/** api.Goroutine of Delve, as far as it is compared. */
+/** The fields of Delve's api.Goroutine that are compared. */
 export interface DelveGoroutine {
   readonly id: number;
   readonly currentLoc: DelveLocation;
   readonly userCurrentLoc: DelveLocation;
   readonly goStatementLoc: DelveLocation;
   readonly startLoc: DelveLocation;
-  /** 0 where it runs on none. */
+  /** 0 if no thread runs it. */
   readonly threadID: number;
-  /** runtime2.go's _Gidle and its like. */
+  /** A number of those that start with _Gidle in runtime2.go. */
   readonly status: number;
   readonly waitReason: number;
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Delve on a core, asked through its JSON-RPC over loopback. */
+/** A Delve that has opened a core, reached by JSON-RPC over loopback. */
 export class Delve {
   readonly #child: ChildProcess;
   readonly #socket: Socket;
@@ -63,7 +63,7 @@ export class Delve {
     socket.on('error', (error) => this.#fail(error.message));
   }
 
-  /** Opens a core with its executable; ends with the test. */
+  /** Opens a core with its executable. Delve ends with the test. */
   static async open(t: { teardown(end: () => void): void }, executable: string, core: string): Promise<Delve> {
     const child = spawn(
       await buildDelve(),
@@ -91,7 +91,7 @@ export class Delve {
     return Goroutines;
   }
 
-  /** Innermost frame first, inlined calls included; at most `depth` frames. */
+  /** Up to `depth` frames, innermost first, with those of inlined calls. */
   async stack(goid: number, depth = 10_000): Promise<DelveLocation[]> {
     const { Locations } = (await this.#call('Stacktrace', { Id: goid, Depth: depth })) as {
       Locations: DelveLocation[];
@@ -131,7 +131,7 @@ export class Delve {
   }
 }
 
-/** The port that Delve says it listens on. */
+/** Resolves with the port that Delve prints. */
 function listening(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     let said = '';

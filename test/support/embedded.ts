@@ -8,7 +8,7 @@ import { embeddedCells, type Embedding, type Release } from './releases.js';
 
 const HOSTS = fileURLToPath(new URL('../../../test/fixtures/chost/', import.meta.url));
 
-/** Builds `park` into another program: gives that program and its arguments. */
+/** Builds `park` into another program. Returns the path of that program and its arguments. */
 export async function buildEmbedded(embedding: Embedding, release: Release): Promise<{ path: string; args: string[] }> {
   const [library = '', host = ''] = await Promise.all(embeddedCells(embedding, release).map(buildGo));
   if (embedding === 'plugin') return { path: host, args: [library] };

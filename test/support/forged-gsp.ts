@@ -6,27 +6,27 @@ import { packHeader, packTrailer, TRAILER_LENGTH, type Header } from '../../snap
 import { pack } from '../../snapshots/gsp/msgpack.js';
 import { someFacts } from './gsp.js';
 
-/** A section to put into a file, whatever it is. */
+/** A section of a forged file, honest unless a field below says otherwise. */
 export interface ForgedSection {
   readonly name: string;
   readonly raw: Uint8Array;
-  /** In place of what the raw bytes come to. */
+  /** Fields of the section's object that replace or extend the honest ones. */
   readonly object?: Readonly<Record<string, unknown>>;
-  /** In place of, and beyond, what the index has of a section. */
+  /** Fields of the section's entry in the index that replace or extend the honest ones. */
   readonly entry?: Readonly<Record<string, unknown>>;
 }
 
 export interface Forged {
   readonly header?: Partial<Header> & Readonly<Record<string, unknown>>;
   readonly sections: readonly ForgedSection[];
-  /** In place of the index's msgpack. */
+  /** Bytes that replace those of the index. */
   readonly index?: Uint8Array;
 }
 
 /** The facts section of an honest file. */
 export const HONEST_FACTS: ForgedSection = { name: 'facts', raw: packFacts(someFacts()) };
 
-/** Writes a file in which every digest is right and anything else may be wrong. */
+/** Writes a file in which every digest is right, whatever else is wrong. */
 export function forge(path: string, { header, sections, index }: Forged): void {
   const parts: Buffer[] = [];
   const plainHeader = { version: 1, writer: '0.1.0', arch: 'amd64', sizeBytes: 0, ...header };

@@ -21,8 +21,8 @@ const LINK_ARGS: Readonly<Record<Link, readonly string[]>> = {
 };
 
 /**
- * Builds a fixture with one Go release in one way to link, unless that was done before, and gives the path of the
- * program. The first use of a release downloads its toolchain. Any number of processes may ask at the same time.
+ * Builds a fixture with a Go release and a way to link, unless it is in the cache. Returns the path of the program. The
+ * first use of a release downloads its toolchain. Any number of processes may build at the same time.
  */
 export async function buildGo(cell: Cell): Promise<string> {
   const sources = readSources(cell);
@@ -50,15 +50,15 @@ export async function buildGo(cell: Cell): Promise<string> {
   return program;
 }
 
-/** Where built programs are kept from run to run: `gospy-test` in the user's cache folder. */
+/** Returns the folder in which built programs are kept between runs: `gospy-test` in the user's cache folder. */
 export function cacheFolder(): string {
   const base = process.env['XDG_CACHE_HOME'];
   return join(base === undefined || base === '' ? join(homedir(), '.cache') : base, 'gospy-test');
 }
 
 /**
- * Go source files of a fixture, by name, in a fixed order; without `_go1NN.go`, where the release is older than 1.NN,
- * and without `_cgo.go`, where there is to be no C code. Old releases resolve imports of files that build tags exclude.
+ * Returns the Go source files of a fixture, by name. Files named `_go1NN.go` are left out for releases before 1.NN, and
+ * `_cgo.go` for programs without C code: build tags are not enough, because old releases resolve imports of excluded files.
  */
 function readSources(cell: Cell): [name: string, text: string][] {
   const folder = join(FIXTURES, cell.fixture);
@@ -83,7 +83,7 @@ function minorOf(release: Release): number {
   return Number(release.slice(2));
 }
 
-/** Before Go 1.15, position-independent programs need the system's linker, and cgo with it. */
+/** Before Go 1.15, position-independent programs need the system's linker, and so cgo. */
 function needsCgo(cell: Cell): boolean {
   return cell.link === 'cgo' || (cell.link.endsWith('pie') && minorOf(cell.release) < 15);
 }
@@ -96,7 +96,7 @@ async function goBuild(cell: Cell, folder: string, cgo: boolean, args: readonly 
   }
 }
 
-/** Runs the go command of a release in a folder, without the user's own settings, which old releases may not know. */
+/** Runs the go command of a release in a folder, without the user's settings, which old releases may not understand. */
 export async function runGo(
   release: Release,
   args: readonly string[],
@@ -110,7 +110,7 @@ export async function runGo(
 
 const roots = new Map<string, Promise<string>>();
 
-/** GOROOT of an exact release; the go command on PATH downloads it where it is missing. */
+/** Returns the GOROOT of an exact release. The go command on PATH downloads it if it is missing. */
 export function goRoot(release: string): Promise<string> {
   const known = roots.get(release);
   if (known !== undefined) return known;

@@ -40,18 +40,18 @@ function findGo(): boolean {
   }
 }
 
-/** For what a program is to write, on a busy machine. */
+/** How long a program may take to write what is awaited, on a busy machine. */
 const PATIENCE_MS = 120_000;
 
 export interface StartOptions {
   readonly args?: readonly string[];
   /** Added to the environment of the test. */
   readonly env?: Readonly<Record<string, string>>;
-  /** What the program writes to stdout once it can be looked at: `ready` at the start of a line unless told. */
+  /** What the program writes to stdout once it is up; by default a line that starts with `ready`. */
   readonly ready?: RegExp;
 }
 
-/** Starts a program, waits until it is ready, and ends it with the test, by the pid that is held here. */
+/** Starts a program and waits until it is ready. It ends with the test. */
 export async function startGo(t: Test, path: string, options: StartOptions = {}): Promise<GoProcess> {
   const child = spawn(path, options.args ?? [], {
     env: { ...process.env, GOTRACEBACK: 'system', ...options.env },
@@ -64,8 +64,8 @@ export async function startGo(t: Test, path: string, options: StartOptions = {})
 }
 
 /**
- * A running program of a test's own, with everything it has written. Whether it lives is asked of the kernel: Node takes
- * a child that is stopped by a tracer in the same process for one that has ended.
+ * A program that a test started, with everything it has written. The kernel says whether it lives, because Node takes a
+ * child that a tracer in the same process has stopped for one that has ended.
  */
 export class GoProcess {
   stdout = '';
@@ -119,7 +119,7 @@ export class GoProcess {
     }
   }
 
-  /** Writes a command to stdin and resolves with the line that answers it. */
+  /** Writes a command to stdin and resolves with the next line on stdout. */
   ask(command: string): Promise<string> {
     const answer = this.#asked.then(async () => {
       const from = this.stdout.length;
@@ -174,7 +174,10 @@ export class GoProcess {
   }
 }
 
-/** By this, in clock ticks since boot, a process is told from a later one of the same pid; null where it has ended. */
+/**
+ * Returns when a process started, in clock ticks since boot, which no later process of the same pid shares; null if it
+ * has ended.
+ */
 function startTime(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

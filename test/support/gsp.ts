@@ -7,7 +7,7 @@ import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import type { Segment } from '../../snapshots/memory.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
 
-/** Whole numbers below a bound, the same ones for the same seed. */
+/** Returns pseudo-random whole numbers below a bound. Equal seeds give equal numbers. */
 export type Random = (below: number) => number;
 
 export function random(seed: number): Random {
@@ -18,7 +18,7 @@ export function random(seed: number): Random {
   };
 }
 
-/** Facts in which no two fields are alike, so that a mix-up shows. */
+/** Returns facts in which every field has a value of its own, so that mixed-up fields show. */
 export function someFacts(): Facts {
   const bytes = new Uint8Array(registerSetSize('amd64')).map((_, i) => (i * 7 + 255) % 256);
   return {
@@ -53,21 +53,21 @@ export function someFacts(): Facts {
   };
 }
 
-/** A segment whose bytes are as hard or as easy to compress as `alphabet` (1 to 256) says. */
+/** Returns a segment of random bytes below `alphabet` (1 to 256): the smaller, the better they compress. */
 export function someSegment(next: Random, at: number, length: number, alphabet = 256): Segment {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = next(alphabet);
   return { addr: addr(at), bytes };
 }
 
-/** A folder that is removed when the test ends. */
+/** Creates a folder that is removed when the test ends. */
 export function temporaryFolder(t: { teardown(end: () => void): void }): string {
   const folder = mkdtempSync(join(tmpdir(), 'gospy-test-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A snapshot of a few kilobytes: two groups, a hole, and segments that touch. */
+/** Writes a snapshot of a few kilobytes: two groups, a hole, and segments that touch. Returns its segments. */
 export async function writeSmallSnapshot(path: string): Promise<Segment[]> {
   const next = random(1);
   const globals = [someSegment(next, 0x500000, 300, 4), someSegment(next, 0x500000 + 300, 20)];

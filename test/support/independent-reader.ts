@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { inflateRawSync } from 'node:zlib';
 
-/** A reader of .gsp files written from docs/format.md alone: nothing of gospy's own is used here. */
+/** A reader of .gsp files that was written from docs/format.md alone and shares no code with gospy. */
 export interface ReadFile {
   /** Names of the objects in file order. */
   readonly objects: readonly string[];

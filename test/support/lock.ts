@@ -6,8 +6,8 @@ const REFRESH_MS = 5_000;
 const POLL_MS = 100;
 
 /**
- * Runs `work` while no other process that asks for the same lock file does. A lock whose holder has ended, or has not
- * refreshed it for a minute, is taken over; should two take it over at once, both work.
+ * Runs `work` while this process holds a lock file. A lock is taken over if its holder has ended or has not refreshed it
+ * for a minute. If two processes take it over at the same time, both work.
  */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   while (!acquire(path)) {

@@ -3,7 +3,7 @@ import { buildGo } from './go-build.js';
 import { hasGo } from './go.js';
 import { cellName, PREPARED_CELLS } from './releases.js';
 
-/** Fetches or builds every program that tests start, two side by side: no test waits for a compiler or a download. */
+/** Fetches or builds every program that tests start, two at a time, so that no test waits for a compiler or a download. */
 async function prepare(): Promise<void> {
   await unpackDebian().catch((error: unknown) => {
     process.stderr.write(`tests that need packages of Debian will say so: ${String(error)}\n`);

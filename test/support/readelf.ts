@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 
-/** True where binutils' readelf is there to compare with. */
+/** True if binutils' readelf is on PATH. */
 export const hasReadelf = works('readelf', ['--version']);
-/** True where a Go toolchain is there to build with. */
+/** True if a Go toolchain is on PATH. */
 export const hasGo = works('go', ['version']);
 
 function works(command: string, args: string[]): boolean {
@@ -23,7 +23,7 @@ function readelf(option: string, path: string): string[] {
   }).split('\n');
 }
 
-/** `[type, offset, vaddr, file size, memory size, flags]` of each program header that readelf shows. */
+/** Returns `[type, offset, vaddr, file size, memory size, flags]` of each program header. */
 export function readelfSegments(path: string): [string, number, number, number, number, string][] {
   return readelf('-l', path).flatMap((line) => {
     const m = /^ {2}(\S+)\s+(0x\w+) (0x\w+) 0x\w+ (0x\w+) (0x\w+) ([R ][W ][E ]) /.exec(line);
@@ -33,7 +33,7 @@ export function readelfSegments(path: string): [string, number, number, number, 
   });
 }
 
-/** `[name, vaddr, offset, size]` of each section that readelf shows. */
+/** Returns `[name, vaddr, offset, size]` of each section. */
 export function readelfSections(path: string): [string, number, number, number][] {
   return readelf('-S', path).flatMap((line) => {
     const m = /^ {2}\[ *\d+\] (\S*)\s+\S+\s+([0-9a-f]{16}) ([0-9a-f]+) ([0-9a-f]+) /.exec(line);
@@ -43,7 +43,7 @@ export function readelfSections(path: string): [string, number, number, number][
   });
 }
 
-/** `name value size` of each symbol of the first table of symbols that is asked for. */
+/** Returns `name value size` of each symbol in the first of the given tables. */
 export function readelfSymbols(path: string, table: '.symtab' | '.dynsym'): string[] {
   const out: string[] = [];
   let inside = false;

@@ -1,4 +1,4 @@
-/** One exact patch release for each Go minor that gospy reads. */
+/** An exact patch release of each Go minor that gospy reads. */
 export const RELEASES = {
   '1.12': '1.12.17',
   '1.13': '1.13.15',
@@ -20,8 +20,8 @@ export const RELEASES = {
 export type Release = keyof typeof RELEASES;
 
 /**
- * The ways to link that change how a program lies in its file and in memory. `cgo` links externally, with C code where
- * the fixture has some; the others have none.
+ * The ways to link that change the layout of a program in its file and in memory. `cgo` links externally, with the C code
+ * of the fixture; the others have no C code.
  */
 export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as const;
 export type Link = (typeof LINKS)[number];
@@ -50,26 +50,26 @@ export interface Cell {
   readonly args?: readonly string[];
   /** A module that the program imports, with its version. */
   readonly requires?: string;
-  /** The CPU to build for, where it is not this machine's. */
+  /** The CPU to build for, if it is not that of this machine. */
   readonly arch?: 'arm64';
-  /** A text of the source and what to put in its place: another program, nearly the same. */
+  /** A text in the source and its replacement, which make a slightly different program. */
   readonly replace?: readonly [from: string, to: string];
 }
 
-/** The releases on which every way to link is tested: each one changed something that gospy reads. */
+/** The releases that are tested with every way to link: each changed something that gospy reads. */
 export const TESTED_RELEASES = ['1.12', '1.15', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'] as const;
 
-/** What the tests of the `park` fixture run over; under `npm run test:all` every release in every way to link. */
+/** The `park` programs that tests run. `npm run test:all` has every release with every way to link. */
 export const PARK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], TESTED_RELEASES).flatMap(
   (release) => LINKS.map((link): Cell => ({ fixture: 'park', release, link })),
 );
 
-/** Under `npm run test:all` the first, else the second. */
+/** Returns `all` under `npm run test:all`, else `some`. */
 function ofAll(all: readonly Release[], some: readonly Release[]): readonly Release[] {
   return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
 }
 
-/** What is stepped through: calls by stack and by register, panics of every make, and C code. */
+/** Programs that are stepped through: arguments on the stack and in registers, all kinds of panics, and C code. */
 export const STEPS_CELLS: readonly Cell[] = [
   ...(['1.12', '1.17', '1.21', '1.27'] as const).map((release): Cell => ({
     fixture: 'steps',
@@ -79,7 +79,7 @@ export const STEPS_CELLS: readonly Cell[] = [
   { fixture: 'steps', release: '1.26', link: 'cgo' },
 ];
 
-/** `park` as other options of `go build` make it. */
+/** `park` built with other options of `go build`. */
 export const BUILD_CELLS: readonly Cell[] = [
   ...ofAll(['1.21', '1.27'], ['1.27']).map((release): Cell => ({
     fixture: 'park',
@@ -101,13 +101,12 @@ export const BUILD_CELLS: readonly Cell[] = [
   })),
 ];
 
-/** Ways in which the Go runtime is no executable of its own, or has more than one module. */
-
+/** Builds in which the Go runtime is part of another executable, or has more than one module. */
 export type Embedding = 'c-shared' | 'c-archive' | 'plugin';
 
 /**
- * What is tested of Go code within other programs. Before Go 1.17, the runtime cannot print goroutines from the first
- * thread, to which the kernel hands signals, where a goroutine is locked to it that C has called.
+ * The tested builds of Go code in other programs. Before Go 1.17, the runtime cannot print its goroutines if the first
+ * thread, which gets the signal, is locked to a goroutine that C has called.
  */
 export const EMBEDDED: readonly { readonly embedding: Embedding; readonly release: Release }[] = [
   ...ofAll(['1.17', '1.22', '1.27'], ['1.17', '1.27']).flatMap((release) =>
@@ -116,14 +115,14 @@ export const EMBEDDED: readonly { readonly embedding: Embedding; readonly releas
   ...ofAll(['1.17', '1.22', '1.27'], ['1.27']).map((release) => ({ embedding: 'plugin' as const, release })),
 ];
 
-/** `park` as a library, and the Go program that loads it where it is a plugin. */
+/** Returns `park` as a library, and for a plugin also the Go program that loads it. */
 export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
   const args = [`-buildmode=${embedding}`, '-tags=callbacks library'];
   const library: Cell = { fixture: 'park', release, link: 'cgo', args };
   return embedding === 'plugin' ? [library, { fixture: 'pluginhost', release, link: 'cgo' }] : [library];
 }
 
-/** What is captured while it runs. */
+/** Programs that are captured while they run. */
 export const SPIN_CELLS: readonly Cell[] = [
   ...(['1.12', '1.17', '1.22', '1.27'] as const).map((release): Cell => ({
     fixture: 'spin',
@@ -134,18 +133,18 @@ export const SPIN_CELLS: readonly Cell[] = [
   { fixture: 'spin', release: '1.26', link: 'cgo' },
 ];
 
-/** Reads the text of tracebacks by panicparse. */
+/** The program that reads tracebacks with panicparse. */
 export const PANICPARSE_CELL: Cell = {
   ...{ fixture: 'readtraceback', release: '1.26', link: 'plain', args: ['-mod=mod'] },
   requires: 'github.com/maruel/panicparse/v2 v2.5.0',
 };
 
-/** What serves its own profiles: labels are a map in one, a list in the others. */
+/** Programs that serve their own profiles. Labels are a map before Go 1.24 and a list since. */
 export const PROFILED_CELLS: readonly Cell[] = (['1.19', '1.23', '1.24', '1.27'] as const).map((release) => ({
   ...{ fixture: 'profiled', release, link: 'stripped' },
 }));
 
-/** `park` for arm64, run by an emulator. */
+/** `park` for arm64, which an emulator runs. */
 export const PARK_ARM64_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
   '1.12',
   '1.17',
@@ -155,7 +154,7 @@ export const PARK_ARM64_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as 
   (['plain', 'stripped'] as const).map((link): Cell => ({ fixture: 'park', release, link, arch: 'arm64' })),
 );
 
-/** The releases on which builds of the same source are told from others: where the linker lays programs out anew. */
+/** The releases on which builds of the same source are recognized: in each, the linker changed the layout of programs. */
 export const SAME_CODE_RELEASES = ['1.12', '1.17', '1.19', '1.21', '1.26', '1.27'] as const;
 
 /** `park` with C code, linked externally and stripped. */
@@ -163,28 +162,28 @@ export function strippedCgo(release: Release): Cell {
   return { fixture: 'park', release, link: 'cgo', args: ['-ldflags=-linkmode=external -s -w'] };
 }
 
-/** `many` with nothing changed but a number, and with nothing changed but an operator. */
+/** Changes to `many` that replace only a number, and only an operator. */
 export const CHANGES = [
   ['50 * time.Millisecond', '51 * time.Millisecond'],
   ['return receiver(depth-1) + int', 'return receiver(depth-1) - int'],
 ] as const;
 
-/** The releases that are also built for arm64: with and without the offsets of data in its loads and stores. */
+/** The releases that are also built for arm64: loads and stores have the offsets of data in one of them only. */
 export const ARM64_RELEASES = ['1.21', '1.26'] as const;
 
-/** Programs that never rest, of releases that tell whether a goroutine has run in three ways. */
+/** Programs that never rest, of releases that differ in how they show whether a goroutine has run. */
 export const BUSY_CELLS: readonly Cell[] = (['1.15', '1.21', '1.26'] as const).map((release) => ({
   fixture: 'busy',
   release,
   link: 'stripped',
 }));
 
-/** `many` for arm64, which nothing here can run. */
+/** Returns `many` for arm64. */
 export function manyArm64(release: Release, link: Link): Cell {
   return { fixture: 'many', release, link, arch: 'arm64' };
 }
 
-/** `flow` before and after g.trackingSeq came, and once more as another build with all lines further down. */
+/** `flow` of a release with g.trackingSeq, of one without, and of a build in which all lines lie further down. */
 export const FLOW = {
   now: { fixture: 'flow', release: '1.26', link: 'stripped' },
   old: { fixture: 'flow', release: '1.15', link: 'plain' },
@@ -195,19 +194,19 @@ export const FLOW = {
 } as const satisfies Record<string, Cell>;
 const FLOW_CELLS: readonly Cell[] = Object.values(FLOW);
 
-/** A program that is made to leave a core. */
+/** A program that leaves a core. */
 export interface CoreProgram {
   readonly cell: Cell;
   readonly args: readonly string[];
-  /** What ends it once it is ready; without it, it crashes by itself. */
+  /** Ends the program once it is ready. Without it, the program crashes by itself. */
   readonly signal?: NodeJS.Signals;
-  /** The plugin that is its argument. */
+  /** The plugin that is passed to it as an argument. */
   readonly plugin?: Cell;
-  /** The crash that must be told, as the program's own last words have it. */
+  /** Returns the crash that gospy has to report, from what the program wrote last. */
   readonly fault?: (stderr: string) => { readonly signal: string; readonly goid: number | null };
 }
 
-/** The first goroutine that a program prints is the one at fault. */
+/** A program prints the goroutine at fault first. */
 const faulting = (signal: string) => (stderr: string) => {
   const goid = Number(/^goroutine (\d+) /m.exec(stderr)?.[1] ?? 0);
   return { signal, goid: goid === 0 ? null : goid };
@@ -225,7 +224,7 @@ const aborted = (release: Release, link: Link): CoreProgram => ({
   signal: 'SIGABRT',
 });
 
-/** What Delve is held beside: labels, deep stacks, inlining, cgo, a plugin, panics, deadlock, running goroutines. */
+/** Programs whose cores Delve reads too: labels, deep stacks, inlining, cgo, a plugin, panics, a deadlock, running goroutines. */
 export const CORE_PROGRAMS: readonly CoreProgram[] = [
   ...['panic', 'fatal'].map((how) => crashed(how, 'SIGABRT')),
   crashed('nil', 'SIGSEGV'),
@@ -243,14 +242,14 @@ export const CORE_PROGRAMS: readonly CoreProgram[] = [
   },
 ];
 
-/** `crash go1.26 plain panic`. */
+/** Returns a name such as `crash go1.26 plain panic`. */
 export function coreProgramName({ cell, args }: CoreProgram): string {
   return [cellName(cell), ...args].join(' ');
 }
 
 /**
- * Every program that is built before the tests run, so that none of them waits for a compiler. Neighbours differ in
- * release, so that builds side by side do not compile the same standard library twice.
+ * Every program that is built before the tests run. Neighbours differ in release, so that two builds at a time do not
+ * compile the same standard library twice.
  */
 export const PREPARED_CELLS: readonly Cell[] = [
   ...CORE_PROGRAMS.flatMap(({ cell, plugin }) => (plugin === undefined ? [cell] : [cell, plugin])),
@@ -273,7 +272,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...CHANGES.flatMap((replace) => ARM64_RELEASES.map((release) => ({ ...manyArm64(release, 'plain'), replace }))),
 ];
 
-/** How a cell is called in test names and progress: `park go1.26 stripped-pie`. */
+/** Returns a name such as `park go1.26 stripped-pie`, for test names and progress. */
 export function cellName(cell: Cell): string {
   return [`${cell.fixture} go${cell.release} ${cell.link}`, ...(cell.args ?? [])].join(' ');
 }

@@ -4,7 +4,7 @@ import { TESTED_RELEASES } from './releases.js';
 import { parseSchedTraces, schedTraceEnv, type SchedTrace } from './schedtrace.js';
 
 for (const release of TESTED_RELEASES) {
-  t.test(`scheduler trace: go${release} tells of every P, M and goroutine of an idle program`, async (t) => {
+  t.test(`scheduler trace: go${release} lists every P, M and goroutine of an idle program`, async (t) => {
     if (!requireGo(t)) return;
     const path = await buildGo({ fixture: 'park', release, link: 'plain' });
     const program = await startGo(t, path, { env: { ...schedTraceEnv(20), GOMAXPROCS: '3' } });
@@ -47,7 +47,7 @@ t.test('scheduler trace: a broken line is refused', (t) => {
   t.end();
 });
 
-/** A trace that finds no thread at work: the program is parked, but system goroutines may wake now and then. */
+/** Returns the first trace in which no thread works: system goroutines of a parked program wake now and then. */
 async function quietTrace(stderr: () => string): Promise<SchedTrace> {
   for (let seen = 0; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
     const traces = parseSchedTraces(stderr());

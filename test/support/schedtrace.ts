@@ -1,6 +1,6 @@
 /**
- * Reads what Go programs write to stderr with GODEBUG=schedtrace=N, with scheddetail=1 or without: the scheduler's own
- * words on its Ps, Ms and Gs. Mirrors schedtrace of runtime/proc.go in Go 1.12 to 1.27.
+ * Parses what Go programs write to stderr with GODEBUG=schedtrace=N, with or without scheddetail=1: the scheduler's own
+ * account of its Ps, Ms and Gs. Mirrors schedtrace of runtime/proc.go in Go 1.12 to 1.27.
  */
 
 export interface TracedP {
@@ -9,7 +9,7 @@ export interface TracedP {
   readonly status: number;
   readonly schedtick: number;
   readonly syscalltick: number;
-  /** Id of the M that has it. */
+  /** Id of the M that holds it. */
   readonly m: number | null;
   readonly runqsize: number;
 }
@@ -29,34 +29,34 @@ export interface TracedG {
   readonly goid: number;
   /** The number of the status, as in the g. */
   readonly status: number;
-  /** Of a goroutine that does not wait, what it waited for last. */
+  /** What it waits for, or waited for last. */
   readonly waitReason: string;
   readonly m: number | null;
   readonly lockedm: number | null;
 }
 
-/** The scheduler at one instant, but for what changed while it was printed. Without scheddetail, all lists are empty. */
+/** The scheduler at about one instant: it runs on while it prints. Without scheddetail, all lists are empty. */
 export interface SchedTrace {
-  /** Milliseconds since the first one. */
+  /** Milliseconds since the program started. */
   readonly atMs: number;
   readonly gomaxprocs: number;
   readonly idleprocs: number;
   readonly threads: number;
   readonly spinningthreads: number;
   readonly idlethreads: number;
-  /** Goroutines in the queue of no P. */
+  /** Length of the global run queue. */
   readonly runqueue: number;
   readonly ps: readonly TracedP[];
   readonly ms: readonly TracedM[];
   readonly gs: readonly TracedG[];
 }
 
-/** The environment in which a program traces its scheduler in detail. */
+/** Returns the environment in which a program traces its scheduler in detail. */
 export function schedTraceEnv(everyMs: number): { GODEBUG: string } {
   return { GODEBUG: `schedtrace=${everyMs},scheddetail=1` };
 }
 
-/** All of them that `text` (stderr so far) holds, but for the last one, which may still be in the making. */
+/** Returns the traces in `text`, which is stderr so far, without the last one: it may be incomplete. */
 export function parseSchedTraces(text: string): SchedTrace[] {
   const sections = text.split(/^(?=SCHED )/m).filter((section) => section.startsWith('SCHED '));
   return sections.slice(0, -1).map(parseSection);
@@ -126,7 +126,7 @@ function fields(line: string): Fields {
   return new Map([...line.matchAll(/(\w+)=(\S*)/g)].map(([, key = '', value = '']) => [key, value]));
 }
 
-/** Ids that are none: -1 before Go 1.20, nil since. */
+/** Parses an id; for none, releases before Go 1.20 print -1, and later ones nil. */
 function idOrNone(word: string | undefined, line: string): number | null {
   return word === '-1' || word === 'nil' ? null : integer(word, line);
 }

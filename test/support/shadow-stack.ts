@@ -1,7 +1,7 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Memory } from '../../snapshots/memory.js';
 
-/** Registers at a step, as numbers. */
+/** Registers before a step, as numbers. */
 export interface At {
   readonly pc: number;
   readonly sp: number;
@@ -9,17 +9,17 @@ export interface At {
 
 interface Entry {
   readonly pc: number;
-  /** Where on its stack it was pushed. */
+  /** Stack address that it was pushed to. */
   readonly slot: number;
-  /** Whether that is the goroutine's own stack; all others are told apart by none of this. */
+  /** Whether that is the goroutine's own stack. */
   readonly stack: Stack;
-  /** The code that a signal interrupted: no return address. */
+  /** Set if this is code that a signal interrupted, and not a return address. */
   readonly signal: At | null;
 }
 
 type Stack = 'goroutine' | 'signal' | 'system';
 
-/** Bounds of the stacks that are told apart. */
+/** Bounds of the stacks. */
 export interface Bounds {
   readonly lo: number;
   readonly hi: number;
@@ -29,8 +29,8 @@ const SYSCALL = 0x0f05;
 const RT_SIGRETURN = 15;
 
 /**
- * Who called whom, from the calls and returns that a thread was seen to execute: no table and no unwinding. Follows
- * switches between stacks, since an entry is dead once the stack pointer has passed the place where it was pushed.
+ * The callers of a thread, from the calls and returns that it was seen to execute, without tables or unwinding. It follows
+ * switches between stacks: an entry ends once the stack pointer has passed the address that it was pushed to.
  */
 export class ShadowStack {
   readonly #memory: Memory;
@@ -38,7 +38,7 @@ export class ShadowStack {
   readonly #signal: Bounds;
   #entries: Entry[] = [];
 
-  /** `callers` are the return addresses at the start, innermost first, with the places that hold them. */
+  /** `callers` are the return addresses at the start, innermost first, with their stack addresses. */
   constructor(memory: Memory, goroutine: Bounds, signal: Bounds, callers: readonly { pc: number; slot: number }[]) {
     this.#memory = memory;
     this.#goroutine = goroutine;
@@ -46,7 +46,7 @@ export class ShadowStack {
     this.#entries = callers.map(({ pc, slot }): Entry => ({ pc, slot, stack: 'goroutine', signal: null })).reverse();
   }
 
-  /** Return addresses and interrupted code, innermost first. */
+  /** Returns the return addresses and interrupted code, innermost first. */
   get callers(): readonly number[] {
     return this.#entries.map(({ pc }) => pc).reverse();
   }
@@ -56,7 +56,7 @@ export class ShadowStack {
     return this.#entries.some(({ signal }) => signal !== null);
   }
 
-  /** Whether the instruction at `pc` is a call: to be asked before it is executed. */
+  /** Returns whether the instruction at `pc`, which is executed next, is a call. */
   isCall(pc: number): boolean {
     const at = pc as Addr;
     const first = this.#memory.u8(at);
@@ -65,13 +65,13 @@ export class ShadowStack {
     return this.#memory.u8(at, rex) === 0xff && ((this.#memory.u8(at, rex + 1) >> 3) & 7) === 2;
   }
 
-  /** Whether the instruction at `pc` gives the control back to what a signal interrupted. */
+  /** Returns whether the instruction at `pc` returns to what a signal interrupted. */
   isSignalReturn(pc: number, rax: bigint): boolean {
     const code = this.#memory.u8(pc as Addr) * 256 + this.#memory.u8(pc as Addr, 1);
     return code === SYSCALL && rax === BigInt(RT_SIGRETURN) && this.inSignal;
   }
 
-  /** After a call. */
+  /** Call this after a call instruction. */
   called({ sp }: At): void {
     this.#entries.push({
       pc: this.#memory.ptr(sp as Addr),
@@ -81,12 +81,12 @@ export class ShadowStack {
     });
   }
 
-  /** After a signal's handler was entered, with the registers before. */
+  /** Call this after the entry of a signal handler, with the registers before it. */
   interrupted(before: At, { sp }: At): void {
     this.#entries.push({ pc: before.pc, slot: sp, stack: this.#stackOf(sp), signal: before });
   }
 
-  /** After the return from a handler: where it made the interrupted code call something, that is a call. */
+  /** Call this after the return from a handler. If the handler made the interrupted code call something, that is a call. */
   returnedFromSignal(at: At): void {
     const index = this.#entries.findLastIndex(({ signal }) => signal !== null);
     const before = this.#entries[index]?.signal;
@@ -96,7 +96,7 @@ export class ShadowStack {
     this.moved(at);
   }
 
-  /** After any instruction. */
+  /** Call this after every instruction. */
   moved({ sp }: At): void {
     const stack = this.#stackOf(sp);
     const dead = this.#entries.findIndex((entry) => entry.stack === stack && entry.slot < sp && entry.signal === null);

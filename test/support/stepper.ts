@@ -14,13 +14,13 @@ const SPINS = 200;
 const NAP_MS = 0.05;
 const PATIENCE_MS = 20_000;
 
-/** One thread of a program of the test's own, stepped from instruction to instruction while the others run. */
+/** Steps one thread of a program from instruction to instruction while the others run. */
 export class Stepper {
   readonly #tid: number;
   readonly #slots = new RegisterSlots(1, registerSetSize(hostArch()));
   #signal = 0;
 
-  /** Stops the thread. Throws where that cannot be. */
+  /** Stops the thread. Throws if it cannot be traced. */
   constructor(tid: number) {
     this.#tid = tid;
     const failed = seize(tid) || interrupt(tid);
@@ -28,15 +28,15 @@ export class Stepper {
     this.#wait();
   }
 
-  /** As they are before the next instruction. */
+  /** The registers before the next instruction. */
   get registers(): Registers {
     if (!this.#slots.read(this.#tid, 0)) throw new Error(`the registers of thread ${this.#tid} cannot be read`);
     return new Registers(hostArch(), this.#slots.bytes(0));
   }
 
   /**
-   * Executes one instruction. Answers the signal that is about to be delivered in its place, 0 for none; it is handed on
-   * by the next step, after which the thread stands at the start of its handler.
+   * Executes one instruction and returns 0. If a signal is due, returns its number instead; the next step delivers it, and
+   * leaves the thread at the start of the handler.
    */
   step(): number {
     if (ptrace(PTRACE_SINGLESTEP, this.#tid, 0, this.#signal) !== 0) throw new Error('the thread cannot be stepped');
@@ -62,7 +62,7 @@ export class Stepper {
   }
 }
 
-/** The memory of a program as it is at each step: pages are shared with those who look, and read anew in place. */
+/** The memory of a program at each step. Windows stay valid: `refresh` reads their pages again in place. */
 export class SteppedMemory implements MemorySource {
   readonly #file: number;
   readonly #mappings: readonly Mapping[];
@@ -90,7 +90,7 @@ export class SteppedMemory implements MemorySource {
     }
   }
 
-  /** Reads what may have changed. */
+  /** Reads again what may have changed. */
   refresh(): void {
     for (const { lo, bytes } of this.#changing) this.#read(lo, bytes);
   }

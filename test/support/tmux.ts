@@ -10,11 +10,11 @@ const POLL_MS = 50;
 const PATIENCE_MS = 60_000;
 let servers = 0;
 
-/** A shell in a terminal of its own, that keys are typed into and whose screen can be read. */
+/** A shell in a terminal of its own. Tests type keys into it and read its screen. */
 export class Tmux {
   readonly #socket: string;
 
-  /** A server of its own: no other tmux on the machine is touched. It ends with the test. */
+  /** Starts a tmux server that shares nothing with others on the machine, and ends with the test. */
   constructor(t: Test, columns: number, rows: number, folder: string) {
     this.#socket = `gospy-test-${process.pid}-${servers++}`;
     const size = ['-x', String(columns), '-y', String(rows)];
@@ -49,7 +49,7 @@ export class Tmux {
     });
   }
 
-  /** Types keys by their names in tmux: `Enter`, `C-c`, `Down`, or characters. */
+  /** Types keys, by tmux's names such as `Enter`, `C-c` and `Down`, or single characters. */
   keys(...names: string[]): void {
     this.#tmux('send-keys', ...names);
   }
@@ -64,12 +64,12 @@ export class Tmux {
     this.#tmux('resize-window', '-x', String(columns), '-y', String(rows));
   }
 
-  /** What is on the screen, a line each. */
+  /** Returns the lines on the screen. */
   screen(): string[] {
     return this.#tmux('capture-pane', '-p').replace(/\n$/, '').split('\n');
   }
 
-  /** True while a program has the other screen, the one without a memory. */
+  /** True while a program uses the alternate screen. */
   get alternate(): boolean {
     return this.#format('#{alternate_on}') === '1';
   }
@@ -78,7 +78,7 @@ export class Tmux {
     return this.#format('#{cursor_flag}') === '1';
   }
 
-  /** Waits until the screen is as is wanted, and answers it. Throws with the screen where it never is. */
+  /** Waits until the screen is as wanted and returns it. Throws, with the last screen, if that takes longer than a minute. */
   async until(wanted: (screen: string) => boolean, what: string): Promise<string> {
     const end = performance.now() + PATIENCE_MS;
     for (;;) {
@@ -89,7 +89,7 @@ export class Tmux {
     }
   }
 
-  /** Runs a command in the shell, which must be at its prompt, and answers what it printed. */
+  /** Runs a command in the shell, which must be at its prompt, and returns what it printed. */
   async ask(line: string): Promise<string> {
     const mark = `done-${servers++}`;
     this.type(`clear; ${line}; echo ${mark.slice(0, 2)}''${mark.slice(2)}`);
@@ -99,7 +99,7 @@ export class Tmux {
     return lines.slice(lines.findIndex((text) => text.includes(line)) + 1, end).join('\n');
   }
 
-  /** Everything that programs change of a terminal: modes, screen, cursor. */
+  /** Returns the state of the terminal that programs change: modes, screen, cursor. */
   async state(): Promise<string> {
     const modes = await this.ask('stty -a');
     return `${modes}\nalternate: ${this.alternate}\ncursor: ${this.cursorShown}`;

@@ -11,7 +11,7 @@ function header(line: string): TracedGoroutine {
   return only(`${line}\nmain.main()\n\t/m.go:1 +0x1\n`);
 }
 
-t.test('traceback: headers of all releases', (t) => {
+t.test('traceback: headers of all releases are read', (t) => {
   t.match(header('goroutine 1 [chan receive]:'), {
     ...{ goid: 1, status: 'chan receive', gp: null, m: null, mp: null, minutes: null, lockedToThread: false },
     ...{ leaked: false, scan: false, durable: false, synctest: null, labels: null },
@@ -38,7 +38,7 @@ t.test('traceback: headers of all releases', (t) => {
   t.end();
 });
 
-t.test('traceback: labels as Go 1.26 and as Go 1.27 prints them', (t) => {
+t.test('traceback: labels are read as Go 1.26 and Go 1.27 print them', (t) => {
   const labels = {
     request: '17',
     'a b': 'x", y: {z}]:',
@@ -87,7 +87,7 @@ t.test('traceback: names of functions end where the last argument list begins', 
   t.end();
 });
 
-t.test('traceback: elided frames, creators, ancestors, and stacks that are not to be had', (t) => {
+t.test('traceback: elided frames, creators, ancestors, and unavailable stacks are read', (t) => {
   const frame = (n: number): string => `main.f${n}(0x1)\n\t/m.go:${n} +0x1 fp=0x2 sp=0x1 pc=0x${n}`;
   const text = [
     'goroutine 9 [select]:',

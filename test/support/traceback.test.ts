@@ -52,7 +52,7 @@ t.test('traceback: labels are read as go1.26 prints them when asked, and as go1.
   }
 });
 
-t.test('traceback: what stands in the brackets of a header', (t) => {
+t.test('traceback: the brackets of a header are read', (t) => {
   const header = (line: string): TracedGoroutine | undefined => parseTraceback(`${line}\n`)[0];
   t.match(header('goroutine 7 [chan receive (nil chan), 12 minutes, locked to thread]:'), {
     ...{ goid: 7, gp: null, status: 'chan receive (nil chan)', minutes: 12, lockedToThread: true, labels: null },
@@ -74,8 +74,8 @@ function count(text: string, pattern: RegExp): number {
 }
 
 /**
- * Whether runtime.NumGoroutine counts it: by the function that it began with, which is the last but for goexit (or lies
- * in the part of a deep stack that is not printed). One that runs finalizers is not counted, whatever these do.
+ * True if runtime.NumGoroutine counts the goroutine. That depends on the function that it started with: the outermost
+ * one apart from goexit, unless a deep stack was not printed to its end. The finalizer goroutine is never counted.
  */
 function isCounted(g: TracedGoroutine): boolean {
   if (g.goid === 0) return false;
@@ -83,7 +83,7 @@ function isCounted(g: TracedGoroutine): boolean {
   return !first.startsWith('runtime.') || ['runtime.main', 'runtime.corostart'].includes(first);
 }
 
-/** Where a frame does not begin where the one before it ends, though both lie on one stack and none is left out between. */
+/** Returns a line for each frame that does not start where the one before it ends, on one stack with no frame left out. */
 function gaps(g: TracedGoroutine): string[] {
   const physical = g.frames.flatMap((frame, i) => (frame.sp === null ? [] : [{ ...frame, i }]));
   return physical.flatMap((frame, n) => {

@@ -1,15 +1,15 @@
 /**
- * Reads the text in which Go programs print their goroutines: on a fatal signal (`GOTRACEBACK=system` or `crash`), and
- * from net/http/pprof with `debug=2`. Mirrors what runtime/traceback.go prints in Go 1.12 to 1.27. It is the independent
- * truth that the analysis is held against, and shares no code with it.
+ * Parses the text in which Go programs print their goroutines: at a fatal signal (`GOTRACEBACK=system` or `crash`), and
+ * from net/http/pprof with `debug=2`. Mirrors what runtime/traceback.go prints in Go 1.12 to 1.27. The analysis is compared
+ * with it, so it shares no code with the analysis.
  */
 
 export interface TracedFrame {
-  /** As printed, but for `panic`, which stands for runtime.gopanic. */
+  /** As printed, except that `panic` is given as runtime.gopanic. */
   readonly func: string;
   readonly file: string;
   readonly line: number;
-  /** Printed at levels `system` and `crash`, and never of an inlined frame; else null. */
+  /** Printed at levels `system` and `crash` for frames that are not inlined; else null. */
   readonly fp: string | null;
   readonly sp: string | null;
   readonly pc: string | null;
@@ -20,11 +20,11 @@ export interface TracedCreator {
   readonly func: string;
   readonly file: string;
   readonly line: number;
-  /** From Go 1.21 on. */
+  /** Printed since Go 1.21. */
   readonly parentGoid: number | null;
 }
 
-/** Frames that were left out, behind the first `after` ones; `count` is null where it was not said. */
+/** Frames that were left out after the first `after` ones; `count` is null if it was not printed. */
 export interface Elision {
   readonly after: number;
   readonly count: number | null;
@@ -41,25 +41,25 @@ export interface TracedAncestor {
 export interface TracedGoroutine {
   /** 0 for the system stack of a thread. */
   readonly goid: number;
-  /** The g, from Go 1.23 on at level `system`. */
+  /** Address of the g. Printed since Go 1.23 at level `system`. */
   readonly gp: string | null;
-  /** Id of its M; null for none, or where it was not printed. */
+  /** Id of its M; null if it has none or none was printed. */
   readonly m: number | null;
   readonly mp: string | null;
-  /** The wait reason where it waits for one, else the status; the flags below are not in it. */
+  /** The wait reason, or the status if it has none, without the flags below. */
   readonly status: string;
   readonly leaked: boolean;
   readonly scan: boolean;
-  /** Said of the status: either a flag or the end of the wait reason. */
+  /** True if `(durable)` follows the status, as a flag or as the end of the wait reason. */
   readonly durable: boolean;
   /** Whole minutes that it has waited; null below one. */
   readonly minutes: number | null;
   readonly lockedToThread: boolean;
   /** The bubble's id (1.25+), or the goid of the group's root (1.24). */
   readonly synctest: number | null;
-  /** null where none are printed. */
+  /** null if none were printed. */
   readonly labels: Readonly<Record<string, string>> | null;
-  /** False for a goroutine that ran on another thread. */
+  /** False for a goroutine that ran on another thread: its stack was not printed. */
   readonly stackAvailable: boolean;
   readonly frames: readonly TracedFrame[];
   readonly elided: Elision | null;
@@ -68,8 +68,8 @@ export interface TracedGoroutine {
 }
 
 /**
- * The goroutines in the order of the text. At level `crash` one may be there more than once: every thread prints its own
- * in turn. Lines that are none of a traceback's are passed over: the program's own output may stand among them.
+ * Returns the goroutines in the order of the text. At level `crash` a goroutine may appear more than once, because each
+ * thread prints its own. Lines that do not belong to a traceback, such as other output of the program, are skipped.
  */
 export function parseTraceback(text: string): TracedGoroutine[] {
   const out: TracedGoroutine[] = [];
@@ -86,7 +86,7 @@ export function parseTraceback(text: string): TracedGoroutine[] {
   return out;
 }
 
-/** A blank line, the rule between threads at level `crash`, the registers, or the next goroutine. */
+/** True for a blank line, the rule between threads at level `crash`, the registers, and the next goroutine's header. */
 function endsSection(line: string): boolean {
   return line === '' || /^-{5,}$/.test(line) || /^(rax|r0|eax) +0x/.test(line) || parseHeader(line) !== null;
 }
@@ -133,7 +133,7 @@ function numberIn(attributes: readonly string[], pattern: RegExp): number | null
   return null;
 }
 
-/** Go 1.26 prints ` labels:{"k": "v"}` inside of the brackets, 1.27 ` {k: v}` behind them, quoted where it must be. */
+/** Go 1.26 prints ` labels:{"k": "v"}` inside the brackets, Go 1.27 ` {k: v}` after them, quoted if needed. */
 function labelsOf(rest: string): { before: string; labels: Record<string, string> | null } {
   const inside = rest.indexOf(' labels:{');
   if (inside >= 0 && rest.endsWith('}]')) {
@@ -156,7 +156,7 @@ function pairs(body: string): Record<string, string> {
   return out;
 }
 
-/** printquoted (runtime/print.go): what is not printable ASCII is escaped; `\x` above 7f is a byte of broken UTF-8. */
+/** Undoes printquoted (runtime/print.go), which escapes all but printable ASCII. `\x` above 7f is a byte of invalid UTF-8. */
 function unquoted(text: string): string {
   if (!text.startsWith('"')) return text;
   const escape = /\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))/g;
@@ -177,14 +177,14 @@ interface Stack {
 
 const LOCATION = /^\t(.*):(\d+)(?: \+0x[0-9a-f]+)?(?: fp=(0x[0-9a-f]+) sp=(0x[0-9a-f]+) pc=(0x[0-9a-f]+))?$/;
 
-/** What stands between a goroutine's header and the blank line behind it. */
+/** Parses the lines between a goroutine's header and the blank line after it. */
 class Section {
   readonly #stacks: { goid: number; frames: TracedFrame[]; creator: TracedCreator | null; elided: Elision | null }[] = [
     { goid: 0, frames: [], creator: null, elided: null },
   ];
   #stackAvailable = true;
 
-  /** Takes a line, with the one behind it where that belongs to it; returns how many were taken. */
+  /** Takes a line, and the next one if it belongs to it. Returns how many lines were taken. */
   take(line: string, next: string): number {
     const stack = this.#stacks.at(-1);
     const elided = /^\.\.\.(?:(\d+)|additional) frames elided\.\.\.$/.exec(line);
@@ -219,8 +219,8 @@ class Section {
 }
 
 /**
- * `name(args)`. Names may have parentheses of their own (methods, types written out), argument lists never do: they are
- * hex words, `_`, `?`, `...` and braces.
+ * Parses `name(args)`. Names may contain parentheses (methods, type literals); argument lists never do: they consist of hex
+ * words, `_`, `?`, `...` and braces.
  */
 function callOf(line: string): { func: string; inlined: boolean } | null {
   const open = line.lastIndexOf('(');
