@@ -3,6 +3,7 @@ import { badFile, GospyError, noGoProcess, unsupported } from '../snapshots/erro
 import { withParts, type ProcessImage } from '../snapshots/image.js';
 import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { Registers } from '../snapshots/registers.js';
+import { FunctionTable } from './binary/function-table.js';
 import type { GoVersion } from './binary/go-version.js';
 import { GlobalsNotFound, locateGlobals, type Globals } from './runtime/globals.js';
 import { GoRuntime, type Found } from './runtime/go-runtime.js';
@@ -105,6 +106,15 @@ const NO_USER_STACK = { lo: 0, hi: 0, sched: { pc: 0, sp: 0, lr: 0 } };
 function startRegisters(registers: Registers): StartRegisters {
   const lr = registers.arch === 'arm64' ? Number(registers.get('x30')) : 0;
   return { pc: Number(registers.pc), sp: Number(registers.sp), lr };
+}
+
+/**
+ * Opens a program that was found before, in another image of the process that has its function tables: nothing is searched
+ * for, and all of it is read from that image.
+ */
+export function reopenProgram(image: ProcessImage, { found }: GoProgram): GoProgram {
+  const modules = found.code.modules.map(({ module }) => new FunctionTable(image.memory, module));
+  return new GoProgram(image, { ...found, code: { ...found.code, modules } });
 }
 
 /**

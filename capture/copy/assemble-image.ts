@@ -14,7 +14,7 @@ import {
 import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
-import { GoProgram } from '../../analyze/program.js';
+import { reopenProgram, type GoProgram } from '../../analyze/program.js';
 import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copy } from './copy.js';
 import { clipToMappings, type Survey } from './plan.js';
@@ -46,7 +46,7 @@ export function assembleImage(
     new Memory(new LayeredSource([whole, readOnly.memory.unrecorded.source])),
   );
   const image = { ...base, threads, capture: facts, memory, structs: surveyed.layouts.debugInfo };
-  const program = new GoProgram(image, surveyed.found);
+  const program = reopenProgram(image, surveyed);
   readWorkingSet(program);
   const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);

@@ -38,10 +38,8 @@ export function captureOptions(mode: CaptureMode, binary: Binary | null, opening
   };
 }
 
-/**
- * Returns the captured program over the memory that a snapshot of it would hold. What the capture found out about the
- * program and its code is kept: it is not opened again.
- */
-export function programIn({ image, program }: Captured): GoProgram {
-  return program.over({ memory: image.memory });
+/** Returns the captured program over the memory that a snapshot of it would hold, without searching for it again. */
+export async function programIn({ image, program }: Captured): Promise<GoProgram> {
+  const { reopenProgram } = await import('../../analyze/program.js');
+  return reopenProgram(image, program);
 }

@@ -27,7 +27,7 @@ async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promi
   try {
     const options = captureOptions('stop', binary, opening);
     const { captureToImage } = await import('../../capture/capture.js');
-    const program = programIn(await captureToImage(pid, options));
+    const program = await programIn(await captureToImage(pid, options));
     return targetOf(binary?.lendTo(program) ?? program, NO_FILE, close);
   } catch (error) {
     close();

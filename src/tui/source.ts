@@ -44,7 +44,7 @@ export class ProcessSource {
     const isShown = this.#captured !== null;
     const captured = this.#captured ?? (await this.#capture());
     await writeSnapshot(path, { image: captured.image, memory: captured.groups });
-    const sample = sampleIn(captured);
+    const sample = await sampleIn(captured);
     return isShown ? { ...sample, pauseNs: 0 } : sample;
   }
 
@@ -60,6 +60,6 @@ export class ProcessSource {
   }
 }
 
-function sampleIn(captured: Captured): Sample {
-  return { program: programIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
+async function sampleIn(captured: Captured): Promise<Sample> {
+  return { program: await programIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
 }
