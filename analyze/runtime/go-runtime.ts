@@ -39,6 +39,7 @@ export class GoRuntime {
   #absent = 0;
   #machines: readonly M[] | null = null;
   #threadOf: Map<number, Thread> | null = null;
+  #machineAt: Map<Addr, M> | null = null;
 
   constructor(image: ProcessImage, found: Found) {
     this.image = image;
@@ -142,7 +143,8 @@ export class GoRuntime {
 
   /** The M at an address, or null. */
   machineAt(addr: Addr): M | null {
-    return addr === 0 ? null : (this.machines.find((m) => m.addr === addr) ?? null);
+    this.#machineAt ??= new Map(this.machines.map((m) => [m.addr, m]));
+    return this.#machineAt.get(addr) ?? null;
   }
 
   /** The goroutine at an address. null where it is dead, or with a warning where it cannot be read. */

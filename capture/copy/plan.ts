@@ -1,4 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
+import { firstIndex } from '../../snapshots/binary-search.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
 import type { Memory, Range, Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
@@ -69,7 +70,7 @@ export function makePlan({ program, recording }: Survey, live: Memory): Plan {
   return { program, records, stacks, queues, stackPlan };
 }
 
-/** The parts of ranges that are in mappings of a kind. */
+/** The parts of ranges that are in mappings of a kind. `mappings` must be ascending. */
 export function* clipToMappings(
   ranges: Iterable<Range>,
   mappings: readonly Mapping[],
@@ -77,8 +78,9 @@ export function* clipToMappings(
 ): Iterable<Range> {
   const wanted = mappings.filter(isWanted);
   for (const { lo, hi } of ranges) {
-    for (const { start, end } of wanted) {
-      if (start < hi && end > lo) yield { lo: Math.max(lo, start) as Addr, hi: Math.min(hi, end) as Addr };
+    let i = firstIndex(wanted.length, (at) => (wanted[at]?.end ?? Infinity) > lo);
+    for (let mapping = wanted[i]; mapping !== undefined && mapping.start < hi; mapping = wanted[++i]) {
+      yield { lo: Math.max(lo, mapping.start) as Addr, hi: Math.min(hi, mapping.end) as Addr };
     }
   }
 }

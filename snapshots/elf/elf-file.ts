@@ -4,6 +4,7 @@ import { badFile } from '../errors.js';
 import { firstWins, type Piece } from '../overlaps.js';
 import { InMemoryBytes, RegularFile, type FileBytes } from '../regular-file.js';
 import { CachedBytes } from './cached-bytes.js';
+import { FunctionIndex } from './function-index.js';
 import {
   parseHeader,
   parseSections,
@@ -161,17 +162,28 @@ export class ElfFile {
 
   /** Yields the symbols of .symtab, or of .dynsym if the file is stripped. Throws {@link BytesError} if broken. */
   *symbols(): Generator<ElfSymbol> {
-    const table =
-      this.sections.find(({ type }) => type === SectionType.symbols) ??
-      this.sections.find(({ type }) => type === SectionType.dynamicSymbols);
-    const strings = table === undefined ? undefined : this.sections[table.link];
-    if (table !== undefined && strings !== undefined) yield* symbolsIn(this.#file, table, strings);
+    const found = this.#symbolTable();
+    if (found !== null) yield* symbolsIn(this.#file, found.table, found.strings);
+  }
+
+  /** The functions of the same table by address; null if there is no table. Throws {@link BytesError} if it is broken. */
+  functions(): FunctionIndex | null {
+    const found = this.#symbolTable();
+    return found === null ? null : new FunctionIndex(this.#file, found.table, found.strings);
   }
 
   /** Returns the first defined symbol of that name, by a search through all symbols. Throws {@link BytesError}. */
   symbol(name: string): ElfSymbol | undefined {
     for (const symbol of this.symbols()) if (symbol.defined && symbol.name === name) return symbol;
     return undefined;
+  }
+
+  #symbolTable(): { readonly table: ElfSection; readonly strings: ElfSection } | null {
+    const table =
+      this.sections.find(({ type }) => type === SectionType.symbols) ??
+      this.sections.find(({ type }) => type === SectionType.dynamicSymbols);
+    const strings = table === undefined ? undefined : this.sections[table.link];
+    return table === undefined || strings === undefined ? null : { table, strings };
   }
 
   #notePlaces(): NotePlace[] {

@@ -1,4 +1,4 @@
-import { Bytes, BytesError } from '../bytes.js';
+import { BytesError, wordAt } from '../bytes.js';
 import type { FileBytes } from '../regular-file.js';
 import type { ElfSection } from './headers.js';
 
@@ -21,28 +21,37 @@ const NAME_STEP = 256;
 const LONGEST_NAME = 2 ** 16;
 const TYPES = ['none', 'object', 'function', 'section', 'file'] as const;
 
+/** A symbol whose name was not looked up. `nameOffset` is its place among the names. */
+export interface SymbolEntry extends Omit<ElfSymbol, 'name'> {
+  readonly nameOffset: number;
+}
+
 /** Yields the symbols of a table whose names are in `strings`, in file order. Throws {@link BytesError} if broken. */
 export function* symbolsIn(file: FileBytes, table: ElfSection, strings: ElfSection): Generator<ElfSymbol> {
+  for (const { nameOffset, ...entry } of entriesIn(file, table)) {
+    yield { name: nameAt(file, strings, nameOffset), ...entry };
+  }
+}
+
+/** Yields the symbols of a table without their names, in file order. Throws {@link BytesError} if broken. */
+export function* entriesIn(file: FileBytes, table: ElfSection): Generator<SymbolEntry> {
   const count = Math.floor(table.sizeBytes / ENTRY_SIZE);
   for (let first = 0; first < count; first += BATCH) {
     const n = Math.min(BATCH, count - first);
-    const at = new Bytes(file.read(table.fileOffset + first * ENTRY_SIZE, n * ENTRY_SIZE));
-    for (let i = 0; i < n; i++) {
-      at.at = i * ENTRY_SIZE;
-      const nameOffset = at.u32();
-      const info = at.u8();
-      at.at += 1;
-      const defined = at.u16() !== 0;
-      const value = Number(at.u64());
-      const sizeBytes = Number(at.u64());
+    const { buffer, byteOffset } = file.read(table.fileOffset + first * ENTRY_SIZE, n * ENTRY_SIZE);
+    const view = new DataView(buffer, byteOffset, n * ENTRY_SIZE);
+    for (let at = 0; at < view.byteLength; at += ENTRY_SIZE) {
+      const [value, sizeBytes] = [wordAt(view, at + 8), wordAt(view, at + 16)];
       // Absolute symbols may have any value. One above 2^53 cannot be an address.
       if (!Number.isSafeInteger(value) || !Number.isSafeInteger(sizeBytes)) continue;
-      yield { name: nameAt(file, strings, nameOffset), value, sizeBytes, type: TYPES[info % 16] ?? 'other', defined };
+      const type = TYPES[view.getUint8(at + 4) % 16] ?? 'other';
+      yield { nameOffset: view.getUint32(at, true), value, sizeBytes, type, defined: view.getUint16(at + 6, true) !== 0 };
     }
   }
 }
 
-function nameAt(file: FileBytes, strings: ElfSection, offset: number): string {
+/** The name at an offset of the names. Throws {@link BytesError} if it is not there or has no end. */
+export function nameAt(file: FileBytes, strings: ElfSection, offset: number): string {
   let length = NAME_STEP;
   for (;;) {
     const rest = strings.sizeBytes - offset;
