@@ -255,8 +255,8 @@ export class LayeredSource implements MemorySource {
   }
 
   window(addr: number): Window | null {
-    for (const [i, layer] of this.#layers.entries()) {
-      const window = layer.window(addr);
+    for (let i = 0; i < this.#layers.length; i++) {
+      const window = this.#layers[i]?.window(addr) ?? null;
       if (window !== null) return i === 0 ? window : this.#clip(window, addr, i);
     }
     return null;

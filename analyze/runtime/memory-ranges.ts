@@ -74,9 +74,10 @@ export function machineRanges(program: GoRuntime, m: M): Range[] {
   for (const g of [m.g0, m.gsignal]) if (g !== 0) out.push({ lo: g, hi: plus(g, gSize) });
   const g0 = m.g0 === 0 ? null : readGoroutine(program, m.g0);
   if (g0 !== null) {
-    const sp = Math.max(g0.stack.lo + 1, g0.sched.sp - SYSTEM_STACK_SLACK);
-    const system = usedStack(g0.stack.lo, g0.stack.hi, sp, PLANNED_SYSTEM_STACK);
+    const { lo, hi } = g0.stack;
+    const system = usedStack(lo, hi, Math.max(lo + 1, g0.sched.sp - SYSTEM_STACK_SLACK), PLANNED_SYSTEM_STACK);
     if (system !== null) out.push(system);
+    if (system !== null && !isMadeByRuntime(hi)) out.push(aboveSystemStack(hi));
   }
   return out;
 }
@@ -119,35 +120,44 @@ export function threadStacks(program: GoRuntime, machines: readonly M[], threads
   const byTid = new Map(threads.map((thread) => [thread.namespaceTid, thread.sp]));
   const out: Range[] = [];
   for (const m of machines) {
-    const sp = byTid.get(m.procid);
-    out.push(...leftStack(program, m, sp));
-    for (const [g, most] of [
-      [m.curg, MAX_STACK_KEPT],
-      [m.g0, MAX_SYSTEM_STACK_KEPT],
-      [m.gsignal, MAX_SYSTEM_STACK_KEPT],
-    ] as const) {
-      if (g !== 0) out.push(...stackAt(program, g, sp, most));
+    const sp = byTid.get(m.procid) ?? 0;
+    const curg = m.curg === 0 ? null : readGoroutine(program, m.curg);
+    if (curg !== null) {
+      addLeftStack(out, curg, sp);
+      addStack(out, curg, sp, MAX_STACK_KEPT);
+    }
+    for (const address of [m.g0, m.gsignal]) {
+      const g = address === 0 ? null : readGoroutine(program, address);
+      if (g !== null) addStack(out, g, sp, MAX_SYSTEM_STACK_KEPT);
     }
   }
   return out;
 }
 
 /**
- * The stack of a running goroutine whose thread is on another stack now, in a signal handler or the vDSO. Its last stack
- * pointer is not known, so its outermost 256 kB are taken.
+ * Adds the stack of a running goroutine whose thread is on another stack now, in a signal handler or the vDSO. Its last
+ * stack pointer is not known, so its outermost 256 kB are taken. `sp` is 0 where it is not known.
  */
-function leftStack(program: GoRuntime, { curg }: M, sp: number | undefined): Range[] {
-  const read = curg === 0 || sp === undefined ? null : readGoroutine(program, curg);
-  if (read?.status !== 'running') return [];
-  const { lo, hi } = read.stack;
-  return sp !== undefined && sp > lo && sp <= hi ? [] : [{ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi }];
+function addLeftStack(out: Range[], { status, stack: { lo, hi } }: G, sp: number): void {
+  if (sp === 0 || status !== 'running' || (sp > lo && sp <= hi)) return;
+  out.push({ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi });
 }
 
-/** The part in use of the stack of the g at an address, from the thread's stack pointer and from its saved one. */
-function stackAt(program: GoRuntime, g: Addr, sp: number | undefined, most: number): Range[] {
-  const read = readGoroutine(program, g);
-  if (read === null) return [];
-  const { lo, hi } = read.stack;
-  const used = [sp ?? 0, read.sched.sp].flatMap((at) => usedStack(lo, hi, at, most) ?? []);
-  return hi % ALIGNED === 0 || used.length === 0 ? used : [...used, { lo: hi, hi: plus(hi, ABOVE_SYSTEM_STACK) }];
+/** Adds the part in use of a g's stack, from the thread's stack pointer and from its saved one. */
+function addStack(out: Range[], { stack: { lo, hi }, sched }: G, sp: number, most: number): void {
+  const before = out.length;
+  for (const at of [sp, sched.sp]) {
+    const used = usedStack(lo, hi, at, most);
+    if (used !== null) out.push(used);
+  }
+  if (!isMadeByRuntime(hi) && out.length > before) out.push(aboveSystemStack(hi));
+}
+
+function isMadeByRuntime(hi: Addr): boolean {
+  return hi % ALIGNED === 0;
+}
+
+/** What lies above `hi` of a stack made by C. */
+function aboveSystemStack(hi: Addr): Range {
+  return { lo: hi, hi: plus(hi, ABOVE_SYSTEM_STACK) };
 }

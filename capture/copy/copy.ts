@@ -92,14 +92,14 @@ export class Copy {
     }
     this.#stackSource.failed = failed;
     if (this.#haveManyMoved()) this.#readQueues();
-    this.#complete(elsewhere, threads);
+    this.#complete(elsewhere, threads, (range) => this.#wasReadAgain(range));
     return null;
   }
 
   /** Completes, without a stop, what {@link readAhead} read. Returns the goroutines that moved meanwhile: torn ones. */
   completeLive(): Addr[] {
     const { stackPlan } = this.plan;
-    this.#complete(stackPlan.markStacks(this.#moved, this.#view, this.#dirty), []);
+    this.#complete(stackPlan.markStacks(this.#moved, this.#view, this.#dirty), [], () => false);
     return this.#movedGoroutines();
   }
 
@@ -138,15 +138,27 @@ export class Copy {
     this.#queuesAreFresh = true;
   }
 
-  /** Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels and ancestors, the stacks that threads use. */
-  #complete(elsewhere: readonly Range[], threads: readonly ThreadPosition[]): void {
+  /** True if a range is wholly within planned stacks that the last {@link readStopped} has read. */
+  #wasReadAgain({ lo, hi }: Range): boolean {
+    return this.#dirty[this.plan.stacks.indexOf(lo)] === 1 && this.#stackSource.has(lo, hi);
+  }
+
+  /**
+   * Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels and ancestors, the stacks that
+   * threads use, unless `isKnown` says that one was just read.
+   */
+  #complete(
+    elsewhere: readonly Range[],
+    threads: readonly ThreadPosition[],
+    isKnown: (range: Range) => boolean,
+  ): void {
     const { stackPlan } = this.plan;
     const late = (this.#late = this.#newLateReads());
     const { born, machines } = readLists(late);
     late.read([
       ...elsewhere,
       ...born.flatMap((g) => stackToRead(g) ?? []),
-      ...late.missing(threadStacks(late.program, machines, threads)),
+      ...late.missing(threadStacks(late.program, machines, threads)).filter((range) => !isKnown(range)),
     ]);
     const moved = this.#movedGoroutines().flatMap((g) => readGoroutine(late.program, g) ?? []);
     readWaits(late, [...moved, ...born], this.#stackSource, this.#queuesAreFresh ? this.#queueSource : null);

@@ -38,7 +38,9 @@ function readAllMachines(late: LateReads): readonly M[] {
     const last = machines.at(-1);
     const next = last === undefined ? memory.ptr(globals.allm) : memory.ptr(last.addr, globals.alllink);
     if (round === MAX_NEW_MACHINES || next === 0 || memory.has(next, size)) {
-      late.readMissing(machines.flatMap((m) => machineRanges(late.program, m)));
+      // With a planned M, all that belongs to it was planned.
+      const unplanned = machines.filter(({ addr }) => late.plan.records.offsetOf(addr, size) < 0);
+      late.readMissing(unplanned.flatMap((m) => machineRanges(late.program, m)));
       return machines;
     }
     late.read([{ lo: next, hi: plus(next, size) }]);

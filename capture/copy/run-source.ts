@@ -34,11 +34,10 @@ export class RunSource implements MemorySource {
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
-    for (let i = 0; i < this.#runs.length; i++) {
+    for (let i = this.#runs.firstEndingAbove(lo); i < this.#runs.length; i++) {
       const run = this.#runs.at(i);
-      if (run.lo < hi && run.hi > lo && !this.failed.includes(i)) {
-        yield { lo: Math.max(lo, run.lo) as Addr, hi: Math.min(hi, run.hi) as Addr };
-      }
+      if (run.lo >= hi) return;
+      if (!this.failed.includes(i)) yield { lo: Math.max(lo, run.lo) as Addr, hi: Math.min(hi, run.hi) as Addr };
     }
   }
 
