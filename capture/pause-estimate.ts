@@ -1,57 +1,70 @@
+import type { GoProgram } from '../analyze/program.js';
+import type { ThreadPosition } from '../analyze/runtime/memory-ranges.js';
+import { onFault } from '../snapshots/memory.js';
 import { Copy } from './copy/copy.js';
 import { makePlan, survey } from './copy/plan.js';
 import type { LiveProcess } from './process/live-process.js';
 
 /**
- * How long a capture would make a process stand still, in milliseconds. {@link measureStopMs} reads what a stop would read
- * and takes the time; the models only compute, which is good enough to compare the modes. The constants were measured on
- * one machine with 2 cores (Linux 6.18), on Go 1.26 programs whose goroutines are parked.
+ * What a process would stand still for, in milliseconds. In every mode but live, all threads are stopped: what that takes
+ * is measured on another process, see thread-cost.ts. What a stop copies is measured too. What a fork takes cannot be
+ * tried: it is modelled, and so is the copy where the two are to be compared. The constants were measured on one machine
+ * with 2 cores (Linux 6.18), on Go 1.26 programs whose goroutines are parked or whose threads are in C code.
  */
 
-/** Stopping all threads and letting them go: medians of 0.2 ms with 5 threads, 0.9 ms with 55, 6.7 ms with 504. */
-const THREADS_MS = 0.15;
-const MS_PER_THREAD = 0.013;
-
 /** What every stop reads: pauses of 0.62 ms with 1,000 goroutines and 7 threads, less the parts above and below. */
-const READ_MS = 0.21;
+const COPY_MS = 0.21;
 /** Reading a g again and comparing it: pauses of 17.5 ms with 100,000 goroutines. */
-const READ_MS_PER_GOROUTINE = 1.7e-4;
+const COPY_MS_PER_GOROUTINE = 1.7e-4;
+/** An M with its g0, and the end of its stack, in pages of its own: 66 ms with 10,000 threads in C. */
+const COPY_MS_PER_THREAD = 6e-3;
 
 /** Injecting a clone3 into a process of 3 MB: pauses of 0.9 ms with 7 threads, less the time that the threads take. */
-const CLONE_MS = 0.61;
+const FORK_MS = 0.61;
 /** Copying the page tables of what is resident: pauses of 6 to 8 ms with 268 MB, and 20 to 33 ms with 1 GB. */
-const CLONE_MS_PER_MB = 0.02;
+const FORK_MS_PER_MB = 0.02;
+/** Copying a mapping and the page table that it has for itself: 10 ms with 2,081, 35 with 6,080, 108 with 20,084. */
+const FORK_MS_PER_MAPPING = 5e-3;
 const MB = 2 ** 20;
 
 /** The best of so many rounds counts: in the others the code was not compiled yet, or the machine was busy. */
 const ROUNDS = 8;
 const ROUNDS_MS = 400;
 
-/** Models the pause of a capture in mode stop. */
-export function modelStopMs(threads: number, goroutines: number): number {
-  return threadsMs(threads) + READ_MS + goroutines * READ_MS_PER_GOROUTINE;
+/** Models what a stop copies, beside stopping the threads. */
+export function modelCopyMs(threads: number, goroutines: number): number {
+  return COPY_MS + threads * COPY_MS_PER_THREAD + goroutines * COPY_MS_PER_GOROUTINE;
 }
 
-/** Models the pause of a capture in mode clone. */
-export function modelCloneMs(threads: number, residentBytes: number): number {
-  return threadsMs(threads) + CLONE_MS + (residentBytes / MB) * CLONE_MS_PER_MB;
+/** Models a fork, beside stopping the threads. */
+export function modelForkMs(mappings: number, residentBytes: number): number {
+  return FORK_MS + mappings * FORK_MS_PER_MAPPING + (residentBytes / MB) * FORK_MS_PER_MB;
 }
 
-/** Measures the pause of a capture in mode stop, without stopping the process. Throws as {@link survey} does. */
-export function measureStopMs(target: LiveProcess): number {
+/**
+ * Measures what a stop copies, beside stopping the threads, without stopping the process: every thread is taken to be where
+ * it last left Go. Throws as {@link survey} does.
+ */
+export function measureCopyMs(target: LiveProcess): number {
   const surveyed = survey(target.image(), (names) => target.structs(names));
   const copy = new Copy(makePlan(surveyed, target.memory()), target);
+  const threads = positions(surveyed.program);
   const until = performance.now() + ROUNDS_MS;
   let bestMs = Infinity;
   for (let i = 0; i < ROUNDS && (i < 2 || performance.now() < until); i++) {
     copy.readAhead();
     const begun = performance.now();
-    copy.readStopped([]);
+    copy.readStopped(threads);
     bestMs = Math.min(bestMs, performance.now() - begun);
   }
-  return bestMs + threadsMs(target.threads().length);
+  return bestMs;
 }
 
-function threadsMs(threads: number): number {
-  return THREADS_MS + threads * MS_PER_THREAD;
+function positions({ machines, goroutineReader }: GoProgram): ThreadPosition[] {
+  return machines.flatMap(({ procid, g0 }) =>
+    onFault(
+      () => [{ namespaceTid: procid, sp: goroutineReader.read(g0).sched.sp }],
+      () => [],
+    ),
+  );
 }

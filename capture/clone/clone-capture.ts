@@ -6,7 +6,7 @@ import type { Runs } from '../../snapshots/runs.js';
 import { describeStop, joinThreads, readClocks, type CapturedCopy } from '../copy/capture-metadata.js';
 import { Copy } from '../copy/copy.js';
 import { makePlan, type Survey } from '../copy/plan.js';
-import { modelCloneMs, modelStopMs } from '../pause-estimate.js';
+import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
 import { ProcessMemory } from '../process/process-memory.js';
@@ -14,6 +14,7 @@ import { readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
 import { collectGarbage } from '../ptrace/garbage.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
+import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
 import { Cloner, collectLeftovers, endClone, tieToGospy, type Clone } from './clone.js';
 import { warmUpClone } from './warm-up.js';
 
@@ -23,7 +24,8 @@ export interface CloneRefused {
   readonly pauseNs: number;
 }
 
-/** A clone that takes this much longer than a stop, in milliseconds, is still worth it. */
+/** A clone is still worth it if it takes longer than a stop by no more than this: the models are no better. */
+const WORTH = 1.25;
 const WORTH_MS = 1;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
@@ -35,9 +37,14 @@ export function cloneHindrance(pid: number, program: GoProgram): string | null {
   if (injectionSites(program) === null)
     return 'the functions in which its threads wait are not those of a known release';
   const goroutines = program.memory.word(program.globals.allgs, 8);
-  const [clone, stop] = [modelCloneMs(threadCount, residentBytes), modelStopMs(threadCount, goroutines)];
-  if (clone <= stop + WORTH_MS) return null;
-  return `a fork of its ${(residentBytes / 2 ** 20).toFixed(0)} MB would take about ${clone.toFixed(1)} ms, and a stop ${stop.toFixed(1)} ms`;
+  const mappings = program.image.mappings.length;
+  const [fork, copy] = [modelForkMs(mappings, residentBytes), modelCopyMs(threadCount, goroutines)];
+  const stopping = threadCount * USUAL_THREAD_MS;
+  if (stopping + fork <= WORTH * (stopping + copy) + WORTH_MS) return null;
+  return (
+    `a fork of its ${(residentBytes / 2 ** 20).toFixed(0)} MB in ${mappings} mappings would take about ` +
+    `${fork.toFixed(1)} ms, and what a stop copies ${copy.toFixed(1)} ms`
+  );
 }
 
 /** Clones the process, lets it go, and copies the clone at leisure. Gives up before the clone once `signal` is aborted. */

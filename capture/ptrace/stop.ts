@@ -7,12 +7,14 @@ import { armWatchdog } from './watchdog.js';
 
 const DEFAULT_TIMEOUT_MS = 300;
 const DEFAULT_HARD_LIMIT_SECONDS = 5;
+/** One second more for so many threads: each takes about 0.03 ms, and several times that on a busy machine. */
+const THREADS_PER_SECOND = 5000;
 
 export interface StopOptions {
   readonly arch: Arch;
   /** How long the process may stand still, in milliseconds. Bounds the wait for threads; `body` gets its end. */
   readonly budgetMs?: number;
-  /** How long to wait for the threads, in milliseconds. A thread that has not stopped by then is not stopped. */
+  /** How long to wait once all threads were asked to stop, in milliseconds. One that has not by then is not stopped. */
   readonly timeoutMs?: number;
   /**
    * Whole seconds after which SIGALRM ends gospy if it is stuck in the stop: its death is what lets the process go then. Two
@@ -49,20 +51,20 @@ export function withStopped<T>(
 ): Stop<T> {
   const tracees = new Tracees(pid, options.arch, options.only);
   const budgetMs = options.budgetMs ?? Infinity;
-  const timeoutMs = Math.min(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, budgetMs);
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   collectGarbage();
   let begun = 0n;
   let ended = 0n;
   let value: T;
   let threads: readonly StoppedThread[];
   const restorePriority = raisePriority();
-  const disarm = armWatchdog(options.hardLimitSeconds ?? DEFAULT_HARD_LIMIT_SECONDS);
+  const disarm = armWatchdog(options.hardLimitSeconds ?? hardLimitSeconds(tracees.expected));
   try {
     tracees.seizeAll();
     begun = process.hrtime.bigint();
     const begunMs = performance.now();
     tracees.interruptAll();
-    tracees.waitForAll(begunMs + timeoutMs);
+    tracees.waitForAll(Math.min(performance.now() + timeoutMs, begunMs + budgetMs));
     threads = tracees.threads();
     if (threads.length === 0) throw noGoProcess(`Process ${pid} ended, or became another program, as it was stopped.`);
     value = body(threads, begunMs + budgetMs);
@@ -74,4 +76,8 @@ export function withStopped<T>(
     tracees.settle();
   }
   return { value, threads, pauseNs: Number(ended - begun) };
+}
+
+function hardLimitSeconds(threads: number): number {
+  return DEFAULT_HARD_LIMIT_SECONDS + Math.floor(threads / THREADS_PER_SECOND);
 }

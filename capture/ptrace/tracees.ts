@@ -81,6 +81,8 @@ class Tracee implements StoppedThread {
  * is one thread of gospy, not gospy.
  */
 export class Tracees {
+  /** How many threads there were at the first look. */
+  readonly expected: number;
   readonly #pid: number;
   readonly #arch: Arch;
   readonly #ownChild: boolean;
@@ -101,8 +103,8 @@ export class Tracees {
     this.#only = only;
     this.#arch = arch;
     this.#ownChild = readStatus(pid).parentPid === process.pid;
-    const capacity = readTaskDir(pid).length + SPARE_SLOTS;
-    this.#slots = new RegisterSlots(capacity, registerSetSize(arch));
+    this.expected = readTaskDir(pid).length;
+    this.#slots = new RegisterSlots(this.expected + SPARE_SLOTS, registerSetSize(arch));
     this.#taskDir = openTaskDir(pid);
   }
 

@@ -52,11 +52,15 @@ export async function writeCore(
   }
 }
 
-/** Plans the segments of all mappings, joining neighbours over growing gaps until there are few enough. */
+/**
+ * Plans the segments of all mappings, joining neighbours over growing gaps until there are few enough, or until each
+ * mapping has one piece of known memory.
+ */
 function planSegments(image: ProcessImage): OutputSegment[] {
+  const largest = image.mappings.reduce((most, { start, end }) => Math.max(most, end - start), 0);
   for (let gap = 0; ; gap = Math.max(PAGE, 2 * gap)) {
     const segments = image.mappings.flatMap((mapping) => planSegmentsOf(image, mapping, gap));
-    if (segments.length <= Math.max(MOST_SEGMENTS, image.mappings.length)) return segments;
+    if (segments.length <= Math.max(MOST_SEGMENTS, image.mappings.length) || gap > largest) return segments;
   }
 }
 

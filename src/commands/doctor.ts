@@ -24,12 +24,14 @@ export function define(command: Command, io: Io): void {
 }
 
 async function doctor(io: Io, { pid, json }: DoctorOptions): Promise<void> {
-  const [{ checkMachine }, { diagnose }] = await Promise.all([
+  const [{ checkMachine }, { diagnose }, { measureThreadMs }] = await Promise.all([
     import('../doctor/machine.js'),
     import('../doctor/process.js'),
+    import('../../capture/ptrace/thread-cost.js'),
   ]);
   const machine = await checkMachine();
-  const diagnosis = pid === undefined || process.platform !== 'linux' ? null : diagnose(pid, machine);
+  const isLive = pid !== undefined && process.platform === 'linux';
+  const diagnosis = isLive ? diagnose(pid, machine, await measureThreadMs()) : null;
   const warnings = diagnosis?.warnings ?? [];
   if (json === true) {
     const checks = [...machine, ...(diagnosis?.checks ?? [])];

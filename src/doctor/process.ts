@@ -2,7 +2,7 @@ import { accessChecks, assertReachable } from '../../capture/process/permission.
 import { liveThread, readStat, readStatus } from '../../capture/process/procfs.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { cloneHindrance } from '../../capture/clone/clone-capture.js';
-import { measureStopMs, modelCloneMs } from '../../capture/pause-estimate.js';
+import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { openProgram } from '../../analyze/program.js';
 import { targetOf } from '../../analyze/report/summary.js';
@@ -34,11 +34,14 @@ export interface ProcessDiagnosis {
   readonly error: GospyError | null;
 }
 
-/** Looks at a process without stopping it. Reads its memory only if the kernel permits a capture. */
-export function diagnose(pid: number, machine: readonly Check[]): ProcessDiagnosis {
+/**
+ * Looks at a process without stopping it. Reads its memory only if the kernel permits a capture. `threadMs` is what it takes
+ * to stop a thread and let it go.
+ */
+export function diagnose(pid: number, machine: readonly Check[], threadMs: number): ProcessDiagnosis {
   const access = attempt(() => checkAccess(pid));
   const readable = attempt(() => assertReachable(pid, 'read'));
-  const program = readable.error === null ? attempt(() => examine(pid)) : readable;
+  const program = readable.error === null ? attempt(() => examine(pid, threadMs)) : readable;
   const stoppable = attempt(() => {
     assertReachable(pid, 'stop');
     assertTracing(machine);
@@ -105,16 +108,17 @@ interface Examined {
 }
 
 /** Throws GospyError if the process is not a Go program, or is not understood. */
-function examine(pid: number): Examined {
+function examine(pid: number, threadMs: number): Examined {
   const process = new LiveProcess(pid, 'read');
   try {
     const program = openProgram(process.image());
     const { threadCount, residentBytes } = readStatus(pid);
+    const stopMs = threadCount * threadMs;
     return {
       target: targetOf(program),
       warnings: program.warnings,
-      stopNs: toNs(measureStopMs(process)),
-      cloneNs: toNs(modelCloneMs(threadCount, residentBytes)),
+      stopNs: toNs(stopMs + measureCopyMs(process)),
+      cloneNs: toNs(stopMs + modelForkMs(process.mappings.length, residentBytes)),
       cloneHindrance: cloneHindrance(pid, program),
     };
   } finally {

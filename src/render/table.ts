@@ -1,28 +1,15 @@
-import Table from 'cli-table3';
-import { widthOf } from './width.js';
-
-/** Characters that cli-table3 draws between and around cells. */
-const BORDERS = [
-  ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
-  ...['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'],
-];
+import { padEnd, widthOf } from './width.js';
 
 /** No borders and two spaces between columns: easy to read, and easy to use with grep and awk. */
-const PLAIN = {
-  chars: { ...Object.fromEntries(BORDERS.map((name) => [name, ''])), middle: '  ' },
-  style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
-};
+const BETWEEN = '  ';
 
 /** Returns rows in aligned columns below their names; nothing where there are no rows. Lines end without spaces. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return '';
-  const cells = new Table({ ...PLAIN, head: [...head] });
-  for (const row of rows) cells.push([...row]);
-  return cells
-    .toString()
-    .split('\n')
-    .map((line) => `${line.trimEnd()}\n`)
-    .join('');
+  const lines = [head, ...rows];
+  const widths = head.map((_, column) => lines.reduce((most, row) => Math.max(most, widthOf(row[column] ?? '')), 0));
+  const padded = (cell: string, column: number): string => padEnd(cell, widths[column] ?? 0);
+  return lines.map((row) => `${row.map(padded).join(BETWEEN).trimEnd()}\n`).join('');
 }
 
 /**
