@@ -14,6 +14,7 @@ import {
   type CaptureMetadata,
 } from './copy/capture-metadata.js';
 import { Copy } from './copy/copy.js';
+import { copyFrozen } from './copy/frozen-copy.js';
 import { makePlan, survey, type Survey } from './copy/plan.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
@@ -139,13 +140,18 @@ async function captureFrom(
   return { ...assembleImage(base, surveyed, copy, threads, facts), bytesRead: copy.sizeBytes };
 }
 
-/** Copies the process in the mode that was asked for. A process that cannot be cloned is stopped instead. */
+/**
+ * Copies the process in the mode that was asked for. A process that cannot be cloned is stopped instead, and one that is
+ * frozen is copied as it stands.
+ */
 async function copyProcess(
   target: LiveProcess,
   surveyed: Survey,
   options: CaptureOptions,
 ): Promise<CapturedCopy & { readonly mode: CaptureMode }> {
   const { mode, signal, progress } = options;
+  const frozen = copyFrozen(target, surveyed);
+  if (frozen !== null) return { ...frozen, mode: mode === 'live' ? mode : 'stop' };
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     progress?.('cloning');

@@ -3,9 +3,11 @@ import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import { Runs } from '../../snapshots/runs.js';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
+import { readFreeze } from '../process/frozen.js';
 import { LiveProcess } from '../process/live-process.js';
 import type { RunReader } from '../process/run-reader.js';
 import { readClocks } from './capture-metadata.js';
+import { frozenWarning } from './frozen-copy.js';
 import { MAX_GAP } from './plan.js';
 import { RunSource } from './run-source.js';
 import { SampledProgram } from './sampled-program.js';
@@ -38,7 +40,9 @@ export class Sampler {
 
   /** The process as it is now. This ends the use of what an earlier look returned. Throws `noGoProcess` if it has ended. */
   look(): GoProgram {
-    const capture: CaptureFacts = { ...this.#program.image.capture, ...readClocks(), pauseNs: 0 };
+    const freeze = readFreeze(this.#target.pid, this.#target.arch);
+    const warnings = freeze === null ? [] : [frozenWarning(freeze)];
+    const capture: CaptureFacts = { ...this.#program.image.capture, ...readClocks(), pauseNs: 0, warnings };
     try {
       const mappings = this.#target.currentMappings();
       return this.#read({ ...this.#program.image, threads: this.#target.threads(), mappings, capture });

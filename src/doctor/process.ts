@@ -1,7 +1,9 @@
 import { accessChecks, assertReachable } from '../../capture/process/permission.js';
-import { liveThread, readStat, readStatus } from '../../capture/process/procfs.js';
+import { readFreeze } from '../../capture/process/frozen.js';
+import { hostArch, liveThread, readStat, readStatus } from '../../capture/process/procfs.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { cloneHindrance } from '../../capture/clone/clone-capture.js';
+import { frozenWarning } from '../../capture/copy/frozen-copy.js';
 import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { openProgram } from '../../analyze/program.js';
@@ -83,7 +85,9 @@ function checkAccess(pid: number): Check[] {
   if (kernelThread) throw noGoProcess(`process ${pid} (${name}) is a kernel thread, not a Go program`);
   liveThread(pid);
   const { threadCount } = readStatus(pid);
-  return [pass('process', `${name} runs, with ${pluralize(threadCount, 'thread')}`), ...accessChecks(pid)];
+  const freeze = readFreeze(pid, hostArch());
+  const does = freeze === null ? 'runs' : `is frozen ${freeze.by}`;
+  return [pass('process', `${name} ${does}, with ${pluralize(threadCount, 'thread')}`), ...accessChecks(pid)];
 }
 
 function judgeMode(mode: CaptureMode, error: GospyError | null, pauseNs: number | null): ModeVerdict {
@@ -112,11 +116,17 @@ function examine(pid: number, threadMs: number): Examined {
   const process = new LiveProcess(pid, 'read');
   try {
     const program = openProgram(process.image());
+    const target = targetOf(program);
+    const { warnings } = program;
+    const freeze = readFreeze(pid, process.arch);
+    if (freeze !== null) {
+      return { target, warnings: [...warnings, frozenWarning(freeze)], stopNs: 0, cloneNs: 0, cloneHindrance: null };
+    }
     const { threadCount, residentBytes } = readStatus(pid);
     const stopMs = threadCount * threadMs;
     return {
-      target: targetOf(program),
-      warnings: program.warnings,
+      target,
+      warnings,
       stopNs: toNs(stopMs + measureCopyMs(process)),
       cloneNs: toNs(stopMs + modelForkMs(process.mappings.length, residentBytes)),
       cloneHindrance: cloneHindrance(pid, program),

@@ -19,6 +19,7 @@ function pauseText({ mode, pauseNs }: Report): string {
     case 'live':
       return 'The process was not stopped';
     case 'stop':
+      if (pauseNs === 0) return 'The process stood still already, since it is frozen';
       return `The process stood still for ${duration(pauseNs)}`;
     case 'clone':
       return `The process stood still for ${duration(pauseNs)} while it was cloned`;

@@ -1,0 +1,45 @@
+import type { Registers } from '../../snapshots/registers.js';
+import type { ImageWarning } from '../../snapshots/image.js';
+import { positionOf } from '../../analyze/runtime/memory-ranges.js';
+import { readFreeze, type Freeze } from '../process/frozen.js';
+import type { LiveProcess } from '../process/live-process.js';
+import { readClocks, type CapturedCopy } from './capture-metadata.js';
+import { Copy } from './copy.js';
+import { makePlan, type Survey } from './plan.js';
+
+/** A process that is thawed and frozen again as it is copied is copied so often; then it is one that runs. */
+const TRIES = 3;
+
+/**
+ * Copies a process that stands still because its cgroup is frozen: nothing is waited for, and no thread is touched. Returns
+ * null if it is not frozen, or did not stay so.
+ */
+export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopy | null {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const freeze = readFreeze(target.pid, target.arch);
+    if (freeze === null) return null;
+    const at = readClocks();
+    const threads = target
+      .threads()
+      .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));
+    const copy = new Copy(makePlan(surveyed, target.memory()), target);
+    copy.readAhead();
+    copy.readStopped(threads.flatMap(({ namespaceTid, registers }) => positionIn(namespaceTid, registers)));
+    if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;
+    const facts = { ...at, pauseNs: 0, partial: false, warnings: [frozenWarning(freeze)], torn: [] };
+    return { copy, metadata: { threads, facts } };
+  }
+  return null;
+}
+
+/** Says that a process is frozen. */
+export function frozenWarning({ by }: Freeze): ImageWarning {
+  return {
+    code: 'process-frozen',
+    message: `the process is frozen ${by}: it stands still by itself, was not touched, and stays frozen`,
+  };
+}
+
+function positionIn(namespaceTid: number, registers: Registers | null): ReturnType<typeof positionOf>[] {
+  return registers === null ? [] : [positionOf(namespaceTid, registers)];
+}
