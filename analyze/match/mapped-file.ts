@@ -1,10 +1,12 @@
 import { hex, type Addr } from '../../snapshots/address.js';
+import type { Arch } from '../../snapshots/arch.js';
 import type { ElfFile } from '../../snapshots/elf/elf-file.js';
-import { SegmentType } from '../../snapshots/elf/headers.js';
+import { SegmentType, type ElfSegment } from '../../snapshots/elf/headers.js';
 import type { ProcessImage } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from '../binary/module-data.js';
 import { compareBuildIds, describeUnusable } from './quick-checks.js';
+import { breakpointEnd } from './relocated-operands.js';
 
 /** Whether an ELF file is the one that a process had mapped. Needs no Go data structures. */
 export type MappedFileMatch =
@@ -14,14 +16,21 @@ export type MappedFileMatch =
       readonly bias: number;
       /** What proves it: the build ids, the pages that both have, or null if the image has nothing to compare. */
       readonly proof: 'build id' | 'pages' | null;
+      /** Read-only segments that are not what the process has, though the build ids agree: one of the two was patched. */
+      readonly altered: readonly Alteration[];
     }
   | {
       readonly same: false;
       /** The difference, as a sentence about the file without a full stop. */
       readonly reason: string;
-      /** True if the build ids show that it is another build. */
-      readonly otherBuild: boolean;
     };
+
+/** A segment of a file that differs from the process's memory. */
+export interface Alteration {
+  readonly segment: ElfSegment;
+  /** The first address in the process that has another byte. */
+  readonly addr: Addr;
+}
 
 /** Facts from an image about a file that the process had mapped. */
 export interface MappedFileFacts {
@@ -41,20 +50,23 @@ const PAGE = 4096;
 
 /**
  * Checks whether a process had mapped `file`: by build ids if both sides have one, else by all read-only pages that both
- * have, which must be equal byte for byte. Throws BytesError if the file cannot be read where its headers say.
+ * have, which must be equal byte for byte, except for breakpoints in the process. Throws BytesError if the file cannot be
+ * read where its headers say.
  */
 export function matchMappedFile(image: ProcessImage, mapped: MappedFileFacts, file: ElfFile): MappedFileMatch {
-  const differs = (reason: string, otherBuild = false): MappedFileMatch => ({ same: false, reason, otherBuild });
+  const differs = (reason: string): MappedFileMatch => ({ same: false, reason });
   const unusable = describeUnusable(image.arch, file);
   if (unusable !== null) return differs(unusable);
   const buildIds = compareBuildIds(mapped, file);
-  if (buildIds === 'different') return differs('its build ids differ', true);
+  if (buildIds === 'different') return differs('its build ids differ');
+  if (file.missingBytes > 0) return differs(`it was cut short: ${file.missingBytes} bytes are missing at its end`);
   const bias = biasOf(mapped, file);
   if (bias === null) return differs('its code is linked for other addresses');
-  if (buildIds === 'same') return { same: true, bias, proof: 'build id' };
-  const { compared, difference } = comparePages(image.memory, file, bias);
-  if (difference !== null) return differs(`its content for ${hex(difference)} differs from the target's memory`);
-  return { same: true, bias, proof: compared >= PAGE ? 'pages' : null };
+  const { compared, differences } = comparePages(image, file, bias, buildIds === 'same');
+  if (buildIds === 'same') return { same: true, bias, proof: 'build id', altered: differences };
+  const [first] = differences;
+  if (first !== undefined) return differs(`its content for ${hex(first.addr)} differs from the target's memory`);
+  return { same: true, bias, proof: compared >= PAGE ? 'pages' : null, altered: [] };
 }
 
 /** Returns the bias of the file in the process, or null if the file cannot be loaded at such an address. */
@@ -69,24 +81,46 @@ function biasOf({ entry, base }: MappedFileFacts, file: ElfFile): number | null 
   return base === null || first === undefined ? null : base - (first.vaddr - first.fileOffset);
 }
 
-/** Compares the read-only pages of a file with those of the process. `difference` is the first address that differs. */
-function comparePages(memory: Memory, file: ElfFile, bias: number): { compared: number; difference: Addr | null } {
+/**
+ * Compares the read-only pages of a file with those of the process, up to the first difference of each segment. With
+ * `zerosAreUnknown`, zeros of the process match everything: writers of cores put them where they had no memory.
+ */
+function comparePages(
+  { memory, arch }: ProcessImage,
+  file: ElfFile,
+  bias: number,
+  zerosAreUnknown: boolean,
+): { compared: number; differences: Alteration[] } {
   let compared = 0;
+  const differences = new Map<ElfSegment, Addr>();
   for (const { lo, hi, fileOffset, segment } of file.loaded) {
     if (segment.writable) continue;
     for (const known of memory.ranges((lo + bias) as Addr, (hi + bias) as Addr)) {
       for (let at: number = known.lo; at < known.hi && compared < MOST_COMPARED; at += PIECE) {
+        if (differences.has(segment)) break;
         const length = Math.min(PIECE, known.hi - at);
         const here = memory.bytes(at as Addr, length);
         const there = file.bytesInFile(fileOffset + (at - bias - lo), length);
-        if (Buffer.compare(here, there) !== 0) {
-          return { compared, difference: (at + here.findIndex((b, i) => b !== there[i])) as Addr };
-        }
+        const difference = firstDifference(arch, here, there, zerosAreUnknown);
+        if (difference !== null) differences.set(segment, (at + difference) as Addr);
         compared += length;
       }
     }
   }
-  return { compared, difference: null };
+  return { compared, differences: [...differences].map(([segment, addr]) => ({ segment, addr })) };
+}
+
+/** Returns the index of the first byte that differs and is no breakpoint of the process; null if there is none. */
+function firstDifference(arch: Arch, here: Uint8Array, there: Uint8Array, zerosAreUnknown: boolean): number | null {
+  if (Buffer.compare(here, there) === 0) return null;
+  const process = new DataView(here.buffer, here.byteOffset, here.byteLength);
+  for (let i = 0; i < here.length; i++) {
+    if (here[i] === there[i] || (zerosAreUnknown && here[i] === 0)) continue;
+    const end = breakpointEnd(arch, process, i);
+    if (end === i) return i;
+    i = end - 1;
+  }
+  return null;
 }
 
 /**

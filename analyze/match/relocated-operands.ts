@@ -26,6 +26,16 @@ export function skipHarmlessDifference(arch: Arch, pair: CodePair, i: number): n
 
 const INT3 = 0xcc;
 
+/**
+ * Returns where a breakpoint of the process that covers offset `i` of its code ends, or `i` if there is none. Instructions
+ * of arm64 are aligned to the start of `code`.
+ */
+export function breakpointEnd(arch: Arch, code: DataView, i: number): number {
+  if (arch === 'amd64') return code.getUint8(i) === INT3 ? i + 1 : i;
+  const at = i - (i % 4);
+  return at + 4 <= code.byteLength && isBreakpoint(code.getUint32(at, true)) ? at + 4 : i;
+}
+
 /** Skips INT3, and the 32-bit displacement after a ModRM byte that means "relative to the instruction pointer". */
 function skipOnAmd64({ pc, process, file, placement }: CodePair, i: number): number {
   if (process.getUint8(i) === INT3) return i + 1;

@@ -3,22 +3,25 @@ import { BytesError } from '../bytes.js';
 import { GospyError } from '../errors.js';
 import type { MemorySource, Range, Window } from '../memory.js';
 import type { ElfFile, LoadedRange } from './elf-file.js';
+import type { ElfSegment } from './headers.js';
 
 /** Size of a window in bytes. Windows start at multiples of it, or where a segment starts. */
 const BLOCK_BYTES = 2 ** 18;
 /** Number of windows that are cached: 64 MB. */
 const KEPT_BLOCKS = 256;
+const NO_SEGMENTS: readonly ElfSegment[] = [];
 
 /**
  * The memory that a process has from an executable or library: the file's read-only segments, at the addresses where they
  * were loaded. Meant as a layer below captured memory. Writable segments are left out, since the process may have changed
- * them; the option `writable` includes them, to look into the file itself.
+ * them; the option `writable` includes them, to look into the file itself. Segments of `without` are left out too.
  */
 export class ElfSource implements MemorySource {
   readonly #file: ElfFile;
   readonly #bias: number;
   readonly #ranges: readonly LoadedRange[];
   readonly #writable: boolean;
+  readonly #without: readonly ElfSegment[];
   readonly #blockBytes: number;
   readonly #keptBlocks: number;
   /** By link-time start address, the oldest first. */
@@ -29,11 +32,12 @@ export class ElfSource implements MemorySource {
   constructor(
     file: ElfFile,
     bias: number,
-    { writable = false, blockBytes = BLOCK_BYTES, keptBlocks = KEPT_BLOCKS } = {},
+    { writable = false, without = NO_SEGMENTS, blockBytes = BLOCK_BYTES, keptBlocks = KEPT_BLOCKS } = {},
   ) {
     this.#file = file;
     this.#bias = bias;
     this.#writable = writable;
+    this.#without = without;
     this.#blockBytes = blockBytes;
     this.#keptBlocks = keptBlocks;
     this.#ranges = file.loaded.filter((range) => this.#has(range));
@@ -62,7 +66,7 @@ export class ElfSource implements MemorySource {
   }
 
   #has({ segment }: LoadedRange): boolean {
-    return this.#writable || !segment.writable;
+    return (this.#writable || !segment.writable) && !this.#without.includes(segment);
   }
 
   #read(range: LoadedRange, lo: number, hi: number): Window | null {

@@ -1,7 +1,7 @@
 import { dwarfStructs } from '../../analyze/binary/dwarf-structs.js';
-import { hasModuleData, matchMappedFile } from '../../analyze/match/mapped-file.js';
+import { hasModuleData } from '../../analyze/match/mapped-file.js';
 import { matchBinary } from '../../analyze/match/executable.js';
-import { GoProgram, openProgram } from '../../analyze/program.js';
+import { openProgram, type GoProgram } from '../../analyze/program.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { ElfSource } from '../../snapshots/elf/elf-source.js';
@@ -14,7 +14,7 @@ import {
   type ProcessImage,
 } from '../../snapshots/image.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
-import { FileSearch, loadedExecutable, withBuildIds, type FoundFile } from './file-search.js';
+import { describeMismatch, FileSearch, loadedExecutable, matchIfReadable, type FoundFile } from './file-search.js';
 import type { FileOptions } from './target.js';
 
 /** The Go program in a core. */
@@ -36,41 +36,73 @@ export function openCoreProgram(core: Core, { bin, debugDir }: FileOptions): Cor
   const close = (): void => files.forEach((file) => file.close());
   try {
     const search = new FileSearch(core, debugDir);
-    const main = bin === undefined ? search.executable() : openNamed(core, bin);
-    if (main instanceof GoProgram) return { program: main, executable: null, close };
     const libraries = search.libraries();
-    files.push(...[main, ...libraries].flatMap((found) => (found === null ? [] : [found.file])));
-    const image = layFilesUnder(core, main, libraries, search.warnings);
-    const program = openImage(image, core, main, search.warnings);
-    return { program, executable: main?.file.path ?? null, close };
+    files.push(...libraries.map(({ file }) => file));
+    const found =
+      bin === undefined ? openFound(core, search, libraries, files) : openNamed(core, bin, search, libraries, files);
+    return { ...found, close };
   } catch (error) {
     close();
     throw error;
   }
 }
 
+type Opened = Pick<CoreProgram, 'program' | 'executable'>;
+
 /**
- * Opens the executable that the user named. For another build of the same source, which cannot lend memory, returns the
- * program in the core alone.
+ * Opens the program with the first executable on this machine that fits, or without any. Adds the files that it opens to
+ * `files`.
  */
-function openNamed(core: Core, path: string): FoundFile | GoProgram {
-  const file = ElfFile.open(path);
-  try {
-    const match = matchMappedFile(core, loadedExecutable(core), file);
-    if (match.same) return { file, ...match };
-    const program = match.otherBuild ? openWithOtherBuild(core, file) : null;
-    if (program !== null) {
-      file.close();
-      return program;
+function openFound(core: Core, search: FileSearch, libraries: readonly FoundFile[], files: ElfFile[]): Opened {
+  let failure: unknown = null;
+  for (const main of search.executables()) {
+    files.push(main.file);
+    try {
+      const program = openOver(core, main, libraries, search);
+      const misfit = misfitOf(program, main);
+      if (misfit === null) return { program, executable: main.file.path };
+      search.reject(main, misfit);
+    } catch (error) {
+      if (main.proof === 'build id' || !(error instanceof GospyError)) throw error;
+      failure ??= error;
+      search.reject(main, 'no Go program can be read with it');
     }
-    const reason = withBuildIds(match.reason, file, core.executable);
-    throw badFile(`${path} is not the program of ${core.path}: ${reason}`, {
-      hint: 'name the executable that ran: another build has its data elsewhere',
-    });
-  } catch (error) {
-    file.close();
-    throw error;
   }
+  try {
+    return { program: openOver(core, null, libraries, search), executable: null };
+  } catch (error) {
+    throw failure ?? error;
+  }
+}
+
+/**
+ * Opens the program with the executable that the user named. Another build of the same source lends no memory: then the
+ * program is opened in the core alone.
+ */
+function openNamed(
+  core: Core,
+  path: string,
+  search: FileSearch,
+  libraries: readonly FoundFile[],
+  files: ElfFile[],
+): Opened {
+  const file = ElfFile.open(path);
+  files.push(file);
+  const match = matchIfReadable(core, loadedExecutable(core), file);
+  let reason: string | null;
+  if (match.same) {
+    const main = { file, ...match };
+    const program = openOver(core, main, libraries, search);
+    reason = misfitOf(program, main);
+    if (reason === null) return { program, executable: path };
+  } else {
+    const program = openWithOtherBuild(core, file);
+    if (program !== null) return { program, executable: null };
+    ({ reason } = match);
+  }
+  throw badFile(describeMismatch(core, file, reason), {
+    hint: 'name the executable that ran: another build has its data elsewhere',
+  });
 }
 
 /** Returns the program in the core alone if `file` is another build of the same source, else null. */
@@ -93,7 +125,9 @@ function layFilesUnder(
 ): ProcessImage {
   const { capture, executable } = core;
   const found = main === null ? libraries : [main, ...libraries];
-  const sources = found.map(({ file, bias }) => new ElfSource(file, bias));
+  const sources = found.map(
+    ({ file, bias, altered }) => new ElfSource(file, bias, { without: altered.map(({ segment }) => segment) }),
+  );
   return withParts(core, {
     mappings: main === null ? core.mappings : addSegments(core.mappings, main, executable.path),
     memory: new Memory(new LayeredSource([core.memory.source, ...sources])),
@@ -135,43 +169,35 @@ function addSegments(mappings: readonly Mapping[], { file, bias }: FoundFile, pa
   return out.sort((a, b) => a.start - b.start);
 }
 
-/**
- * Opens the program. An executable that no build id has proven is compared with the moduledata in the core: `badFile`
- * where it differs.
- */
-function openImage(
-  image: ProcessImage,
-  core: Core,
-  main: FoundFile | null,
-  mismatches: readonly ImageWarning[],
-): GoProgram {
-  let program: GoProgram;
+/** Opens the program in the core with the files' memory below its own. */
+function openOver(core: Core, main: FoundFile | null, libraries: readonly FoundFile[], search: FileSearch): GoProgram {
+  const image = layFilesUnder(core, main, libraries, search.warnings);
   try {
-    program = openProgram(image, (names) => (main === null ? new Map() : dwarfStructs(main.file, names)));
+    return openProgram(image, (names) => (main === null ? new Map() : dwarfStructs(main.file, names)));
   } catch (error) {
-    throw error instanceof GospyError ? explainFailure(error, core, main, mismatches) : error;
+    throw error instanceof GospyError ? explainFailure(error, core, main, search) : error;
   }
-  if (main === null || main.proof === 'build id') return program;
-  const { path } = main.file;
-  const [runtime] = program.code.modules;
-  if (runtime === undefined || !hasModuleData(program.memory, runtime.module, main.file, main.bias)) {
-    const reason = withBuildIds('it has other functions', main.file, core.executable);
-    throw badFile(`${path} is not the program of ${core.path}: ${reason}`);
-  }
-  if (main.proof === null) {
-    const message = `nothing in the core identifies the build: that ${path} is the program that ran is known only by where its functions and data lie`;
-    program.warn({ code: 'executable-unproven', message });
-  }
-  return program;
 }
 
-/** Adds to `error` why no program can be read: the core is not whole, or its executable is missing or another build. */
-function explainFailure(
-  error: GospyError,
-  core: Core,
-  main: FoundFile | null,
-  [mismatch]: readonly ImageWarning[],
-): GospyError {
+/**
+ * Returns why an executable that no build id has proven is not the program after all, as a sentence about the file: its
+ * moduledata is compared with that in the core. Null where it fits; warns where nothing could be compared before.
+ */
+function misfitOf(program: GoProgram, { file, bias, proof }: FoundFile): string | null {
+  if (proof === 'build id') return null;
+  const [runtime] = program.code.modules;
+  if (runtime === undefined || !hasModuleData(program.memory, runtime.module, file, bias)) {
+    return 'it has other functions, or none where the core has them: it may be packed';
+  }
+  if (proof === null) {
+    const message = `nothing in the core identifies the build: that ${file.path} is the program that ran is known only by where its functions and data lie`;
+    program.warn({ code: 'executable-unproven', message });
+  }
+  return null;
+}
+
+/** Adds to `error` why no program can be read: the core is not whole, or a file is missing or another build. */
+function explainFailure(error: GospyError, core: Core, main: FoundFile | null, search: FileSearch): GospyError {
   const [problem] = core.problems;
   if (problem !== undefined) {
     return badFile(`${problem}; in what is left, ${error.message}`, {
@@ -179,11 +205,11 @@ function explainFailure(
       hint: 'copy the file again from where it was written, if that one is whole',
     });
   }
-  if (main !== null) return error;
-  const { path } = core.executable;
-  const why = mismatch?.message ?? `its executable${path === '' ? '' : ` ${path}`} was not found`;
-  return badFile(`${error.message}; ${why}`, {
-    cause: error,
-    hint: 'name the executable that ran with --bin, or a folder of executables with --debug-dir',
-  });
+  const missing = search.describeMissing(main !== null);
+  if (missing === null) return error;
+  const hint =
+    main === null
+      ? 'name the executable that ran with --bin, or a folder of executables with --debug-dir'
+      : 'put the file that the process had in its place, or in a folder that --debug-dir names';
+  return badFile(`${error.message}; ${missing}`, { cause: error, hint });
 }

@@ -35,23 +35,23 @@ function loadedCode(changed = -1): Segment {
 
 t.test('mapped file: without build ids, all read-only pages that both have are compared', (t) => {
   const found = matchMappedFile(imageOf(loadedCode()), STARTED, file);
-  t.same(found, { same: true, bias: BIAS, proof: 'pages' });
+  t.same(found, { same: true, bias: BIAS, proof: 'pages', altered: [] });
   t.match(matchMappedFile(imageOf(loadedCode(5000)), STARTED, file), {
-    ...{ same: false, otherBuild: false },
+    same: false,
     reason: `its content for 0x${(CODE.addr + BIAS + 5000).toString(16)} differs`,
   });
   const writable = { addr: addr(DATA.addr + BIAS), bytes: new Uint8Array(4096) };
   t.same(matchMappedFile(imageOf(loadedCode(), writable), STARTED, file), found, 'data is not compared');
   t.same(
     matchMappedFile(imageOf(), STARTED, file),
-    { same: true, bias: BIAS, proof: null },
+    { same: true, bias: BIAS, proof: null, altered: [] },
     'there is nothing to compare',
   );
   t.end();
 });
 
 t.test('mapped file: one that cannot be loaded there, or is for another CPU, is refused', (t) => {
-  const refused = { same: false, otherBuild: false };
+  const refused = { same: false };
   const image = imageOf(loadedCode());
   const reason = 'its code is linked for other addresses';
   t.same(matchMappedFile(image, { ...STARTED, entry: BIAS + 8 }, file), { ...refused, reason }, 'not a whole page');
