@@ -12,9 +12,26 @@ export const ExitCode = {
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+/** Characters of a message or a hint, and of a quoted text in one. A path may have thousands, a damaged file any number. */
+const MOST_MESSAGE = 1500;
+const MOST_QUOTED = 64;
+
+/** Returns `text`, or where it is longer than `most` characters as much of it, with `…` in place of its middle. */
+export function shortened(text: string, most = MOST_MESSAGE): string {
+  if (text.length <= most) return text;
+  const end = Math.floor((most - 1) / 3);
+  return `${text.slice(0, most - 1 - end)}…${text.slice(text.length - end)}`;
+}
+
+/** Quotes what a file has where something else is expected, for a message. */
+export function quoted(text: string): string {
+  return JSON.stringify(shortened(text, MOST_QUOTED));
+}
+
 /**
- * An error that the user can act on. `message` says what gospy was doing and what went wrong, `hint` what to try. Any
- * other error that reaches the command line is a bug in gospy.
+ * An error that the user can act on. `message` says what gospy was doing and what went wrong, `hint` what to try; both are
+ * {@link shortened}, for what a file or a process says may be in them. Any other error that reaches the command line is a
+ * bug in gospy.
  */
 export class GospyError extends Error {
   override readonly name = 'GospyError';
@@ -22,9 +39,9 @@ export class GospyError extends Error {
   readonly hint: string | null;
 
   constructor(exitCode: ExitCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(shortened(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.exitCode = exitCode;
-    this.hint = options.hint ?? null;
+    this.hint = options.hint === undefined ? null : shortened(options.hint);
   }
 }
 

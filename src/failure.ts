@@ -1,7 +1,11 @@
 import { inspect } from 'node:util';
-import { ExitCode, GospyError } from '../snapshots/errors.js';
+import { ExitCode, GospyError, shortened } from '../snapshots/errors.js';
 import { printable } from './render/text.js';
 import { bugTracker } from './version.js';
+
+/** Characters of a command's name that is repeated, and of a whole paragraph. */
+const MOST_COMMAND = 32;
+const MOST_PARAGRAPH = 3000;
 
 /** How gospy reports a command that failed. */
 export interface Failure {
@@ -31,7 +35,10 @@ export function explain({ message, hint }: GospyError): string {
 }
 
 function paragraph(command: string, text: string): string {
-  return printable(`${['gospy', command].join(' ').trim()}: ${text}`);
+  return shortened(
+    printable(`${['gospy', shortened(command, MOST_COMMAND)].join(' ').trim()}: ${text}`),
+    MOST_PARAGRAPH,
+  );
 }
 
 /** Capitalizes a sentence, unless it begins with a command to type. */

@@ -2,8 +2,9 @@ import { writeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import type { Warning } from '../analyze/warnings.js';
+import { shortened } from '../snapshots/errors.js';
 import { fileError, systemCode } from '../snapshots/file-errors.js';
-import { printable, size } from './render/text.js';
+import { jsonText, printable, printableLines, size } from './render/text.js';
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -38,15 +39,23 @@ export class Io {
     return isatty(STDOUT) ? process.stdout.columns : DEFAULT_COLUMNS;
   }
 
-  /** Adds to standard output. Throws {@link ReaderGone}, or a GospyError with exit code 5 where it cannot be written. */
+  /**
+   * Adds to standard output. What a terminal would obey is made visible: nothing that a target says can do more than be
+   * read. Throws {@link ReaderGone}, or a GospyError with exit code 5 where it cannot be written.
+   */
   async write(text: string): Promise<void> {
+    await this.put(printableLines(text));
+  }
+
+  /** Adds text that is safe to print. */
+  protected async put(text: string): Promise<void> {
     this.#pending += text;
     if (this.#pending.length >= BUFFER_LENGTH) await this.end();
   }
 
   /** Writes one JSON document. Throws as {@link write} does. */
   async json(document: unknown): Promise<void> {
-    await this.write(`${JSON.stringify(document, null, 2)}\n`);
+    await this.write(`${jsonText(document, 2)}\n`);
   }
 
   /** Writes what is still pending. Throws as {@link write} does. */
@@ -69,14 +78,14 @@ export class Io {
   /** Writes a line to standard error. */
   note(line: string): void {
     this.#clearProgress();
-    writeError(`${line}\n`);
+    writeError(`${printableLines(line)}\n`);
   }
 
   /** Writes warnings to standard error, a line each. */
   warnings(warnings: readonly Warning[]): void {
     for (const { code, goid, message } of warnings.slice(0, WARNINGS_SHOWN)) {
       const where = goid === undefined ? '' : `goroutine ${goid}: `;
-      this.note(`gospy: warning: ${code}: ${where}${printable(message)}`);
+      this.note(shortened(`gospy: warning: ${printable(code)}: ${where}${printable(message)}`));
     }
     const more = warnings.length - WARNINGS_SHOWN;
     if (more > 0) this.note(`gospy: ${more} more warnings; --json has them all`);
@@ -85,7 +94,7 @@ export class Io {
   /** Shows what is being done, and the bytes done so far, until anything else is written. Only on a terminal. */
   readonly progress = (doing: string, bytes?: number): void => {
     if (!this.lively) return;
-    writeError(`${CLEAR_LINE}${doing}${bytes === undefined ? '' : `: ${size(bytes)}`}`);
+    writeError(`${CLEAR_LINE}${printable(doing)}${bytes === undefined ? '' : `: ${size(bytes)}`}`);
     this.#progressShown = true;
   };
 

@@ -6,6 +6,7 @@ import type { GoroutineWithStack } from '../analyze/report/model.js';
 import { targetOf } from '../analyze/report/summary.js';
 import type { Io } from './io.js';
 import { crashLine } from './render/crash.js';
+import { jsonText } from './render/text.js';
 import { selectionOf, type SelectionOptions } from './selection-options.js';
 
 /** The goroutines, and their order, that the command line asks for. */
@@ -30,13 +31,13 @@ export async function writeGoroutines(
   goroutines: StreamedAnswer<GoroutineWithStack>,
   limit: number,
 ): Promise<void> {
-  await io.write(`{"schema":${JSON.stringify(schema)},"target":${JSON.stringify(targetOf(program))},"goroutines":[`);
+  await io.write(`{"schema":${jsonText(schema)},"target":${jsonText(targetOf(program))},"goroutines":[`);
   let separator = '\n';
   for (const goroutine of limited(goroutines, limit)) {
-    await io.write(separator + JSON.stringify(goroutine));
+    await io.write(separator + jsonText(goroutine));
     separator = ',\n';
   }
-  await io.write(`\n],"warnings":${JSON.stringify(goroutines.warnings)}}\n`);
+  await io.write(`\n],"warnings":${jsonText(goroutines.warnings)}}\n`);
 }
 
 /** If the program crashed, writes the line that says so: in text it comes before everything else. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { inflateRawSync } from 'node:zlib';
 import { BytesError } from '../bytes.js';
-import { badFile, type GospyError } from '../errors.js';
+import { badFile, quoted, shortened, type GospyError } from '../errors.js';
 import { RegularFile } from '../regular-file.js';
 import { Fields } from './fields.js';
 import {
@@ -22,6 +22,8 @@ const HASH_STEP = 2 ** 20;
 
 /** Largest accepted number of msgpack values in a header, in a trailer, and in a section. */
 const HEAD_ITEMS = 200;
+/** Characters of a section's name in a message. */
+const NAME_SHOWN = 64;
 
 /**
  * A .gsp file as a list of verified sections. Header, trailer and index are verified when the file is opened, each section
@@ -156,7 +158,9 @@ function guard<T>(path: string, section: string, offset: number, action: () => T
 }
 
 function damaged(path: string, section: string, offset: number, what: string, cause?: unknown): GospyError {
-  return badFile(`${path} is damaged in its ${section} section at offset ${offset}: ${what}`, { cause });
+  return badFile(`${path} is damaged in its ${shortened(section, NAME_SHOWN)} section at offset ${offset}: ${what}`, {
+    cause,
+  });
 }
 
 /** Returns whether a file that starts with `bytes` is a .gsp file, whole or not. */
@@ -181,12 +185,11 @@ function parseTrailer(bytes: Uint8Array): Trailer | null {
 /** Unpacks the content of a section called `name`. `rawBytes` is its size by the index, null for the index itself. */
 function inflate(bytes: Uint8Array, name: string, rawBytes: number | null): Uint8Array {
   const fields = new Fields(unpack(bytes, HEAD_ITEMS), 'section');
-  if (fields.text('section') !== name)
-    throw new BytesError(`it calls itself ${JSON.stringify(fields.text('section'))}`);
+  if (fields.text('section') !== name) throw new BytesError(`it calls itself ${quoted(fields.text('section'))}`);
   const size = fields.count('rawBytes');
   if (rawBytes === null ? size > Limit.meta : size !== rawBytes) throw new BytesError(`it cannot hold ${size} bytes`);
   const encoding = fields.text('encoding');
-  if (encoding !== 'deflate-raw') throw new BytesError(`its encoding ${JSON.stringify(encoding)} is not known`);
+  if (encoding !== 'deflate-raw') throw new BytesError(`its encoding ${quoted(encoding)} is not known`);
   let raw: Buffer;
   try {
     raw = inflateRawSync(fields.bytes('data'), {

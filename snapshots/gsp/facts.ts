@@ -1,6 +1,6 @@
 import type { Arch } from '../arch.js';
 import { BytesError } from '../bytes.js';
-import { unsupported } from '../errors.js';
+import { quoted, shortened, unsupported } from '../errors.js';
 import type {
   CaptureFacts,
   Executable,
@@ -57,7 +57,7 @@ export function readFacts(value: unknown): Facts {
 /** Checks that `arch` is a CPU that can be read. Throws {@link unsupported} if it is not. */
 export function readArch(arch: string): Arch {
   if (arch === 'amd64' || arch === 'arm64') return arch;
-  throw unsupported(`the snapshot is of the CPU ${JSON.stringify(arch)}; this gospy reads amd64 and arm64`, {
+  throw unsupported(`the snapshot is of the CPU ${quoted(arch)}; this gospy reads amd64 and arm64`, {
     hint: 'use a newer gospy',
   });
 }
@@ -165,7 +165,7 @@ function plainCapture(capture: CaptureFacts): Plain<CaptureFacts> {
 function readCapture(fields: Fields): CaptureFacts {
   const mode = fields.text('mode');
   if (mode !== 'stop' && mode !== 'clone' && mode !== 'live' && mode !== 'core') {
-    throw new BytesError(`${fields.where}.mode is ${JSON.stringify(mode)}`);
+    throw new BytesError(`${fields.where}.mode is ${quoted(mode)}`);
   }
   return {
     mode,
@@ -175,7 +175,7 @@ function readCapture(fields: Fields): CaptureFacts {
     partial: fields.flag('partial'),
     warnings: fields.list('warnings', (item, where) => {
       const warning = new Fields(item, where);
-      return { code: warning.text('code'), message: warning.text('message') };
+      return { code: shortened(warning.text('code')), message: shortened(warning.text('message')) };
     }),
     torn: fields.list('torn', toAddress),
     writer: textOrNull(fields, 'writer'),

@@ -1,5 +1,5 @@
 import { BytesError } from '../bytes.js';
-import { badFile } from '../errors.js';
+import { badFile, quoted, shortened } from '../errors.js';
 import { Fields } from './fields.js';
 import { pack } from './msgpack.js';
 
@@ -69,7 +69,7 @@ export function readHeader(value: unknown, path: string): Header {
   if (version > FORMAT_VERSION) {
     throw badFile(
       `${path} is a snapshot of format version ${version}` +
-        `${writer === null ? '' : `, written by gospy ${writer}`}; this gospy reads versions up to ${FORMAT_VERSION}`,
+        `${writer === null ? '' : `, written by gospy ${shortened(writer, 64)}`}; this gospy reads versions up to ${FORMAT_VERSION}`,
       { hint: 'use a newer gospy' },
     );
   }
@@ -149,7 +149,7 @@ function readEntry(fields: Fields, expectedOffset: number): SectionEntry {
   }
   const most = name === 'memory' ? Limit.memory : name === 'facts' ? Limit.meta : Infinity;
   if (entry.rawBytes > most || entry.length > most + most / 1024 + Limit.header) {
-    throw new BytesError(`${fields.where} (${name}) is larger than ${most} bytes`);
+    throw new BytesError(`${fields.where} (${quoted(name)}) is larger than ${most} bytes`);
   }
   return entry;
 }

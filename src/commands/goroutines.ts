@@ -5,6 +5,7 @@ import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { goroutineTable, groupText } from '../render/goroutines.js';
 import { moreLine } from '../render/summary.js';
+import { jsonText } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { withProgram, type TargetOptions } from './with-target.js';
 
@@ -56,7 +57,7 @@ async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOp
     const goroutines = listGoroutines(program, 'stack', query);
     const limit = options.limit ?? 0;
     if (options.json === true) await writeGoroutines(io, program, 'gospy.goroutines/1', goroutines, limit);
-    else for (const goroutine of limited(goroutines, limit)) await io.write(`${JSON.stringify(goroutine)}\n`);
+    else for (const goroutine of limited(goroutines, limit)) await io.write(`${jsonText(goroutine)}\n`);
     io.warnings(goroutines.warnings);
     return;
   }

@@ -18,7 +18,7 @@ export function diffText(diff: Diff, limit: number): string {
 }
 
 function targetText({ bin, pid, goVersion, capturedAt }: Target): string {
-  return `${printable(bin)}, pid ${pid}, Go ${printable(goVersion)}, ${capturedAt ?? 'at a time that is not known'}`;
+  return `${printable(bin)}, pid ${pid}, Go ${printable(goVersion)}, ${printable(capturedAt ?? 'at a time that is not known')}`;
 }
 
 function relationText({ relation: { kind, elapsedNs } }: Diff): string {

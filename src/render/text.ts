@@ -1,3 +1,6 @@
+/** What {@link printable} replaces, except for the ends of lines and tabs. */
+const UNSAFE_LINES = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
+
 /**
  * Makes `text` from a target safe to print: control characters, which could move the cursor or worse, become `\x1b` and
  * the like; those that change the direction of reading become `\u202e` and the like.
@@ -7,6 +10,19 @@ export function printable(text: string): string {
     const code = c.charCodeAt(0).toString(16);
     return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code}`;
   });
+}
+
+/** Takes out of a text of several lines what {@link printable} takes out of one: for all that is printed. */
+export function printableLines(text: string): string {
+  return UNSAFE_LINES.test(text) ? text.replace(/[^\n\t]+/g, printable) : text;
+}
+
+/** As JSON.stringify, with escapes for all that {@link printable} replaces: a terminal obeys some that JSON permits. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** `1,019 goroutines`, `1 thread`. */

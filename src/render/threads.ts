@@ -22,7 +22,7 @@ export function threadTable(threads: readonly ThreadReport[], columns: number): 
       return [
         m === null ? '-' : String(m),
         String(tid),
-        state,
+        printable(state),
         goid === null ? '-' : String(goid),
         printable(name),
         printable(where),

@@ -3,9 +3,12 @@ import { matchBinary, type BinaryMatch } from '../../analyze/match/executable.js
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { ElfSource } from '../../snapshots/elf/elf-source.js';
-import { badFile } from '../../snapshots/errors.js';
+import { badFile, shortened } from '../../snapshots/errors.js';
 import { withParts, type Executable, type StructLayout } from '../../snapshots/image.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
+
+/** Characters of a build id that a message shows; Go's have about 80. */
+const MOST_ID = 128;
 
 type BuildIds = Pick<Executable, 'buildId' | 'goBuildId'>;
 
@@ -60,5 +63,6 @@ export class Binary {
 
 /** `Go abc/def and GNU 0123`. */
 export function describeBuildIds({ buildId, goBuildId }: BuildIds): string {
-  return `Go ${goBuildId ?? 'none'} and GNU ${buildId ?? 'none'}`;
+  const shown = (id: string | null): string => (id === null ? 'none' : shortened(id, MOST_ID));
+  return `Go ${shown(goBuildId)} and GNU ${shown(buildId)}`;
 }

@@ -12,7 +12,7 @@ class CapturedIo extends Io {
     return 120;
   }
 
-  override write(text: string): Promise<void> {
+  protected override put(text: string): Promise<void> {
     this.stdout += text;
     return Promise.resolve();
   }
