@@ -34,26 +34,39 @@ export async function runCommand(args: readonly string[], io: Io): Promise<void>
     .configureOutput({ writeOut: (text) => (help += text), writeErr: () => undefined, getOutHelpWidth: () => 100 })
     .exitOverride();
 
-  const [first = ''] = args;
-  const load = COMMANDS.get(first);
+  const name = commandIn(args);
+  const load = COMMANDS.get(name);
   // One command is asked for, or the help of all.
-  for (const [name, loadOne] of load === undefined ? COMMANDS : [[first, load] as const]) {
-    (await loadOne()).define(program.command(name), io);
+  for (const [known, loadOne] of load === undefined ? COMMANDS : [[name, load] as const]) {
+    (await loadOne()).define(program.command(known), io);
   }
   if (args.length === 0) {
     throw usageError('no command is given', { hint: 'try `gospy demo`, or `gospy --help` for the list of commands' });
   }
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(load === undefined ? withoutCommand(args, name) : args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode !== 0) throw usageErrorOf(error, load === undefined ? 'gospy' : `gospy ${first}`);
+    if (error.exitCode !== 0) throw usageErrorOf(error, load === undefined ? 'gospy' : `gospy ${name}`);
     await io.write(help);
   }
+}
+
+/** The command that the arguments name, or of which they ask for help; empty where they name none. */
+function commandIn([first = '', second = '']: readonly string[]): string {
+  const name = first === 'help' ? second : first;
+  return name === 'help' || name.startsWith('-') ? '' : name;
+}
+
+/** What to parse where no command is named, or one that does not exist, which not even a wish for help makes good. */
+function withoutCommand(args: readonly string[], name: string): readonly string[] {
+  if (name !== '') return [name];
+  return args[0] === 'help' ? ['--help'] : args;
 }
 
 /** Turns commander's error into a usage error. */
 function usageErrorOf(error: CommanderError, command: string): Error {
   const what = error.message.replace(/^error: /, '');
-  return usageError(what, { hint: `\`${command} --help\` lists the options`, cause: error });
+  const list = error.code === 'commander.unknownCommand' ? 'commands' : 'options';
+  return usageError(what, { hint: `\`${command} --help\` lists the ${list}`, cause: error });
 }

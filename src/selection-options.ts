@@ -82,8 +82,14 @@ export function parseDuration(text: string): number {
   );
 }
 
+/** Returns the goroutine id that `text` is, or null where it is none. */
+export function goidOf(text: string): number | null {
+  return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : null;
+}
+
 /** Adds a goroutine id to those before it. Throws where it is not one. */
-export function parseGoid(text: string, before: number[] = []): number[] {
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('A goroutine id is a whole number above 0.');
-  return [...before, Number(text)];
+function parseGoid(text: string, before: number[] = []): number[] {
+  const goid = goidOf(text);
+  if (goid === null) throw new InvalidArgumentError('A goroutine id is a whole number above 0.');
+  return [...before, goid];
 }

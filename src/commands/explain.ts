@@ -3,7 +3,7 @@ import type { GoProgram } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, takesTarget } from '../options.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { targetAndGoids, withProgram, type TargetOptions } from './with-target.js';
 
 /** `gospy explain`: how a goroutine's stack was followed, step by step. */
 export function define(command: Command, io: Io): void {
@@ -18,23 +18,19 @@ export function define(command: Command, io: Io): void {
     )
     .addOption(jsonOption())
     .action((first: string | undefined, second: string | undefined, options: TargetOptions & { json?: true }) => {
-      // With --pid, the goroutine is the only argument.
-      const [file, id] = options.pid !== undefined && second === undefined ? [undefined, first] : [first, second];
-      const goid = parseGoid(id);
+      const { file, goids } = targetAndGoids(
+        [first, second].filter((arg) => arg !== undefined),
+        options,
+      );
+      const [goid] = goids;
+      if (goid === undefined) throw usageError('no goroutine is named', NAME_ONE);
+      if (goids.length > 1) throw usageError('explain follows one goroutine at a time', NAME_ONE);
       return withProgram(io, file, options, (program) => explain(io, program, goid, options.json === true));
     });
   examples(command, ['gospy explain snap.gsp 18', 'gospy explain --pid 4711 18 --json']);
 }
 
-function parseGoid(text: string | undefined): number {
-  if (text === undefined) {
-    throw usageError('no goroutine is named', { hint: 'its id comes after the target: `gospy explain snap.gsp 18`' });
-  }
-  if (!/^[1-9]\d{0,14}$/.test(text)) {
-    throw usageError(`'${text}' is not a goroutine id`, { hint: 'ids are whole numbers above 0' });
-  }
-  return Number(text);
-}
+const NAME_ONE = { hint: 'its id comes after the target: `gospy explain snap.gsp 18`' };
 
 async function explain(io: Io, program: GoProgram, goid: number, json: boolean): Promise<void> {
   const [{ explainStack, findGoroutine }, { targetOf }, { answer }, { explanationText }] = await Promise.all([

@@ -2,8 +2,8 @@ import { Argument, type Command } from 'commander';
 import type { GoProgram } from '../../analyze/program.js';
 import type { Io } from '../io.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
-import { parseGoid, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { selectsGoroutines, type SelectionOptions } from '../selection-options.js';
+import { targetAndGoids, withProgram, type TargetOptions } from './with-target.js';
 
 interface StacksOptions extends SelectionOptions, TargetOptions {
   readonly limit?: number;
@@ -13,16 +13,17 @@ interface StacksOptions extends SelectionOptions, TargetOptions {
 /** `gospy stacks`: whole stacks as Go's own traceback prints them. */
 export function define(command: Command, io: Io): void {
   selectsGoroutines(takesTarget(command))
-    .addArgument(new Argument('[GOID...]', 'only these goroutines').argParser(parseGoid))
+    .addArgument(new Argument('[GOID...]', 'only these goroutines'))
     .summary("whole stacks, in the text of Go's own traceback")
     .description(
       'Prints the stack of every goroutine as the program itself would (pprof: debug=2), which panicparse and other ' +
-        'readers accept. With --pid, goroutine ids go to --goid.',
+        'readers accept.',
     )
     .addOption(limitOption('print at most N goroutines, 0 for all'))
     .addOption(jsonOption())
-    .action((file: string | undefined, goids: number[] | undefined, options: StacksOptions) => {
-      const goid = [...(goids ?? []), ...(options.goid ?? [])];
+    .action((first: string | undefined, others: readonly string[], options: StacksOptions) => {
+      const { file, goids } = targetAndGoids(first === undefined ? [] : [first, ...others], options);
+      const goid = [...goids, ...(options.goid ?? [])];
       const narrowed = goid.length === 0 ? options : { ...options, goid };
       return withProgram(io, file, options, (program) => printStacks(io, program, narrowed));
     });

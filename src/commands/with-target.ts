@@ -1,6 +1,7 @@
 import type { GoProgram } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
 import { ReaderGone, type Io } from '../io.js';
+import { goidOf } from '../selection-options.js';
 import { openTarget } from '../targets/open-target.js';
 import { damageError, type OpenTarget, type TargetSpec } from '../targets/target.js';
 
@@ -17,6 +18,25 @@ export interface NamedTarget {
   readonly pid?: number | undefined;
   readonly bin?: string | undefined;
   readonly debugDir?: readonly string[] | undefined;
+}
+
+/**
+ * Separates the target from the goroutine ids after it: with --pid, they are the only arguments. A file before them is
+ * returned all the same, for {@link withProgram} to refuse. Throws a usage error for what is not an id.
+ */
+export function targetAndGoids(
+  args: readonly string[],
+  { pid }: TargetOptions,
+): { file: string | undefined; goids: number[] } {
+  const [first = ''] = args;
+  const idsAlone = pid !== undefined && (args.length <= 1 || goidOf(first) !== null);
+  const goids = (idsAlone ? args : args.slice(1)).map((text) => {
+    const goid = goidOf(text);
+    if (goid !== null) return goid;
+    const hint = idsAlone ? 'with --pid, goroutines are the only arguments' : 'ids are whole numbers above 0';
+    throw usageError(`'${text}' is not a goroutine id`, { hint });
+  });
+  return { file: idsAlone ? undefined : args[0], goids };
 }
 
 /**
@@ -67,7 +87,7 @@ export async function withPrograms<const T extends readonly NamedTarget[]>(
 /** Throws a usage error unless exactly one of a file and a process is named. */
 function specOf({ file, pid, bin, debugDir }: NamedTarget): TargetSpec {
   if (file !== undefined && pid !== undefined) {
-    throw usageError(`the target is either a file or a process, not both ${file} and --pid ${pid}`);
+    throw usageError(`the target is either a file or a process, not both '${file}' and --pid ${pid}`);
   }
   if (file !== undefined) return { file, bin, debugDir };
   if (pid !== undefined) return { pid, bin };

@@ -66,12 +66,21 @@ t.test('explain: --json prints one document of gospy.explain/1', async (t) => {
   );
 });
 
-t.test('explain: a live process is named by --pid, and the goroutine is the only argument', async (t) => {
+t.test('explain, stacks: a live process is named by --pid, and goroutines are the only arguments', async (t) => {
   const { pid } = await startGoTarget(t, temporaryFolder(t));
   const { code, stdout, stderr } = await gospy(['explain', '--pid', String(pid), '1', '--json']);
   t.equal(code, 0, stderr);
   t.match(JSON.parse(stdout), { target: { kind: 'live', pid }, goid: 1, truncated: null });
-  t.match(await gospy(['explain', '1', '--pid', String(pid)]), { code: 0, stdout: /^goroutine 1 \[/ });
+  for (const command of ['explain', 'stacks']) {
+    for (const args of [
+      ['1', '--pid', String(pid)],
+      ['--pid', String(pid), '1'],
+    ]) {
+      const { code, stdout } = await gospy([command, ...args]);
+      t.equal(code, 0);
+      t.same(stdout.match(/^goroutine \d+/gm), ['goroutine 1'], `${command} ${args.join(' ')}`);
+    }
+  }
 });
 
 t.test('explain: what it does not take is exit code 2', async (t) => {

@@ -102,4 +102,38 @@ t.test('usage: unknown commands', async (t) => {
   await refuses(t, [], '--help');
   await refuses(t, ['sumary'], "'sumary'");
   await refuses(t, ['toString'], "'toString'");
+  for (const args of [
+    ['sumary', '--help'],
+    ['sumary', '-h'],
+    ['help', 'sumary'],
+    ['sumary', 'x.gsp', '--json'],
+  ]) {
+    await refuses(t, args, 'Did you mean summary?');
+  }
+  await refuses(t, ['nosuch', '--help'], '`gospy --help` lists the commands');
+  await refuses(t, ['--nosuch'], "'--nosuch'");
+  for (const args of [['help'], ['help', '--help'], ['help', 'help'], ['-h']]) {
+    t.same(await gospyHere(args), HELP, args.join(' '));
+  }
+});
+
+t.test('usage: goroutine ids come after the target, which may be a process', async (t) => {
+  for (const command of ['stacks', 'explain']) {
+    for (const args of [
+      ['x.gsp', '0'],
+      ['x.gsp', 'one'],
+      ['--pid', '2147483647', '17', 'one'],
+    ]) {
+      await refuses(t, [command, ...args], `'${args.at(-1) ?? ''}' is not a goroutine id`);
+    }
+    await refuses(t, [command, '--pid', '2147483647', 'x.gsp', '17'], "not both 'x.gsp' and --pid 2147483647");
+    t.match(
+      await gospyHere([command, '--pid', '2147483647', '17']),
+      { code: 3, stdout: '' },
+      'there is no such process',
+    );
+  }
+  await refuses(t, ['explain', '--pid', '2147483647'], 'no goroutine is named');
+  await refuses(t, ['explain', 'x.gsp'], 'no goroutine is named');
+  await refuses(t, ['explain', '--pid', '2147483647', '17', '18'], 'one goroutine at a time');
 });
