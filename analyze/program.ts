@@ -23,12 +23,14 @@ export class GoProgram extends GoRuntime {
   readonly #unwinder: Unwinder;
   /** Bytes to add to {@link M.vdsoSP}. */
   readonly #vdsoShift: number;
+  readonly #torn: ReadonlySet<Addr>;
 
   /** `index` is the code index of the same program, if there is one from another image of it. */
   constructor(image: ProcessImage, found: Found, index?: CodeIndex) {
     super(image, found);
     this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.layouts.release);
     this.#vdsoShift = this.layouts.release.vdsoSpShift[image.arch];
+    this.#torn = new Set(image.capture.torn);
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);
   }
 
@@ -38,7 +40,7 @@ export class GoProgram extends GoRuntime {
 
   /** Where unwinding a goroutine's stack starts; null where it runs on a thread whose registers are not known. */
   startOf(g: G): UnwindStart | null {
-    const user = { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched };
+    const user = userStackOf(g);
     // For a moment, a running goroutine has no M yet (execute in proc.go).
     if (g.status === 'running' && g.m !== 0) {
       const machine = this.machineAt(g.m);
@@ -77,31 +79,55 @@ export class GoProgram extends GoRuntime {
    */
   threadStackOf(m: M): Unwound | null {
     const g = m.curg === 0 ? null : this.goroutineAt(m.curg);
-    const start = this.#runningOn(m, g === null ? NO_USER_STACK : { lo: g.stack.lo, hi: g.stack.hi, sched: g.sched });
-    return start === null ? null : this.#unwinder.unwind(start);
+    const start = this.#runningOn(m, g === null ? NO_USER_STACK : userStackOf(g));
+    if (start === null) return null;
+    const stack = this.#unwinder.unwind(start);
+    if (g?.status === 'running') this.#warnTruncated(g, stack);
+    return stack;
   }
 
-  /** The goroutine's stack, innermost frame first. */
+  /** The goroutine's stack, innermost frame first. Adds a warning where it ends early. */
   stackOf(g: G, limit?: number): Unwound {
+    const stack = this.followStack(g, limit);
+    this.#warnTruncated(g, stack);
+    return stack;
+  }
+
+  protected followStack(g: G, limit?: number): Unwound {
     const start = this.startOf(g);
     return start === null ? NO_REGISTERS : this.#unwinder.unwind(start, limit);
+  }
+
+  /** Torn goroutines, and those that could not be looked at, are marked as such: nothing is wrong with their stacks. */
+  #warnTruncated({ addr, goid }: G, { truncated, untold }: Unwound): void {
+    if (truncated === null || untold === true || this.#torn.has(addr)) return;
+    this.warn({ code: STACK_TRUNCATED, goid, message: `its stack ends early: ${truncated}` });
   }
 
   /** The same walk, step by step before the eyes of `observer`. */
   watchStackOf(g: G, observer: WalkObserver): Unwound {
     const start = this.startOf(g);
     if (start === null) return NO_REGISTERS;
-    return new Unwinder(this.memory, this.image.arch, this.index, observer).unwind(start);
+    const stack = new Unwinder(this.memory, this.image.arch, this.index, observer).unwind(start);
+    this.#warnTruncated(g, stack);
+    return stack;
   }
 }
+
+const STACK_TRUNCATED = 'stack-truncated';
 
 const NO_REGISTERS: Unwound = {
   frames: [],
   truncated: 'it was running, and the registers of its thread are not known',
+  untold: true,
 };
 
 /** Stands for the goroutine of a thread that runs none. */
-const NO_USER_STACK = { lo: 0, hi: 0, sched: { pc: 0, sp: 0, lr: 0 } };
+const NO_USER_STACK: UserStack = { lo: 0, hi: 0, sched: { pc: 0, sp: 0, lr: 0 }, topSp: 0 };
+
+function userStackOf({ stack: { lo, hi }, sched, stktopsp }: G): UserStack {
+  return { lo, hi, sched, topSp: stktopsp };
+}
 
 function startRegisters(registers: Registers): StartRegisters {
   const lr = registers.arch === 'arm64' ? Number(registers.get('x30')) : 0;

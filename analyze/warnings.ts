@@ -6,12 +6,17 @@ export interface Warning {
   readonly message: string;
 }
 
+/** Goroutines that get a warning of one code each; one more warning counts the others. */
+const MAX_LISTED = 1000;
+
 /**
  * Collects warnings, each once: the first with its code for a goroutine, or without a goroutine the first with its code
  * and message. So readers may warn every time they come across a fault.
  */
 export class WarningCollector {
   readonly #byKey = new Map<string, Warning>();
+  /** By code, the goroutines that were warned of: with {@link MAX_LISTED} in the list, the others are only counted. */
+  readonly #goroutines = new Map<string, Set<number>>();
 
   /** Starts with `inherited`, such as the warnings about the same program in another image. */
   constructor(inherited: Iterable<Warning> = []) {
@@ -19,12 +24,25 @@ export class WarningCollector {
   }
 
   add(warning: Warning): void {
-    const key = `${warning.code} ${warning.goid ?? warning.message}`;
+    const { code, goid, message } = warning;
+    if (goid !== undefined && !this.#isListed(code, goid)) return;
+    const key = `${code} ${goid ?? message}`;
     if (!this.#byKey.has(key)) this.#byKey.set(key, warning);
   }
 
-  /** In the order in which they were added. */
+  /** In the order in which they were added; at the end how many goroutines are not listed, code by code. */
   get all(): readonly Warning[] {
-    return [...this.#byKey.values()];
+    const more = [...this.#goroutines]
+      .filter(([, { size }]) => size > MAX_LISTED)
+      .map(([code, { size }]) => ({ code, message: `${size - MAX_LISTED} more goroutines have this warning` }));
+    return [...this.#byKey.values(), ...more];
+  }
+
+  #isListed(code: string, goid: number): boolean {
+    let goids = this.#goroutines.get(code);
+    if (goids === undefined) this.#goroutines.set(code, (goids = new Set()));
+    if (goids.has(goid)) return false;
+    goids.add(goid);
+    return goids.size <= MAX_LISTED;
   }
 }

@@ -200,6 +200,7 @@ class SavedFields {
       ['g.sched.pc', sched(g.addr, 'pc')],
       ['g.sched.sp', sched(g.addr, 'sp')],
       ['g.sched.lr', sched(g.addr, 'lr')],
+      ['g.stktopsp', plus(g.addr, gAt.offset('stktopsp'))],
       ['g.syscallpc', plus(g.addr, gAt.offset('syscallpc'))],
       ['g.syscallsp', plus(g.addr, gAt.offset('syscallsp'))],
       ...(m === null

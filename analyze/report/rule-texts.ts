@@ -12,6 +12,7 @@ const SENTENCES: Readonly<Record<Exclude<RuleCode, 'return-address'>, string>> =
   mcall: 'It left the goroutine for good: that goes on at g.sched.',
   morestack: 'It grows the stack of the goroutine, which then goes on at g.sched.',
   gogo: 'It was about to jump to g.sched.',
+  mstart: 'The thread has just started, and is about to run the goroutine at g.sched.',
   'vdso-clock': 'It switched to the system stack to ask the vDSO for the time.',
   vdso: 'C code or the vDSO, called to tell the time: m.vdsoPC is the return address.',
   'outside-go': 'Not Go code: the goroutine called it at g.sched.',
@@ -20,8 +21,9 @@ const SENTENCES: Readonly<Record<Exclude<RuleCode, 'return-address'>, string>> =
   'c-signal-frame': 'The end of a signal handler, in the C library: the registers lie at sp.',
   'undone-call': 'A signal handler had begun to fake a call, which is left out.',
   'top-frame': 'The outermost function.',
-  'no-caller': 'Its return address is 0: the outermost function.',
-  'no-frame-size': 'Its frame size is not known: taken for the outermost function.',
+  'no-caller': 'Its return address is 0, and it is not an outermost function.',
+  'no-frame-size': 'Its frame size is not known.',
+  'not-outermost': 'An outermost function, but not where the stack begins: g.stktopsp.',
   'unknown-frame-size': 'Its frame size is not known.',
   'unknown-code': 'There is no Go function at this pc.',
   'unknown-c-caller': 'C code on the system stack: what called it was not saved.',
@@ -36,8 +38,12 @@ export function sentenceFor(rule: RuleCode, arch: Arch): string {
   return `An ordinary call: the return address lies ${arch === 'amd64' ? 'right below fp' : 'at sp'}.`;
 }
 
+const DAMAGED = 'the stack or the record of the goroutine may be damaged; a debugger may show more';
+
 /** What can be done where a stack ended with these rules. */
 const ADVICE: Readonly<Partial<Record<RuleCode, string>>> = {
+  'no-caller': DAMAGED,
+  'not-outermost': DAMAGED,
   'unknown-code': 'gdb may know the code at this pc; if it is Go code, its function table is damaged or was not found',
   'unknown-c-caller': 'gdb can follow C code, in the process or in a core of it',
   'c-signal-handler': 'gdb can follow C code, in the process or in a core of it',

@@ -34,6 +34,8 @@ export interface G {
   readonly trackingSeq: number | null;
   readonly stack: { readonly lo: Addr; readonly hi: Addr };
   readonly sched: StartRegisters;
+  /** The stack pointer of its outermost frame, which is goexit's. */
+  readonly stktopsp: number;
   /** Both 0 outside of system calls and cgo calls. */
   readonly syscallsp: number;
   readonly syscallpc: number;
@@ -80,6 +82,7 @@ export class GoroutineReader {
       schedSp: sched + gobuf.offset('sp'),
       schedPc: sched + gobuf.offset('pc'),
       schedLr: sched + gobuf.offset('lr'),
+      stktopsp: g.offset('stktopsp'),
       syscallsp: g.offset('syscallsp'),
       syscallpc: g.offset('syscallpc'),
       atomicstatus: g.offset('atomicstatus'),
@@ -161,6 +164,7 @@ export class GoroutineReader {
         pc: memory.word(addr, at.schedPc),
         lr: memory.word(addr, at.schedLr),
       },
+      stktopsp: memory.word(addr, at.stktopsp),
       syscallsp: memory.word(addr, at.syscallsp),
       syscallpc: memory.word(addr, at.syscallpc),
       m: memory.ptr(addr, at.m),

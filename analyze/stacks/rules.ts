@@ -1,3 +1,4 @@
+import { hex } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { MemoryFault } from '../../snapshots/memory.js';
 import type { StartRegisters } from '../runtime/goroutine.js';
@@ -81,8 +82,9 @@ export class UnwindRules {
   #stepWithoutFrame({ start, at, point, onSystemStack }: Here): Step | null {
     const { special } = point;
     const { sched } = start.user;
-    // They save the goroutine's registers in g.sched and go on with another function on g0; gogo resumes the goroutine.
-    if (onSystemStack && (special === 'mcall' || special === 'morestack')) {
+    // mcall and morestack save the goroutine's registers in g.sched and go on with another function on g0. mstart begins
+    // what a thread does before it has run any. gogo resumes the goroutine.
+    if (onSystemStack && (special === 'mcall' || special === 'morestack' || special === 'mstart')) {
       return this.#resume(special, sched, sched.sp);
     }
     // It has loaded SP from g.sched, and is about to jump to the pc there.
@@ -103,18 +105,26 @@ export class UnwindRules {
     const { special, spDelta } = point;
     // "No frame information, must be external function, like race support" (traceback.go).
     if (spDelta === null) {
-      return here.isInnermost
-        ? end('unknown-frame-size', null, `no frame information for ${point.func.name}`)
-        : end('no-frame-size', null, null);
+      const rule = here.isInnermost ? 'unknown-frame-size' : 'no-frame-size';
+      return end(rule, null, `no frame information for ${point.func.name}`);
     }
     const switched = special === null ? null : this.#stackSwitch(here, spDelta);
     const sp = switched === null ? at.sp : switched.sp;
     const frame = { point, pc: at.pc, sp, fp: sp + spDelta + this.#pushed, trap: at.trap };
     if (special === 'sigtramp') return this.#toInterrupted('signal-frame', frame, frame.fp, innermost ?? frame);
     if (special === 'sigreturn') return this.#toInterrupted('sigreturn', frame, sp, innermost ?? frame);
-    if (isOutermost(here)) return end('top-frame', frame, null);
+    if (isOutermost(here)) return this.#endAtOutermost(here, frame);
     if (!tableHolds(here)) return end('stack-switch', frame, `${point.func.name} switches stacks`);
     return this.#toCaller(frame, switched?.rule ?? null, at.lr, here.isInnermost || at.trap);
+  }
+
+  /** A goroutine's stack is whole where goexit's frame lies at g.stktopsp (unwinder.finishInternal). */
+  #endAtOutermost({ start: { user } }: Here, frame: PhysicalFrame): Step {
+    const { func, special } = frame.point;
+    if (user.sched.pc === 0) return end('top-frame', frame, null);
+    const topSp = this.#memory.known(user.topSp, 'g.stktopsp');
+    if (special === 'goexit' && frame.sp === topSp) return end('top-frame', frame, null);
+    return end('not-outermost', frame, `${func.name} at ${hex(frame.sp)} is not the outermost frame`);
   }
 
   /** For functions that return on the goroutine's stack from another one: SP on the goroutine's stack. */
@@ -177,7 +187,7 @@ export class UnwindRules {
       const pc = inRegister
         ? this.#memory.known(lr, 'lr')
         : this.#memory.pointer(this.#arch === 'amd64' ? fp - 8 : sp, 'return address');
-      if (pc === 0) return end('no-caller', frame, null);
+      if (pc === 0) return end('no-caller', frame, `the return address of ${frame.point.func.name} is 0`);
       if (special !== 'fakedCall') return goOn(how, frame, { pc, sp: fp, lr: 0, trap: false });
       return goOn(
         how,

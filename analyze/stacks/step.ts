@@ -37,6 +37,7 @@ export type RuleCode =
   | 'mcall'
   | 'morestack'
   | 'gogo'
+  | 'mstart'
   | 'vdso-clock'
   | 'vdso'
   | 'outside-go'
@@ -47,9 +48,10 @@ export type RuleCode =
   | 'undone-call'
   // The stack is whole.
   | 'top-frame'
+  // The stack ends early.
   | 'no-caller'
   | 'no-frame-size'
-  // The stack ends early.
+  | 'not-outermost'
   | 'unknown-frame-size'
   | 'unknown-code'
   | 'unknown-c-caller'

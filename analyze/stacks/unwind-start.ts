@@ -1,10 +1,14 @@
 import type { StartRegisters } from '../runtime/goroutine.js';
 
-/** A goroutine's stack [lo, hi), and the registers in g.sched at which it left it last. All 0: there is no goroutine. */
+/** A goroutine's stack. All 0: there is no goroutine. */
 export interface UserStack {
+  /** The stack is [lo, hi). */
   readonly lo: number;
   readonly hi: number;
+  /** The registers in g.sched, at which it left the stack last. */
   readonly sched: StartRegisters;
+  /** g.stktopsp: the stack pointer of goexit's frame. "Expected sp at top of stack, to check in traceback" (runtime2.go). */
+  readonly topSp: number;
 }
 
 /** What an M keeps of its switches between stacks. Addresses; 0 where they are not known. */
@@ -30,7 +34,12 @@ export interface UnwindStart {
   readonly machine: MachineState | null;
 }
 
+/** True where `sp` is on the goroutine's stack: where it is empty, SP is at its end. */
+export function isOnStack({ lo, hi }: UserStack, sp: number): boolean {
+  return sp > lo && sp <= hi;
+}
+
 /** True where `sp` is on a system or signal stack that a goroutine switched to: the walk will return to its stack. */
-export function isOnSystemStack({ sched, lo, hi }: UserStack, sp: number): boolean {
-  return sched.pc !== 0 && !(sp > lo && sp <= hi);
+export function isOnSystemStack(user: UserStack, sp: number): boolean {
+  return user.sched.pc !== 0 && !isOnStack(user, sp);
 }

@@ -4,8 +4,8 @@ import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { CodeIndex } from './code-index.js';
 import { UnwindRules } from './rules.js';
 import { StackMemory, type UsedWord } from './stack-memory.js';
-import { positionOf, type PhysicalFrame, type Position, type Step } from './step.js';
-import type { UnwindStart } from './unwind-start.js';
+import { positionOf, type PhysicalFrame, type Position, type RuleCode, type Step } from './step.js';
+import { isOnStack, type UnwindStart, type UserStack } from './unwind-start.js';
 
 /** A stack as far as it could be followed. */
 export interface Unwound {
@@ -13,6 +13,8 @@ export interface Unwound {
   readonly frames: readonly PhysicalFrame[];
   /** Why the stack ends before its outermost function; null where it is whole. */
   readonly truncated: string | null;
+  /** Present where nothing could be followed, since the goroutine ran or moved: nothing is wrong with its stack. */
+  readonly untold?: true;
 }
 
 /** Watches a walk over a stack. */
@@ -53,6 +55,7 @@ export class Unwinder {
   #walk(start: UnwindStart, frames: PhysicalFrame[], limit: number): string | null {
     let at = positionOf(start.registers, start.trap);
     if (at.pc === 0) at = this.#afterNilCall(at);
+    if (start.machine === null && !isOnStack(start.user, at.sp)) return outside(start.user, at.sp);
     let signals = 0;
     for (let steps = 0; steps <= MAX_FRAMES; steps++) {
       if (frames.length >= limit) return null;
@@ -61,7 +64,8 @@ export class Unwinder {
       const { frame, next } = step;
       if (frame !== null) frames.push(frame);
       if (next === null) return step.truncated;
-      if (next.pc === at.pc && next.sp === at.sp) return `stuck at ${hex(at.sp)}`;
+      const lost = whereLost(start.user, at, step, next);
+      if (lost !== null) return lost;
       if (frame?.point.special === 'sigtramp' && ++signals > MAX_SIGNAL_FRAMES) {
         return `more than ${MAX_SIGNAL_FRAMES} signal frames`;
       }
@@ -75,4 +79,25 @@ export class Unwinder {
     this.#observer?.tookStep(at, { rule: 'nil-call', frame: null, next, truncated: null });
     return next;
   }
+}
+
+/** Steps to registers that the kernel or the runtime saved, which may be of any stack. */
+const TO_SAVED_REGISTERS: ReadonlySet<RuleCode> = new Set([
+  ...(['signal-frame', 'sigreturn', 'c-signal-frame', 'undone-call', 'mcall', 'morestack', 'mstart'] as const),
+  ...(['vdso', 'outside-go'] as const),
+]);
+
+/** Why the walk cannot go on at `next`; null where it can. A stack leads upwards, and a goroutine's to its end. */
+function whereLost(user: UserStack, at: Position, { rule, frame }: Step, next: Position): string | null {
+  if (next.pc === at.pc && next.sp === at.sp) return `stuck at ${hex(at.sp)}`;
+  if (TO_SAVED_REGISTERS.has(rule)) return null;
+  const from = frame?.sp ?? at.sp;
+  // Only a function that has not stored its return address yet, if the CPU has a link register, takes no room.
+  const goesUp = next.sp > from || (next.sp === from && (at.trap || rule === 'link-register'));
+  if (!goesUp) return `the stack leads from ${hex(from)} back to ${hex(next.sp)}`;
+  return isOnStack(user, from) && !isOnStack(user, next.sp) ? outside(user, next.sp) : null;
+}
+
+function outside({ lo, hi }: UserStack, sp: number): string {
+  return `${hex(sp)} is not on the goroutine's stack, from ${hex(lo)} to ${hex(hi)}`;
 }

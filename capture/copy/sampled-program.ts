@@ -16,7 +16,7 @@ import { RunSource } from './run-source.js';
 const BATCH = 1024;
 const BATCH_BYTES = 16 << 20;
 
-const MOVED: Unwound = { frames: [], truncated: 'it moved on since, or while its stack was read' };
+const MOVED: Unwound = { frames: [], truncated: 'it moved on since, or while its stack was read', untold: true };
 
 /** A program that goes on running. Its stacks are read when they are asked for, and checked. */
 export class SampledProgram extends GoProgram {
@@ -39,7 +39,7 @@ export class SampledProgram extends GoProgram {
     return (this.#order ??= super.goroutineAddresses());
   }
 
-  override stackOf(g: G, limit?: number): Unwound {
+  protected override followStack(g: G, limit?: number): Unwound {
     if (!this.#batch.has(g.addr)) this.#readBatch(g.addr);
     const parked = this.#batch.get(g.addr);
     if (parked === undefined || this.#batchProgram === null || !isSamePlace(g, parked)) return MOVED;

@@ -1,5 +1,5 @@
 import { extract } from '../../analyze/extract.js';
-import type { Warning } from '../../analyze/warnings.js';
+import { WarningCollector, type Warning } from '../../analyze/warnings.js';
 import { checkOutput } from '../../snapshots/atomic-file.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { badFile } from '../../snapshots/errors.js';
@@ -59,7 +59,12 @@ async function writeExtract(
     const goroutines = analyzed.goroutineCount;
     const partial = image.capture.partial || core.damage.length > 0 || analyzed.unreadable > 0;
     const warnings = withoutRepeats([...image.capture.warnings, ...program.warnings, ...analyzed.warnings]);
-    const capture: CaptureFacts = { ...image.capture, partial, warnings, writer: version() };
+    const capture: CaptureFacts = {
+      ...image.capture,
+      partial,
+      warnings: withoutGoroutines(warnings),
+      writer: version(),
+    };
     const memory = new CountingGroups(groups);
     const content = { image: { ...image, capture }, memory };
     const { bytesWritten } = await writeSnapshot(path, content, signal === undefined ? {} : { signal });
@@ -90,8 +95,12 @@ class CountingGroups implements Iterable<readonly Segment[]> {
   }
 }
 
-/** The file has no place for the goroutine that a warning is about: the same words are kept once. */
-function withoutRepeats(warnings: readonly Warning[]): { code: string; message: string }[] {
-  const byText = new Map(warnings.map(({ code, message }) => [`${code} ${message}`, { code, message }]));
-  return [...byText.values()];
+function withoutRepeats(warnings: readonly Warning[]): readonly Warning[] {
+  return new WarningCollector(warnings).all;
+}
+
+/** Without what concerns single goroutines: whoever reads the snapshot comes across the same, and warns of it. */
+function withoutGoroutines(warnings: readonly Warning[]): { code: string; message: string }[] {
+  const found = new Set(warnings.flatMap(({ code, goid }) => (goid === undefined ? [] : [code])));
+  return warnings.flatMap(({ code, message }) => (found.has(code) ? [] : [{ code, message }]));
 }
