@@ -5,8 +5,9 @@ import type { AncestorInfo } from '../runtime/ancestors.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import { answer, StreamedAnswer } from './answer.js';
-import { isRuntime, LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
+import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
 import type { Goroutine, GoroutineWithStack, Loc, LocatedGoroutine, Traceback } from './model.js';
+import { isRuntime } from './runtime-code.js';
 import { compareBy, matcher, type Selection, type Sort } from './selection.js';
 
 /** Numbers of wait reasons that are tried: no release has as many (1.27 has about 45). */

@@ -10,6 +10,7 @@ import { UNKNOWN_FILE, type CodeLine } from '../stacks/symbolize.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { Unwound } from '../stacks/unwind.js';
 import type { Ancestor, Frame, Loc, TracebackLine } from './model.js';
+import { isRuntime, RuntimeCode } from './runtime-code.js';
 
 /** Names, files and lines of the places that a goroutine's record names. */
 export const PLACE_READS: Reads = {
@@ -46,6 +47,8 @@ interface Entry {
 
 /** Places by code address: they stay the same as long as the program does. */
 class KnownPlaces {
+  /** Which lines are the runtime's; null until that is asked for. */
+  runtime: RuntimeCode | null = null;
   readonly starts = new Map<number, Loc | null>();
   readonly entries = new Map<number, Entry | null>();
   readonly creators = new Map<number, Loc | null>();
@@ -72,6 +75,10 @@ export class LocationResolver {
     this.#wrapper = program.layouts.release.wrapperFuncID;
     this.#known = KNOWN.get(program.index) ?? new KnownPlaces();
     KNOWN.set(program.index, this.#known);
+  }
+
+  get #runtime(): RuntimeCode {
+    return (this.#known.runtime ??= new RuntimeCode(this.#program));
   }
 
   /** The goroutine's function, as the outermost frame of a traceback shows it. */
@@ -112,7 +119,7 @@ export class LocationResolver {
     for (const { point, pc, trap } of physical) {
       const known = this.#known.users[trap ? 1 : 0];
       const loc = remembered(known, pc, () => {
-        const line = point.lines(trap).find(({ name }) => !isRuntime(name));
+        const line = point.lines(trap).find((line) => !this.#runtime.has(line));
         return line === undefined ? null : this.#loc(line, pc);
       });
       if (loc !== null) return loc;
@@ -277,11 +284,6 @@ export class LocationResolver {
   #printed(name: string): string {
     return this.#program.index.symbolizer.printedName(name);
   }
-}
-
-/** True for functions of package runtime and the packages that belong to it. */
-export function isRuntime(func: string): boolean {
-  return /^(runtime|runtime\/[^.]*|internal\/runtime\/[^.]*)\./.test(func);
 }
 
 function remembered<T>(map: Map<number, T>, key: number, make: (key: number) => T): T {

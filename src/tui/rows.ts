@@ -1,7 +1,7 @@
 import type { Group } from '../../analyze/report/groups.js';
 import type { Member } from '../../analyze/report/live-view.js';
 import type { Frame, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
-import { isRuntime } from '../../analyze/report/locations.js';
+import { outsideRuntime } from '../../analyze/report/runtime-code.js';
 import { duration, printable } from '../render/text.js';
 import { delta, ratePerSecond, type Series } from './history.js';
 import { currentLevel, historyOf, type SortKey, type State } from './state.js';
@@ -93,7 +93,7 @@ function namesOf({ key, loc, frames }: Group): Pick<Row, 'name' | 'file'> {
 
 /** The functions on a stack outside the runtime, innermost first; all where there are no others. */
 function stackName(key: string, frames: readonly Frame[]): string {
-  const own = frames.filter(({ func }) => !isRuntime(func));
+  const own = outsideRuntime(frames);
   const shown = own.length === 0 ? frames : own;
   return shown.length === 0 ? printable(key) : shown.map(({ func }) => printable(func)).join(' < ');
 }
