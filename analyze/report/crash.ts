@@ -1,13 +1,18 @@
 import { hex, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import { signalName } from '../../snapshots/signals.js';
+import { hasAddress, isFatal, signalName } from '../../snapshots/signals.js';
 import type { GoProgram } from '../program.js';
 import type { M } from '../runtime/machine.js';
+import { caughtSignals, signalAt, type CaughtSignal } from '../stacks/signal-frame.js';
 import type { Crash } from './model.js';
+
+/** A signal, as far as it may be what a program crashed of. */
+type Cause = Pick<Crash, 'signal' | 'code' | 'addr' | 'sender'>;
 
 /**
  * How the program in a core ended; null where it was alive. If an M is dying, it crashed first, whichever thread ended
- * the process: up to Go 1.22 each M passes the fatal signal on to the next (sighandler in signal_unix.go).
+ * the process: each M passes the fatal signal on to the next as SIGQUIT (sighandler in signal_unix.go). What ended the
+ * process is often the SIGABRT that the runtime raises once it has said why.
  */
 export function crashOf(program: GoProgram): Crash | null {
   const { signal } = program.image;
@@ -15,16 +20,50 @@ export function crashOf(program: GoProgram): Crash | null {
   const machine = dyingMachine(program) ?? machineOf(program, signal.tid);
   const g = machine === null ? null : faultingGoroutine(program, machine);
   const endedBy = signalName(signal.number);
-  const ended = {
-    signal: endedBy,
-    code: signal.code,
-    addr: signal.addr === null ? null : hex(signal.addr),
+  const addr = signal.addr === null ? null : hex(signal.addr);
+  const ended: Cause = { signal: endedBy, code: signal.code, addr, sender: null };
+  const panicked = faultBeforePanic(program, [machine?.g0 ?? null, g]);
+  const caught = machine === null ? null : caughtSignal(program, machine);
+  // A panic for a fault ends in a SIGABRT too, which the runtime raises on its own thread.
+  const cause = caught === null || caught.signal === 'SIGABRT' ? (panicked ?? caught) : caught;
+  return {
+    ...(cause ?? ended),
     endedBy,
     goid: g === null ? null : goidOf(program, g),
     tid: (machine === null ? null : program.threadOf(machine)?.tid) ?? signal.tid,
   };
-  const fault = g === null ? null : faultBeforePanic(program, g);
-  return fault === null ? ended : { ...ended, ...fault };
+}
+
+/** The first fatal signal whose handler the thread of an M is in. null without one. */
+function caughtSignal(program: GoProgram, machine: M): Cause | null {
+  const { host, pid } = program.image;
+  for (const signal of signalsOf(program, machine)) {
+    if (!isFatal(signal.number)) continue;
+    const { number, code } = signal;
+    const own = host.namespacePids.at(-1) ?? pid;
+    return {
+      ...{ signal: signalName(number), code, addr: hasAddress(number, code) ? hex(signal.addr) : null },
+      sender: code > 0 || signal.pid === own ? null : signal.pid,
+    };
+  }
+  return null;
+}
+
+/**
+ * The signals whose handlers the thread of an M is in, the first one first: all those on its signal stack, or else those
+ * to which its frames lead: a thread that C made may handle signals on its ordinary stack.
+ */
+function signalsOf(program: GoProgram, machine: M): CaughtSignal[] {
+  const { memory, image } = program;
+  const sp = program.threadOf(machine)?.registers?.sp;
+  if (sp === undefined) return [];
+  const onSignalStack = orNull(() => {
+    const { stack } = program.goroutineReader.read(machine.gsignal);
+    return [...caughtSignals(memory, image.arch, stack, Number(sp))];
+  });
+  if (onSignalStack !== null && onSignalStack.length > 0) return onSignalStack;
+  const handlers = program.threadStackOf(machine)?.frames.filter(({ point }) => point.special === 'sigtramp') ?? [];
+  return handlers.reverse().flatMap(({ fp }) => orNull(() => signalAt(memory, image.arch, fp)) ?? []);
 }
 
 /** The M whose m.dying is set: by startpanic_m (panic.go, 1.12+), for panics, throws and fatal signals alike. */
@@ -44,24 +83,32 @@ function faultingGoroutine(program: GoProgram, machine: M): Addr | null {
   return g === 0 ? null : g;
 }
 
-function goidOf(program: GoProgram, g: Addr): number | null {
-  const goid = program.goroutineReader.goidAt(g);
-  return goid === 0 ? null : goid;
+/** null for a goroutine that has run nothing: a thread that C made got it only to handle the signal (needm in proc.go). */
+function goidOf(program: GoProgram, address: Addr): number | null {
+  const goid = program.goroutineReader.goidAt(address);
+  const g = orNull(() => program.goroutineReader.read(address));
+  const innermost = g?.status === 'syscall' ? program.index.at(g.syscallpc) : null;
+  return goid === 0 || innermost?.special === 'goexit' ? null : goid;
 }
 
 /**
- * The signal that the runtime turned into a panic: g.sig, g.sigcode0 and g.sigcode1, which preparePanic sets
- * (signal_amd64.go and signal_arm64.go, 1.12+). null where there was none.
+ * The signal that the runtime turned into a panic of one of `gs`: g.sig, g.sigcode0 and g.sigcode1, which preparePanic sets
+ * (signal_amd64.go and signal_arm64.go, 1.12+). That of g0 is for a fault in C code, up to Go 1.20, or in the runtime
+ * itself. null where there was none.
  */
-function faultBeforePanic(program: GoProgram, g: Addr): Pick<Crash, 'signal' | 'code' | 'addr'> | null {
+function faultBeforePanic(program: GoProgram, gs: readonly (Addr | null)[]): Cause | null {
   const layout = program.layouts.of('g');
-  return orNull(() => {
-    const number = program.memory.u32(g, layout.offset('sig'));
-    if (number === 0) return null;
-    const code = program.memory.word(g, layout.offset('sigcode0'));
-    const addr = hex(program.memory.u64(g, layout.offset('sigcode1')));
-    return { signal: signalName(number), code, addr };
-  });
+  for (const g of gs) {
+    const cause = orNull(() => {
+      const number = g === null ? 0 : program.memory.u32(g, layout.offset('sig'));
+      if (g === null || number === 0) return null;
+      const code = program.memory.word(g, layout.offset('sigcode0'));
+      const addr = hex(program.memory.u64(g, layout.offset('sigcode1')));
+      return { signal: signalName(number), code, addr, sender: null };
+    });
+    if (cause !== null) return cause;
+  }
+  return null;
 }
 
 function orNull<T>(read: () => T): T | null {

@@ -99,15 +99,17 @@ export interface Traceback {
 
 /** How a program ended. */
 export interface Crash {
-  /** The signal of the fault, such as SIGSEGV; without a fault, the signal that ended the process. */
+  /** The signal that was first: that of a fault, such as SIGSEGV, or one that was sent. */
   readonly signal: string;
   /** si_code of that signal. */
   readonly code: number;
   /** The address that could not be accessed; null for signals that have none. */
   readonly addr: string | null;
+  /** The process that sent the signal, by its id in the program's pid namespace; null if none did, or it is not known. */
+  readonly sender: number | null;
   /** The signal that ended the process: under GOTRACEBACK=crash the runtime raises SIGABRT after a panic. */
   readonly endedBy: string;
-  /** The goroutine at fault; null where the runtime itself was. */
+  /** The goroutine at fault; null where the thread ran none. */
   readonly goid: number | null;
   /** Its thread. */
   readonly tid: number;

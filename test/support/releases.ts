@@ -242,6 +242,12 @@ export const CORE_PROGRAMS: readonly CoreProgram[] = [
   },
 ];
 
+/** Programs that crash in C code, or by a signal that another process sends. */
+export const CRASH_CELLS: readonly Cell[] = [
+  ...(['1.12', '1.19', '1.26'] as const).map((release): Cell => ({ fixture: 'crash', release, link: 'cgo' })),
+  { fixture: 'crash', release: '1.22', link: 'plain' },
+];
+
 /** Returns a name such as `crash go1.26 plain panic`. */
 export function coreProgramName({ cell, args }: CoreProgram): string {
   return [cellName(cell), ...args].join(' ');
@@ -257,6 +263,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...(['many', 'busy'] as const).flatMap((fixture) =>
     (['plain', 'stripped'] as const).map((link): Cell => ({ fixture, release: '1.26', link })),
   ),
+  ...CRASH_CELLS,
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   ...FLOW_CELLS,

@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import t from 'tap';
+import type { Crash } from '../../analyze/report/model.js';
+import { readCore } from '../support/core-goroutines.js';
+import { crash } from '../support/cores.js';
+import { buildGo, requireGo } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { CRASH_CELLS, cellName } from '../support/releases.js';
+import { gospy } from './gospy-process.js';
+
+t.setTimeout(600_000);
+
+/** What the program itself says of its end: sighandler in signal_unix.go, or printpanics and throw in panic.go. */
+function told(stderr: string): Partial<Crash> {
+  const thrown = /^\[signal (SIG\w+): .* code=(\w+) addr=(\w+) /m.exec(stderr);
+  const caught = /^(SIG\w+): [\s\S]*?\bsigcode=(\d+)(?: addr=(\w+))?/m.exec(stderr);
+  const [, signal = '', code = '', addr] = thrown ?? caught ?? [];
+  const goid = [...stderr.matchAll(/^goroutine (\d+) /gm)].map(([, id]) => Number(id)).find((id) => id !== 0);
+  const number = Number(BigInt.asIntN(64, BigInt(code)));
+  const faulted = number > 0 && /SEGV|BUS/.test(signal);
+  return { signal, code: number, goid: goid ?? null, ...(faulted && addr !== undefined ? { addr } : {}) };
+}
+
+if (requireGo(t)) {
+  for (const cell of CRASH_CELLS.filter(({ link }) => link === 'cgo')) {
+    t.test(`crash: a fault in C code is named, and not how the runtime ended (${cellName(cell)})`, async (t) => {
+      const path = await buildGo(cell);
+      // Go 1.12 hangs when it makes a panic of a SIGFPE in C code.
+      for (const how of ['c-segv', ...(cell.release === '1.12' ? [] : ['c-fpe']), 'c-ill', 'c-abort']) {
+        const { core, stderr } = await crash(t, path, { args: [how] });
+        const { target } = readCore(core);
+        t.match(target.crash, { ...told(stderr), sender: null, endedBy: 'SIGABRT' }, how);
+        if (how === 'c-segv') t.match(target.crash, { signal: 'SIGSEGV', code: 1, addr: '0x8' });
+        if (how !== 'c-segv') continue;
+        const snapshot = join(temporaryFolder(t), 'core.gsp');
+        t.match(await gospy(['capture', '--core', core, '-o', snapshot]), { code: 0 });
+        const { stdout } = await gospy(['summary', snapshot, '--json']);
+        t.same(
+          (JSON.parse(stdout) as { target: unknown }).target,
+          { ...target, kind: 'snapshot' },
+          'in a snapshot of it',
+        );
+        const text = await gospy(['summary', core]);
+        t.match(text.stdout, /^crashed: SIGSEGV at 0x8 in goroutine \d+, on thread \d+, ended by SIGABRT\n/);
+      }
+    });
+
+    t.test(`crash: a fault on a thread that is not Go's is of no goroutine (${cellName(cell)})`, async (t) => {
+      const { core } = await crash(t, await buildGo(cell), { args: ['c-thread'] });
+      t.match(readCore(core).target.crash, { signal: 'SIGSEGV', code: 1, addr: '0x8', goid: null, sender: null });
+    });
+  }
+
+  for (const cell of CRASH_CELLS) {
+    t.test(`crash: a signal from another process is named with its sender (${cellName(cell)})`, async (t) => {
+      const path = await buildGo(cell);
+      for (const signal of ['SIGSEGV', 'SIGQUIT', 'SIGBUS', 'SIGABRT'] as const) {
+        const { core, stderr } = await crash(t, path, { args: ['running'], signal });
+        const { target } = readCore(core);
+        t.match(told(stderr), { signal, code: 0 });
+        const { goid, ...said } = told(stderr);
+        t.match(target.crash, { ...said, addr: null, sender: process.pid, endedBy: 'SIGABRT' }, signal);
+        if (target.crash?.goid !== null) t.equal(target.crash?.goid, goid);
+      }
+    });
+  }
+}
