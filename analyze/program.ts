@@ -11,6 +11,7 @@ import type { G, StartRegisters } from './runtime/goroutine.js';
 import { Layouts, NO_DEBUG_INFO, type DebugInfo, type LayoutFit } from './runtime/layouts.js';
 import { locateModules, type GoCode } from './runtime/locate-modules.js';
 import type { M } from './runtime/machine.js';
+import { otherCompiler } from './runtime/other-compilers.js';
 import { KNOWN_RELEASES } from './runtime/releases.js';
 import { CodeIndex } from './stacks/code-index.js';
 import { Unwinder, type Unwound, type WalkObserver } from './stacks/unwind.js';
@@ -139,7 +140,9 @@ function startRegisters(registers: Registers): StartRegisters {
  * for, and all of it is read from that image.
  */
 export function reopenProgram(image: ProcessImage, { found }: GoProgram): GoProgram {
-  const modules = found.code.modules.map(({ module }) => new FunctionTable(image.memory, module));
+  const modules = found.code.modules.map(
+    ({ module, nameGiver }) => new FunctionTable(image.memory, module, nameGiver),
+  );
   return new GoProgram(image, { ...found, code: { ...found.code, modules } });
 }
 
@@ -156,6 +159,8 @@ export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG
       throw notUnderstood(code.release, code.tried.slice(0, 3).join('; '));
     }
     const what = image.kind === 'live' ? `process ${image.pid}` : 'the file';
+    const compiler = otherCompiler(image);
+    if (compiler !== null) throw otherRuntime(what, compiler);
     throw noGoProcess(`looking for a Go runtime in ${what} found none: ${code.tried.slice(0, 3).join('; ')}`, {
       hint: `gospy reads programs built by ${KNOWN_RELEASES} for amd64 and arm64`,
     });
@@ -164,7 +169,13 @@ export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG
   if (runtime === undefined) throw noGoProcess('the program has no Go code');
   const layouts = new Layouts(code.version, structs);
   const globals = globalsOf(image, code, layouts);
-  return new GoProgram(image, { code, layouts, globals, warnings: warningsOf(layouts, globals) });
+  return new GoProgram(image, { code, layouts, globals, warnings: warningsOf(code, layouts, globals) });
+}
+
+function otherRuntime(what: string, compiler: string): GospyError {
+  return unsupported(`looking for a Go runtime in ${what} found that of ${compiler}, which gospy does not read`, {
+    hint: `gospy reads programs built by the go command's own compiler, ${KNOWN_RELEASES} for amd64 and arm64`,
+  });
 }
 
 function globalsOf(image: ProcessImage, code: GoCode, layouts: Layouts): Globals {
@@ -196,13 +207,36 @@ function notUnderstood({ text }: GoVersion, why: string, cause?: Error): GospyEr
   });
 }
 
-/** Warnings about facts of the program that are not certain: its layouts, and the addresses of its globals. */
-function warningsOf({ version, fit }: Layouts, { notes }: Globals): Warning[] {
+/** Warnings about facts of the program that are not certain: its names, its layouts, and the addresses of its globals. */
+function warningsOf(code: GoCode, { version, fit }: Layouts, { notes }: Globals): Warning[] {
   const guess = GUESSES[fit];
   return [
+    ...obfuscationOf(code),
     ...(guess === null ? [] : [{ code: guess.code, message: `Go ${version.text} ${guess.words}` }]),
     ...notes.map((message) => ({ code: 'globals-second-way', message })),
   ];
+}
+
+function* obfuscationOf({ version, versionFrom, modules: [first] }: GoCode): Iterable<Warning> {
+  if (first?.module.pclntab.altered === true) {
+    yield {
+      code: 'function-table-altered',
+      message: 'its function table bears a mark that is not Go\'s, as garble leaves it: names, files and lines may not be those of the source',
+    };
+  }
+  if (first !== undefined && first.nameGiver !== null) {
+    yield {
+      code: 'names-removed',
+      message:
+        'function names were removed from the program: functions are named by their addresses, and those of package runtime by its files',
+    };
+  }
+  if (versionFrom === 'what fits') {
+    yield {
+      code: 'version-guessed',
+      message: `what the program says of the Go release that built it is missing or not true; its runtime is that of Go ${version.text}`,
+    };
+  }
 }
 
 const GUESSES: Readonly<Record<LayoutFit, { readonly code: string; readonly words: string } | null>> = {

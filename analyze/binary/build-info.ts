@@ -20,16 +20,21 @@ const HEADER_BYTES = 32;
 const INLINE_STRINGS = 2;
 const MAX_STRING = 1 << 20;
 
-/** Finds the build-info blob in the given ranges; null where it was removed, and in programs of Go 1.12. */
+/**
+ * Finds the build-info blob in the given ranges; null where it was removed, and in programs of Go 1.12. If none names a
+ * release of Go, the first that has any text in its place.
+ */
 export function findBuildInfo(memory: Memory, ranges: Iterable<Range>): BuildInfo | null {
+  let other: BuildInfo | null = null;
   for (const at of findBytes(memory, ranges, MAGIC, ALIGNMENT)) {
     const info = onFault(
       () => readBuildInfo(memory, at),
       () => null,
     );
     if (info?.goVersion.includes('go1.') === true) return info;
+    if (info !== null && /^[\x20-\x7e]+$/.test(info.goVersion)) other ??= info;
   }
-  return null;
+  return other;
 }
 
 function readBuildInfo(memory: Memory, at: Addr): BuildInfo {

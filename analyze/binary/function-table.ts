@@ -41,6 +41,14 @@ interface PcEntry {
   readonly to: number;
 }
 
+/** Names the functions of a program whose own names were removed. */
+export interface NameGiver {
+  /** `func` has the name that the table has. */
+  function(table: FunctionTable, func: Func): string;
+  /** For a call that was inlined, by the name that the table has and the file of its code. */
+  inlined(name: string, file: string): string;
+}
+
 const MAX_NAME = 64 * 1024;
 /** More steps than any table has: no function has as many instructions. */
 const MAX_STEPS = 1 << 20;
@@ -61,9 +69,12 @@ export class FunctionTable {
   readonly #tables: Memory;
   readonly #sections: Memory;
   readonly #byIndex = new Map<number, Func>();
+  /** null where functions have the names of the table. */
+  readonly nameGiver: NameGiver | null;
 
-  constructor(memory: Memory, module: ModuleData) {
+  constructor(memory: Memory, module: ModuleData, nameGiver: NameGiver | null = null) {
     this.module = module;
+    this.nameGiver = nameGiver;
     this.quantum = module.pclntab.quantum;
     this.#format = module.pclntab.format;
     this.#wide = this.#format.ftab === 'addresses';
@@ -96,7 +107,16 @@ export class FunctionTable {
     return func;
   }
 
-  /** The first function of each of the given names. Walks the whole table: about 10 ms for 60,000 functions. */
+  /** The number and flags of every function, in the order of their addresses. */
+  *kinds(): Iterable<Pick<Func, 'index' | 'funcID' | 'flag'>> {
+    const { funcID, flag } = this.#format.func;
+    for (let index = 0; index < this.length; index++) {
+      const at = this.#funcAddr(index);
+      yield { index, funcID: this.#funcs.u8(at, funcID), flag: this.#funcs.u8(at, flag) };
+    }
+  }
+
+  /** The first function of each of the given names, by those that the table has. Walks the whole table: about 10 ms for 60,000 functions. */
   named(names: ReadonlySet<string>): Map<string, Func> {
     const found = new Map<string, Func>();
     for (let i = 0; i < this.length && found.size < names.size; i++) {
@@ -120,6 +140,12 @@ export class FunctionTable {
   /** The code addresses around `pc` for which a function's table has the same entry; null where it has none. */
   range(func: Func, table: PcTable, pc: number): { readonly from: number; readonly to: number } | null {
     return this.#entryAt(func.tables[table], func, pc);
+  }
+
+  /** The source file of a function's first instruction; `?` where there is none. */
+  fileAtEntry(func: Func): string {
+    const file = this.value(func, 'pcfile', func.entry);
+    return file === null ? '?' : this.file(func, file);
   }
 
   /** Value of PCDATA `index` at `pc`; -1, as in the runtime, where the function has none. */
@@ -161,7 +187,7 @@ export class FunctionTable {
     const { funcID, flag, pcsp, nfuncdata, cuOffset } = this.#format.func;
     const at = this.#funcAddr(index);
     const u32 = (offset: number): number => this.#funcs.u32(at, offset);
-    return {
+    const func: Func = {
       index,
       entry: this.#entry(index) as Addr,
       end: this.#entry(index + 1) as Addr,
@@ -178,6 +204,7 @@ export class FunctionTable {
         cuOffset: cuOffset === null ? 0 : u32(cuOffset),
       },
     };
+    return this.nameGiver === null ? func : { ...func, name: this.nameGiver.function(this, func) };
   }
 
   #entry(index: number): number {

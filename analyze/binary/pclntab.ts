@@ -1,5 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import type { Memory, Range } from '../../snapshots/memory.js';
+import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { blocks } from './scan.js';
 
 /** Byte offsets in one function's record, runtime._func. */
@@ -37,19 +37,28 @@ export interface PclntabFormat {
 export interface PclntabHeader {
   readonly addr: Addr;
   readonly format: PclntabFormat;
+  /** True where the first word is that of no known format: obfuscators change it, and the rest tells the format. */
+  readonly altered: boolean;
   /** Unit of code addresses in bytes: 1 on amd64, 4 on arm64. */
   readonly quantum: number;
   readonly nfunc: number;
 }
 
-/** The part of the header that is checked. */
+/** The part of the header that all formats have. */
 const HEADER_BYTES = 16;
+/** What follows the first word, as a little-endian u32: two bytes of padding, the quantum, and the size of a pointer. */
+const SHAPES: ReadonlySet<number> = new Set([0x08010000, 0x08040000]);
 /** More than any Go program has; dockerd has about 60,000. */
 const MAX_FUNCTIONS = 4_000_000;
+/** Longer than any function table: its offsets are u32s. */
+const MAX_OFFSET = 2 ** 32;
+/** The first part begins right after the header. */
+const MAX_GAP = 64;
 
 /**
  * Finds what looks like the header of a function table of one of `formats`. Go aligns headers to 8 bytes. Callers must
- * check further: other memory may look the same.
+ * check further: other memory may look the same. Where the first word is unknown, a header is found once for each format
+ * that the rest fits, as one of a format with that first word.
  */
 export function* findPclntabs(
   memory: Memory,
@@ -60,25 +69,53 @@ export function* findPclntabs(
   for (const { at, bytes } of blocks(memory, ranges, HEADER_BYTES)) {
     const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let i = (8 - (at % 8)) % 8; i + HEADER_BYTES <= bytes.length; i += 8) {
-      if (words.getUint16(i + 2, true) !== 0xffff) continue;
-      const header = headerAt(words, i, (at + i) as Addr, byMagic);
-      if (header !== null) yield header;
+      if (!SHAPES.has(words.getUint32(i + 4, true))) continue;
+      const nfunc = words.getUint32(i + 8, true);
+      if (words.getUint32(i + 12, true) !== 0 || nfunc === 0 || nfunc > MAX_FUNCTIONS) continue;
+      const magic = words.getUint32(i, true);
+      const addr = (at + i) as Addr;
+      const header = { addr, quantum: words.getUint8(i + 6), nfunc };
+      const format = byMagic.get(magic);
+      if (format !== undefined) yield { ...header, format, altered: false };
+      else yield* alteredHeaders(memory.unrecorded, header, magic, formats);
     }
   }
 }
 
-function headerAt(
-  words: DataView,
-  i: number,
-  addr: Addr,
-  byMagic: ReadonlyMap<number, PclntabFormat>,
-): PclntabHeader | null {
-  const format = byMagic.get(words.getUint32(i, true));
-  const padding = words.getUint16(i + 4, true);
-  const quantum = words.getUint8(i + 6);
-  const pointerSize = words.getUint8(i + 7);
-  if (format === undefined || padding !== 0 || pointerSize !== 8 || (quantum !== 1 && quantum !== 4)) return null;
-  const nfunc = words.getUint32(i + 8, true);
-  if (words.getUint32(i + 12, true) !== 0 || nfunc === 0 || nfunc > MAX_FUNCTIONS) return null;
-  return { addr, format, quantum, nfunc };
+function* alteredHeaders(
+  memory: Memory,
+  header: Pick<PclntabHeader, 'addr' | 'quantum' | 'nfunc'>,
+  magic: number,
+  formats: readonly PclntabFormat[],
+): Iterable<PclntabHeader> {
+  for (const format of formats) {
+    const fits = onFault(
+      () => (format.parts === null ? beginsWithFunctions(memory, header) : hasParts(memory, header.addr, format.parts)),
+      () => false,
+    );
+    if (fits) yield { ...header, format: { ...format, magic }, altered: true };
+  }
+}
+
+/** True where the offsets of the five parts ascend, from right after the header on. */
+function hasParts(memory: Memory, addr: Addr, parts: number): boolean {
+  let end = parts + 40;
+  for (let i = 0; i < 5; i++) {
+    const offset = memory.word(addr, parts + 8 * i);
+    if (offset < end || offset >= MAX_OFFSET || (i === 0 && offset > end + MAX_GAP)) return false;
+    end = offset + 1;
+  }
+  return true;
+}
+
+/** True where pairs of an address and the offset of a _func follow the header, the latter past the pairs. */
+function beginsWithFunctions(memory: Memory, { addr, nfunc }: Pick<PclntabHeader, 'addr' | 'nfunc'>): boolean {
+  let pc = 0;
+  for (let i = 0; i < Math.min(nfunc, 8); i++) {
+    const next = memory.ptr(addr, HEADER_BYTES + 16 * i);
+    const offset = memory.word(addr, HEADER_BYTES + 16 * i + 8);
+    if (next <= pc || offset < HEADER_BYTES + 16 * nfunc || offset >= MAX_OFFSET) return false;
+    pc = next;
+  }
+  return true;
 }

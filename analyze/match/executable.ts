@@ -92,7 +92,8 @@ function findDifference(
 function findTablesLike({ pclntab }: ModuleData, file: ElfFile): TableInFile[] | string {
   const source = new ElfSource(file, 0, { writable: true });
   const memory = new Memory(source);
-  const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT), PCLNTAB_FORMATS)];
+  const formats = [...PCLNTAB_FORMATS, pclntab.format];
+  const headers = [...findPclntabs(memory, source.ranges(0, ADDR_LIMIT), formats)].filter(({ altered }) => !altered);
   const [first] = headers;
   if (first === undefined) return 'it has no Go function table';
   const like = headers.filter(({ format, nfunc }) => format === pclntab.format && nfunc === pclntab.nfunc);

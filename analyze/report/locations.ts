@@ -72,7 +72,7 @@ export class LocationResolver {
 
   constructor(program: GoProgram) {
     this.#program = program;
-    this.#wrapper = program.layouts.release.wrapperFuncID;
+    this.#wrapper = program.layouts.release.funcIDs.indexOf('wrapper');
     this.#known = KNOWN.get(program.index) ?? new KnownPlaces();
     KNOWN.set(program.index, this.#known);
   }

@@ -21,11 +21,39 @@ export function findModuleData(
   const order = prefer === null ? layouts : [prefer, ...layouts];
   for (const at of findWord(memory, ranges, pclntab.addr)) {
     for (const layout of order) {
-      const module = readModuleData(memory, at, pclntab, layout);
-      if (module !== null && startsAtText(memory, module, layout === prefer)) return module;
+      const module = moduleDataAt(memory, at, pclntab, layout, layout === prefer);
+      if (module !== null) return module;
     }
   }
   return null;
+}
+
+/**
+ * Reads the moduledata at an address with a layout; null where that does not fit. `certain`: the layout is that of the
+ * program's release, and parts of it that are not in the image need no check.
+ */
+export function moduleDataAt(
+  memory: Memory,
+  at: Addr,
+  pclntab: PclntabHeader,
+  layout: Layout,
+  certain = false,
+): ModuleData | null {
+  const module = readModuleData(memory, at, pclntab, layout);
+  if (module === null || !startsAtText(memory, module, certain)) return null;
+  return pclntab.altered && !hasParts(memory.unrecorded, module) ? null : module;
+}
+
+/** True where moduledata has the parts of the function table where its header says. */
+function hasParts(memory: Memory, { pclntab, ...module }: ModuleData): boolean {
+  const { addr, format } = pclntab;
+  const { parts } = format;
+  if (parts === null) return module.pclntable.data === addr && module.ftab.data === addr + 16;
+  const names = ['funcnametab', 'cutab', 'filetab', 'pctab', 'pclntable'] as const;
+  return onFault(
+    () => names.every((name, i) => module[name].data === addr + memory.word(addr, parts + 8 * i)),
+    () => false,
+  );
 }
 
 /**

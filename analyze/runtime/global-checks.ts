@@ -140,6 +140,8 @@ export class GlobalChecks {
       const nmidle = this.#memory.i32(a, layout.offset('nmidle'));
       const mnext = this.#memory.word(a, layout.offset('mnext'));
       const midle = this.#memory.ptr(a, layout.offset('midle'));
+      const npidle = this.#memory.i32(a, layout.offset('npidle'));
+      const nmspinning = this.#memory.i32(a, layout.offset('nmspinning'));
       return (
         maxmcount > 0 &&
         maxmcount <= MAX_MAXMCOUNT &&
@@ -149,6 +151,10 @@ export class GlobalChecks {
         nmidle <= MAX_MACHINES &&
         mnext > 0 &&
         mnext <= MAX_MAXMCOUNT &&
+        npidle >= 0 &&
+        npidle <= MAX_PROCESSORS &&
+        nmspinning >= 0 &&
+        nmspinning <= MAX_MACHINES &&
         (midle === 0 || this.#mayBeMachine(midle))
       );
     });

@@ -5,7 +5,7 @@ import type { Func, FunctionTable } from '../binary/function-table.js';
 import { dataReferences } from './code-references.js';
 import type { Located } from './global-scan.js';
 import type { Layouts } from './layouts.js';
-import { runtimeFunctions } from './locate-modules.js';
+import { runtimeFunctions } from './runtime-functions.js';
 
 /** Functions of package runtime whose code refers to the globals. `npm run layouts` checks them in each new release. */
 const SOURCES = [

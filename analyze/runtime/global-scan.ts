@@ -1,6 +1,7 @@
-import type { Addr } from '../../snapshots/address.js';
+import { plus, type Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
-import type { Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
+import { goString } from '../binary/build-info.js';
 import type { ModuleData } from '../binary/module-data.js';
 import { blocks } from '../binary/scan.js';
 import type { GlobalChecks } from './global-checks.js';
@@ -100,6 +101,30 @@ function findSched(memory: Memory, module: ModuleData, checks: GlobalChecks): Ad
     }
   }
   return null;
+}
+
+/** The first wait reasons of every release: waitReasonStrings (runtime2.go). */
+const FIRST_REASONS = ['', 'GC assist marking', 'IO wait'] as const;
+
+/** Finds waitReasonStrings, an array of strings, by its first ones; null where it is not in the image. */
+export function findWaitReasons(memory: Memory, module: ModuleData): Addr | null {
+  for (const { at, bytes } of blocks(memory, module.data, 48)) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let i = (8 - (at % 8)) % 8; i + 48 <= bytes.length; i += 8) {
+      if (view.getUint32(i + 24, true) !== FIRST_REASONS[1].length || view.getUint32(i + 8, true) !== 0) continue;
+      const found = (at + i) as Addr;
+      if (isListOf(memory, found, FIRST_REASONS)) return found;
+    }
+  }
+  return null;
+}
+
+function isListOf(memory: Memory, at: Addr, texts: readonly string[]): boolean {
+  return onFault(
+    () =>
+      texts.every((text, i) => memory.word(at, 16 * i + 8) === text.length && goString(memory, plus(at, 16 * i)) === text),
+    () => false,
+  );
 }
 
 /** Words of the module's data that may be pointers. */

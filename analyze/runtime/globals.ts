@@ -4,7 +4,7 @@ import type { Memory } from '../../snapshots/memory.js';
 import type { FunctionTable } from '../binary/function-table.js';
 import { GlobalChecks } from './global-checks.js';
 import { GlobalsInCode, type OptionalGlobals } from './global-code.js';
-import { scanForGlobals, type Located } from './global-scan.js';
+import { findWaitReasons, scanForGlobals, type Located } from './global-scan.js';
 import type { Layouts } from './layouts.js';
 
 /**
@@ -56,7 +56,9 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   if (g0 === null || m0 === null || allm === null || alllink === null) throw notFound('g0, m0 and allm', notes);
   if (allgs === null || allp === null || sched === null) throw notFound('allgs, allp and sched', notes);
   const { variables } = code;
-  return { allgs, allp, allm, sched, m0, g0, alllink, notes, variables, ...code.optional(sched) };
+  const optional = code.optional(sched);
+  const waitReasonStrings = optional.waitReasonStrings ?? findWaitReasons(memory, table.module);
+  return { allgs, allp, allm, sched, m0, g0, alllink, notes, variables, ...optional, waitReasonStrings };
 }
 
 function notFound(what: string, notes: readonly string[]): GlobalsNotFound {

@@ -141,6 +141,14 @@ export class GoroutineReader {
     return GOROUTINE_STATUSES[this.#memory.u32(addr, this.#at.atomicstatus) & ~GSCAN] === 'dead';
   }
 
+  /** As {@link read}, but null where that throws. */
+  tryRead(addr: number): G | null {
+    return onFault(
+      () => this.read(addr as Addr),
+      () => null,
+    );
+  }
+
   /** Throws MemoryFault where the g is absent or its words cannot be a g's. */
   read(addr: Addr): G {
     const memory = this.#memory;

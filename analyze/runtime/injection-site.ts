@@ -1,8 +1,8 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
-import { runtimeFunctions } from './locate-modules.js';
 import { readGoroutine } from './memory-ranges.js';
+import { runtimeFunctions } from './runtime-functions.js';
 
 /**
  * A place where a thread can be made to do a system call without harm to what it was doing: in one of the two functions in

@@ -115,6 +115,14 @@ export function layoutsOf(struct: StructName): readonly Layout[] {
     .reverse();
 }
 
+/** The releases at which some layout changed, newest first: candidates while the release is not known. */
+export const LAYOUT_STARTS: readonly GoVersion[] = [
+  ...new Set((Object.keys(table) as StructName[]).flatMap((struct) => entriesOf(struct).map(({ from }) => from))),
+]
+  .map(versionOf)
+  .sort(compareGoVersions)
+  .reverse();
+
 const NO_STRUCTS: ReadonlyMap<string, StructLayout> = new Map();
 
 function nameOf(struct: StructName): string {

@@ -1,22 +1,23 @@
-import { isAddr, type Addr } from '../../snapshots/address.js';
+import type { Addr } from '../../snapshots/address.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
-import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
-import { findBuildInfo, goString } from '../binary/build-info.js';
-import { FunctionTable, type Func } from '../binary/function-table.js';
+import type { Memory, Range } from '../../snapshots/memory.js';
+import { findBuildInfo } from '../binary/build-info.js';
+import { FunctionTable, type NameGiver } from '../binary/function-table.js';
 import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
-import { findPclntabs } from '../binary/pclntab.js';
-import { blocks } from '../binary/scan.js';
-import { dataReferences } from './code-references.js';
+import { findPclntabs, type PclntabHeader } from '../binary/pclntab.js';
+import { versionFromCode, versionFromData } from './build-version.js';
+import { findModuleData, moduleDataAt, readModuleData } from './find-module-data.js';
+import { guessRelease } from './guess-release.js';
 import { Layouts, type DebugInfo } from './layouts.js';
-import { PCLNTAB_FORMATS } from './releases.js';
-import { findModuleData, readModuleData } from './find-module-data.js';
+import { PCLNTAB_FORMATS, releaseOf } from './releases.js';
+import { namesFor } from './removed-names.js';
 import type { ModuleData } from '../binary/module-data.js';
 
 /** The Go code of a process: one module, and one more for each loaded plugin (moduledata.next). */
 export interface GoCode {
   readonly version: GoVersion;
-  /** Where the version was read: in the build-info blob, or in runtime.buildVersion. */
-  readonly versionFrom: 'build info' | 'runtime.buildVersion';
+  /** Where the version was read: in the build-info blob, or in runtime.buildVersion. Else it is a guess. */
+  readonly versionFrom: 'build info' | 'runtime.buildVersion' | 'what fits';
   /** Module information from the build-info blob; empty where the program has none. */
   readonly modInfo: string;
   /** First the module that holds the runtime, then the others. */
@@ -32,6 +33,8 @@ export interface NotFound {
 }
 
 const MAX_MODULES = 1024;
+/** Headers with an unknown first word that are looked at in one file. */
+const MAX_ALTERED = 16;
 
 /** Finds the Go runtime of a process without any symbol table: function table, moduledata, version. */
 export function locateModules(image: ProcessImage, debugInfo: DebugInfo): GoCode | NotFound {
@@ -52,34 +55,64 @@ interface Search {
 }
 
 function locateIn(search: Search, mappings: readonly Mapping[], name: string): GoCode | null {
-  const { image, debugInfo, tried } = search;
-  const { memory } = image;
+  const { image, tried } = search;
   const data = rangesOf(mappings, ['writable', 'read-only']);
   const anywhere = rangesOf(mappings, ['read-only', 'writable', 'code']);
-  for (const header of findPclntabs(memory, anywhere, PCLNTAB_FORMATS)) {
-    const info = findBuildInfo(memory, data);
-    const known = info === null ? null : parseGoVersion(info.goVersion);
-    const layout = known === null ? null : new Layouts(known, debugInfo).of('moduledata');
-    const module = findModuleData(memory, data, header, layout);
-    if (module === null) {
-      tried.push(`${name}: a function table, but no moduledata that points to it and fits a known layout`);
-      search.release ??= known;
+  const altered: PclntabHeader[] = [];
+  for (const header of findPclntabs(image.memory, anywhere, PCLNTAB_FORMATS)) {
+    if (header.altered) {
+      if (altered.length < MAX_ALTERED) altered.push(header);
       continue;
     }
-    const version = known ?? versionFromCode(image, module) ?? versionFromData(memory, module);
-    if (version === null) {
-      tried.push(`${name}: neither build info nor runtime.buildVersion has the Go version`);
-      continue;
-    }
-    return {
-      version,
-      versionFrom: known === null ? 'runtime.buildVersion' : 'build info',
-      modInfo: info?.modInfo ?? '',
-      modules: followChain(memory, module),
-    };
+    const code = codeOf(search, data, header, name);
+    if (code !== null) return code;
+  }
+  for (const header of altered) {
+    const code = codeOf(search, data, header, name);
+    if (code !== null) return code;
   }
   if (tried.length === 0) tried.push(`${name}: no Go function table`);
   return null;
+}
+
+/** The Go code that a function table belongs to; null, and why in `search`, where nothing in `data` fits it. */
+function codeOf(search: Search, data: readonly Range[], header: PclntabHeader, name: string): GoCode | null {
+  const { image, debugInfo, tried } = search;
+  const { memory } = image;
+  const info = findBuildInfo(memory, data);
+  const told = info === null ? null : parseGoVersion(info.goVersion);
+  const prefer = told === null ? null : new Layouts(told, debugInfo).of('moduledata');
+  const found = findModuleData(memory, data, header, prefer);
+  if (found === null) {
+    if (header.altered) return null;
+    tried.push(`${name}: a function table, but no moduledata that points to it and fits a known layout`);
+    search.release ??= told;
+    return null;
+  }
+  const read = told ?? versionFromCode(image, found) ?? (info === null ? versionFromData(memory, found) : null);
+  const own = read === null ? null : moduleOf(memory, found, read, debugInfo);
+  const guess = own === null ? guessRelease(image, found) : null;
+  const version = guess?.version ?? read;
+  if (version === null) {
+    tried.push(`${name}: neither build info nor runtime.buildVersion has the Go version, and no known release fits`);
+    return null;
+  }
+  const first = new FunctionTable(memory, guess?.module ?? own ?? found);
+  return {
+    version,
+    versionFrom: guess !== null ? 'what fits' : told === null ? 'runtime.buildVersion' : 'build info',
+    modInfo: info?.modInfo ?? '',
+    modules: followChain(memory, first.module, namesFor(first, releaseOf(version))),
+  };
+}
+
+/** Reads a moduledata with the layout of a release; null if the release is known and the program cannot be one of it. */
+function moduleOf(memory: Memory, found: ModuleData, version: GoVersion, debugInfo: DebugInfo): ModuleData | null {
+  const { addr, pclntab } = found;
+  const layouts = new Layouts(version, debugInfo);
+  const isFormat = !pclntab.altered || layouts.release.pclntab.func === pclntab.format.func;
+  const own = isFormat ? moduleDataAt(memory, addr, pclntab, layouts.of('moduledata'), true) : null;
+  return own ?? (layouts.fit === 'other-minor' ? found : null);
 }
 
 /**
@@ -136,14 +169,14 @@ function rangesOf(mappings: readonly Mapping[], kinds: readonly Kind[]): Range[]
   );
 }
 
-function followChain(memory: Memory, first: ModuleData): FunctionTable[] {
-  const tables = [new FunctionTable(memory, first)];
+function followChain(memory: Memory, first: ModuleData, nameGiver: NameGiver | null): FunctionTable[] {
+  const tables = [new FunctionTable(memory, first, nameGiver)];
   const seen = new Set<Addr>([first.addr]);
   for (let at = first.next; at !== 0 && !seen.has(at) && tables.length < MAX_MODULES;) {
     seen.add(at);
     const next = nextModule(memory, at, first);
     if (next === null) break;
-    tables.push(new FunctionTable(memory, next));
+    tables.push(new FunctionTable(memory, next, nameGiver));
     at = next.next;
   }
   return tables;
@@ -153,83 +186,8 @@ function nextModule(memory: Memory, at: Addr, first: ModuleData): ModuleData | n
   if (!memory.has(at, first.layout.sizeBytes)) return null;
   const pclntab = memory.ptr(at);
   const range = { lo: pclntab, hi: (pclntab + 16) as Addr };
-  for (const header of findPclntabs(memory, [range], PCLNTAB_FORMATS)) {
+  for (const header of findPclntabs(memory, [range], [...PCLNTAB_FORMATS, first.pclntab.format])) {
     if (header.addr === pclntab) return readModuleData(memory, at, header, first.layout);
   }
   return null;
-}
-
-/** Reads runtime.buildVersion, which schedinit refers to in order to keep it in the binary (proc.go). */
-function versionFromCode(image: ProcessImage, module: ModuleData): GoVersion | null {
-  const { memory, arch } = image;
-  const schedinit = runtimeFunctions(memory, new FunctionTable(memory, module), ['schedinit']).get('schedinit');
-  if (schedinit === undefined) return null;
-  return onFault(
-    () => {
-      for (const at of dataReferences(memory, arch, schedinit, module.data)) {
-        const version = parseVersionAt(memory, at);
-        if (version !== null) return version;
-      }
-      return null;
-    },
-    () => null,
-  );
-}
-
-/** The first string in the module's data that is a Go version: runtime.buildVersion. */
-function versionFromData(memory: Memory, module: ModuleData): GoVersion | null {
-  for (const { at, bytes } of blocks(memory, module.data, 16)) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let i = (8 - (at % 8)) % 8; i + 16 <= bytes.length; i += 8) {
-      const length = view.getUint32(i + 8, true);
-      if (length < MIN_VERSION || length > MAX_VERSION || view.getUint32(i + 12, true) !== 0) continue;
-      const version = parseVersionAt(memory, (at + i) as Addr);
-      if (version !== null) return version;
-    }
-  }
-  return null;
-}
-
-/** Bytes of a version: `go1.12` at least; development trees add a commit, a date and experiments. */
-const MIN_VERSION = 6;
-const MAX_VERSION = 256;
-
-function parseVersionAt(memory: Memory, at: Addr): GoVersion | null {
-  if (!memory.has(at, 16)) return null;
-  const length = memory.word(at, 8);
-  const data = memory.word(at);
-  if (length < MIN_VERSION || length > MAX_VERSION || !isAddr(data) || !memory.has(data, length)) return null;
-  const text = goString(memory, at);
-  return /^(devel )?go1\.\d/.test(text) ? parseGoVersion(text) : null;
-}
-
-/**
- * Finds functions of package runtime by name, without the `runtime.`. Where the image has little code, as in a snapshot,
- * only functions whose code it has are found. Functions after a damaged part of the table may be missing.
- */
-export function runtimeFunctions(memory: Memory, table: FunctionTable, names: readonly string[]): Map<string, Func> {
-  const wanted = new Set(names.map((n) => `runtime.${n}`));
-  const { text, etext } = table.module;
-  const present = [...memory.ranges(text, etext)];
-  const bytes = present.reduce((sum, { lo, hi }) => sum + hi - lo, 0);
-  const found = new Map<string, Func>();
-  onFault(
-    () => {
-      const funcs = bytes * 4 < etext - text ? functionsWithin(table, present) : table.named(wanted).values();
-      for (const func of funcs) if (wanted.has(func.name) && !found.has(func.name)) found.set(func.name, func);
-    },
-    () => undefined,
-  );
-  return new Map([...found].map(([name, func]) => [name.slice('runtime.'.length), func]));
-}
-
-function* functionsWithin(table: FunctionTable, ranges: readonly Range[]): Iterable<Func> {
-  for (const { lo, hi } of ranges) {
-    for (let func = table.find(lo); func !== null && func.entry < hi;) {
-      yield func;
-      const next = table.find(func.end);
-      if (next === null || next.index <= func.index) break;
-      func = next;
-    }
-  }
 }

@@ -17,8 +17,15 @@ export interface GoRelease {
   readonly inlineTree: { readonly pcdata: number; readonly funcdata: number };
   /** Byte offsets in an entry of the inline tree: runtime/symtabinl.go; runtime/symtab.go before 1.20. */
   readonly inlinedCall: InlinedCallByPc | InlinedCallByParent;
-  /** The funcID of compiler-made wrappers: internal/abi/symtab.go; runtime/symtab.go before 1.21. */
-  readonly wrapperFuncID: number;
+  /**
+   * What _func.funcID means, by number: functions of package runtime without its name, and last `wrapper` for all those
+   * that the compiler made: internal/abi/symtab.go; runtime/symtab.go before 1.21.
+   */
+  readonly funcIDs: readonly string[];
+  /** True where _func.flag says which functions are outermost: runtime/symtab.go. */
+  readonly flagsTopFrames: boolean;
+  /** A wait reason by which the release can be told from all before it: waitReasonStrings in runtime/runtime2.go. */
+  readonly waitReason: { readonly number: number; readonly text: string };
   /**
    * Which type arguments a traceback replaces by `[...]`: everything from the first `[` to the last `]`, or what is in
    * each outermost pair of brackets: funcNamePiecesForPrint in runtime/traceback.go. Before 1.21 names have none in full.
@@ -78,6 +85,26 @@ const FUNC_1_16: FuncLayout = { name: 8, pcsp: 20, cuOffset: 36, funcID: 40, fla
 const FUNC_1_18: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 36, flag: 37, nfuncdata: 39, pcdata: 40 };
 const FUNC_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, flag: 41, nfuncdata: 43, pcdata: 44 };
 
+/** The first is `normal` for all other functions. */
+const FUNC_IDS_1_12 = [
+  ...['normal', 'runtime_main', 'goexit', 'jmpdefer', 'mcall', 'morestack', 'mstart', 'rt0_go', 'asmcgocall', 'sigpanic'],
+  ...['runfinq', 'gcBgMarkWorker', 'systemstack_switch', 'systemstack', 'cgocallback_gofunc', 'gogo'],
+  ...['externalthreadhandler', 'debugCallV1', 'gopanic', 'panicwrap', 'wrapper'],
+];
+const FUNC_IDS_1_14 = FUNC_IDS_1_12.toSpliced(-1, 0, 'handleAsyncEvent', 'asyncPreempt');
+const FUNC_IDS_1_16 = FUNC_IDS_1_14.map((name) => (name === 'cgocallback_gofunc' ? 'cgocallback' : name));
+/** Sorted by name since. */
+const FUNC_IDS_1_17 = [
+  ...['normal', 'abort', 'asmcgocall', 'asyncPreempt', 'cgocallback', 'debugCallV2', 'gcBgMarkWorker', 'goexit', 'gogo'],
+  ...['gopanic', 'handleAsyncEvent', 'jmpdefer', 'mcall', 'morestack', 'mstart', 'panicwrap', 'rt0_go', 'runfinq'],
+  ...['runtime_main', 'sigpanic', 'systemstack', 'systemstack_switch', 'wrapper'],
+];
+const FUNC_IDS_1_18 = FUNC_IDS_1_17.filter((name) => name !== 'jmpdefer');
+const FUNC_IDS_1_22 = FUNC_IDS_1_18.toSpliced(FUNC_IDS_1_18.indexOf('debugCallV2'), 0, 'corostart');
+const FUNC_IDS_1_25 = FUNC_IDS_1_22.filter((name) => name !== 'runfinq').flatMap((name) =>
+  name === 'runtime_main' ? [name, 'runFinalizers', 'runCleanups'] : name,
+);
+
 const GO_1_12: GoRelease = {
   since: 12,
   pclntab: {
@@ -88,7 +115,9 @@ const GO_1_12: GoRelease = {
   },
   inlineTree: { pcdata: 1, funcdata: 2 },
   inlinedCall: { sizeBytes: 20, parent: 0, funcID: 2, file: 4, line: 8, name: 12 },
-  wrapperFuncID: 20,
+  funcIDs: FUNC_IDS_1_12,
+  flagsTopFrames: false,
+  waitReason: { number: 23, text: 'GC worker (idle)' },
   shortens: 'to the last bracket',
   vdsoSpShift: { amd64: 8, arm64: 0 },
   statusInSyscall: 'syscall',
@@ -100,22 +129,38 @@ const GO_1_12: GoRelease = {
   },
 };
 
-const GO_1_13: GoRelease = { ...GO_1_12, since: 13, inlineTree: { pcdata: 2, funcdata: 4 } };
+const GO_1_13: GoRelease = {
+  ...GO_1_12,
+  since: 13,
+  inlineTree: { pcdata: 2, funcdata: 4 },
+  waitReason: { number: 24, text: 'GC worker (idle)' },
+};
 
-const GO_1_14: GoRelease = { ...GO_1_13, since: 14, wrapperFuncID: 22, vdsoSpShift: { amd64: 0, arm64: 0 } };
+const GO_1_14: GoRelease = {
+  ...GO_1_13,
+  since: 14,
+  funcIDs: FUNC_IDS_1_14,
+  waitReason: { number: 25, text: 'preempted' },
+  vdsoSpShift: { amd64: 0, arm64: 0 },
+};
+
+const GO_1_15: GoRelease = { ...GO_1_14, since: 15, waitReason: { number: 26, text: 'debug call' } };
 
 const GO_1_16: GoRelease = {
-  ...GO_1_14,
+  ...GO_1_15,
   since: 16,
+  funcIDs: FUNC_IDS_1_16,
   pclntab: { magic: 0xfffffffa, ftab: 'addresses', parts: 24, func: FUNC_1_16 },
   inlineTree: { pcdata: 2, funcdata: 3 },
 };
 
+const GO_1_17: GoRelease = { ...GO_1_16, since: 17, funcIDs: FUNC_IDS_1_17, flagsTopFrames: true };
+
 const GO_1_18: GoRelease = {
-  ...GO_1_16,
+  ...GO_1_17,
   since: 18,
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
-  wrapperFuncID: 21,
+  funcIDs: FUNC_IDS_1_18,
 };
 
 const GO_1_20: GoRelease = {
@@ -123,16 +168,28 @@ const GO_1_20: GoRelease = {
   since: 20,
   pclntab: { magic: 0xfffffff1, ftab: 'offsets', parts: 32, func: FUNC_1_20 },
   inlinedCall: { sizeBytes: 16, funcID: 0, name: 4, parentPc: 8 },
+  waitReason: { number: 31, text: 'stopping the world' },
 };
 
-const GO_1_22: GoRelease = { ...GO_1_20, since: 22, wrapperFuncID: 22 };
+const GO_1_22: GoRelease = {
+  ...GO_1_20,
+  since: 22,
+  funcIDs: FUNC_IDS_1_22,
+  waitReason: { number: 36, text: 'coroutine' },
+};
 
-const GO_1_24: GoRelease = { ...GO_1_22, since: 24, labels: { pair: { key: 0, value: 16, sizeBytes: 32 } } };
+const GO_1_24: GoRelease = {
+  ...GO_1_22,
+  since: 24,
+  waitReason: { number: 43, text: 'select (synctest)' },
+  labels: { pair: { key: 0, value: 16, sizeBytes: 32 } },
+};
 
 const GO_1_25: GoRelease = {
   ...GO_1_24,
   since: 25,
-  wrapperFuncID: 23,
+  funcIDs: FUNC_IDS_1_25,
+  waitReason: { number: 46, text: 'cleanup wait' },
   globalQueueLength: { field: 'runq', offset: 16 },
 };
 
@@ -142,7 +199,7 @@ const GO_1_27: GoRelease = { ...GO_1_26, since: 27, shortens: 'each pair of brac
 
 /** Oldest first. */
 export const RELEASES: readonly GoRelease[] = [
-  ...[GO_1_12, GO_1_13, GO_1_14, GO_1_16, GO_1_18, GO_1_20, GO_1_22, GO_1_24, GO_1_25, GO_1_26, GO_1_27],
+  ...[GO_1_12, GO_1_13, GO_1_14, GO_1_15, GO_1_16, GO_1_17, GO_1_18, GO_1_20, GO_1_22, GO_1_24, GO_1_25, GO_1_26, GO_1_27],
 ];
 
 /** The record for a release; for one before or after the known ones, the nearest record. */

@@ -1,3 +1,5 @@
+import { isUnnamedOfRuntime } from '../runtime/removed-names.js';
+
 /**
  * Kinds of functions that a stack cannot be followed through by the function tables alone. They are found by name and
  * not by funcID: the names are the same from Go 1.12 to 1.27, while the numbers changed four times.
@@ -91,5 +93,5 @@ const FAKES_CALL: ReadonlySet<string> = new Set(['runtime.(*sigctxt).pushCall', 
 
 /** True where the function of this name may have changed some of the interrupted registers and not yet the others. */
 export function fakesCall(name: string): boolean {
-  return FAKES_CALL.has(name);
+  return FAKES_CALL.has(name) || isUnnamedOfRuntime(name);
 }

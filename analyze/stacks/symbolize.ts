@@ -43,7 +43,8 @@ export class Symbolizer {
     let index = tree === null ? -1 : table.pcdata(func, inlineTree.pcdata, at);
     while (tree !== null && index >= 0 && lines.length < MAX_INLINED) {
       const call = plus(tree, inlinedCall.sizeBytes * index);
-      const name = table.nameAt(this.#memory.u32(call, inlinedCall.name));
+      const ownName = table.nameAt(this.#memory.u32(call, inlinedCall.name));
+      const name = table.nameGiver?.inlined(ownName, place.file) ?? ownName;
       lines.push({ name, ...place, funcID: this.#memory.u8(call, inlinedCall.funcID), inlined: true });
       if ('parentPc' in inlinedCall) {
         at = func.entry + this.#memory.u32(call, inlinedCall.parentPc);

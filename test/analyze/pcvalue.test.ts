@@ -14,7 +14,7 @@ function tableOf(pctab: readonly number[], quantum: number): FunctionTable {
   const bytes = Uint8Array.from(pctab);
   const module: ModuleData = {
     addr: NIL,
-    pclntab: { addr: NIL, format: releaseOf({ minor: 26 }).pclntab, quantum, nfunc: 1 },
+    pclntab: { addr: NIL, altered: false, format: releaseOf({ minor: 26 }).pclntab, quantum, nfunc: 1 },
     layout: undefined as never,
     ...{ ftab: NONE, pclntable: NONE, funcnametab: NONE, cutab: NONE, filetab: NONE, textsectmap: NONE },
     pctab: { data: addr(PCTAB), length: bytes.length },

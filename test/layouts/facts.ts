@@ -4,7 +4,7 @@ import type { BuiltProgram } from './built-program.js';
 import type { GoSource } from './toolchain.js';
 
 /** The facts of a record as a toolchain has them; null for one that neither its programs nor its source give. */
-export type Facts = { readonly [K in Exclude<keyof GoRelease, 'since'>]: GoRelease[K] | null };
+export type Facts = { readonly [K in Exclude<keyof GoRelease, 'since' | 'waitReason'>]: GoRelease[K] | null };
 
 /** Structs that facts are derived from, by their full names. Releases have some of them only. */
 export const FACT_STRUCTS = [
@@ -20,7 +20,8 @@ export function deriveFacts(program: BuiltProgram, source: GoSource): Facts {
     pclntab: pclntab(program),
     inlineTree: inlineTree(source),
     inlinedCall: inlinedCall(program),
-    wrapperFuncID: wrapperFuncID(program),
+    funcIDs: funcIDs(source),
+    flagsTopFrames: flagsTopFrames(source),
     shortens: shortens(source),
     vdsoSpShift: vdsoSpShift(source),
     statusInSyscall: statusInSyscall(source),
@@ -88,10 +89,15 @@ function inlinedCall(program: BuiltProgram): GoRelease['inlinedCall'] | null {
     : whole({ ...common, parent, file: offsetOf(call, 'file'), line: offsetOf(call, 'line') });
 }
 
-/** Of a method that every program has a wrapper of, since runtime.errorString.Error has a value receiver (error.go). */
-function wrapperFuncID({ table }: BuiltProgram): number | null {
-  const name = 'runtime.(*errorString).Error';
-  return table.named(new Set([name])).get(name)?.funcID ?? null;
+function funcIDs(source: GoSource): GoRelease['funcIDs'] | null {
+  const older = source.enumeration('runtime/symtab.go', 'funcID_normal funcID');
+  const names = older.length > 0 ? older : source.enumeration('internal/abi/symtab.go', 'FuncIDNormal FuncID');
+  if (names.length === 0) return null;
+  return ['normal', ...names.slice(1).map((name) => name.replace(/^funcID_?/i, '').replace(/^Wrapper$/, 'wrapper'))];
+}
+
+function flagsTopFrames(source: GoSource): boolean {
+  return /FuncFlag(_TOPFRAME|TopFrame)\b/i.test(source.text('internal/abi/symtab.go') + source.text('runtime/symtab.go'));
 }
 
 function shortens(source: GoSource): GoRelease['shortens'] | null {
