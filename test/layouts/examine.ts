@@ -50,7 +50,7 @@ export async function examine(options: Options): Promise<Examined> {
     print(`Go ${version.text}, built for amd64 and arm64, beside Go ${base} and the record since Go 1.${record.since}`);
     const movedStructs = reportStructs(table, version, amd64, print);
     reportArm64(table, amd64, arm64, print);
-    const facts = deriveFacts(amd64, source);
+    const facts = deriveFacts(amd64, source, record);
     const moved = reportFacts(record, facts, print);
     const changed = changedFunctions(new GoSource(await goRoot(base)), source);
     if (changed.length > 0) print(`source that gospy mirrors has changed: ${changed.join(', ')}`);

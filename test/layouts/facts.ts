@@ -1,10 +1,11 @@
 import type { GoRelease } from '../../analyze/runtime/releases.js';
 import type { StructLayout } from '../../snapshots/image.js';
 import type { BuiltProgram } from './built-program.js';
+import { waitReasonsOf } from './checks.js';
 import type { GoSource } from './toolchain.js';
 
 /** The facts of a record as a toolchain has them; null for one that neither its programs nor its source give. */
-export type Facts = { readonly [K in Exclude<keyof GoRelease, 'since' | 'waitReason'>]: GoRelease[K] | null };
+export type Facts = { readonly [K in Exclude<keyof GoRelease, 'since'>]: GoRelease[K] | null };
 
 /** Structs that facts are derived from, by their full names. Releases have some of them only. */
 export const FACT_STRUCTS = [
@@ -14,14 +15,18 @@ export const FACT_STRUCTS = [
   ...['runtime.hmap', 'bucket<string,string>'],
 ];
 
-/** Derives the facts of a release from one of its programs for amd64, which uses pprof labels, and from its source. */
-export function deriveFacts(program: BuiltProgram, source: GoSource): Facts {
+/**
+ * Derives the facts of a release from one of its programs for amd64, which uses pprof labels, and from its source. Of the
+ * wait reasons, the one that has the number of that in `record` is looked at.
+ */
+export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReason }: GoRelease): Facts {
   return {
     pclntab: pclntab(program),
     inlineTree: inlineTree(source),
     inlinedCall: inlinedCall(program),
     funcIDs: funcIDs(source),
     flagsTopFrames: flagsTopFrames(source),
+    waitReason: { number: waitReason.number, text: waitReasonsOf(program)[waitReason.number - 1] ?? '' },
     shortens: shortens(source),
     vdsoSpShift: vdsoSpShift(source),
     statusInSyscall: statusInSyscall(source),

@@ -108,12 +108,13 @@ for (const [release, exact] of Object.entries(RELEASES)) {
       program.close();
     });
     const source = new GoSource(await goRoot(exact));
-    const { since, ...facts } = releaseOf(parse(exact));
+    const record = releaseOf(parse(exact));
+    const { since, ...facts } = record;
     t.ok(since <= parse(exact).minor);
     // Names have type arguments in full, and a function that shortens them, from Go 1.21 on.
     const shortens =
       source.functionText('runtime/traceback.go', 'funcNamePiecesForPrint') === '' ? null : facts.shortens;
-    t.same(deriveFacts(program, source), { ...facts, shortens });
+    t.same(deriveFacts(program, source, record), { ...facts, shortens });
     for (const [struct, entries] of Object.entries(table)) {
       const entry = entryOf(entries, parse(exact));
       t.same(program.struct(`runtime.${struct}`), { sizeBytes: entry?.size, fields: entry?.fields }, struct);
