@@ -140,9 +140,7 @@ function startRegisters(registers: Registers): StartRegisters {
  * for, and all of it is read from that image.
  */
 export function reopenProgram(image: ProcessImage, { found }: GoProgram): GoProgram {
-  const modules = found.code.modules.map(
-    ({ module, nameGiver }) => new FunctionTable(image.memory, module, nameGiver),
-  );
+  const modules = found.code.modules.map(({ module, nameGiver }) => new FunctionTable(image.memory, module, nameGiver));
   return new GoProgram(image, { ...found, code: { ...found.code, modules } });
 }
 
@@ -221,7 +219,8 @@ function* obfuscationOf({ version, versionFrom, modules: [first] }: GoCode): Ite
   if (first?.module.pclntab.altered === true) {
     yield {
       code: 'function-table-altered',
-      message: 'its function table bears a mark that is not Go\'s, as garble leaves it: names, files and lines may not be those of the source',
+      message:
+        "its function table bears a mark that is not Go's, as garble leaves it: names, files and lines may not be those of the source",
     };
   }
   if (first !== undefined && first.nameGiver !== null) {

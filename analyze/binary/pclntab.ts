@@ -46,8 +46,7 @@ export interface PclntabHeader {
 
 /** The part of the header that all formats have. */
 const HEADER_BYTES = 16;
-/** What follows the first word, as a little-endian u32: two bytes of padding, the quantum, and the size of a pointer. */
-const SHAPES: ReadonlySet<number> = new Set([0x08010000, 0x08040000]);
+const POINTER_BYTES = 8;
 /** More than any Go program has; dockerd has about 60,000. */
 const MAX_FUNCTIONS = 4_000_000;
 /** Longer than any function table: its offsets are u32s. */
@@ -69,12 +68,14 @@ export function* findPclntabs(
   for (const { at, bytes } of blocks(memory, ranges, HEADER_BYTES)) {
     const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let i = (8 - (at % 8)) % 8; i + HEADER_BYTES <= bytes.length; i += 8) {
-      if (!SHAPES.has(words.getUint32(i + 4, true))) continue;
+      if (words.getUint8(i + 7) !== POINTER_BYTES || words.getUint16(i + 4) !== 0) continue;
+      const quantum = words.getUint8(i + 6);
+      if (quantum !== 1 && quantum !== 4) continue;
       const nfunc = words.getUint32(i + 8, true);
       if (words.getUint32(i + 12, true) !== 0 || nfunc === 0 || nfunc > MAX_FUNCTIONS) continue;
       const magic = words.getUint32(i, true);
       const addr = (at + i) as Addr;
-      const header = { addr, quantum: words.getUint8(i + 6), nfunc };
+      const header = { addr, quantum, nfunc };
       const format = byMagic.get(magic);
       if (format !== undefined) yield { ...header, format, altered: false };
       else yield* alteredHeaders(memory.unrecorded, header, magic, formats);

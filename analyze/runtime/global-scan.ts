@@ -122,7 +122,9 @@ export function findWaitReasons(memory: Memory, module: ModuleData): Addr | null
 function isListOf(memory: Memory, at: Addr, texts: readonly string[]): boolean {
   return onFault(
     () =>
-      texts.every((text, i) => memory.word(at, 16 * i + 8) === text.length && goString(memory, plus(at, 16 * i)) === text),
+      texts.every(
+        (text, i) => memory.word(at, 16 * i + 8) === text.length && goString(memory, plus(at, 16 * i)) === text,
+      ),
     () => false,
   );
 }

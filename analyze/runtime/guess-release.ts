@@ -1,5 +1,5 @@
 import type { ProcessImage } from '../../snapshots/image.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
 import { FunctionTable } from '../binary/function-table.js';
 import type { GoVersion } from '../binary/go-version.js';
 import type { ModuleData } from '../binary/module-data.js';
@@ -37,7 +37,11 @@ const TOP_FRAME = 1;
  */
 export function guessRelease(image: ProcessImage, found: ModuleData): GuessedRelease | null {
   const { memory } = image;
-  const functions = surveyFunctions(new FunctionTable(memory, found));
+  const functions = onFault(
+    () => surveyFunctions(new FunctionTable(memory, found)),
+    () => null,
+  );
+  if (functions === null) return null;
   const reason = newestWaitReason(memory, found);
   const fitting: Candidate[] = [];
   for (const version of LAYOUT_STARTS) {

@@ -87,7 +87,18 @@ const FUNC_1_20: FuncLayout = { name: 4, pcsp: 16, cuOffset: 32, funcID: 40, fla
 
 /** The first is `normal` for all other functions. */
 const FUNC_IDS_1_12 = [
-  ...['normal', 'runtime_main', 'goexit', 'jmpdefer', 'mcall', 'morestack', 'mstart', 'rt0_go', 'asmcgocall', 'sigpanic'],
+  ...[
+    'normal',
+    'runtime_main',
+    'goexit',
+    'jmpdefer',
+    'mcall',
+    'morestack',
+    'mstart',
+    'rt0_go',
+    'asmcgocall',
+    'sigpanic',
+  ],
   ...['runfinq', 'gcBgMarkWorker', 'systemstack_switch', 'systemstack', 'cgocallback_gofunc', 'gogo'],
   ...['externalthreadhandler', 'debugCallV1', 'gopanic', 'panicwrap', 'wrapper'],
 ];
@@ -95,7 +106,17 @@ const FUNC_IDS_1_14 = FUNC_IDS_1_12.toSpliced(-1, 0, 'handleAsyncEvent', 'asyncP
 const FUNC_IDS_1_16 = FUNC_IDS_1_14.map((name) => (name === 'cgocallback_gofunc' ? 'cgocallback' : name));
 /** Sorted by name since. */
 const FUNC_IDS_1_17 = [
-  ...['normal', 'abort', 'asmcgocall', 'asyncPreempt', 'cgocallback', 'debugCallV2', 'gcBgMarkWorker', 'goexit', 'gogo'],
+  ...[
+    'normal',
+    'abort',
+    'asmcgocall',
+    'asyncPreempt',
+    'cgocallback',
+    'debugCallV2',
+    'gcBgMarkWorker',
+    'goexit',
+    'gogo',
+  ],
   ...['gopanic', 'handleAsyncEvent', 'jmpdefer', 'mcall', 'morestack', 'mstart', 'panicwrap', 'rt0_go', 'runfinq'],
   ...['runtime_main', 'sigpanic', 'systemstack', 'systemstack_switch', 'wrapper'],
 ];
@@ -199,7 +220,21 @@ const GO_1_27: GoRelease = { ...GO_1_26, since: 27, shortens: 'each pair of brac
 
 /** Oldest first. */
 export const RELEASES: readonly GoRelease[] = [
-  ...[GO_1_12, GO_1_13, GO_1_14, GO_1_15, GO_1_16, GO_1_17, GO_1_18, GO_1_20, GO_1_22, GO_1_24, GO_1_25, GO_1_26, GO_1_27],
+  ...[
+    GO_1_12,
+    GO_1_13,
+    GO_1_14,
+    GO_1_15,
+    GO_1_16,
+    GO_1_17,
+    GO_1_18,
+    GO_1_20,
+    GO_1_22,
+    GO_1_24,
+    GO_1_25,
+    GO_1_26,
+    GO_1_27,
+  ],
 ];
 
 /** The record for a release; for one before or after the known ones, the nearest record. */

@@ -1,3 +1,4 @@
+import { onFault } from '../../snapshots/memory.js';
 import type { FunctionTable, Func, NameGiver } from '../binary/function-table.js';
 import type { GoRelease } from './releases.js';
 
@@ -23,14 +24,16 @@ export function isUnnamedOfRuntime(name: string): boolean {
  * with `runtime.` before it if they lie in the files of that package: those of garble keep their folder and lines.
  */
 export function namesFor(table: FunctionTable, { funcIDs }: GoRelease): NameGiver | null {
-  if (table.named(KEPT_NAMES).size > 0) return null;
-  const goexit = funcIDs.indexOf('goexit');
-  let folder: string | null = null;
-  for (const { index, funcID } of table.kinds()) {
-    if (funcID !== goexit) continue;
-    folder = folderOf(table.fileAtEntry(table.at(index)));
-    break;
-  }
+  // Where a part of the table is absent, names may be there.
+  const areRemoved = onFault(
+    () => table.named(KEPT_NAMES).size === 0,
+    () => false,
+  );
+  if (!areRemoved) return null;
+  const folder = onFault(
+    () => folderOfRuntime(table, funcIDs.indexOf('goexit')),
+    () => null,
+  );
   const isOfRuntime = (name: string, file: string): boolean =>
     name.startsWith(OF_RUNTIME) || (folder !== null && folderOf(file) === folder);
   return {
@@ -38,7 +41,11 @@ export function namesFor(table: FunctionTable, { funcIDs }: GoRelease): NameGive
       if (!isRemoved(func.name)) return func.name;
       const known = nameByNumber(func, funcIDs);
       if (known !== null) return known;
-      const prefix = isOfRuntime(func.name, table.fileAtEntry(func)) ? OF_RUNTIME : '';
+      const file = onFault(
+        () => table.fileAtEntry(func),
+        () => '',
+      );
+      const prefix = isOfRuntime(func.name, file) ? OF_RUNTIME : '';
       return `${prefix}${GIVEN}_${func.entry.toString(16)}`;
     },
     inlined: (name, file) => {
@@ -46,6 +53,13 @@ export function namesFor(table: FunctionTable, { funcIDs }: GoRelease): NameGive
       return `${isOfRuntime(name, file) ? OF_RUNTIME : ''}${GIVEN}`;
     },
   };
+}
+
+function folderOfRuntime(table: FunctionTable, goexit: number): string | null {
+  for (const { index, funcID } of table.kinds()) {
+    if (funcID === goexit) return folderOf(table.fileAtEntry(table.at(index)));
+  }
+  return null;
 }
 
 /** True for a name without letters after its package: empty, `runtime.?`, `_.(*_)._`. */

@@ -10,6 +10,10 @@ t.test('go-version: every form of runtime.Version() is parsed', (t) => {
     ['go1.20beta1', 20, 0, '1.20beta1'],
     ['go1.21.3 X:nocoverageredesign', 21, 3, '1.21.3 X:nocoverageredesign'],
     ['go1.24.4-custom', 24, 4, '1.24.4-custom'],
+    ['go1.22.5 (Red Hat 1.22.5-1.el9)', 22, 5, '1.22.5 (Red Hat 1.22.5-1.el9)'],
+    ['go1.24.1-microsoft', 24, 1, '1.24.1-microsoft'],
+    ['go1.23.1-ts3f2a1b4', 23, 1, '1.23.1-ts3f2a1b4'],
+    ['go1.19.4b4 X:boringcrypto', 19, 4, '1.19.4b4 X:boringcrypto'],
     [
       'devel go1.27-3e5f0ab Tue Jul 1 00:00:00 2026 +0000 linux/amd64',
       27,

@@ -102,7 +102,9 @@ function funcIDs(source: GoSource): GoRelease['funcIDs'] | null {
 }
 
 function flagsTopFrames(source: GoSource): boolean {
-  return /FuncFlag(_TOPFRAME|TopFrame)\b/i.test(source.text('internal/abi/symtab.go') + source.text('runtime/symtab.go'));
+  return /FuncFlag(_TOPFRAME|TopFrame)\b/i.test(
+    source.text('internal/abi/symtab.go') + source.text('runtime/symtab.go'),
+  );
 }
 
 function shortens(source: GoSource): GoRelease['shortens'] | null {

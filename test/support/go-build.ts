@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { withLock } from './lock.js';
-import { cellName, RELEASES, type Cell, type Link, type Release } from './releases.js';
+import { cellName, RELEASES, type Cell, type Garble, type Link, type Release } from './releases.js';
 
 const run = promisify(execFile);
 
@@ -30,7 +31,10 @@ export async function buildGo(cell: Cell): Promise<string> {
   const cgo = needsCgo(cell);
   const key = createHash('sha256')
     .update(
-      JSON.stringify([sources, RELEASES[cell.release], args, cgo, ...(cell.arch === undefined ? [] : [cell.arch])]),
+      JSON.stringify([
+        ...[sources, RELEASES[cell.release], args, cgo],
+        ...[cell.arch, cell.garble].filter((part) => part !== undefined),
+      ]),
     )
     .digest('hex')
     .slice(0, 16);
@@ -44,7 +48,9 @@ export async function buildGo(cell: Cell): Promise<string> {
     writeFileSync(join(folder, 'go.mod'), `module ${cell.fixture}\n\ngo ${cell.release}\n${requires}`);
     for (const [name, text] of sources) writeFileSync(join(folder, name), text);
     const unfinished = `${program}.${process.pid}`;
-    await goBuild(cell, folder, cgo, [...args, '-o', unfinished, ...sources.map(([name]) => name)]);
+    // garble obfuscates packages, and not files that are named.
+    const files = cell.garble === undefined ? sources.map(([name]) => name) : [];
+    await goBuild(cell, folder, cgo, [...args, '-o', unfinished, ...files]);
     renameSync(unfinished, program);
   });
   return program;
@@ -63,7 +69,7 @@ export function cacheFolder(): string {
 function readSources(cell: Cell): [name: string, text: string][] {
   const folder = join(FIXTURES, cell.fixture);
   const sources = readdirSync(folder)
-    .filter((name) => name.endsWith('.go') && fits(name, cell))
+    .filter((name) => name.endsWith('.go') && fits(name, cell) && cell.leaveOut?.includes(name) !== true)
     .sort()
     .map((name): [string, string] => [name, readFileSync(join(folder, name), 'utf8')]);
   const { replace } = cell;
@@ -90,7 +96,11 @@ function needsCgo(cell: Cell): boolean {
 
 async function goBuild(cell: Cell, folder: string, cgo: boolean, args: readonly string[]): Promise<void> {
   try {
-    await runGo(cell.release, ['build', ...args], folder, { CGO_ENABLED: cgo ? '1' : '0', GOARCH: cell.arch ?? '' });
+    if (cell.garble === undefined) {
+      await runGo(cell.release, ['build', ...args], folder, { CGO_ENABLED: cgo ? '1' : '0', GOARCH: cell.arch ?? '' });
+    } else {
+      await runGarble(cell.release, cell.garble, folder, args);
+    }
   } catch (error) {
     throw new Error(`building ${cellName(cell)} failed in ${folder}: ${String(error)}`, { cause: error });
   }
@@ -118,4 +128,38 @@ export function goRoot(release: string): Promise<string> {
   const root = run('go', ['env', 'GOROOT'], { cwd: tmpdir(), env }).then(({ stdout }) => stdout.trim());
   roots.set(release, root);
   return root;
+}
+
+/** Builds the package in a folder with a release of garble, which is built first unless it is in the cache. */
+async function runGarble(release: Release, garble: Garble, folder: string, args: readonly string[]): Promise<void> {
+  const root = await ownGoRoot(RELEASES[release]);
+  const env = {
+    ...process.env,
+    ...{ GOROOT: root, GOTOOLCHAIN: 'local', GO111MODULE: 'on', GOWORK: 'off', GOENV: 'off', GOFLAGS: '' },
+    ...{ CGO_ENABLED: '0', PATH: `${join(root, 'bin')}:${process.env['PATH'] ?? ''}` },
+    GARBLE_CACHE: join(cacheFolder(), 'garble'),
+  };
+  const bin = join(cacheFolder(), `bin-garble-${garble.version}-${RELEASES[release]}`);
+  const command = join(bin, 'garble');
+  mkdirSync(bin, { recursive: true });
+  await withLock(join(bin, 'lock'), async () => {
+    if (existsSync(command)) return;
+    await run('go', ['install', `mvdan.cc/garble@${garble.version}`], { env: { ...env, GOBIN: bin } });
+  });
+  await run(command, [...(garble.flags ?? []), 'build', ...args], { cwd: folder, env, maxBuffer: 1 << 24 });
+}
+
+/** The GOROOT of an exact release outside of the module cache, where garble cannot build the standard library anew. */
+async function ownGoRoot(release: string): Promise<string> {
+  const root = await goRoot(release);
+  if (!root.includes('/golang.org/toolchain@')) return root;
+  const copy = join(cacheFolder(), `goroot-${release}`);
+  await withLock(`${copy}.lock`, async () => {
+    if (existsSync(copy)) return;
+    const unfinished = `${copy}.${process.pid}`;
+    rmSync(unfinished, { recursive: true, force: true });
+    await cp(root, unfinished, { recursive: true });
+    renameSync(unfinished, copy);
+  });
+  return copy;
 }

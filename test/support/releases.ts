@@ -41,6 +41,12 @@ export type Fixture =
   | 'host'
   | 'plugged';
 
+/** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
+export interface Garble {
+  readonly version: string;
+  readonly flags?: readonly string[];
+}
+
 /** One program to build. */
 export interface Cell {
   readonly fixture: Fixture;
@@ -52,6 +58,10 @@ export interface Cell {
   readonly requires?: string;
   /** The CPU to build for, if it is not that of this machine. */
   readonly arch?: 'arm64';
+  /** Files of the fixture that are not built. */
+  readonly leaveOut?: readonly string[];
+  /** Builds with garble, which obfuscates programs. */
+  readonly garble?: Garble;
   /** A text in the source and its replacement, which make a slightly different program. */
   readonly replace?: readonly [from: string, to: string];
 }
@@ -194,6 +204,25 @@ export const FLOW = {
 } as const satisfies Record<string, Cell>;
 const FLOW_CELLS: readonly Cell[] = Object.values(FLOW);
 
+/** `park` built by garble, whose v0.18.0 fails at loops over functions. */
+export const GARBLE_CELLS: readonly (Cell & { readonly garble: Garble })[] = [
+  ...[garbled('1.26', 'v0.17.0')],
+  ...ofAll(['1.27'], []).flatMap((release) => [
+    garbled('1.26', 'v0.17.0', '-tiny'),
+    garbled('1.26', 'v0.17.0', '-literals', '-seed=random'),
+    garbled('1.24', 'v0.14.2'),
+    garbled('1.24', 'v0.14.2', '-tiny'),
+    garbled('1.22', 'v0.12.1'),
+    garbled('1.20', 'v0.10.1'),
+    { ...garbled(release, 'v0.18.0'), leaveOut: ['iterators_go123.go'] },
+    { ...garbled(release, 'v0.18.0', '-tiny'), leaveOut: ['iterators_go123.go'] },
+  ]),
+];
+
+function garbled(release: Release, version: string, ...flags: readonly string[]): Cell & { readonly garble: Garble } {
+  return { fixture: 'park', release, link: 'plain', garble: { version, flags } };
+}
+
 /** A program that leaves a core. */
 export interface CoreProgram {
   readonly cell: Cell;
@@ -264,6 +293,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
     (['plain', 'stripped'] as const).map((link): Cell => ({ fixture, release: '1.26', link })),
   ),
   ...CRASH_CELLS,
+  ...GARBLE_CELLS,
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   ...FLOW_CELLS,
@@ -281,5 +311,6 @@ export const PREPARED_CELLS: readonly Cell[] = [
 
 /** Returns a name such as `park go1.26 stripped-pie`, for test names and progress. */
 export function cellName(cell: Cell): string {
-  return [`${cell.fixture} go${cell.release} ${cell.link}`, ...(cell.args ?? [])].join(' ');
+  const garble = cell.garble === undefined ? [] : ['garble', cell.garble.version, ...(cell.garble.flags ?? [])];
+  return [`${cell.fixture} go${cell.release} ${cell.link}`, ...garble, ...(cell.args ?? [])].join(' ');
 }
