@@ -31,10 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 65536, MOST = 1024 };
+enum { MAX_THREADS = 65536, MAX_PID = 1 << 22, MOST = 1024 };
 
 static pid_t threads[MAX_THREADS];
 static int count;
+static char known[MAX_PID + 1];
 static struct user_regs_struct registers[MAX_THREADS];
 
 static void die(const char *what) {
@@ -57,9 +58,8 @@ static int seize_new(pid_t pid) {
   int found = 0;
   for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
     pid_t tid = atoi(entry->d_name);
-    int known = tid == 0;
-    for (int i = 0; i < count && !known; i++) known = threads[i] == tid;
-    if (known || count == MAX_THREADS || ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) continue;
+    if (tid <= 0 || tid > MAX_PID || known[tid] || count == MAX_THREADS || ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) continue;
+    known[tid] = 1;
     threads[count++] = tid;
     found++;
   }
@@ -161,11 +161,11 @@ int main(int argc, char **argv) {
   struct reads records = reads_of(plan + 4, plan[0]);
   struct reads stacks = reads_of(plan + 4 + 2 * plan[0], plan[1]);
   const uint64_t *at = plan + 4 + 2 * (plan[0] + plan[1]), *word = at + gs;
-  uint32_t *known = calloc(gs * words + 1, sizeof *known);
+  uint32_t *before = calloc(gs * words + 1, sizeof *before);
   copy(pid, &records);
   copy(pid, &stacks);
   for (uint64_t i = 0; i < gs; i++) {
-    for (uint64_t j = 0; j < words; j++) memcpy(&known[i * words + j], records.buffer + at[i] + word[j], 4);
+    for (uint64_t j = 0; j < words; j++) memcpy(&before[i * words + j], records.buffer + at[i] + word[j], 4);
   }
   setpriority(PRIO_PROCESS, 0, -20);
 
@@ -183,7 +183,7 @@ int main(int argc, char **argv) {
       uint32_t differ = 0, value;
       for (uint64_t j = 0; j < words; j++) {
         memcpy(&value, records.buffer + at[i] + word[j], 4);
-        differ |= value ^ known[i * words + j];
+        differ |= value ^ before[i * words + j];
       }
       moved += differ != 0;
     }

@@ -3,9 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makePlan, survey } from '../capture/copy/plan.js';
-import { LiveProcess } from '../capture/process/live-process.js';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
+import { buildFloor, writePlan } from './floor-plan.js';
 import { Bench, largestGap, GOSPY, median, peersOn, run, timed } from './measure.js';
 
 /** The programs that are measured; the names are columns of the table in the README. */
@@ -26,7 +25,6 @@ const ROUNDS = 11;
 const PEER_ROUNDS = 3;
 
 const README = fileURLToPath(new URL('../../README.md', import.meta.url));
-const FLOOR_SOURCE = fileURLToPath(new URL('../../bench/floor.c', import.meta.url));
 const [BEGIN, END] = ['<!-- written by npm run bench:pause -->', '<!-- end of what it wrote -->'];
 
 /** A table whose rows have one value for each target. */
@@ -57,29 +55,6 @@ class Table {
 /** Formats a number with two or three digits, or with a comma for thousands. */
 function figure(value: number): string {
   return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(value >= 10 ? 3 : 2);
-}
-
-/** Writes the ranges that gospy would read from a process, in the form that floor.c expects. */
-function writePlan(pid: number, path: string): void {
-  const target = new LiveProcess(pid, 'stop');
-  try {
-    const { program, records, stacks, stackPlan } = makePlan(
-      survey(target.image(), () => new Map()),
-      target.memory(),
-    );
-    const g = program.layouts.of('g');
-    const words = stackPlan.fingerprint;
-    const offsets = [...stackPlan.goroutines].map((at) => records.offsetOf(at, g.sizeBytes)).filter((at) => at >= 0);
-    const ends = [records, stacks].flatMap((runs) =>
-      Array.from({ length: runs.length }, (_, i) => runs.at(i)).flatMap(({ lo, hi }) => [lo, hi]),
-    );
-    const checked = [g.offset('atomicstatus'), ...words];
-    const counts = [records.length, stacks.length, offsets.length, checked.length];
-    const plan = BigUint64Array.from([...counts, ...ends, ...offsets, ...checked].map(BigInt));
-    writeFileSync(path, new Uint8Array(plan.buffer));
-  } finally {
-    target.close();
-  }
 }
 
 interface Captured {
@@ -189,7 +164,7 @@ function publish(table: string): void {
 const bench = new Bench();
 const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
 try {
-  execFileSync('gcc', ['-O2', '-o', join(folder, 'floor'), FLOOR_SOURCE]);
+  buildFloor(join(folder, 'floor'));
   const table = new Table();
   for (const { args } of TARGETS) await measure(bench, table, folder, args);
   process.stdout.write(table.text());

@@ -18,7 +18,7 @@ const SRC = ['targets', 'export', 'commands'];
 const ELF = ['snapshots', 'analyze/match', 'analyze/binary', 'capture', 'src/targets', 'src/export'];
 /** What a terminal needs: src/targets must work without it. */
 const TERMINAL = ['src/io.ts', 'src/interrupt.ts', 'src/failure.ts', 'src/render', 'src/tui', 'src/commands'];
-const TERMINAL_PACKAGES = ['commander', 'terminal-kit', 'cli-table3'];
+const TERMINAL_PACKAGES = ['commander', 'terminal-kit'];
 
 const MOST_LINES = 400;
 /** Folders that are not part of the repository. */

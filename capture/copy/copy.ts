@@ -147,11 +147,7 @@ export class Copy {
    * Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels and ancestors, the stacks that
    * threads use, unless `isKnown` says that one was just read.
    */
-  #complete(
-    elsewhere: readonly Range[],
-    threads: readonly ThreadPosition[],
-    isKnown: (range: Range) => boolean,
-  ): void {
+  #complete(elsewhere: readonly Range[], threads: readonly ThreadPosition[], isKnown: (range: Range) => boolean): void {
     const { stackPlan } = this.plan;
     const late = (this.#late = this.#newLateReads());
     const { born, machines } = readLists(late);

@@ -69,7 +69,7 @@ function stateOf(task: string): string {
  */
 export function parseSyscall(arch: Arch, text: string): Registers | 'running' | null {
   if (text === 'running') return 'running';
-  if (arch !== 'amd64' || !/^-?\d+( 0x[0-9a-f]{1,16}){2,8}$/.test(text)) return null;
+  if (arch !== 'amd64' || !/^-?\d+( 0x[0-9a-f]{1,16}){2}(( 0x[0-9a-f]{1,16}){6})?$/.test(text)) return null;
   const words = text.split(' ').map((word) => BigInt(word));
   const [number = -1n, ...rest] = words;
   const [sp = 0n, pc = 0n] = rest.slice(-2);

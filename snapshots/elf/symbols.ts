@@ -45,7 +45,13 @@ export function* entriesIn(file: FileBytes, table: ElfSection): Generator<Symbol
       // Absolute symbols may have any value. One above 2^53 cannot be an address.
       if (!Number.isSafeInteger(value) || !Number.isSafeInteger(sizeBytes)) continue;
       const type = TYPES[view.getUint8(at + 4) % 16] ?? 'other';
-      yield { nameOffset: view.getUint32(at, true), value, sizeBytes, type, defined: view.getUint16(at + 6, true) !== 0 };
+      yield {
+        nameOffset: view.getUint32(at, true),
+        value,
+        sizeBytes,
+        type,
+        defined: view.getUint16(at + 6, true) !== 0,
+      };
     }
   }
 }

@@ -38,6 +38,7 @@ export type Fixture =
   | 'profiled'
   | 'readtraceback'
   | 'crash'
+  | 'cthreads'
   | 'host'
   | 'plugged';
 
@@ -131,6 +132,9 @@ export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
   const library: Cell = { fixture: 'park', release, link: 'cgo', args };
   return embedding === 'plugin' ? [library, { fixture: 'pluginhost', release, link: 'cgo' }] : [library];
 }
+
+/** Many threads in C code. */
+export const CTHREADS_CELL: Cell = { fixture: 'cthreads', release: '1.26', link: 'cgo' };
 
 /** Programs that are captured while they run. */
 export const SPIN_CELLS: readonly Cell[] = [
@@ -296,6 +300,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...GARBLE_CELLS,
   ...STEPS_CELLS,
   ...SPIN_CELLS,
+  CTHREADS_CELL,
   ...FLOW_CELLS,
   ...BUILD_CELLS,
   ...PARK_ARM64_CELLS,
