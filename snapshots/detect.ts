@@ -8,7 +8,9 @@ export type FileKind =
   /** `machine` is e_machine of the ELF header: 62 for amd64, 183 for arm64. */
   | { readonly kind: 'core'; readonly machine: number }
   | { readonly kind: 'elf'; readonly type: 'relocatable' | 'executable' | 'shared' | 'other'; readonly machine: number }
-  | { readonly kind: 'compressed'; readonly format: 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4'; readonly tool: string }
+  /** `tool` is the command that unpacks it. */
+  | { readonly kind: 'compressed'; readonly format: string; readonly tool: string }
+  | { readonly kind: 'archive'; readonly format: string; readonly tool: string }
   | { readonly kind: 'text' }
   | { readonly kind: 'empty' }
   | { readonly kind: 'folder' }
@@ -34,13 +36,19 @@ export function kindOf(head: Uint8Array): FileKind {
   if (head.length === 0) return { kind: 'empty' };
   if (isSnapshot(head)) return { kind: 'snapshot' };
   if (startsWith(head, [0x7f, 0x45, 0x4c, 0x46])) return elfKind(head);
+  const packed = afterSkippable(head);
   for (const { magic, format, tool } of COMPRESSED) {
-    if (startsWith(head, magic)) return { kind: 'compressed', format, tool };
+    if (startsWith(packed, magic)) return { kind: 'compressed', format, tool };
+  }
+  // Unless it is known what follows a skippable frame, it is zstd: what writes one of lz4 is rare.
+  if (packed !== head) return { kind: 'compressed', format: 'zstd', tool: 'unzstd' };
+  for (const { at, magic, format, tool } of ARCHIVES) {
+    if (startsWith(head.subarray(at), magic)) return { kind: 'archive', format, tool };
   }
   return { kind: isText(head) ? 'text' : 'unknown' };
 }
 
-/** Describes a kind of file in a part of a sentence: `a gzip file; unpack it first, with gunzip`. */
+/** Describes a kind of file in a part of a sentence: `a gzip file`. */
 export function describe(kind: FileKind): string {
   switch (kind.kind) {
     case 'snapshot':
@@ -50,7 +58,9 @@ export function describe(kind: FileKind): string {
     case 'elf':
       return kind.type === 'other' ? 'an ELF file' : `an ELF ${ELF_WORDS[kind.type]}`;
     case 'compressed':
-      return `${article(kind.format)} ${kind.format} file; unpack it first, with ${kind.tool}`;
+      return `${article(kind.format)} ${kind.format} file`;
+    case 'archive':
+      return `${article(kind.format)} ${kind.format} archive`;
     case 'text':
       return 'a text file';
     case 'empty':
@@ -66,20 +76,61 @@ export function describe(kind: FileKind): string {
   }
 }
 
-/** Returns the article for a format: `an xz`, `an lz4`, since the letters x and l are spelled out. */
+/** What to do with a file that has to be unpacked, as a sentence; null for others. */
+export function unpackingAdvice(kind: FileKind): string | null {
+  if (kind.kind === 'compressed') return `unpack it first, with ${kind.tool}`;
+  return kind.kind === 'archive' ? `take the file out of it first, with ${kind.tool}` : null;
+}
+
+/** Returns the article for a format: `an xz`, `an lz4`, since the letters x and l are spelled out; but `a lzip`. */
 function article(format: string): string {
-  return /^[xl]/.test(format) ? 'an' : 'a';
+  return /^(xz|lz4|lzma|ar$)/.test(format) ? 'an' : 'a';
 }
 
 const ELF_WORDS = { relocatable: 'object file', executable: 'executable', shared: 'executable or shared library' };
 
-const COMPRESSED = [
+interface Magic {
+  readonly magic: readonly number[];
+  readonly format: string;
+  readonly tool: string;
+}
+
+/** Formats of one compressed file. Those of zstd before 0.8 differ from release to release (its lib/legacy). */
+const COMPRESSED: readonly Magic[] = [
   { magic: [0x1f, 0x8b], format: 'gzip', tool: 'gunzip' },
   { magic: [0x28, 0xb5, 0x2f, 0xfd], format: 'zstd', tool: 'unzstd' },
+  ...[0x1e, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27].map((first) => ({
+    ...{ magic: [first, 0xb5, 0x2f, 0xfd], format: 'zstd (before 0.8)', tool: 'the unzstd of that time' },
+  })),
   { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], format: 'xz', tool: 'unxz' },
   { magic: [0x42, 0x5a, 0x68], format: 'bzip2', tool: 'bunzip2' },
   { magic: [0x04, 0x22, 0x4d, 0x18], format: 'lz4', tool: 'unlz4' },
-] as const;
+  { magic: [0x02, 0x21, 0x4c, 0x18], format: 'lz4', tool: 'unlz4' },
+  { magic: [0x1f, 0x9d], format: 'compress (.Z)', tool: 'uncompress' },
+  { magic: [0x4c, 0x5a, 0x49, 0x50], format: 'lzip', tool: 'lzip -d' },
+  { magic: [0x89, 0x4c, 0x5a, 0x4f, 0x00, 0x0d, 0x0a, 0x1a, 0x0a], format: 'lzop', tool: 'lzop -d' },
+  { magic: [0x5d, 0x00, 0x00, 0x80, 0x00, 0xff, 0xff, 0xff, 0xff], format: 'lzma', tool: 'unlzma' },
+  { magic: [0xff, 0x06, 0x00, 0x00, 0x73, 0x4e, 0x61, 0x50, 0x70, 0x59], format: 'snappy', tool: 'snzip -d' },
+];
+
+/** Formats of several files in one. `at` is where the magic bytes are. */
+const ARCHIVES: readonly (Magic & { readonly at: number })[] = [
+  { at: 257, magic: [...Buffer.from('ustar')], format: 'tar', tool: 'tar -xf' },
+  { at: 0, magic: [0x50, 0x4b, 0x03, 0x04], format: 'zip', tool: 'unzip' },
+  { at: 0, magic: [0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c], format: '7z', tool: '7z x' },
+  { at: 0, magic: [...Buffer.from('Rar!')], format: 'rar', tool: 'unrar x' },
+  { at: 0, magic: [...Buffer.from('070701')], format: 'cpio', tool: 'cpio -id' },
+  { at: 0, magic: [...Buffer.from('!<arch>\n')], format: 'ar', tool: 'ar x' },
+];
+
+/** Skips the skippable frames at the start, which zstd and lz4 have in common: as far as `head` shows them. */
+function afterSkippable(head: Uint8Array): Uint8Array {
+  let rest = head;
+  while (rest.length >= 8 && startsWith(rest.subarray(1), [0x2a, 0x4d, 0x18]) && (rest[0] ?? 0) >> 4 === 5) {
+    rest = rest.subarray(8 + new DataView(rest.buffer, rest.byteOffset).getUint32(4, true));
+  }
+  return rest;
+}
 
 function specialKind(stat: Stats): FileKind | null {
   if (stat.isFile()) return null;

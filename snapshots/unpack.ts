@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, createReadStream, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createGunzip } from 'node:zlib';
+import { setImmediate } from 'node:timers/promises';
 import { describe, HEAD_BYTES, kindOf } from './detect.js';
 import { badFile, GospyError } from './errors.js';
 import { fileError, systemCode } from './file-errors.js';
+import { RegularFile } from './regular-file.js';
+import { unpackGzip } from './packing/gzip.js';
+import { StreamCut, StreamRefused, TrailingBytes } from './packing/stream-errors.js';
+import { unpackZstd } from './packing/zstd.js';
 
 /** Compression formats in which cores can be read. */
 export type Packing = 'gzip' | 'zstd';
@@ -15,16 +19,25 @@ const TOOLS = { gzip: 'gunzip', zstd: 'unzstd' } as const;
 /** The content of a compressed file, in a temporary file that no longer has a name. */
 export interface Unpacked {
   readonly fd: number;
-  /** A sentence on why the content ends early; null if it is complete. */
-  readonly problem: string | null;
+  /** What is wrong with the compressed file; null where nothing is. */
+  readonly problem: PackingProblem | null;
+}
+
+/** Why not all of a compressed file could be unpacked, or not all of it can be trusted. */
+export interface PackingProblem {
+  /** A sentence. */
+  readonly message: string;
+  /** True if all that was unpacked is right, though it may end early; false if any of it may be wrong. */
+  readonly isTrusted: boolean;
 }
 
 /** Largest accepted size of an unpacked core, in bytes: even zeros that take no disk space take time. */
 const LARGEST = 2 ** 38;
-const READ_BYTES = 2 ** 20;
 /** Runs of zeros become holes in units of this many bytes. */
 const PAGE = 4096;
 const ZEROS = Buffer.alloc(PAGE);
+/** Number of unpacked bytes after which other work of this process has its turn. */
+const TURN_BYTES = 2 ** 23;
 /** Number of unpacked bytes between two calls of `progress`. */
 const PROGRESS_BYTES = 2 ** 28;
 
@@ -32,7 +45,7 @@ const PROGRESS_BYTES = 2 ** 28;
  * Unpacks a compressed core into a temporary sparse file. The file's name is removed at once, so that the file vanishes
  * when the descriptor is closed, however gospy ends. If the stream is cut short or damaged, what came before is kept.
  * `progress` is called with the number of bytes unpacked so far. Throws `badFile` if the content is not a core or is too
- * large, or if the disk is full; throws the reason of `signal` once that is aborted.
+ * large, if nothing can be unpacked, or if the disk is full; throws the reason of `signal` once that is aborted.
  */
 export async function unpackCore(
   path: string,
@@ -43,7 +56,7 @@ export async function unpackCore(
   const out = new CoreSink(path, packing, progress);
   try {
     const problem = await fill(out, path, packing, signal);
-    out.finish();
+    out.finish(problem);
     return { fd: out.fd, problem };
   } catch (error) {
     closeSync(out.fd);
@@ -51,37 +64,55 @@ export async function unpackCore(
   }
 }
 
-/** Unpacks the file into `out`. Returns why the stream ended early, or null if it did not. */
-async function fill(out: CoreSink, path: string, packing: Packing, signal?: AbortSignal): Promise<string | null> {
+/** Unpacks the file into `out`. Returns what is wrong with it, or null. */
+async function fill(
+  out: CoreSink,
+  path: string,
+  packing: Packing,
+  signal?: AbortSignal,
+): Promise<PackingProblem | null> {
   try {
-    const source = createReadStream(path, { highWaterMark: READ_BYTES });
-    if (packing === 'gzip') {
-      // `pipe` does not forward errors: without this, a failing read would never end the loop.
-      source.on('error', (error) => unzipped.destroy(error));
-      const unzipped = source.pipe(createGunzip({ chunkSize: READ_BYTES }));
-      for await (const chunk of unzipped) {
-        signal?.throwIfAborted();
-        out.write(chunk as Buffer);
-      }
-    } else {
-      const { Decompress } = await import('fzstd');
-      const stream = new Decompress((chunk) => out.write(chunk));
-      for await (const chunk of source) {
-        signal?.throwIfAborted();
-        stream.push(chunk as Buffer);
-      }
-      stream.push(new Uint8Array(0), true);
+    const file = new RegularFile(path);
+    try {
+      await copy(packing === 'gzip' ? unpackGzip(file) : unpackZstd(file), out, signal);
+    } finally {
+      file.close();
     }
-    out.assertCore();
     return null;
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof StreamRefused) throw badFile(`cannot unpack ${path}: ${error.message}`, { hint: error.hint });
     if (error instanceof GospyError) throw error;
     if (systemCode(error) !== null) throw fileError(`cannot unpack ${path}`, error);
-    out.assertCore();
-    const why = error instanceof Error ? error.message : String(error);
-    return `the ${packing} stream of ${path} is cut or damaged after ${out.sizeBytes} unpacked bytes: ${why}`;
+    return problemOf(error, path, packing, out.sizeBytes);
   }
+}
+
+async function copy(
+  content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  out: CoreSink,
+  signal?: AbortSignal,
+): Promise<void> {
+  let bytes = 0;
+  for await (const piece of content) {
+    out.write(piece);
+    bytes += piece.length;
+    if (bytes < TURN_BYTES) continue;
+    bytes = 0;
+    // Signals are noticed between two turns of the event loop.
+    await setImmediate();
+    signal?.throwIfAborted();
+  }
+  signal?.throwIfAborted();
+}
+
+function problemOf(error: unknown, path: string, packing: Packing, sizeBytes: number): PackingProblem {
+  const why = error instanceof Error ? error.message : String(error);
+  if (error instanceof TrailingBytes)
+    return { message: `${path} has something behind its end: ${why}`, isTrusted: true };
+  const isTrusted = error instanceof StreamCut;
+  const what = isTrusted ? `is cut: its ${packing} stream ends early` : `is damaged: its ${packing} stream is wrong`;
+  return { message: `${path} ${what}, after ${sizeBytes} unpacked bytes: ${why}`, isTrusted };
 }
 
 /** Writes unpacked bytes to a temporary file, with holes in place of zeros. */
@@ -91,7 +122,8 @@ class CoreSink {
   readonly #path: string;
   readonly #packing: Packing;
   readonly #progress: (bytes: number) => void;
-  #checked = false;
+  /** The first bytes, until they are known to be those of a core. */
+  #head: Buffer | null = Buffer.alloc(0);
   #reportedBytes = 0;
 
   constructor(path: string, packing: Packing, progress: (bytes: number) => void) {
@@ -103,8 +135,36 @@ class CoreSink {
 
   /** Appends bytes. Throws `badFile` if they are not those of a core, become too many, or cannot be written. */
   write(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    if (!this.#checked) this.#check(bytes);
+    if (this.#head !== null && this.#head.length + bytes.length < HEAD_BYTES) {
+      this.#head = Buffer.concat([this.#head, bytes]);
+      return;
+    }
+    if (this.#head !== null) this.#put(Buffer.concat([this.#takeHead(bytes), bytes]));
+    else this.#put(bytes);
+  }
+
+  /** Writes what is left, and sets the length of the file, which matters if it ends in a hole. `problem` explains why. */
+  finish(problem: PackingProblem | null): void {
+    if (this.#head?.length === 0 && problem !== null) {
+      throw badFile(problem.message, { hint: 'copy the file again from where it was written, if that one is whole' });
+    }
+    if (this.#head !== null) this.#put(this.#takeHead());
+    ftruncateSync(this.fd, this.sizeBytes);
+  }
+
+  /** Returns the first bytes. Throws `badFile` unless a file that starts with them, and with `more`, is a core. */
+  #takeHead(more: Uint8Array = new Uint8Array(0)): Buffer {
+    const head = this.#head ?? Buffer.alloc(0);
+    const content = kindOf(Buffer.concat([head, more.subarray(0, HEAD_BYTES)]).subarray(0, HEAD_BYTES));
+    if (content.kind !== 'core') {
+      const what = `cannot read ${this.#path}: it is a ${this.#packing} file with ${describe(content)} in it`;
+      throw badFile(what, { hint: `gospy unpacks only cores; unpack it first, with ${TOOLS[this.#packing]}` });
+    }
+    this.#head = null;
+    return head;
+  }
+
+  #put(bytes: Uint8Array): void {
     if (this.sizeBytes + bytes.length > LARGEST) {
       throw badFile(`${this.#path} unpacks to more than ${LARGEST} bytes, which no core has`);
     }
@@ -115,7 +175,7 @@ class CoreSink {
       if (Buffer.compare(piece, ZEROS.subarray(0, length)) !== 0) {
         // Write all following pages that are not zero in one call.
         while (end + PAGE <= bytes.length && Buffer.compare(bytes.subarray(end, end + PAGE), ZEROS) !== 0) end += PAGE;
-        this.#put(bytes.subarray(at, end), this.sizeBytes + at);
+        this.#writeAt(bytes.subarray(at, end), this.sizeBytes + at);
       }
       at = end;
     }
@@ -125,27 +185,7 @@ class CoreSink {
     this.#progress(this.sizeBytes);
   }
 
-  /** Throws `badFile` if nothing was written: an empty file is not a core. */
-  assertCore(): void {
-    if (!this.#checked) this.#check(new Uint8Array(0));
-  }
-
-  /** Sets the length of the file, which matters if it ends in a hole. */
-  finish(): void {
-    ftruncateSync(this.fd, this.sizeBytes);
-  }
-
-  /** Throws `badFile` unless a file that starts with `head` is a core. */
-  #check(head: Uint8Array): void {
-    const content = kindOf(head.subarray(0, HEAD_BYTES));
-    if (content.kind !== 'core') {
-      const what = `cannot read ${this.#path}: it is a ${this.#packing} file with ${describe(content)} in it`;
-      throw badFile(what, { hint: `gospy unpacks only cores; unpack it first, with ${TOOLS[this.#packing]}` });
-    }
-    this.#checked = true;
-  }
-
-  #put(bytes: Uint8Array, offset: number): void {
+  #writeAt(bytes: Uint8Array, offset: number): void {
     try {
       for (let done = 0; done < bytes.length;) {
         done += writeSync(this.fd, bytes, done, bytes.length - done, offset + done);

@@ -5,6 +5,7 @@ import { badFile, GospyError } from '../errors.js';
 import type { Executable, Mapping, ProcessImage, Thread } from '../image.js';
 import { Memory, onFault } from '../memory.js';
 import type { FileBytes } from '../regular-file.js';
+import type { PackingProblem, Unpacked } from '../unpack.js';
 import { coreMappings, namedAround } from './core-mappings.js';
 import { Auxv, readCoreNotes, type CoreNotes } from './core-notes.js';
 import { CoreSource } from './core-source.js';
@@ -55,14 +56,14 @@ const MOST_ID_BYTES = 64;
 
 /**
  * Opens a core. Its headers and notes are read at once, memory when it is needed. `unpacked` is an unpacked copy of a
- * compressed core: its open descriptor, which is closed with the core, and what went wrong while unpacking. Throws
+ * compressed core, whose descriptor is closed with the core. Throws
  * `badFile` if the file is missing, not a core, or its program headers are lost, and `unsupported` if it is 32-bit or
  * for another CPU.
  */
-export function openCore(path: string, unpacked?: { fd: number; problems: readonly string[] }): Core {
+export function openCore(path: string, unpacked?: Unpacked): Core {
   const file = ElfFile.open(path, unpacked?.fd);
   try {
-    if (file.header.type === 'core') return coreOf(file, unpacked?.problems ?? []);
+    if (file.header.type === 'core') return coreOf(file, unpacked?.problem ?? null);
     const { type } = file.header;
     throw badFile(`${path} is not a core: it is ${describe({ kind: 'elf', type, machine: 0 })}`);
   } catch (error) {
@@ -71,12 +72,13 @@ export function openCore(path: string, unpacked?: { fd: number; problems: readon
   }
 }
 
-function coreOf(file: ElfFile, unpackProblems: readonly string[]): Core {
+function coreOf(file: ElfFile, packing: PackingProblem | null): Core {
   const { arch } = file.header;
   const notes = readCoreNotes(file.notes(), arch);
   const source = new CoreSource(file);
   const memory = new Memory(source);
   const { executable, mappings } = programOf(notes, memory, coreMappings(file.segments, notes.files));
+  const unpackProblems = packing === null ? [] : [packing.message];
   const problems = [...unpackProblems, ...problemsOf(file), ...notes.problems];
   return {
     kind: 'core',
@@ -96,13 +98,20 @@ function coreOf(file: ElfFile, unpackProblems: readonly string[]): Core {
     host: { hostname: '', kernel: '', bootId: null, cpus: 0, namespacePids: [notes.pid] },
     capture: {
       ...{ mode: 'core', capturedAt: null, monotonicNs: null, pauseNs: null },
-      ...{ partial: file.missingBytes > 0, warnings: warningsOf(problems), torn: [], writer: null },
+      ...{
+        partial: file.missingBytes > 0 || packing?.isTrusted === false,
+        warnings: warningsOf(problems),
+        torn: [],
+        writer: null,
+      },
     },
     structs: new Map(),
     signal: notes.signal,
     buildIdsAt: (base) => loadedBuildIds(memory, base),
     get damage() {
-      return source.cutAndRead.length === 0 ? [] : problemsOf(file);
+      // Where a stream is damaged, any byte may be wrong.
+      if (packing?.isTrusted === false) return problems;
+      return source.cutAndRead.length === 0 ? [] : [...unpackProblems, ...problemsOf(file)];
     },
     close: () => file.close(),
   };

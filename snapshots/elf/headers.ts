@@ -1,5 +1,5 @@
 import { Bytes, BytesError } from '../bytes.js';
-import { describe, HEAD_BYTES, kindOf } from '../detect.js';
+import { describe, HEAD_BYTES, kindOf, unpackingAdvice } from '../detect.js';
 import { badFile, unsupported } from '../errors.js';
 import type { Arch } from '../arch.js';
 import type { FileBytes } from '../regular-file.js';
@@ -88,7 +88,9 @@ export function parseHeader(file: FileBytes): ParsedHeader {
   const head = file.read(0, Math.min(HEAD_BYTES, file.sizeBytes));
   const at = new Bytes(head);
   if (head.length < 4 || at.u32() !== ELF_MAGIC) {
-    throw badFile(`${file.path} is not an ELF file: it is ${describe(kindOf(head))}`);
+    const kind = kindOf(head);
+    const hint = unpackingAdvice(kind);
+    throw badFile(`${file.path} is not an ELF file: it is ${describe(kind)}`, hint === null ? {} : { hint });
   }
   if (head.length < HEADER_BYTES) throw badFile(`${file.path} is truncated: an ELF header has ${HEADER_BYTES} bytes`);
   const wordClass = at.u8();

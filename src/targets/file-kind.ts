@@ -14,15 +14,16 @@ export type ReadableFile = CoreFile | { readonly kind: 'snapshot' };
  * it is opened. Throws `badFile`, which says what the file is, where it is neither a snapshot nor a core.
  */
 export async function kindOfTarget(path: string): Promise<ReadableFile> {
-  const { describe, detectFile } = await import('../../snapshots/detect.js');
+  const { describe, detectFile, unpackingAdvice } = await import('../../snapshots/detect.js');
   const file = detectFile(path);
   if (file.kind === 'snapshot') return file;
   if (file.kind === 'core') return { kind: 'core', packing: null };
   const what = `cannot read ${path}: it is ${describe(file)}`;
-  if (file.kind === 'compressed') {
-    if (file.format === 'gzip' || file.format === 'zstd') return { kind: 'core', packing: file.format };
-    throw badFile(what);
+  if (file.kind === 'compressed' && (file.format === 'gzip' || file.format === 'zstd')) {
+    return { kind: 'core', packing: file.format };
   }
+  const advice = unpackingAdvice(file);
+  if (advice !== null) throw badFile(what, { hint: advice });
   throw badFile(`${what}, neither a snapshot nor a core`, {
     hint: '`gospy capture` makes a snapshot of a running Go process',
   });

@@ -1,4 +1,5 @@
 import { openCore, type Core } from '../../snapshots/elf/core-image.js';
+import { badFile, GospyError } from '../../snapshots/errors.js';
 import type { CoreFile } from './file-kind.js';
 import type { Opening } from './target.js';
 
@@ -13,5 +14,13 @@ export async function openCoreFile(path: string, { packing }: CoreFile, opening:
   const report = (bytes: number): void => progress?.(`unpacking ${path}`, bytes);
   report(0);
   const { fd, problem } = await unpackCore(path, packing, report, signal);
-  return openCore(path, { fd, problems: problem === null ? [] : [problem] });
+  if (problem === null) return openCore(path, { fd, problem });
+  try {
+    return openCore(path, { fd, problem });
+  } catch (error) {
+    // What is left ends within the headers.
+    if (!(error instanceof GospyError)) throw error;
+    const hint = 'copy the file again from where it was written, if that one is whole';
+    throw badFile(`${problem.message}; in what is left, ${error.message}`, { hint, cause: error });
+  }
 }
