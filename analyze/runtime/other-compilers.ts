@@ -12,7 +12,7 @@ interface OtherCompiler {
 
 const COMPILERS: readonly OtherCompiler[] = [
   // libgo/runtime/go-assert.c, in every libgo, static or not.
-  { name: 'gccgo', marks: ['libgo assertion failure'], library: /\/libgo\.so[^/]*$/ },
+  { name: 'gccgo', marks: ['libgo assertion failure'], library: /\/libgo\.so\.\d[^/]*$/ },
   // src/runtime/panic.go: what runtimePanicAt prints, and a panic of its scheduler. Not with -panic=trap.
   {
     name: 'TinyGo',

@@ -22,7 +22,12 @@ const char *volatile text = "${text}";
 int main(void) { puts("ready"); fflush(stdout); for (;;) pause(); }
 `;
 
-const GO = 'package main\n\nfunc main() { println("ready"); select {} }\n';
+const GO = `package main
+
+import ("os"; "time")
+
+func main() { os.Stdout.WriteString("ready\\n"); time.Sleep(time.Hour) }
+`;
 
 /** Builds a C program with a text of a runtime's, or with a library that has the name of one. */
 function buildStandIn(t: Test, text: string, library: string | null): string {
@@ -42,7 +47,7 @@ function buildStandIn(t: Test, text: string, library: string | null): string {
 }
 
 async function isNamed(t: Test, path: string, compiler: string): Promise<void> {
-  const program = await startGo(t, path, { ready: /^/ });
+  const program = await startGo(t, path);
   const expected = { exitCode: 6, message: new RegExp(`found that of ${compiler}, which gospy does not read`) };
   const live = new LiveProcess(program.pid, 'read');
   t.teardown(() => live.close());
