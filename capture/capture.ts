@@ -18,6 +18,7 @@ import { copyFrozen } from './copy/frozen-copy.js';
 import { makePlan, survey, type Survey } from './copy/plan.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
+import { assertOwnProc } from './process/own-proc.js';
 import { collectGarbage } from './ptrace/garbage.js';
 import { lowerPriority } from './ptrace/priority.js';
 import { withStopped } from './ptrace/stop.js';
@@ -67,6 +68,7 @@ const LIVE_TRIES = 4;
 
 /** Captures a running Go process into a snapshot file. Throws GospyError, and leaves nothing behind then. */
 export async function captureToFile(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
+  assertOwnProc();
   const restorePriority = lowerPriority();
   try {
     return await captureAndWrite(pid, path, options);

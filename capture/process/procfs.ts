@@ -12,6 +12,9 @@ const DELETED = ' (deleted)';
 /** The fields of /proc/PID/status that gospy uses. */
 export interface ProcessStatus {
   readonly pid: number;
+  /** Pid and Tgid as the file itself has them: they differ from `pid` for a thread that is not the first of its process. */
+  readonly shownPid: number;
+  readonly threadGroup: number;
   readonly name: string;
   /** The kernel's letter for the first thread. */
   readonly state: string;
@@ -27,16 +30,21 @@ export interface ProcessStatus {
   /** Bit masks of capabilities. */
   readonly permittedCaps: bigint;
   readonly effectiveCaps: bigint;
+  /** What a program that it executes can have at most. */
+  readonly boundingCaps: bigint;
+  /** Whether programs such as sudo are kept from giving it more rights. */
+  readonly noNewPrivileges: boolean;
   /** 0: none, 1: strict, 2: a filter. */
   readonly seccomp: number;
   /** VmRSS: memory that is in RAM. */
   readonly residentBytes: number;
 }
 
-/** Throws `noGoProcess` if there is no such process. */
-export function readStatus(pid: number): ProcessStatus {
+/** Of a process or, with `tid`, of one of its threads. Throws `noGoProcess` if there is no such process. */
+export function readStatus(pid: number, tid?: number): ProcessStatus {
   const fields = new Map<string, string>();
-  for (const line of readText(pid, 'status').split('\n')) {
+  const file = tid === undefined ? 'status' : `task/${tid}/status`;
+  for (const line of readText(pid, file).split('\n')) {
     const colon = line.indexOf(':');
     if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trim());
   }
@@ -44,6 +52,8 @@ export function readStatus(pid: number): ProcessStatus {
   const mask = (name: string): bigint => parseHex(fields.get(name) ?? '0');
   return {
     pid,
+    shownPid: numbers('Pid')[0] ?? pid,
+    threadGroup: numbers('Tgid')[0] ?? pid,
     name: fields.get('Name') ?? '',
     state: fields.get('State')?.charAt(0) ?? '?',
     threadCount: numbers('Threads')[0] ?? 1,
@@ -54,6 +64,8 @@ export function readStatus(pid: number): ProcessStatus {
     namespacePids: fields.has('NSpid') ? numbers('NSpid') : [pid],
     permittedCaps: mask('CapPrm'),
     effectiveCaps: mask('CapEff'),
+    boundingCaps: mask('CapBnd'),
+    noNewPrivileges: numbers('NoNewPrivs')[0] === 1,
     seccomp: numbers('Seccomp')[0] ?? 0,
     residentBytes: (numbers('VmRSS')[0] ?? 0) * 1024,
   };

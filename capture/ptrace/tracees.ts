@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs';
 import { noGoProcess, type GospyError } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
+import { assertOwnProc } from '../process/own-proc.js';
 import { assertReachable, refusal } from '../process/permission.js';
 import { isAlive, readStatus, threadState } from '../process/procfs.js';
 import { detachLater, pollPending, takePending } from './pending-detach.js';
@@ -97,8 +98,12 @@ export class Tracees {
   #slots: RegisterSlots;
   #nextSlot = 0;
 
-  /** With `only`, just the thread of that id. Throws `noGoProcess` if there is no such process. */
+  /**
+   * With `only`, just the thread of that id. Throws `noGoProcess` if there is no such process, and `permission` if /proc has
+   * other pids than ptrace takes.
+   */
   constructor(pid: number, arch: Arch, only: number | null = null) {
+    assertOwnProc();
     this.#pid = pid;
     this.#only = only;
     this.#arch = arch;

@@ -1,6 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { tracingRights } from '../../capture/process/permission.js';
+import { readAccessFacts, readOwnFacts } from '../../capture/process/access-facts.js';
+import { procFault, readProcFacts } from '../../capture/process/own-proc.js';
+import { explainRefusal } from '../../capture/process/permission.js';
+import { judgePrivileges } from '../../capture/process/privileges.js';
+import { readHiding } from '../../capture/process/unseen-process.js';
 import { hostArch } from '../../capture/process/procfs.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
@@ -12,8 +16,22 @@ const OLDEST_NODE = 20;
 export async function checkMachine(): Promise<Check[]> {
   const checks = [checkNode(), checkPlatform()];
   if (process.platform !== 'linux') return checks;
-  checks.push(...(await checkTracing()), checkPrivileges());
-  return checks;
+  const proc = checkProc();
+  if (proc.ok === false) {
+    const others = ['native', 'tracing', 'privileges'];
+    return [
+      ...checks,
+      proc,
+      ...others.map((name) => unknown(name, 'not tried without a /proc of its own pid namespace')),
+    ];
+  }
+  const tracing = await checkTracing();
+  return [...checks, proc, ...tracing, { name: 'privileges', ...judgePrivileges(readOwnFacts(), canTrace(tracing)) }];
+}
+
+/** Whether gospy could attach to a child process; null if that was not tried. */
+export function canTrace(machine: readonly Check[]): boolean | null {
+  return machine.find(({ name }) => name === 'tracing')?.ok ?? null;
 }
 
 function checkNode(): Check {
@@ -33,39 +51,38 @@ function checkPlatform(): Check {
   );
 }
 
+/** The pids in /proc must be those that system calls take. */
+function checkProc(): Check {
+  const fault = procFault(readProcFacts());
+  if (fault !== null) return fail('proc', fault.finding, fault.advice);
+  const hiding = readHiding();
+  const hidden = hiding === null ? '' : `; with ${hiding}, it hides the processes that gospy may not trace`;
+  return pass('proc', `/proc shows gospy's own pid namespace${hidden}`);
+}
+
 /** Stops a child process of gospy's own and lets it go: the only proof that native code loads and the kernel permits a stop. */
 async function checkTracing(): Promise<Check[]> {
   const child = spawn(process.execPath, ['--eval', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
   const ended = once(child, 'exit');
+  const { pid } = child;
   try {
-    if (child.pid === undefined) return [unknown('tracing', 'no child process could be started for a try')];
-    withStopped(child.pid, { arch: hostArch() }, () => null);
+    if (pid === undefined) return [unknown('tracing', 'no child process could be started for a try')];
+    withStopped(pid, { arch: hostArch() }, () => null);
     return [pass('native', 'native code loads'), pass('tracing', 'a child process was stopped and let go')];
   } catch (error) {
-    if (!(error instanceof GospyError)) throw error;
+    if (!(error instanceof GospyError) || pid === undefined) throw error;
     if (error.exitCode === ExitCode.unsupported) {
       return [fail('native', error.message, error.hint), unknown('tracing', 'not tried without native code')];
     }
-    return [pass('native', 'native code loads'), fail('tracing', error.message, error.hint)];
+    return [pass('native', 'native code loads'), tracingRefused(pid, error)];
   } finally {
     child.kill('SIGKILL');
     await ended;
   }
 }
 
-/** Whose processes can be captured, as far as gospy's own rights decide that. */
-function checkPrivileges(): Check {
-  const { uid, hasPtraceCap, yamaScope } = tracingRights();
-  const who = `gospy runs as uid ${uid}`;
-  if (hasPtraceCap) return pass('privileges', `${who} with CAP_SYS_PTRACE: the processes of all users can be captured`);
-  if (yamaScope === 0) return pass('privileges', `${who}: this user's processes can be captured`);
-  return fail(
-    'privileges',
-    `${who} without CAP_SYS_PTRACE, and Yama's ptrace_scope is ${yamaScope}: ` +
-      (yamaScope === 1 ? 'only processes that gospy itself starts can be captured' : 'no process can be captured'),
-    yamaScope === 3
-      ? 'ptrace_scope 3 lasts until the next boot.'
-      : 'Run gospy as root (`sudo gospy ...`), in a container with --cap-add SYS_PTRACE, or type ' +
-          '`sudo sysctl kernel.yama.ptrace_scope=0`.',
-  );
+function tracingRefused(child: number, error: GospyError): Check {
+  if (error.exitCode !== ExitCode.permission) return fail('tracing', error.message, error.hint);
+  const { reasons, advice } = explainRefusal(readAccessFacts(child));
+  return fail('tracing', `gospy may not attach even to a child process of its own: ${reasons}`, advice);
 }

@@ -1,6 +1,8 @@
-import { accessChecks, assertReachable } from '../../capture/process/permission.js';
+import { accessChecks } from '../../capture/process/access-checks.js';
+import { readAccessFacts } from '../../capture/process/access-facts.js';
 import { readFreeze } from '../../capture/process/frozen.js';
-import { hostArch, liveThread, readStat, readStatus } from '../../capture/process/procfs.js';
+import { assertProcess, assertReachable } from '../../capture/process/permission.js';
+import { hostArch, readStatus } from '../../capture/process/procfs.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { cloneHindrance } from '../../capture/clone/clone-capture.js';
 import { frozenWarning } from '../../capture/copy/frozen-copy.js';
@@ -10,9 +12,10 @@ import { openProgram } from '../../analyze/program.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
-import { GospyError, noGoProcess, permissionError } from '../../snapshots/errors.js';
+import { GospyError, permissionError } from '../../snapshots/errors.js';
 import { pluralize } from '../render/text.js';
 import { fail, pass, type Check } from './check.js';
+import { canTrace } from './machine.js';
 
 /** Whether a capture mode would work on a process, and why not. */
 export interface ModeVerdict {
@@ -41,12 +44,12 @@ export interface ProcessDiagnosis {
  * to stop a thread and let it go.
  */
 export function diagnose(pid: number, machine: readonly Check[], threadMs: number): ProcessDiagnosis {
-  const access = attempt(() => checkAccess(pid));
+  const access = attempt(() => checkAccess(pid, canTrace(machine)));
   const readable = attempt(() => assertReachable(pid, 'read'));
   const program = readable.error === null ? attempt(() => examine(pid, threadMs)) : readable;
   const stoppable = attempt(() => {
     assertReachable(pid, 'stop');
-    assertTracing(machine);
+    assertTracing(pid, machine);
   });
   const checks = [...(access.value ?? [])];
   if (access.error !== null) {
@@ -72,22 +75,23 @@ export function diagnose(pid: number, machine: readonly Check[], threadMs: numbe
 }
 
 /** Throws `permission` if no process can be traced from here, whatever the checks of this one say. */
-function assertTracing(machine: readonly Check[]): void {
+function assertTracing(pid: number, machine: readonly Check[]): void {
   const tracing = machine.find(({ name, ok }) => name === 'tracing' && ok === false);
   if (tracing === undefined) return;
   const { finding, advice } = tracing;
-  throw permissionError(finding, advice === null ? {} : { hint: advice });
+  throw permissionError(`Process ${pid} cannot be stopped: ${finding}.`, advice === null ? {} : { hint: advice });
 }
 
-/** Throws `noGoProcess` if there is no process that could be a Go program. */
-function checkAccess(pid: number): Check[] {
-  const { kernelThread, name } = readStat(pid);
-  if (kernelThread) throw noGoProcess(`process ${pid} (${name}) is a kernel thread, not a Go program`);
-  liveThread(pid);
-  const { threadCount } = readStatus(pid);
+/** Throws `noGoProcess` if there is no process that could be a Go program, and `permission` if that cannot be seen. */
+function checkAccess(pid: number, tracing: boolean | null): Check[] {
+  assertProcess(pid);
+  const { name, threadCount } = readStatus(pid);
   const freeze = readFreeze(pid, hostArch());
   const does = freeze === null ? 'runs' : `is frozen ${freeze.by}`;
-  return [pass('process', `${name} ${does}, with ${pluralize(threadCount, 'thread')}`), ...accessChecks(pid)];
+  return [
+    pass('process', `${name} ${does}, with ${pluralize(threadCount, 'thread')}`),
+    ...accessChecks(readAccessFacts(pid, tracing)),
+  ];
 }
 
 function judgeMode(mode: CaptureMode, error: GospyError | null, pauseNs: number | null): ModeVerdict {

@@ -9,7 +9,7 @@ const LABEL_COLUMNS = 14;
 export function doctorText(machine: readonly Check[], diagnosis: ProcessDiagnosis | null): string {
   const parts = ['This machine\n', ...machine.map(checkLines)];
   if (diagnosis !== null) {
-    parts.push(`\nProcess ${diagnosis.pid}\n`, ...diagnosis.checks.map(checkLines), ...diagnosis.modes.map(modeLine));
+    parts.push(`\nProcess ${diagnosis.pid}\n`, ...diagnosis.checks.map(checkLines), ...modeLines(diagnosis.modes));
   }
   return parts.join('');
 }
@@ -19,9 +19,14 @@ function checkLines({ name, ok, finding, advice }: Check): string {
   return `${line(ok, name, finding)}${hint}`;
 }
 
-function modeLine({ mode, works, reason, predictedPauseNs }: ModeVerdict): string {
-  const text = works ? `works${pauseText(predictedPauseNs)}` : `does not work: ${reason ?? ''}`;
-  return line(works, `mode ${mode}`, text);
+/** A line a mode. A reason that was just given is not given again. */
+function modeLines(modes: readonly ModeVerdict[]): string[] {
+  return modes.map(({ mode, works, reason, predictedPauseNs }, i) => {
+    const before = modes[i - 1];
+    const again = before !== undefined && !before.works && before.reason === reason;
+    const why = again ? ', for the same reason' : `: ${reason ?? ''}`;
+    return line(works, `mode ${mode}`, works ? `works${pauseText(predictedPauseNs)}` : `does not work${why}`);
+  });
 }
 
 function pauseText(ns: number | null): string {

@@ -32,7 +32,7 @@ t.test('doctor: reports on this machine', async (t) => {
   t.match(document, { schema: 'gospy.doctor/1', process: null, target: null });
   t.same(
     document.checks.map(({ name }) => name),
-    ['node', 'platform', 'native', 'tracing', 'privileges'],
+    ['node', 'platform', 'proc', 'native', 'tracing', 'privileges'],
   );
   const text = await gospy(['doctor']);
   t.equal(text.code, 0);

@@ -11,10 +11,15 @@ export interface GoTarget {
   quit(): Promise<string>;
 }
 
-/** Starts the program. It ends with the test. */
-export async function startGoTarget(t: { teardown(end: () => unknown): void }, folder: string): Promise<GoTarget> {
+/** Starts the program, by the command `under` if there is one. It ends with the test. */
+export async function startGoTarget(
+  t: { teardown(end: () => unknown): void },
+  folder: string,
+  under: readonly string[] = [],
+): Promise<GoTarget> {
   const path = esbuildPath();
-  const child = spawn(path, [`--servedir=${folder}`, '--serve=127.0.0.1:0'], {
+  const [file, ...args] = [...under, path, `--servedir=${folder}`, '--serve=127.0.0.1:0'];
+  const child = spawn(file, args, {
     stdio: ['pipe', 'ignore', 'pipe'],
     env: { ...process.env, GOTRACEBACK: 'system' },
   });

@@ -14,20 +14,21 @@ export interface Ended {
 
 /**
  * Runs gospy in a process of its own, as users do. `stdoutPath` names a file for its standard output, and `command` another
- * build of gospy.
+ * build of gospy. `under` is a command, such as unshare, that runs it.
  */
 export function gospy(
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; stdoutPath?: string; command?: string } = {},
+  options: { env?: NodeJS.ProcessEnv; stdoutPath?: string; command?: string; under?: readonly string[] } = {},
 ): Promise<Ended> {
-  const file = options.stdoutPath === undefined ? null : openSync(options.stdoutPath, 'w');
-  const stdio: StdioOptions = ['ignore', file ?? 'pipe', 'pipe'];
+  const out = options.stdoutPath === undefined ? null : openSync(options.stdoutPath, 'w');
+  const stdio: StdioOptions = ['ignore', out ?? 'pipe', 'pipe'];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [options.command ?? GOSPY, ...args], {
+    const [file = '', ...rest] = [...(options.under ?? []), process.execPath, options.command ?? GOSPY, ...args];
+    const child = spawn(file, rest, {
       stdio,
       env: { ...process.env, GOSPY_DEBUG: '', ...options.env },
     });
-    if (file !== null) closeSync(file);
+    if (out !== null) closeSync(out);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));

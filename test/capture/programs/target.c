@@ -192,7 +192,11 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "send") == 0) return send_signals(number, atoi(argv[3]), atoi(argv[4]));
   if (strcmp(mode, "deny") == 0) return deny(argv[2], atoi(argv[3]), argv + 4);
   if (strcmp(mode, "trace") == 0) {
-    if (ptrace(PTRACE_SEIZE, number, 0, 0) != 0) return 1;
+    /* one thread, or all that a process has and will have */
+    long options = argc > 3 ? PTRACE_O_TRACECLONE : 0;
+    for (int i = 2; i < argc; i++) {
+      if (ptrace(PTRACE_SEIZE, atoi(argv[i]), 0, options) != 0) return 1;
+    }
     puts("tracing");
     fflush(stdout);
     for (;;) pause();
