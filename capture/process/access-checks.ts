@@ -92,7 +92,7 @@ function uidCheck({ own, target, where, sameIds, capable, readable }: Judged): A
   const { uid } = own;
   const its = target.uids[1] ?? -1;
   if (sameIds && where === 'outside') return pass('uid', `both run as uid ${its}, as gospy's user namespace shows it`);
-  if (sameIds) return pass('uid', `it belongs to uid ${its}, as which gospy runs too`);
+  if (sameIds) return pass('uid', `it belongs to uid ${its}, as gospy does`);
   const whose = uid === its ? 'it runs with other user or group ids than gospy' : `it belongs to uid ${its}`;
   if (capable || readable) return pass('uid', `${whose}, and gospy runs as uid ${uid} with CAP_SYS_PTRACE over it`);
   if (where === 'outside') {

@@ -38,11 +38,13 @@ export function isCapable(own: OwnFacts, target: UserNamespace): boolean {
 /** What to type so that gospy has CAP_SYS_PTRACE. Root is never told to be root. `uid` is whose process it is, if known. */
 export function adviseCapability(own: OwnFacts, uid: number | null): string {
   const asUser = uid === null || uid === own.uid || uid === 0 ? '' : `, or as uid ${uid}, whose process it is`;
-  if (own.uid === 0 || !hasPtrace(own.boundingCaps)) {
+  const isRoot = own.uid === 0;
+  // Where even root could not have it, sudo does not help.
+  if (isRoot || !hasPtrace(own.boundingCaps)) {
     return (
       'Give gospy CAP_SYS_PTRACE (in a container: `--cap-add SYS_PTRACE` with Docker or Podman, ' +
-      '`capabilities: {add: [SYS_PTRACE]}` or `kubectl debug --profile=general` in Kubernetes), or run it outside of the ' +
-      `container${asUser}.`
+      '`capabilities: {add: [SYS_PTRACE]}` or `kubectl debug --profile=general` in Kubernetes), or run it ' +
+      `${isRoot ? '' : 'as root '}outside of the container${asUser}.`
     );
   }
   if (own.noNewPrivileges)

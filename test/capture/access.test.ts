@@ -211,7 +211,7 @@ test('access: what overrides a check, or makes up for it, is said', (t) => {
     ok: true,
     finding: 'it belongs to uid 1000, and gospy runs as uid 0 with CAP_SYS_PTRACE over it',
   });
-  t.match(over(user, target, 'uid'), { ok: true, finding: 'it belongs to uid 1000, as which gospy runs too' });
+  t.match(over(user, target, 'uid'), { ok: true, finding: 'it belongs to uid 1000, as gospy does' });
   t.match(over(user, target, 'dumpable'), { ok: true, finding: 'it is dumpable' });
   t.match(over(root, { ...target, filesOwner: 0 }, 'dumpable'), {
     ok: true,
