@@ -3,6 +3,7 @@
  * its standard input it answers how often its heart has beaten, and the longest time between two beats.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -184,6 +185,26 @@ static int deny(const char *what, int error, char **command) {
   return 1;
 }
 
+/* ---- a tracer of all threads of a process: the kernel gives it those that they make. It serves none of them. */
+
+static int trace_all(int pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/task", pid);
+  for (int found = 1; found > 0;) {
+    DIR *tasks = opendir(path);
+    if (tasks == NULL) return 1;
+    found = 0;
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
+      int tid = atoi(entry->d_name);
+      if (tid > 0 && ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACECLONE) == 0) found++;
+    }
+    closedir(tasks);
+  }
+  puts("tracing");
+  fflush(stdout);
+  for (;;) pause();
+}
+
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "";
   int number = argc > 2 ? atoi(argv[2]) : 0;
@@ -191,12 +212,9 @@ int main(int argc, char **argv) {
 
   if (strcmp(mode, "send") == 0) return send_signals(number, atoi(argv[3]), atoi(argv[4]));
   if (strcmp(mode, "deny") == 0) return deny(argv[2], atoi(argv[3]), argv + 4);
+  if (strcmp(mode, "trace-all") == 0) return trace_all(number);
   if (strcmp(mode, "trace") == 0) {
-    /* one thread, or all that a process has and will have */
-    long options = argc > 3 ? PTRACE_O_TRACECLONE : 0;
-    for (int i = 2; i < argc; i++) {
-      if (ptrace(PTRACE_SEIZE, atoi(argv[i]), 0, options) != 0) return 1;
-    }
+    if (ptrace(PTRACE_SEIZE, number, 0, 0) != 0) return 1;
     puts("tracing");
     fflush(stdout);
     for (;;) pause();
