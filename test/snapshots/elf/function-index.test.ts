@@ -29,7 +29,7 @@ __asm__(".globl outer\\n.type outer,@function\\nouter: nop\\nnop\\n"
 int main(void) { return second(alias(2)); }
 `;
 
-t.test('functions by address: as nm lists them, at the first and the last byte of each', async (t) => {
+t.test('functions by address: as nm lists them, at the first and the last byte of each', (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'a.c'), SOURCE);
   execFileSync('gcc', ['-O0', '-o', join(folder, 'a'), join(folder, 'a.c')]);
