@@ -138,18 +138,21 @@ export class Tracees {
 
   /**
    * Seizes every thread. Throws `permission` or `noGoProcess` if not one could be seized for half a second: a process that is
-   * just executing another program has none for a moment.
+   * just executing another program has none for a moment. A single thread is tried once: it may have ended.
    */
   seizeAll(): void {
     const deadline = performance.now() + SEIZE_MS;
     do {
       this.seizeNew(false);
       if (this.#tracees.length > 0) return;
+      if (this.#only !== null) break;
       assertReachable(this.#pid, 'stop');
       this.#seen.clear();
       this.#refused.length = 0;
       sleep();
     } while (performance.now() < deadline);
+    // No thread refused: there was none to ask.
+    if (this.#firstErrno === 0) throw endedEarly(this.#pid, undefined);
     throw refusal(this.#pid, 'Attaching', this.#firstErrno);
   }
 
