@@ -5,9 +5,9 @@ import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { Registers } from '../snapshots/registers.js';
 import { FunctionTable } from './binary/function-table.js';
 import type { GoVersion } from './binary/go-version.js';
-import { GlobalsNotFound, locateGlobals, type Globals } from './runtime/globals.js';
+import { GlobalsNotFound, locateGlobals, RuntimeNotReady, type Globals } from './runtime/globals.js';
 import { GoRuntime, type Found } from './runtime/go-runtime.js';
-import type { G, StartRegisters } from './runtime/goroutine.js';
+import { isOnThread, type G, type StartRegisters } from './runtime/goroutine.js';
 import { Layouts, NO_DEBUG_INFO, type DebugInfo, type LayoutFit } from './runtime/layouts.js';
 import { locateModules, type GoCode } from './runtime/locate-modules.js';
 import type { M } from './runtime/machine.js';
@@ -43,7 +43,7 @@ export class GoProgram extends GoRuntime {
   startOf(g: G): UnwindStart | null {
     const user = userStackOf(g);
     // For a moment, a running goroutine has no M yet (execute in proc.go).
-    if (g.status === 'running' && g.m !== 0) {
+    if (isOnThread(g) && g.m !== 0) {
       const machine = this.machineAt(g.m);
       return machine === null ? null : this.#runningOn(machine, user);
     }
@@ -161,6 +161,7 @@ export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG
     if (compiler !== null) throw otherRuntime(what, compiler);
     throw noGoProcess(`looking for a Go runtime in ${what} found none: ${code.tried.slice(0, 3).join('; ')}`, {
       hint: `gospy reads programs built by ${KNOWN_RELEASES} for amd64 and arm64`,
+      cause: code.hasTable ? new RuntimeNotReady(code.tried.join('; ')) : undefined,
     });
   }
   const runtime = code.modules[0];
@@ -189,6 +190,12 @@ function globalsOf(image: ProcessImage, code: GoCode, layouts: Layouts): Globals
 
 function notLocated(image: ProcessImage, code: GoCode, layouts: Layouts, cause: Error): GospyError {
   const release = `Go ${code.version.text}`;
+  if (cause instanceof RuntimeNotReady && image.kind === 'live') {
+    return noGoProcess(`process ${image.pid} is a program of ${release} whose runtime has not started yet`, {
+      cause,
+      hint: 'try again once it runs',
+    });
+  }
   if (layouts.fit !== 'other-minor' && image.kind !== 'live') {
     return badFile(`reading the runtime's variables of ${release} failed: ${cause.message}`, {
       cause,

@@ -17,7 +17,7 @@ export function writePlan(pid: number, path: string): void {
   try {
     const { program, records, stacks, stackPlan } = makePlan(
       survey(target.image(), () => new Map()),
-      target.memory(),
+      target.contents(),
     );
     const g = program.layouts.of('g');
     const words = stackPlan.fingerprint;

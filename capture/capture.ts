@@ -15,7 +15,8 @@ import {
 } from './copy/capture-metadata.js';
 import { Copy } from './copy/copy.js';
 import { copyFrozen } from './copy/frozen-copy.js';
-import { makePlan, survey, type Survey } from './copy/plan.js';
+import { planLive, surveyLive } from './copy/look-again.js';
+import { hasNewModules, type Survey } from './copy/plan.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { assertOwnProc } from './process/own-proc.js';
@@ -63,8 +64,12 @@ export interface CaptureReport {
 /** The copy is rehearsed so many times before the stop, but not for longer than this in milliseconds. */
 const WARM_UP_ROUNDS = 20;
 const WARM_UP_MS = 100;
+/** The plan is made again while a process outgrows it, but not more often. */
+const MAX_PLANS = 4;
 /** Without a stop, the copy is made again until nothing moves, but not more often. What moved in the last one is torn. */
 const LIVE_TRIES = 4;
+/** ... or until no part of the lists of goroutines and Ms is missing, but not more often. */
+const LIVE_MOST_TRIES = 12;
 
 /** Captures a running Go process into a snapshot file. Throws GospyError, and leaves nothing behind then. */
 export async function captureToFile(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
@@ -125,21 +130,26 @@ async function captureFrom(
   target: LiveProcess,
   options: CaptureOptions,
 ): Promise<Captured & { readonly bytesRead: number }> {
-  const base = target.image();
   const debugInfo = options.debugInfo ?? NO_DEBUG_INFO;
-  const surveyed = survey(base, (names) => {
-    const own = target.structs(names);
-    return own.size > 0 ? own : debugInfo(names);
-  });
+  const look = (): Survey =>
+    surveyLive(target, (names) => {
+      const own = target.structs(names);
+      return own.size > 0 ? own : debugInfo(names);
+    });
+  const surveyed = look();
   options.inspect?.(surveyed.program);
   options.signal?.throwIfAborted();
-  const { copy, metadata, mode } = await copyProcess(target, surveyed, options);
+  const { copy, metadata, mode } = await copyProcess(target, look, surveyed, options);
   options.signal?.throwIfAborted();
   options.progress?.('making sense of what was read');
   const facts: CaptureFacts = { ...metadata.facts, mode, writer: options.writer };
-  const isGo = (pc: number): boolean => surveyed.program.index.at(pc) !== null;
-  const threads = withNativeFunctions(metadata.threads, target.pid, target.mappings, isGo);
-  return { ...assembleImage(base, surveyed, copy, threads, facts), bytesRead: copy.sizeBytes };
+  const { surveyed: found } = copy.plan;
+  const isGo = (pc: number): boolean => found.program.index.at(pc) !== null;
+  // Those of now: a program that grew before it was copied has more than at the first look.
+  const mappings = target.lastMappings();
+  const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
+  const base = { ...found.program.image, mappings, memory: target.memory() };
+  return { ...assembleImage(base, found, copy, threads, facts), bytesRead: copy.sizeBytes };
 }
 
 /**
@@ -148,6 +158,7 @@ async function captureFrom(
  */
 async function copyProcess(
   target: LiveProcess,
+  look: () => Survey,
   surveyed: Survey,
   options: CaptureOptions,
 ): Promise<CapturedCopy & { readonly mode: CaptureMode }> {
@@ -163,9 +174,13 @@ async function copyProcess(
     signal?.throwIfAborted();
   }
   progress?.('planning');
-  const copy = new Copy(makePlan(surveyed, target.memory()), target);
-  if (mode === 'live') return { copy, metadata: copyLive(target, copy), mode };
-  const metadata = await copyStopped(target, copy, options);
+  let current = surveyed;
+  const plan = (): Copy => {
+    if (hasNewModules(current, target)) current = look();
+    return new Copy(planLive(current, target), target);
+  };
+  if (mode === 'live') return { ...copyLive(target, plan), mode };
+  const { copy, metadata } = await copyStopped(target, plan, options);
   return { copy, metadata: refused === null ? metadata : addRefusal(metadata, refused), mode: 'stop' };
 }
 
@@ -176,11 +191,13 @@ function addRefusal({ threads, facts }: CaptureMetadata, { reason, pauseNs }: Cl
   return { threads, facts: { ...facts, warnings, pauseNs: (facts.pauseNs ?? 0) + pauseNs } };
 }
 
+/** `plan` prepares a copy of the process as it is then. */
 async function copyStopped(
   target: LiveProcess,
-  copy: Copy,
+  plan: () => Copy,
   { budgetMs, signal }: CaptureOptions,
-): Promise<CaptureMetadata> {
+): Promise<CapturedCopy> {
+  let copy = plan();
   rehearse(copy);
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
@@ -188,7 +205,7 @@ async function copyStopped(
     target.assertSameProgram();
     return copy.readStopped(
       threads.flatMap(({ tid, registers }) =>
-        registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? tid, registers)],
+        registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? target.namespaceTid(tid), registers)],
       ),
       deadline,
     );
@@ -200,6 +217,8 @@ async function copyStopped(
     ),
   );
   signal?.throwIfAborted();
+  // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
+  for (let plans = 1; plans < MAX_PLANS && copy.isOutgrown(); plans++) copy = plan();
   const at = readClocks();
   collectGarbage();
   copy.readAhead();
@@ -208,9 +227,9 @@ async function copyStopped(
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
   const facts = { ...at, ...describeStop(stop) };
-  if (unchecked === null) return { threads, facts };
+  if (unchecked === null) return { copy, metadata: { threads, facts } };
   const warnings = [...facts.warnings, overBudgetWarning(unchecked.length, budgetMs ?? 0)];
-  return { threads, facts: { ...facts, partial: true, warnings, torn: unchecked } };
+  return { copy, metadata: { threads, facts: { ...facts, partial: true, warnings, torn: unchecked } } };
 }
 
 function overBudgetWarning(count: number, budgetMs: number): ImageWarning {
@@ -231,15 +250,18 @@ function rehearse(copy: Copy): void {
   }
 }
 
-function copyLive(target: LiveProcess, copy: Copy): CaptureMetadata {
-  const threads = target.threads();
-  let torn: CaptureFacts['torn'] = [];
-  let at = readClocks();
-  for (let tries = 0; tries < LIVE_TRIES; tries++) {
-    at = readClocks();
+/** `plan` prepares a copy of the process as it is then. */
+function copyLive(target: LiveProcess, plan: () => Copy): CapturedCopy {
+  let copy = plan();
+  for (let tries = 1; ; tries++) {
+    const at = readClocks();
     copy.readAhead();
-    torn = copy.completeLive();
-    if (torn.length === 0) break;
+    const machines = copy.copyMachines();
+    const threads = target.threads();
+    const torn = copy.completeLive(machines);
+    const { areWhole, fresh } = copy.lists;
+    if ((areWhole && (torn.length === 0 || tries >= LIVE_TRIES)) || tries === LIVE_MOST_TRIES)
+      return { copy, metadata: { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } } };
+    if (fresh > 0 || !areWhole) copy = plan();
   }
-  return { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } };
 }

@@ -2,7 +2,7 @@ import type { GoProgram } from '../analyze/program.js';
 import type { ThreadPosition } from '../analyze/runtime/memory-ranges.js';
 import { onFault } from '../snapshots/memory.js';
 import { Copy } from './copy/copy.js';
-import { makePlan, survey } from './copy/plan.js';
+import { planLive, surveyLive } from './copy/look-again.js';
 import type { LiveProcess } from './process/live-process.js';
 
 /**
@@ -43,11 +43,11 @@ export function modelForkMs(mappings: number, residentBytes: number): number {
 
 /**
  * Measures what a stop copies, beside stopping the threads, without stopping the process: every thread is taken to be where
- * it last left Go. Throws as {@link survey} does.
+ * it last left Go. Throws as {@link surveyLive} does.
  */
 export function measureCopyMs(target: LiveProcess): number {
-  const surveyed = survey(target.image(), (names) => target.structs(names));
-  const copy = new Copy(makePlan(surveyed, target.memory()), target);
+  const surveyed = surveyLive(target, (names) => target.structs(names));
+  const copy = new Copy(planLive(surveyed, target), target);
   const threads = positions(surveyed.program);
   const until = performance.now() + ROUNDS_MS;
   let bestMs = Infinity;

@@ -1,6 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
-import type { Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { FunctionTable } from '../binary/function-table.js';
 import { GlobalChecks } from './global-checks.js';
 import { GlobalsInCode, type OptionalGlobals } from './global-code.js';
@@ -20,11 +20,18 @@ export interface Globals extends Readonly<Record<Located, Addr>>, OptionalGlobal
   readonly variables: readonly Addr[];
   /** For each global that its code did not give: why, and how it was found. */
   readonly notes: readonly string[];
+  /** False where the memory did not bear out what the code, or the layout of the release, says: it may have changed. */
+  readonly isCertain: boolean;
 }
 
 /** The message names what was not found and what was tried. */
 export class GlobalsNotFound extends Error {
-  override readonly name = 'GlobalsNotFound';
+  override readonly name: string = 'GlobalsNotFound';
+}
+
+/** The variables were found, and the program has not set them yet. */
+export class RuntimeNotReady extends GlobalsNotFound {
+  override readonly name = 'RuntimeNotReady';
 }
 
 /**
@@ -36,12 +43,14 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   const code = new GlobalsInCode(memory, arch, table, layouts);
   const byCode = code.located;
   const notes: string[] = [];
+  let isCertain = true;
   let byShape: Partial<Record<Located, Addr>> | null = null;
   const choose = (name: Located, isValid: (a: Addr) => boolean): Addr | null => {
     const candidate = byCode[name];
     if (candidate !== undefined && isValid(candidate)) return candidate;
     byShape ??= scanForGlobals(memory, table.module, checks);
     const shaped = byShape[name];
+    if (candidate !== undefined) isCertain = false;
     const why = candidate === undefined ? 'not found by code' : 'the one found by code is implausible';
     notes.push(`runtime.${name}: ${why}, ${shaped === undefined ? 'nor by its shape' : 'taken by its shape'}`);
     return shaped ?? null;
@@ -53,14 +62,41 @@ export function locateGlobals(memory: Memory, arch: Arch, table: FunctionTable, 
   const allgs = choose('allgs', (a) => checks.allgs(a, true) > 0);
   const allp = choose('allp', (a) => checks.allp(a, true) > 0);
   const sched = choose('sched', (a) => checks.sched(a));
-  if (g0 === null || m0 === null || allm === null || alllink === null) throw notFound('g0, m0 and allm', notes);
-  if (allgs === null || allp === null || sched === null) throw notFound('allgs, allp and sched', notes);
+  const found = { g0, m0, allm, alllink, allgs, allp, sched };
+  if (
+    g0 === null ||
+    m0 === null ||
+    allm === null ||
+    alllink === null ||
+    allgs === null ||
+    allp === null ||
+    sched === null
+  )
+    throw notFound(found, notes, areUnset(memory, byCode));
   const { variables } = code;
+  isCertain &&= alllink === layouts.of('m').offset('alllink');
   const optional = code.optional(sched);
   const waitReasonStrings = optional.waitReasonStrings ?? findWaitReasons(memory, table.module);
-  return { allgs, allp, allm, sched, m0, g0, alllink, notes, variables, ...optional, waitReasonStrings };
+  return { allgs, allp, allm, sched, m0, g0, alllink, notes, isCertain, variables, ...optional, waitReasonStrings };
 }
 
-function notFound(what: string, notes: readonly string[]): GlobalsNotFound {
-  return new GlobalsNotFound(`the runtime's ${what} were not all found (${notes.join('; ')})`);
+/** True if a variable that the code gives is empty, which none is once schedinit and newproc (proc.go) have run. */
+function areUnset(memory: Memory, { allm, allgs, allp }: Partial<Record<Located, Addr>>): boolean {
+  const isUnset = (at: Addr | undefined, offset: number): boolean =>
+    at !== undefined &&
+    onFault(
+      () => memory.word(at, offset) === 0,
+      () => false,
+    );
+  return isUnset(allm, 0) || isUnset(allgs, 8) || isUnset(allp, 8);
+}
+
+function notFound(
+  found: Readonly<Record<string, unknown>>,
+  notes: readonly string[],
+  isUnset: boolean,
+): GlobalsNotFound {
+  const missing = Object.keys(found).filter((name) => found[name] === null);
+  const message = `the runtime's ${missing.join(', ')} were not found (${notes.join('; ')})`;
+  return isUnset ? new RuntimeNotReady(message) : new GlobalsNotFound(message);
 }

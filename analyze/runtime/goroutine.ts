@@ -53,6 +53,16 @@ export interface G {
   readonly ancestors: Addr;
 }
 
+/**
+ * True where a thread has the goroutine: its registers say where it is, and g.sched may be out of date. Such a goroutine is
+ * running, or the runtime calls it waiting while it runs: to stop the world, to mark or to end a collection, to dump the heap
+ * (casgstatus(gp, _Grunning, _Gwaiting) in mgc.go, mgcmark.go, proc.go, heapdump.go, 1.12+; casGToWaiting, 1.20+). One that
+ * parks has its M until dropg (proc.go), which takes it after the status and trackingSeq were written.
+ */
+export function isOnThread({ status, m }: Pick<G, 'status' | 'm'>): boolean {
+  return status === 'running' || (status === 'waiting' && m !== 0);
+}
+
 /** By number: _Gidle and so on (runtime2.go); null for unused ones. 10 and 11, _Gdeadextra, came with Go 1.26. */
 export const GOROUTINE_STATUSES: readonly (GoroutineStatus | null)[] = [
   ...(['idle', 'runnable', 'running', 'syscall', 'waiting', null, 'dead', null] as const),

@@ -30,6 +30,8 @@ export interface NotFound {
   readonly tried: readonly string[];
   /** The release that built the program, if its build info could be read. */
   readonly release: GoVersion | null;
+  /** True if a function table was found that nothing points to, as in a program that is being loaded. */
+  readonly hasTable: boolean;
 }
 
 const MAX_MODULES = 1024;
@@ -38,13 +40,13 @@ const MAX_ALTERED = 16;
 
 /** Finds the Go runtime of a process without any symbol table: function table, moduledata, version. */
 export function locateModules(image: ProcessImage, debugInfo: DebugInfo): GoCode | NotFound {
-  const search: Search = { image, debugInfo, tried: [], release: null };
+  const search: Search = { image, debugInfo, tried: [], release: null, hasTable: false };
   for (const { name, mappings } of candidateFiles(image)) {
     const found = locateIn(search, mappings, name);
     if (found !== null) return found;
   }
-  const { tried, release } = search;
-  return { tried, release };
+  const { tried, release, hasTable } = search;
+  return { tried, release, hasTable };
 }
 
 interface Search {
@@ -52,6 +54,7 @@ interface Search {
   readonly debugInfo: DebugInfo;
   readonly tried: string[];
   release: GoVersion | null;
+  hasTable: boolean;
 }
 
 function locateIn(search: Search, mappings: readonly Mapping[], name: string): GoCode | null {
@@ -85,6 +88,7 @@ function codeOf(search: Search, data: readonly Range[], header: PclntabHeader, n
   const found = findModuleData(memory, data, header, prefer);
   if (found === null) {
     if (header.altered) return null;
+    search.hasTable = true;
     tried.push(`${name}: a function table, but no moduledata that points to it and fits a known layout`);
     search.release ??= told;
     return null;

@@ -24,9 +24,13 @@ export interface M {
   readonly vdsoSP: number;
 }
 
-const MAX_MACHINES = 1 << 17;
+/** A longer list is damaged. */
+export const MAX_MACHINES = 1 << 17;
 
-/** Returns all Ms, newest first, through m.alllink; where a link is damaged, those up to it, and in `damage` why. */
+/**
+ * Returns all Ms, newest first, through m.alllink, which ends at m0: the first M is never taken out of the list (mexit in
+ * proc.go). Where a link is damaged, those up to it, and in `damage` why.
+ */
 export function readMachines(
   memory: Memory,
   layouts: Layouts,
@@ -64,7 +68,8 @@ export function readMachines(
           vdsoSP: memory.word(m, at.vdsoSP),
         });
       }
-      return { machines, damage: null };
+      const isWhole = machines.at(-1)?.addr === globals.m0;
+      return { machines, damage: isWhole ? null : 'the list of Ms ends before the first one' };
     },
     ({ message }) => ({ machines, damage: `the list of Ms ends early: ${message}` }),
   );

@@ -4,7 +4,7 @@ import type { Thread } from '../../snapshots/image.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { Registers } from '../../snapshots/registers.js';
 import type { GoRuntime } from './go-runtime.js';
-import type { G } from './goroutine.js';
+import { isOnThread, type G } from './goroutine.js';
 import type { M } from './machine.js';
 
 /** Bytes kept of a goroutine's stack, from its innermost frame outwards. A deeper stack is cut, and reported as cut. */
@@ -135,11 +135,12 @@ export function threadStacks(program: GoRuntime, machines: readonly M[], threads
 }
 
 /**
- * Adds the stack of a running goroutine whose thread is on another stack now, in a signal handler or the vDSO. Its last
- * stack pointer is not known, so its outermost 256 kB are taken. `sp` is 0 where it is not known.
+ * Adds the stack of a goroutine whose thread is on another stack now, in a signal handler or the vDSO. Its last stack
+ * pointer is not known, so its outermost 256 kB are taken. `sp` is 0 where it is not known.
  */
-function addLeftStack(out: Range[], { status, stack: { lo, hi } }: G, sp: number): void {
-  if (sp === 0 || status !== 'running' || (sp > lo && sp <= hi)) return;
+function addLeftStack(out: Range[], g: G, sp: number): void {
+  const { lo, hi } = g.stack;
+  if (sp === 0 || !isOnThread(g) || (sp > lo && sp <= hi)) return;
   out.push({ lo: Math.max(lo, hi - MAX_LEFT_STACK) as Addr, hi });
 }
 

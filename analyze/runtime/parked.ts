@@ -1,6 +1,5 @@
-import type { Addr } from '../../snapshots/address.js';
-import type { Runs } from '../../snapshots/runs.js';
-import { GOROUTINE_STATUSES, GSCAN, type G } from './goroutine.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { GOROUTINE_STATUSES, GSCAN, isOnThread, type G } from './goroutine.js';
 import type { Layout, Layouts } from './layouts.js';
 import type { WaitReasons } from './wait-reasons.js';
 
@@ -12,14 +11,21 @@ import type { WaitReasons } from './wait-reasons.js';
  *
  * What the fields of a g cannot show, and who deals with it:
  * - trackingSeq has 8 bits: a goroutine that stops running a multiple of 256 times between two looks seems not to have run.
- *   A capture looks twice before the stop and reads again whatever moved between those two.
+ *   A capture looks twice before the stop and reads again whatever moved between those two. Without a stop, a goroutine
+ *   counts as parked only if two readings of its stack gave the same bytes.
  * - Coroutines (iter.Pull, 1.23+) switch by a compare-and-swap that is not counted (coroswitch_m in coro.go). Their wait
  *   reason shows them: see {@link isUncounted}.
  * - A goroutine that suspendG preempts goes from running to preempted to waiting without being counted
  *   (casGToPreemptScan, casGFromPreempted in proc.go). Its wait reason shows that too.
  * - Since Go 1.26 a system call is not counted as leaving the running state. A capture keeps only the stacks of waiting
- *   goroutines, the sampler compares the bytes of the stack, and diff takes a goroutine in the same system call as parked.
- * - Before Go 1.17 nothing is counted. Then {@link Schedticks} shows whether any goroutine ran at all.
+ *   goroutines, and diff takes a goroutine in the same system call as parked.
+ * - A goroutine is counted after its status says that it waits (casgstatus): one that has run and is just parking seems not
+ *   to have run. Others only seem to wait, and run: see isOnThread in goroutine.ts. A thread has all of these, as g.m shows
+ *   in the later look; in the stop, the goroutine of every M is read again.
+ * - A g is not read in one instant, but in the order of its fields: g.m comes before the status and trackingSeq, so that of
+ *   a goroutine that moves meanwhile either g.m shows it or the count.
+ * - Before Go 1.17 nothing is counted, and the Ps do not tell either: a goroutine that another one readies runs on its time,
+ *   without a new schedtick (inheritTime in proc.go). So a stop reads all stacks again.
  */
 
 /** What it means if a field differs. */
@@ -47,7 +53,7 @@ const FIELDS: readonly Field[] = [
     differs: (a, b) => a.goid !== b.goid,
     inStop: (g) => g.offset('goid'),
   },
-  // A running goroutine is never in the same place: see isSamePlace. The stop keeps only the stacks of waiting goroutines.
+  // A goroutine on a thread is never in the same place: see isSamePlace. The stop keeps only the stacks of waiting goroutines.
   { name: 'atomicstatus', difference: 'moved', differs: (a, b) => a.status !== b.status, inStop: 'state' },
   // Written as the goroutine parks. In every other status it is left over from an earlier wait.
   {
@@ -96,7 +102,7 @@ const FIELDS: readonly Field[] = [
 
 /** True if two views of a goroutine show it in the same place: in the same state, with the same frames on its stack. */
 export function isSamePlace(before: G, after: G): boolean {
-  return after.status !== 'running' && !MOVED.some((differs) => differs(before, after));
+  return !isOnThread(before) && !isOnThread(after) && !MOVED.some((differs) => differs(before, after));
 }
 
 /** True if a goroutine that is in the same place ran in between. Not every release and wait reason shows that. */
@@ -137,6 +143,7 @@ const WORDS = 8;
 export class ParkedWords {
   /** Offsets in a g of the 32-bit words that are compared beside the state, ascending. */
   readonly fingerprint: Int32Array;
+  readonly #m: number;
   readonly #atomicstatus: number;
   readonly #waitreason: number;
   readonly #trackingSeq: number | null;
@@ -155,6 +162,7 @@ export class ParkedWords {
     // Ascending: reading each g from front to back takes two thirds of the time of another order.
     this.fingerprint = Int32Array.from(words).sort();
     if (this.fingerprint.length >= WORDS) throw new RangeError('the fingerprint of a goroutine has too many words');
+    this.#m = g.offset('m');
     this.#atomicstatus = g.offset('atomicstatus');
     this.#waitreason = g.offset('waitreason');
     this.#trackingSeq = g.optional('trackingSeq');
@@ -187,8 +195,8 @@ export class ParkedWords {
   }
 
   /**
-   * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those that neither are dead nor
-   * have stayed parked, from the index `first` on, up to the first whose g ends after the offset `end` of the records. Returns
+   * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those that neither stayed dead
+   * nor stayed parked, from the index `first` on, up to the first whose g ends after the offset `end` of the records. Returns
    * the index of that one.
    */
   mark(records: DataView, moved: Uint8Array, first: number, end: number): number {
@@ -206,14 +214,25 @@ export class ParkedWords {
   #hasMoved(records: DataView, g: number, at: number): boolean {
     const state = this.#state(records, g);
     const status = state % STATUS_LIMIT;
-    if (status !== GWAITING) return this.#isDead[status] !== 1;
-    const fingerprint = this.fingerprint;
     const remembered = this.#remembered;
+    if (status !== GWAITING) return this.#isDead[status] !== 1 || (remembered[at] ?? 0) % STATUS_LIMIT !== status;
+    const fingerprint = this.fingerprint;
     if (remembered[at] !== state || this.#isUncounted[records.getUint8(g + this.#waitreason)] === 1) return true;
     for (let w = 0; w < fingerprint.length; w++) {
       if (remembered[at + 1 + w] !== records.getUint32(g + (fingerprint[w] ?? 0), true)) return true;
     }
     return false;
+  }
+
+  /**
+   * Marks in `moved` the goroutines that a thread has. Not for the stop, which reads the goroutine of every M again in any
+   * case.
+   */
+  markOnThreads(records: DataView, moved: Uint8Array): void {
+    const m = this.#m;
+    for (const [i, g] of this.#offsets.entries()) {
+      if (g >= 0 && moved[i] === 0 && wordAt(records, g + m) !== 0 && !this.isDead(records, g)) moved[i] = 1;
+    }
   }
 
   isDead(records: DataView, g: number): boolean {
@@ -226,45 +245,5 @@ export class ParkedWords {
     const reason = records.getUint8(g + this.#waitreason);
     const seq = this.#trackingSeq === null ? 0 : records.getUint8(g + this.#trackingSeq);
     return status + STATUS_LIMIT * (reason + 256 * seq);
-  }
-}
-
-/**
- * How often each P has scheduled a goroutine (p.schedtick, which execute in proc.go counts up). Before Go 1.17 this is all
- * that shows whether goroutines ran: if any P scheduled one, any goroutine may have.
- */
-export class Schedticks {
-  readonly #addresses: readonly Addr[];
-  #offsets = new Float64Array(0);
-  readonly #remembered: Float64Array;
-
-  /** `addresses` are those of the schedtick of each P. */
-  constructor(addresses: readonly Addr[]) {
-    this.#addresses = addresses;
-    this.#remembered = new Float64Array(addresses.length);
-  }
-
-  /** Looks up the offsets of the schedticks in a buffer of records. */
-  bind(records: Runs): void {
-    this.#offsets = Float64Array.from(this.#addresses, (at) => records.offsetOf(at, 4));
-  }
-
-  remember(records: DataView): void {
-    for (let i = 0; i < this.#offsets.length; i++) this.#remembered[i] = this.#tick(records, i);
-  }
-
-  /** True if any P has, or may have, scheduled a goroutine since the schedticks were remembered. */
-  haveMoved(records: DataView): boolean {
-    for (let i = 0; i < this.#offsets.length; i++) {
-      const tick = this.#tick(records, i);
-      if (tick < 0 || tick !== this.#remembered[i]) return true;
-    }
-    return false;
-  }
-
-  /** -1 if it is not among the records. */
-  #tick(records: DataView, i: number): number {
-    const offset = this.#offsets[i] ?? -1;
-    return offset < 0 ? -1 : records.getUint32(offset, true);
   }
 }

@@ -23,7 +23,8 @@ export interface P {
 
 /** By number: _Pidle and so on (runtime2.go). */
 export const PROCESSOR_STATUSES: readonly ProcessorStatus[] = ['idle', 'running', 'syscall', 'gcstop', 'dead'];
-const MAX_PROCESSORS = 1 << 16;
+/** A longer list is damaged. */
+export const MAX_PROCESSORS = 1 << 16;
 const TWO_32 = 2 ** 32;
 
 /** Returns the Ps that can be read, in the order of runtime.allp, and in `damage` why others cannot, as a sentence. */

@@ -1,11 +1,12 @@
-import { plus, type Addr } from '../../snapshots/address.js';
+import type { Addr } from '../../snapshots/address.js';
+import { firstAbove } from '../../snapshots/binary-search.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { plannedStack, readGoroutine, usedStack } from './memory-ranges.js';
-import { countsRuns, ParkedWords, Schedticks } from './parked.js';
+import { countsRuns, ParkedWords } from './parked.js';
 import { WaitReader } from './wait-records.js';
 
 /**
@@ -33,8 +34,8 @@ export class StackPlan {
   /** Offsets in a g. */
   readonly #at;
   readonly #parked: ParkedWords;
-  /** null if the gs themselves show whether they ran. */
-  readonly #schedticks: Schedticks | null;
+  /** True if the gs show whether they ran. */
+  readonly #countsRuns: boolean;
   readonly #sizeBytes: number;
   /** By index of a goroutine: the offset of its g in the records, and the run of its stack; -1 if there is none. */
   #offsets = new Float64Array(0);
@@ -53,10 +54,7 @@ export class StackPlan {
       labels: g.offset('labels'),
     };
     this.#parked = new ParkedWords(layouts, waitReasons, goroutines.length);
-    const schedtick = layouts.of('p').offset('schedtick');
-    this.#schedticks = countsRuns(layouts)
-      ? null
-      : new Schedticks(program.processors.map(({ addr }) => plus(addr, schedtick)));
+    this.#countsRuns = countsRuns(layouts);
     this.#from = new Float64Array(goroutines.length);
     this.#to = new Float64Array(goroutines.length);
     const labels = new Set<Addr>();
@@ -92,27 +90,25 @@ export class StackPlan {
     this.#offsets = this.goroutines.map((g) => records.offsetOf(g, this.#sizeBytes));
     this.#runs = Int32Array.from(this.#from, (from) => (from === 0 ? -1 : stacks.indexOf(from)));
     this.#parked.bind(this.#offsets);
-    this.#schedticks?.bind(records);
   }
 
-  /** Remembers what {@link compare} and {@link compareSchedticks} need of these records. */
+  /** Remembers what {@link compare} needs of these records. */
   remember(records: DataView): void {
     this.#parked.remember(records);
-    this.#schedticks?.remember(records);
   }
 
   /**
    * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: from the index `first` on, up to
    * the first whose g ends after the offset `end` of the records. Returns the index of that one, so that records can be
-   * compared as they are read, while they are in the CPU's cache. Call {@link compareSchedticks} after the last.
+   * compared as they are read, while they are in the CPU's cache.
    */
   compare(records: DataView, moved: Uint8Array, first = 0, end = records.byteLength): number {
     return this.#parked.mark(records, moved, first, end);
   }
 
-  /** Marks every living goroutine if only the Ps show whether any ran (before Go 1.17), and they show that one may have. */
-  compareSchedticks(records: DataView, moved: Uint8Array): void {
-    if (this.#schedticks?.haveMoved(records) !== true) return;
+  /** Marks every living goroutine if nothing shows whether it ran (before Go 1.17). */
+  markUncounted(records: DataView, moved: Uint8Array): void {
+    if (this.#countsRuns) return;
     for (let i = 0; i < this.#offsets.length; i++) {
       const g = this.#offsets[i] ?? -1;
       if (g >= 0 && !this.#parked.isDead(records, g)) moved[i] = 1;
@@ -134,6 +130,42 @@ export class StackPlan {
       else out.push(range);
     }
     return out;
+  }
+
+  /** Marks in `moved` the goroutines that a thread has: their gs do not show where they are. Not for the stop. */
+  markOnThreads(records: DataView, moved: Uint8Array): void {
+    this.#parked.markOnThreads(records, moved);
+  }
+
+  /** Marks in `moved` the goroutines whose gs are at these addresses. */
+  markThese(addresses: readonly Addr[], moved: Uint8Array): void {
+    for (const g of addresses) {
+      const i = firstAbove(this.goroutines, g) - 1;
+      if (this.goroutines[i] === g) moved[i] = 1;
+    }
+  }
+
+  /**
+   * Marks in `moved` the goroutines whose stacks in use are not the same bytes in two readings of the planned runs. `failed`
+   * are the runs that could not be read.
+   */
+  markChanged(
+    records: DataView,
+    stacks: Runs,
+    [one, other]: readonly [Uint8Array, Uint8Array],
+    failed: readonly number[],
+    moved: Uint8Array,
+  ): void {
+    const unread = new Set(failed);
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const g = this.#offsets[i] ?? -1;
+      const range = g < 0 || moved[i] === 1 || this.#parked.isDead(records, g) ? null : this.#stackInUse(records, g);
+      if (range === null) continue;
+      const from = stacks.offsetOf(range.lo, range.hi - range.lo);
+      const to = from + range.hi - range.lo;
+      const isRead = from >= 0 && !unread.has(this.#runs[i] ?? -1);
+      if (!isRead || Buffer.compare(one.subarray(from, to), other.subarray(from, to)) !== 0) moved[i] = 1;
+    }
   }
 
   /**

@@ -1,16 +1,17 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { positionOf } from '../../analyze/runtime/memory-ranges.js';
-import { Memory } from '../../snapshots/memory.js';
+import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import { describeStop, joinThreads, readClocks, type CapturedCopy } from '../copy/capture-metadata.js';
 import { Copy } from '../copy/copy.js';
+import { copyMachines } from '../copy/machine-list.js';
 import { makePlan, type Survey } from '../copy/plan.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
 import { ProcessMemory } from '../process/process-memory.js';
-import { readStatus } from '../process/procfs.js';
+import { readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
 import { collectGarbage } from '../ptrace/garbage.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
@@ -69,7 +70,7 @@ export async function copyClone(
   let copy: Copy;
   try {
     tieToGospy(clone);
-    copy = copyFrom(clone, target, surveyed, (tid) => namespaceTids.get(tid) ?? tid, stop.threads);
+    copy = copyFrom(clone, surveyed, (tid) => namespaceTids.get(tid) ?? target.namespaceTid(tid), stop.threads);
   } finally {
     isCollected = endClone(clone);
   }
@@ -89,7 +90,9 @@ function cloneInStop(
   namespaceTids: ReadonlyMap<number, number>,
 ): { stop: Stop<Clone | string>; at: ReturnType<typeof readClocks> } {
   const { pid, arch } = target;
-  const cloner = new Cloner({ pid, arch, sites }, systemStacks(program), target.liveTid);
+  // Those of now: a thread that has ended may have left its id, and its stack, to another.
+  const memory = new Memory(new LayeredSource([copyMachines(program, target).source, target.memory().source]));
+  const cloner = new Cloner({ pid, arch, sites }, systemStacks(program.over({ memory })), target.liveTid);
   try {
     collectGarbage();
     const at = readClocks();
@@ -103,21 +106,23 @@ function cloneInStop(
   }
 }
 
-/** Copies a clone; `threads` are those of the process when it was cloned. */
+/** Copies a clone; `threads` are those of the process when it was cloned. Throws MemoryFault if its lists are damaged. */
 function copyFrom(
   clone: Clone,
-  target: LiveProcess,
   surveyed: Survey,
   namespaceTid: (tid: number) => number,
   threads: Stop<unknown>['threads'],
 ): Copy {
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
+    const mappings = readMappings(clone.pid, clone.pid);
+    const memory = (): Memory => new Memory(new ProcessMemory(port, mappings, () => mappings));
     const source = {
-      memory: (): Memory => new Memory(new ProcessMemory(port, target.mappings)),
+      memory,
       reader: (runs: Runs): RunReader => new RunReader(port, runs),
+      bytesNow: (addr: number, length: number): Uint8Array | null => port.bytes(addr, length),
     };
-    const copy = new Copy(makePlan(surveyed, source.memory()), source);
+    const copy = new Copy(makePlan(surveyed, { mappings, memory: memory() }), source);
     copy.readAhead();
     copy.readStopped(
       threads.flatMap(({ tid, registers }) => (registers === null ? [] : [positionOf(namespaceTid(tid), registers)])),

@@ -26,6 +26,11 @@ export interface Captured {
   readonly groups: readonly (readonly Segment[])[];
 }
 
+/** What the analysis warns of where parts of the runtime's lists could not be copied. */
+const MISSING: ReadonlySet<string> = new Set([
+  ...['machines-damaged', 'processors-damaged', 'goroutines-missing', 'goroutine-unreadable'],
+]);
+
 /**
  * Makes an image of a copy, after the process was let go. Stacks are cut to the part in use. The read-only memory that the
  * analysis needs (code, inlining tables, strings) is read from the running process: what the survey read to find the
@@ -48,12 +53,13 @@ export function assembleImage(
   const image = { ...base, threads, capture: facts, memory, structs: surveyed.layouts.debugInfo };
   const program = reopenProgram(image, surveyed);
   readWorkingSet(program);
+  const capture = program.warnings.some(({ code }) => MISSING.has(code)) ? { ...facts, partial: true } : facts;
   const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
   const constant = [...read].flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
   const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
-  return { image: { ...image, memory: kept }, program, groups };
+  return { image: { ...image, capture, memory: kept }, program, groups };
 }
 
 /** The bytes of a range, from segments that are sorted and do not overlap. */

@@ -1,13 +1,26 @@
 import type { Addr } from '../../snapshots/address.js';
-import type { Range, Segment } from '../../snapshots/memory.js';
+import { onFault, type Range, type Segment } from '../../snapshots/memory.js';
+import type { G } from '../../analyze/runtime/goroutine.js';
 import { readGoroutine, threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { markedIndices, stackToRead } from '../../analyze/runtime/stack-plan.js';
 import type { RunReader } from '../process/run-reader.js';
-import { readLists } from './late-lists.js';
+import { hasAllGoroutines, readLists } from './late-lists.js';
 import { LateReads, type CopySource } from './late-reads.js';
 import { readWaits } from './late-waits.js';
-import type { Plan } from './plan.js';
+import { copyMachines, type MachineList } from './machine-list.js';
+import { hasNewModules, isOutgrown, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
+
+/** What a look without a stop could see of the runtime's lists. */
+export interface Lists {
+  /** True if no part of them is missing. */
+  readonly areWhole: boolean;
+  /** Goroutines that the plan does not have. */
+  readonly fresh: number;
+}
+
+/** New Ms that are read one by one in the stop before the process is planned again: each takes some microseconds. */
+const MAX_NEW_MACHINES = 8;
 
 /** If more than this part of the goroutines moved, all queues are read again in one go, since they are small. */
 const MANY_MOVED = 1 / 64;
@@ -32,6 +45,9 @@ export class Copy {
   /** By index of a run of stacks, 1 if it must be read again. */
   readonly #dirty: Uint8Array;
   #late: LateReads;
+  /** For the last look of {@link completeLive}. */
+  #again: { readonly stacks: RunReader; readonly records: RunReader } | null = null;
+  #lists: Lists = { areWhole: false, fresh: 0 };
   /** True if all queues were read since the last goroutine moved. */
   #queuesAreFresh = false;
   /** Label sets that the plan did not have when the copy was read ahead. */
@@ -50,7 +66,7 @@ export class Copy {
     this.#queueSource = new RunSource(plan.queues, this.#queues.bytes);
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
-    this.#late = this.#newLateReads();
+    this.#late = this.#newLateReads(null);
   }
 
   /**
@@ -66,6 +82,7 @@ export class Copy {
     this.#readQueues();
     this.#readRecords();
     stackPlan.markUnplanned(this.#view, this.#moved);
+    stackPlan.markOnThreads(this.#view, this.#moved);
     this.#queuesAreFresh = false;
     stackPlan.remember(this.#view);
     this.#newLabels = stackPlan.newLabels(this.#view, null);
@@ -79,12 +96,13 @@ export class Copy {
   readStopped(threads: readonly ThreadPosition[], deadline = Infinity): Addr[] | null {
     const { stackPlan, records } = this.plan;
     this.#readRecords(deadline);
+    stackPlan.markUncounted(this.#view, this.#moved);
     this.#dirty.fill(0);
     const elsewhere = stackPlan.markStacks(this.#moved, this.#view, this.#dirty);
     for (const run of this.#stackSource.failed) this.#dirty[run] = 1;
     const failed = this.#stacks.readSome(this.#dirty, deadline);
     if (performance.now() >= deadline) {
-      this.#late = this.#newLateReads();
+      this.#late = this.#newLateReads(null);
       readLists(this.#late);
       const { end } = this.#records;
       const unread = end < records.length ? stackPlan.goroutinesFrom(records.at(end).offset) : [];
@@ -92,15 +110,60 @@ export class Copy {
     }
     this.#stackSource.failed = failed;
     if (this.#haveManyMoved()) this.#readQueues();
-    this.#complete(elsewhere, threads, (range) => this.#wasReadAgain(range));
+    this.#complete((this.#late = this.#newLateReads(null)), elsewhere, threads, (range) => this.#wasReadAgain(range));
     return null;
   }
 
-  /** Completes, without a stop, what {@link readAhead} read. Returns the goroutines that moved meanwhile: torn ones. */
-  completeLive(): Addr[] {
-    const { stackPlan } = this.plan;
-    this.#complete(stackPlan.markStacks(this.#moved, this.#view, this.#dirty), [], () => false);
-    return this.#movedGoroutines();
+  /** The Ms as they are now, for {@link completeLive}: the threads should be listed right after this. */
+  copyMachines(): MachineList {
+    return copyMachines(this.plan.program, this.#source);
+  }
+
+  /**
+   * Completes, without a stop, what {@link readAhead} read. Returns the goroutines that are torn: all but those of the plan
+   * that stayed parked from the first look to the last one, after everything was read. Only of these it is certain that
+   * their stacks were not another goroutine's meanwhile.
+   */
+  completeLive(machines = this.copyMachines()): Addr[] {
+    const { plan } = this;
+    const { stackPlan } = plan;
+    const late = (this.#late = this.#newLateReads(machines.source));
+    const elsewhere = stackPlan.markStacks(this.#moved, this.#view, this.#dirty);
+    const born = this.#complete(late, elsewhere, [], () => false);
+    const areWhole = machines.isWhole && hasAllGoroutines(late.program) && !hasNewModules(plan.surveyed, this.#source);
+    this.#lists = { areWhole, fresh: born.length };
+    const again = (this.#again ??= {
+      stacks: this.#source.reader(plan.stacks),
+      records: this.#source.reader(plan.records),
+    });
+    const failed = [...this.#stackSource.failed, ...again.stacks.read()];
+    again.records.read();
+    const { buffer, byteOffset, byteLength } = again.records.bytes;
+    const view = new DataView(buffer, byteOffset, byteLength);
+    stackPlan.compare(view, this.#moved);
+    stackPlan.markOnThreads(view, this.#moved);
+    stackPlan.markChanged(this.#view, plan.stacks, [this.#stacks.bytes, again.stacks.bytes], failed, this.#moved);
+    return [...this.#movedGoroutines(), ...born.map((g) => g.addr)].sort((a, b) => a - b);
+  }
+
+  /** What {@link completeLive} could see of the runtime's lists. */
+  get lists(): Lists {
+    return this.#lists;
+  }
+
+  /** True if so much is new in the process that it should be planned again. */
+  isOutgrown(): boolean {
+    const { program, stackPlan, records, surveyed } = this.plan;
+    if (hasNewModules(surveyed, this.#source)) return true;
+    const now = program.over({ memory: this.#source.memory() });
+    const count = onFault(
+      () => now.memory.word(now.globals.allgs, 8),
+      () => 0,
+    );
+    if (isOutgrown(count - stackPlan.goroutines.length, stackPlan.goroutines.length)) return true;
+    const { sizeBytes } = program.layouts.of('m');
+    const { addresses } = this.copyMachines();
+    return addresses.filter((m) => records.offsetOf(m, sizeBytes) < 0).length > MAX_NEW_MACHINES;
   }
 
   /** Goroutines whose stacks were read before the stop and not again. */
@@ -117,7 +180,7 @@ export class Copy {
   /** What was read: the records with everything that was read late, and the planned stacks and queues in ascending order. */
   get segments(): Readonly<Record<'records' | 'stacks' | 'queues', readonly Segment[]>> {
     return {
-      records: [...this.#recordSource.segments(), ...this.#late.segments()],
+      records: [...this.#late.instead(), ...this.#recordSource.segments(), ...this.#late.segments()],
       stacks: this.#stackSource.segments(),
       queues: this.#queueSource.segments(),
     };
@@ -130,7 +193,6 @@ export class Copy {
     this.#recordSource.failed = this.#records.read(deadline, (end) => {
       next = stackPlan.compare(this.#view, this.#moved, next, end);
     });
-    stackPlan.compareSchedticks(this.#view, this.#moved);
   }
 
   #readQueues(): void {
@@ -145,17 +207,25 @@ export class Copy {
 
   /**
    * Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels and ancestors, the stacks that
-   * threads use, unless `isKnown` says that one was just read.
+   * threads use, unless `isKnown` says that one was just read. Returns the new goroutines.
    */
-  #complete(elsewhere: readonly Range[], threads: readonly ThreadPosition[], isKnown: (range: Range) => boolean): void {
+  #complete(
+    late: LateReads,
+    elsewhere: readonly Range[],
+    threads: readonly ThreadPosition[],
+    isKnown: (range: Range) => boolean,
+  ): readonly G[] {
     const { stackPlan } = this.plan;
-    const late = (this.#late = this.#newLateReads());
     const { born, machines } = readLists(late);
     late.read([
       ...elsewhere,
       ...born.flatMap((g) => stackToRead(g) ?? []),
       ...late.missing(threadStacks(late.program, machines, threads)).filter((range) => !isKnown(range)),
     ]);
+    stackPlan.markThese(
+      machines.map(({ curg }) => curg),
+      this.#moved,
+    );
     const moved = this.#movedGoroutines().flatMap((g) => readGoroutine(late.program, g) ?? []);
     readWaits(late, [...moved, ...born], this.#stackSource, this.#queuesAreFresh ? this.#queueSource : null);
     const labels = [...this.#newLabels, ...stackPlan.newLabels(this.#view, this.#moved)];
@@ -164,10 +234,11 @@ export class Copy {
       'ancestors',
       [...moved, ...born].map((g) => g.ancestors),
     );
+    return born;
   }
 
-  #newLateReads(): LateReads {
-    return new LateReads(this.plan, this.#source, this.#recordSource);
+  #newLateReads(instead: RunSource | null): LateReads {
+    return new LateReads(this.plan, this.#source, this.#recordSource, instead);
   }
 
   #movedGoroutines(): Addr[] {

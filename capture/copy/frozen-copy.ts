@@ -5,7 +5,8 @@ import { readFreeze, type Freeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { readClocks, type CapturedCopy } from './capture-metadata.js';
 import { Copy } from './copy.js';
-import { makePlan, type Survey } from './plan.js';
+import { planLive } from './look-again.js';
+import type { Survey } from './plan.js';
 
 /** A process that is thawed and frozen again as it is copied is copied so often; then it is one that runs. */
 const TRIES = 3;
@@ -22,7 +23,7 @@ export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopy 
     const threads = target
       .threads()
       .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));
-    const copy = new Copy(makePlan(surveyed, target.memory()), target);
+    const copy = new Copy(planLive(surveyed, target), target);
     copy.readAhead();
     copy.readStopped(threads.flatMap(({ namespaceTid, registers }) => positionIn(namespaceTid, registers)));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;

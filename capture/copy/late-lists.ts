@@ -1,48 +1,91 @@
 import { plus, type Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { GoRuntime } from '../../analyze/runtime/go-runtime.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { readMachines, type M } from '../../analyze/runtime/machine.js';
 import { machineRanges, readGoroutine } from '../../analyze/runtime/memory-ranges.js';
+import { MAX_PROCESSORS } from '../../analyze/runtime/processor.js';
 import type { LateReads } from './late-reads.js';
+import { copyNewMachines } from './machine-list.js';
 
-/** New Ms that are followed: each names the one that was made before it. */
-const MAX_NEW_MACHINES = 16;
+/** A list that grew by more goroutines since the planning is damaged. */
+const MAX_NEW_GOROUTINES = 1 << 20;
 
 /**
- * Reads the goroutines and Ms that are not in the plan, without which the runtime's lists would lead nowhere. Returns the
- * new goroutines, and all Ms.
+ * Reads the goroutines, Ms and Ps that are not in the plan, without which the runtime's lists would lead nowhere. Returns
+ * the new goroutines, and all Ms. What cannot be read is missing: the analysis says so.
  */
 export function readLists(late: LateReads): { born: readonly G[]; machines: readonly M[] } {
-  const born = readNewGoroutines(late).flatMap((g) => readGoroutine(late.program, g) ?? []);
+  const born = newGoroutines(late).flatMap((g) => readGoroutine(late.program, g) ?? []);
+  readNewProcessors(late);
   return { born, machines: readAllMachines(late) };
 }
 
 /** runtime.allgs grows at its end and moves when it is full. Its elements never change. */
-function readNewGoroutines(late: LateReads): Addr[] {
+function newGoroutines(late: LateReads): Addr[] {
   const { globals, goroutineReader, memory } = late.program;
   const planned = late.plan.stackPlan.goroutines.length;
-  const [list, length] = [memory.ptr(globals.allgs), memory.word(globals.allgs, 8)];
-  if (length === planned && memory.has(list, 8 * length)) return [];
-  late.read([{ lo: list, hi: plus(list, 8 * length) }]);
-  const fresh: Addr[] = [];
-  for (let i = planned; i < length; i++) fresh.push(memory.ptr(list, 8 * i));
-  late.read(fresh.map((g) => ({ lo: g, hi: plus(g, goroutineReader.sizeBytes) })));
-  return fresh;
+  return onFault(
+    () => {
+      const [list, length] = [memory.ptr(globals.allgs), memory.word(globals.allgs, 8)];
+      if (length - planned > MAX_NEW_GOROUTINES) return [];
+      if (length <= planned && memory.has(list, 8 * length)) return [];
+      late.read([{ lo: list, hi: plus(list, 8 * length) }]);
+      const fresh: Addr[] = [];
+      for (let i = planned; i < length; i++) fresh.push(memory.ptr(list, 8 * i));
+      late.read(fresh.map((g) => ({ lo: g, hi: plus(g, goroutineReader.sizeBytes) })));
+      return fresh;
+    },
+    () => [],
+  );
 }
 
-/** New Ms are put at the head of runtime.allm. */
+/** A change of GOMAXPROCS makes new Ps, and may move the list (procresize in proc.go). */
+function readNewProcessors(late: LateReads): void {
+  const { globals, layouts, memory } = late.program;
+  const { sizeBytes } = layouts.of('p');
+  onFault(
+    () => {
+      const [list, length] = [memory.ptr(globals.allp), memory.word(globals.allp, 8)];
+      if (length > MAX_PROCESSORS) return;
+      late.readMissing([{ lo: list, hi: plus(list, 8 * length) }]);
+      const ps = Array.from({ length }, (_, i) => memory.ptr(list, 8 * i));
+      late.readMissing(ps.map((p) => ({ lo: p, hi: plus(p, sizeBytes) })));
+    },
+    () => undefined,
+  );
+}
+
+/** New Ms are put at the head of runtime.allm, each with a link to the one that was made before it. */
 function readAllMachines(late: LateReads): readonly M[] {
   const { globals, layouts, memory } = late.program;
-  const size = layouts.of('m').sizeBytes;
-  for (let round = 0; ; round++) {
-    const { machines } = readMachines(memory, layouts, globals);
-    const last = machines.at(-1);
-    const next = last === undefined ? memory.ptr(globals.allm) : memory.ptr(last.addr, globals.alllink);
-    if (round === MAX_NEW_MACHINES || next === 0 || memory.has(next, size)) {
-      // With a planned M, all that belongs to it was planned.
-      const unplanned = machines.filter(({ addr }) => late.plan.records.offsetOf(addr, size) < 0);
-      late.readMissing(unplanned.flatMap((m) => machineRanges(late.program, m)));
-      return machines;
-    }
-    late.read([{ lo: next, hi: plus(next, size) }]);
-  }
+  const isPlanned = (at: Addr): boolean => at === 0 || late.plan.records.indexOf(at) >= 0;
+  const linkOf = (m: Addr): Addr | null => (memory.has(m, layouts.of('m').sizeBytes) ? linkAt(m) : null);
+  const linkAt = (m: Addr): Addr =>
+    onFault(
+      () => memory.ptr(m, globals.alllink),
+      () => 0 as Addr,
+    );
+  const first = onFault(
+    () => memory.ptr(globals.allm),
+    () => 0 as Addr,
+  );
+  late.add(copyNewMachines(late.program, late.source, first, linkOf));
+  const { machines } = readMachines(memory, layouts, globals);
+  // With a planned M that has its planned gs, all that belongs to it was planned.
+  const unplanned = machines.filter(({ addr, g0, gsignal }) => !isPlanned(addr) || !isPlanned(g0) || !isPlanned(gsignal));
+  const missing = late.missing(unplanned.flatMap((m) => machineRanges(late.program, m)));
+  late.read(missing);
+  // Where the system stack of a new M is, only its g0 says.
+  const read = new Set(missing.map(({ lo }) => lo));
+  late.readMissing(unplanned.filter(({ g0 }) => read.has(g0)).flatMap((m) => machineRanges(late.program, m)));
+  return machines;
+}
+
+/** True if the program has all elements of runtime.allgs. */
+export function hasAllGoroutines({ goroutineReader, globals }: GoRuntime): boolean {
+  return onFault(
+    () => goroutineReader.presentAddresses(globals.allgs).absent === 0,
+    () => false,
+  );
 }

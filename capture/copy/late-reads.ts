@@ -14,23 +14,26 @@ import { RunSource } from './run-source.js';
 const MAX_POINTED = 512;
 
 /** Where memory is copied from: a process, or a clone of one. */
-export type CopySource = Pick<LiveProcess, 'memory' | 'reader'>;
+export type CopySource = Pick<LiveProcess, 'memory' | 'reader' | 'bytesNow'>;
 
 /** What one completion of a copy reads beside the plan: the reads themselves, and the program as they show it. */
 export class LateReads {
   readonly plan: Plan;
+  readonly source: CopySource;
   /** The planned records, and what was read late. */
   readonly memory: LayeredSource;
   /** The program over {@link memory}. */
   readonly program: GoProgram;
-  readonly #source: CopySource;
   readonly #late = new LateSource();
+  /** What takes the place of records. */
+  readonly #instead: RunSource | null;
 
-  /** `records` are the planned records as they were read. */
-  constructor(plan: Plan, source: CopySource, records: RunSource) {
+  /** `records` are the planned records as they were read, and `instead` what is known better of some of them. */
+  constructor(plan: Plan, source: CopySource, records: RunSource, instead: RunSource | null = null) {
     this.plan = plan;
-    this.#source = source;
-    this.memory = new LayeredSource([records, this.#late]);
+    this.source = source;
+    this.#instead = instead;
+    this.memory = new LayeredSource(instead === null ? [records, this.#late] : [instead, records, this.#late]);
     this.program = plan.program.over({ memory: new Memory(this.memory) });
   }
 
@@ -38,9 +41,14 @@ export class LateReads {
   read(ranges: readonly Range[]): void {
     if (ranges.length === 0) return;
     const runs = new Runs(ranges, 0);
-    const reader = this.#source.reader(runs);
+    const reader = this.source.reader(runs);
     const failed = reader.read();
-    this.#late.add(new RunSource(runs, reader.bytes, failed));
+    this.add(new RunSource(runs, reader.bytes, failed));
+  }
+
+  /** Adds what was read in another way. */
+  add(batch: RunSource): void {
+    if (batch.sizeBytes > 0) this.#late.add(batch);
   }
 
   /** Reads those of the ranges that are neither among the planned records nor read late already. */
@@ -50,7 +58,10 @@ export class LateReads {
 
   missing(ranges: readonly Range[]): Range[] {
     const { records } = this.plan;
-    return ranges.filter(({ lo, hi }) => records.offsetOf(lo, hi - lo) < 0 && !this.#late.has(lo, hi));
+    return ranges.filter(
+      ({ lo, hi }) =>
+        records.offsetOf(lo, hi - lo) < 0 && !this.#late.has(lo, hi) && this.#instead?.has(lo, hi) !== true,
+    );
   }
 
   /**
@@ -61,9 +72,14 @@ export class LateReads {
     const { stackPlan, program } = this.plan;
     const unknown = addresses.filter((at) => at !== 0 && !stackPlan[field].has(at)).slice(0, MAX_POINTED);
     if (unknown.length === 0) return;
-    const { memory, recording } = recordingMemory(this.#source.memory());
+    const { memory, recording } = recordingMemory(this.source.memory());
     readPointed(program.over({ memory }), field, unknown);
     this.read(recording.recorded());
+  }
+
+  /** What takes the place of records. */
+  instead(): Segment[] {
+    return this.#instead?.segments() ?? [];
   }
 
   segments(): Segment[] {
@@ -71,6 +87,6 @@ export class LateReads {
   }
 
   get sizeBytes(): number {
-    return this.#late.sizeBytes;
+    return this.#late.sizeBytes + (this.#instead?.sizeBytes ?? 0);
   }
 }

@@ -1,7 +1,8 @@
-import type { Addr } from '../../snapshots/address.js';
+import { plus, type Addr } from '../../snapshots/address.js';
 import { firstIndex } from '../../snapshots/binary-search.js';
+import { wordAt } from '../../snapshots/bytes.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
-import type { Memory, Range, Segment } from '../../snapshots/memory.js';
+import type { Range, Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readFixed, readPointed } from '../../analyze/working-set.js';
@@ -10,14 +11,25 @@ import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
 import { StackPlan } from '../../analyze/runtime/stack-plan.js';
+import type { LiveProcess } from '../process/live-process.js';
 
 /** Ranges this close, in bytes, are read as one run: a run costs as much as some hundred bytes. */
 export const MAX_GAP = 512;
 /** Less for queues: between them is heap that the snapshot has no use for. */
 const MAX_QUEUE_GAP = 256;
 
+/** New goroutines that are read one by one before all are planned anew: a share of all, and a number. */
+const UNPLANNED_SHARE = 0.05;
+const UNPLANNED = 256;
+
+/** True if so many goroutines are new that it is better to plan again than to read them one by one. */
+export function isOutgrown(fresh: number, planned: number): boolean {
+  return fresh > UNPLANNED + UNPLANNED_SHARE * planned;
+}
+
 /** What will be read in the stop, as decided while the program runs. */
 export interface Plan {
+  readonly surveyed: Survey;
   readonly program: GoProgram;
   /** Globals, allgs, gs, Ms, Ps: read first, since they show which stacks must be read again. */
   readonly records: Runs;
@@ -51,23 +63,36 @@ export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   return { program, tables, recording };
 }
 
-/** Looks at every goroutine of the running program. `live` is its memory, with nothing cached from before. */
-export function makePlan({ program, recording }: Survey, live: Memory): Plan {
-  const now = program.over({ memory: live });
+/**
+ * Looks at every goroutine of the running program. `live` is what it holds now, with nothing cached from before. Throws
+ * MemoryFault if its lists changed while they were read.
+ */
+export function makePlan(surveyed: Survey, live: Pick<ProcessImage, 'mappings' | 'memory'>): Plan {
+  const { program, recording } = surveyed;
+  const now = program.over(live);
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
-  readPointed(program, 'labels', stackPlan.labels);
-  readPointed(program, 'ancestors', stackPlan.ancestors);
-  const { mappings } = program.image;
+  const pointed = recordingMemory(live.memory);
+  const over = now.over({ memory: pointed.memory });
+  readPointed(over, 'labels', stackPlan.labels);
+  readPointed(over, 'ancestors', stackPlan.ancestors);
   const known = runtimeRanges(now, goroutines);
-  for (const ranges of [recording.recorded(), stackPlan.syncWords]) {
-    known.addAll(clipToMappings(ranges, mappings, ({ writable }) => writable));
+  for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.syncWords]) {
+    known.addAll(clipToMappings(ranges, live.mappings, ({ writable }) => writable));
   }
   const records = new Runs(known, MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  return { program, records, stacks, queues, stackPlan };
+  return { surveyed, program, records, stacks, queues, stackPlan };
+}
+
+/** True if the process has loaded a plugin since it was surveyed. */
+export function hasNewModules({ program }: Survey, source: Pick<LiveProcess, 'bytesNow'>): boolean {
+  const last = program.code.modules.at(-1)?.module;
+  if (last === undefined) return false;
+  const next = source.bytesNow(plus(last.addr, last.layout.offset('next')), 8);
+  return next !== null && wordAt(new DataView(next.buffer), 0) !== last.next;
 }
 
 /** The parts of ranges that are in mappings of a kind. `mappings` must be ascending. */

@@ -5,7 +5,7 @@ import { Runs } from '../../snapshots/runs.js';
 import { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { readGoroutine } from '../../analyze/runtime/memory-ranges.js';
-import { countsRuns, hasRun, isSamePlace, isUncounted } from '../../analyze/runtime/parked.js';
+import { hasRun, isSamePlace } from '../../analyze/runtime/parked.js';
 import { stackToRead } from '../../analyze/runtime/stack-plan.js';
 import type { Unwound } from '../../analyze/stacks/unwind.js';
 import type { LiveProcess } from '../process/live-process.js';
@@ -55,21 +55,18 @@ export class SampledProgram extends GoProgram {
       MAX_GAP,
     );
     const reader = this.#target.reader(records);
-    const ticks = this.#schedticks();
     const failed = reader.read();
     const before = this.#over([new RunSource(records, reader.bytes.slice(), failed)]);
     const gs = Array.from(wanted).flatMap((g) => readGoroutine(before, g as Addr) ?? []);
     const stacks = this.#readStacks(gs);
-    // Where a g does not show whether its goroutine ran, a second look at the stack does.
-    const again = this.#readStacks(gs.filter((g) => this.#leavesNoTrace(g)));
+    // A g does not always show whether its goroutine ran: see parked.ts. A second look at the stack does.
+    const again = this.#readStacks(gs);
     const after = this.#over([new RunSource(records, reader.bytes, reader.read()), stacks]);
-    const mayHaveRun = ticks !== null && ticks !== this.#schedticks();
     this.#batchProgram = after;
     this.#batch = new Map();
-    for (const was of mayHaveRun ? [] : gs) {
+    for (const was of gs) {
       const is = readGoroutine(after, was.addr);
-      if (is === null || !isSamePlace(was, is) || hasRun(was, is)) continue;
-      if (this.#leavesNoTrace(is) && !isSameStack(is, stacks, again)) continue;
+      if (is === null || !isSamePlace(was, is) || hasRun(was, is) || !isSameStack(is, stacks, again)) continue;
       this.#batch.set(is.addr, is);
     }
   }
@@ -82,18 +79,6 @@ export class SampledProgram extends GoProgram {
     const reader = this.#target.reader(runs);
     const failed = reader.read();
     return new RunSource(runs, reader.bytes, failed);
-  }
-
-  /** Since Go 1.26 system calls are not counted either: see parked.ts. */
-  #leavesNoTrace(g: G): boolean {
-    return g.status === 'syscall' || isUncounted(g, this.waitReasons);
-  }
-
-  /** How often every P has scheduled a goroutine; null if each goroutine shows whether it ran: see parked.ts. */
-  #schedticks(): string | null {
-    if (countsRuns(this.layouts)) return null;
-    const { processors } = this.over({ memory: this.#target.memory(this.image.mappings) });
-    return processors.map(({ schedtick }) => schedtick).join();
   }
 
   /** Addresses of goroutines in the order in which they are listed, from one on, as many as are read in one go. */

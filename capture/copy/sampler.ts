@@ -1,20 +1,18 @@
 import type { CaptureFacts, ProcessImage } from '../../snapshots/image.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import { Runs } from '../../snapshots/runs.js';
-import { openProgram, type GoProgram } from '../../analyze/program.js';
+import type { GoProgram } from '../../analyze/program.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze } from '../process/frozen.js';
 import { LiveProcess } from '../process/live-process.js';
 import type { RunReader } from '../process/run-reader.js';
 import { readClocks } from './capture-metadata.js';
 import { frozenWarning } from './frozen-copy.js';
-import { MAX_GAP } from './plan.js';
+import { lookAgain, openLive } from './look-again.js';
+import { copyMachines } from './machine-list.js';
+import { isOutgrown, MAX_GAP } from './plan.js';
 import { RunSource } from './run-source.js';
 import { SampledProgram } from './sampled-program.js';
-
-/** New goroutines that are read one by one before all are planned anew: a share of all, and a number. */
-const UNPLANNED_SHARE = 0.05;
-const UNPLANNED = 256;
 
 /**
  * Looks at a running process again and again without stopping it. What does not change is found once: the code, the
@@ -30,7 +28,7 @@ export class Sampler {
   constructor(pid: number, inspect?: (program: GoProgram) => void) {
     this.#target = new LiveProcess(pid, 'read');
     try {
-      this.#program = openProgram(this.#target.image());
+      this.#program = openLive(this.#target);
       inspect?.(this.#program);
     } catch (error) {
       this.#target.close();
@@ -44,8 +42,10 @@ export class Sampler {
     const warnings = freeze === null ? [] : [frozenWarning(freeze)];
     const capture: CaptureFacts = { ...this.#program.image.capture, ...readClocks(), pauseNs: 0, warnings };
     try {
-      const mappings = this.#target.currentMappings();
-      return this.#read({ ...this.#program.image, threads: this.#target.threads(), mappings, capture });
+      return lookAgain(() => {
+        const mappings = this.#target.currentMappings();
+        return this.#read({ ...this.#program.image, threads: this.#target.threads(), mappings, capture });
+      });
     } catch (error) {
       this.#target.assertUnchanged(error);
       throw error;
@@ -63,7 +63,7 @@ export class Sampler {
       if (failed.length > 0) this.#target.assertUnchanged(undefined);
       const program = this.#over(image, new RunSource(planned.runs, planned.reader.bytes, failed));
       const { length } = program.goroutineReader.addresses(program.globals.allgs);
-      if (length - planned.count <= UNPLANNED + UNPLANNED_SHARE * planned.count) return program;
+      if (!isOutgrown(length - planned.count, planned.count)) return program;
     }
     this.#plan(image);
     return this.#read(image);
@@ -72,15 +72,19 @@ export class Sampler {
   /** Finds where the records are. The runtime uses the gs of ended goroutines again, so few become new. */
   #plan(image: ProcessImage): void {
     this.#records = null;
-    const program = this.#program.over({ ...image, memory: this.#target.memory(image.mappings) });
+    const program = this.#program.over({ ...image, memory: this.#target.memory() });
     const goroutines = program.goroutineReader.addresses(program.globals.allgs);
     const runs = new Runs(runtimeRanges(program, goroutines), MAX_GAP);
     this.#records = { runs, reader: this.#target.reader(runs), count: goroutines.length };
   }
 
-  /** Planned records come from their buffer; everything else is read from the process when it is asked for. */
+  /**
+   * Planned records come from their buffer, and the Ms from a walk along their list; everything else is read from the
+   * process when it is asked for.
+   */
   #over(image: ProcessImage, records: RunSource): GoProgram {
-    const memory = new Memory(new LayeredSource([records, this.#target.memory(image.mappings).source]));
+    const machines = copyMachines(this.#program, this.#target).source;
+    const memory = new Memory(new LayeredSource([machines, records, this.#target.memory().source]));
     return new SampledProgram(this.#program, { ...image, memory }, this.#target);
   }
 }

@@ -1,4 +1,5 @@
 import { dwarfStructs } from '../../analyze/binary/dwarf-structs.js';
+import type { Addr } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { GospyError, noGoProcess } from '../../snapshots/errors.js';
@@ -11,9 +12,11 @@ import {
   hostArch,
   isAlive,
   liveThread,
+  namespaceTid,
   readExecutable,
   readHostFacts,
   readMappings,
+  readStatus,
   readThreads,
 } from './procfs.js';
 import { MemoryPort } from './memory-port.js';
@@ -35,10 +38,14 @@ const NOT_CAPTURED: CaptureFacts = {
 export class LiveProcess {
   readonly pid: number;
   readonly arch: Arch;
+  /** The mappings at the first look. */
   readonly mappings: readonly Mapping[];
   readonly executable: Executable;
   readonly #tid: number;
   readonly #port: MemoryPort;
+  /** The mappings at the last look. */
+  #latest: readonly Mapping[];
+  readonly #isNested: boolean;
 
   /** Throws `noGoProcess` if there is no such process, and `permission` if the kernel refuses what `purpose` needs. */
   constructor(pid: number, purpose: 'stop' | 'read') {
@@ -47,6 +54,8 @@ export class LiveProcess {
     this.arch = hostArch();
     this.#tid = liveThread(pid);
     this.mappings = readMappings(pid, this.#tid);
+    this.#latest = this.mappings;
+    this.#isNested = readStatus(pid).namespacePids.length > 1;
     this.#port = new MemoryPort(pid, this.#tid);
     const ids = readElf(executableLink(pid, this.#tid), ({ buildId, goBuildId }) => ({ buildId, goBuildId }));
     this.executable = { ...readExecutable(pid, this.#tid), ...(ids ?? { buildId: null, goBuildId: null }) };
@@ -59,8 +68,7 @@ export class LiveProcess {
       arch: this.arch,
       pid: this.pid,
       threads: this.threads(),
-      mappings: this.mappings,
-      memory: this.memory(),
+      ...this.contents(),
       executable: this.executable,
       host: readHostFacts(this.pid),
       capture: NOT_CAPTURED,
@@ -69,14 +77,40 @@ export class LiveProcess {
     };
   }
 
+  /** The memory as it is from now on, with the mappings of now. Throws `noGoProcess` if the process has ended. */
+  contents(): Pick<ProcessImage, 'mappings' | 'memory'> {
+    return { mappings: this.currentMappings(), memory: this.memory() };
+  }
+
   /** The memory as it is from now on; what is read once is kept. */
-  memory(mappings = this.mappings): Memory {
-    return new Memory(new ProcessMemory(this.#port, mappings));
+  memory(): Memory {
+    return new Memory(new ProcessMemory(this.#port, this.#latest, () => this.#mappingsIfAlive()));
+  }
+
+  /** The bytes of a record as they are now; null if not all of them can be read, or there are more than 16 kB. */
+  bytesNow(addr: Addr, length: number): Uint8Array | null {
+    return this.#port.bytes(addr, length);
   }
 
   /** The mappings as they are now: they change as a program grows. Throws `noGoProcess` if the process has ended. */
   currentMappings(): readonly Mapping[] {
-    return readMappings(this.pid, this.#tid);
+    return (this.#latest = readMappings(this.pid, this.#tid));
+  }
+
+  /** The mappings as they are now; those of the last look if the process has ended or executed another program. */
+  lastMappings(): readonly Mapping[] {
+    const before = this.#latest;
+    const now = this.#mappingsIfAlive();
+    return now.length > 0 && landmarks(now) === landmarks(this.mappings) ? now : before;
+  }
+
+  #mappingsIfAlive(): readonly Mapping[] {
+    try {
+      return this.currentMappings();
+    } catch (error) {
+      if (error instanceof GospyError) return [];
+      throw error;
+    }
   }
 
   /** Struct types by name, from the debug information of the executable; empty if that was stripped. */
@@ -87,6 +121,11 @@ export class LiveProcess {
   /** A thread that was alive when the process was first looked at. */
   get liveTid(): number {
     return this.#tid;
+  }
+
+  /** The id of a thread in the process's own pid namespace; that of gospy's if the thread has ended. */
+  namespaceTid(tid: number): number {
+    return this.#isNested ? namespaceTid(this.pid, tid) : tid;
   }
 
   threads(): Thread[] {

@@ -3,6 +3,8 @@ import { Errno, Pinned, errno, processVmReadv } from '../libc.js';
 import { refusal } from './permission.js';
 
 const IOVEC_SIZE = 16;
+/** The most that {@link MemoryPort.bytes} returns. */
+const SCRATCH_BYTES = 16 << 10;
 /** Not the number of any open file. */
 const CLOSED = -1;
 /** An address on which nothing is ever mapped. */
@@ -18,6 +20,7 @@ export class MemoryPort {
   #file: number;
   readonly #local = new Pinned(IOVEC_SIZE);
   readonly #remote = new Pinned(IOVEC_SIZE);
+  readonly #scratch = new Pinned(SCRATCH_BYTES);
   readonly #probe = new Uint8Array(1);
 
   /**
@@ -44,6 +47,12 @@ export class MemoryPort {
     this.#remote.setWord(0, addr);
     this.#remote.setWord(8, length);
     return Math.max(0, this.readVector(this.#local.address, 1, this.#remote.address, 1));
+  }
+
+  /** A copy of the bytes at an address; null if not all of them can be read, or there are more than 16 kB. */
+  bytes(addr: number, length: number): Uint8Array | null {
+    if (length > SCRATCH_BYTES || this.read(addr, this.#scratch, 0, length) !== length) return null;
+    return this.#scratch.bytes.slice(0, length);
   }
 
   /** One call of process_vm_readv with the addresses of two lists. Returns the bytes read, or -1: see `errno`. */

@@ -14,24 +14,33 @@ const PAGE_BYTES = 4096;
 const UNREADABLE = new Set(['[vvar]', '[vvar_vclock]', '[vsyscall]']);
 
 /**
+ * How often the mappings are read again because an address is in none of them. A program that grows needs it now and then;
+ * a damaged one may ask for any number of addresses that are nowhere.
+ */
+const MAX_REFRESHES = 64;
+
+/**
  * The memory of a running process, for the time before it is stopped. It is read in windows, which are cached even though
- * the process may change them.
+ * the process may change them. The mappings change too: where an address is in none of them, they are looked up again.
  */
 export class ProcessMemory implements MemorySource {
   readonly #port: MemoryPort;
-  readonly #mappings: readonly Mapping[];
+  readonly #currentMappings: () => readonly Mapping[];
+  #mappings: readonly Mapping[];
+  #refreshes = 0;
   readonly #cache = new Map<number, Window>();
   readonly #scratch = new Pinned(WINDOW_BYTES);
 
-  /** `mappings` must be ascending. Those that are not readable are absent. */
-  constructor(port: MemoryPort, mappings: readonly Mapping[]) {
+  /** Mappings must be ascending. Those that are not readable are absent. `currentMappings` looks them up. */
+  constructor(port: MemoryPort, mappings: readonly Mapping[], currentMappings: () => readonly Mapping[]) {
     this.#port = port;
-    this.#mappings = mappings.filter(({ readable, path }) => readable && !UNREADABLE.has(path));
+    this.#mappings = readableOf(mappings);
+    this.#currentMappings = currentMappings;
   }
 
   window(addr: number): Window | null {
-    const mapping = this.#mappings[this.#firstEndingAbove(addr)];
-    if (mapping === undefined || addr < mapping.start) return null;
+    const mapping = this.#mappingOf(addr) ?? (this.#refresh() ? this.#mappingOf(addr) : null);
+    if (mapping === null) return null;
     const lo = Math.max(alignDown(addr as Addr, WINDOW_BYTES), mapping.start);
     const cached = this.#cache.get(lo);
     if (cached !== undefined && addr < cached.hi) return cached;
@@ -44,6 +53,7 @@ export class ProcessMemory implements MemorySource {
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
+    if (!this.#covers(lo, hi)) this.#refresh();
     for (let i = this.#firstEndingAbove(lo); i < this.#mappings.length; i++) {
       const mapping = this.#mappings[i];
       if (mapping === undefined || mapping.start >= hi) return;
@@ -69,8 +79,33 @@ export class ProcessMemory implements MemorySource {
     return { lo, hi: lo + got, view: new DataView(bytes.buffer) };
   }
 
+  /** Returns false if they are not to be looked up any more. */
+  #refresh(): boolean {
+    if (this.#refreshes === MAX_REFRESHES) return false;
+    this.#refreshes++;
+    this.#mappings = readableOf(this.#currentMappings());
+    return true;
+  }
+
+  #mappingOf(addr: number): Mapping | null {
+    const mapping = this.#mappings[this.#firstEndingAbove(addr)];
+    return mapping === undefined || addr < mapping.start ? null : mapping;
+  }
+
+  /** True if all of [lo, hi) is in mappings. */
+  #covers(lo: number, hi: number): boolean {
+    let at = lo;
+    for (let mapping = this.#mappingOf(at); mapping !== null && at < hi; mapping = this.#mappingOf(at))
+      at = mapping.end;
+    return at >= hi;
+  }
+
   /** Index of the first mapping that ends above an address. */
   #firstEndingAbove(addr: number): number {
     return firstIndex(this.#mappings.length, (i) => (this.#mappings[i]?.end ?? Infinity) > addr);
   }
+}
+
+function readableOf(mappings: readonly Mapping[]): readonly Mapping[] {
+  return mappings.filter(({ readable, path }) => readable && !UNREADABLE.has(path));
 }

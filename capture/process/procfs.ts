@@ -151,7 +151,8 @@ export function readThreads(pid: number): Thread[] {
   return threads;
 }
 
-function namespaceTid(pid: number, tid: number): number {
+/** The id of a thread in the process's own pid namespace; `tid` itself if it has ended. */
+export function namespaceTid(pid: number, tid: number): number {
   const status = tryText(`/proc/${pid}/task/${tid}/status`) ?? '';
   const last = /^NSpid:.*\s(\d+)$/m.exec(status)?.[1];
   return last === undefined ? tid : Number(last);

@@ -6,9 +6,9 @@ import { hostArch, readStatus } from '../../capture/process/procfs.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { cloneHindrance } from '../../capture/clone/clone-capture.js';
 import { frozenWarning } from '../../capture/copy/frozen-copy.js';
+import { openLive } from '../../capture/copy/look-again.js';
 import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
-import { openProgram } from '../../analyze/program.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
@@ -119,7 +119,7 @@ interface Examined {
 function examine(pid: number, threadMs: number): Examined {
   const process = new LiveProcess(pid, 'read');
   try {
-    const program = openProgram(process.image());
+    const program = openLive(process);
     const target = targetOf(program);
     const { warnings } = program;
     const freeze = readFreeze(pid, process.arch);

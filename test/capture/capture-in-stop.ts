@@ -16,7 +16,7 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
   try {
     const base = target.image();
     const surveyed = survey(base, NO_DEBUG_INFO);
-    const copy = new Copy(makePlan(surveyed, target.memory()), target);
+    const copy = new Copy(makePlan(surveyed, target.contents()), target);
     const before = target.threads();
     const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
     const clocks = readClocks();

@@ -104,7 +104,8 @@ test('memory: windows hold the memory of the process, and holes are absent', asy
   const { target, memory, file, page } = await pattern();
   t.teardown(() => target.end());
   const port = new MemoryPort(target.pid, target.pid);
-  const source = new ProcessMemory(port, readMappings(target.pid, target.pid));
+  const mappings = readMappings(target.pid, target.pid);
+  const source = new ProcessMemory(port, mappings, () => mappings);
   const view = new Memory(source);
   for (let p = 0; p < PAGES; p++) {
     const at = plus(memory, p * page);
@@ -129,7 +130,7 @@ test('memory: what was read is cached until it is dropped', async (t) => {
   const port = new MemoryPort(target.pid, target.pid);
   const mappings = readMappings(target.pid, target.pid);
   const data = mappings.filter(({ path, writable }) => writable && path === programs.c);
-  const source = new ProcessMemory(port, mappings);
+  const source = new ProcessMemory(port, mappings, () => mappings);
   const look = (): Buffer => Buffer.concat(data.map(({ start, end }) => new Memory(source).bytes(start, end - start)));
   const first = look();
   await target.beatsOn();

@@ -63,7 +63,7 @@ for (const cell of BUSY_CELLS) {
     for (let done = 0; done < CAPTURES;) {
       const plan = makePlan(
         survey(image, () => new Map()),
-        target.memory(),
+        target.contents(),
       );
       const copy = new Copy(plan, target);
       const everything = target.reader(plan.stacks);

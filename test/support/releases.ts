@@ -31,6 +31,7 @@ export type Fixture =
   | 'park'
   | 'many'
   | 'busy'
+  | 'churn'
   | 'steps'
   | 'spin'
   | 'flow'
@@ -192,6 +193,13 @@ export const BUSY_CELLS: readonly Cell[] = (['1.15', '1.21', '1.26'] as const).m
   link: 'stripped',
 }));
 
+/** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
+export const CHURN = {
+  now: { fixture: 'churn', release: '1.26', link: 'stripped' },
+  old: { fixture: 'churn', release: '1.16', link: 'stripped' },
+  cgo: { fixture: 'churn', release: '1.26', link: 'cgo' },
+} as const satisfies Record<string, Cell>;
+
 /** Returns `many` for arm64. */
 export function manyArm64(release: Release, link: Link): Cell {
   return { fixture: 'many', release, link, arch: 'arm64' };
@@ -302,6 +310,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...SPIN_CELLS,
   CTHREADS_CELL,
   ...FLOW_CELLS,
+  ...Object.values(CHURN),
   ...BUILD_CELLS,
   ...PARK_ARM64_CELLS,
   PANICPARSE_CELL,

@@ -2,17 +2,9 @@ import t from 'tap';
 import { parseGoVersion } from '../../../analyze/binary/go-version.js';
 import { GoroutineReader, type G } from '../../../analyze/runtime/goroutine.js';
 import { Layouts, NO_DEBUG_INFO } from '../../../analyze/runtime/layouts.js';
-import {
-  countsRuns,
-  hasRun,
-  isSamePlace,
-  isUncounted,
-  ParkedWords,
-  Schedticks,
-} from '../../../analyze/runtime/parked.js';
-import { addr, plus } from '../../../snapshots/address.js';
+import { countsRuns, hasRun, isSamePlace, isUncounted, ParkedWords } from '../../../analyze/runtime/parked.js';
+import { addr } from '../../../snapshots/address.js';
 import { Memory, SegmentSource } from '../../../snapshots/memory.js';
-import { Runs } from '../../../snapshots/runs.js';
 
 /** _Grunnable and so on in runtime2.go. */
 const STATUS = { runnable: 1, running: 2, syscall: 3, waiting: 4, dead: 6, deadextra: 11 } as const;
@@ -30,6 +22,7 @@ const OFFSET = 64;
 /** Fields of a g, by the names that the runtime gives them. */
 interface Fields {
   readonly goid: number;
+  readonly m: number;
   readonly atomicstatus: number;
   readonly waitreason: number;
   readonly waitsince: number;
@@ -45,6 +38,7 @@ interface Fields {
 
 const PARKED: Fields = {
   goid: 18,
+  m: 0,
   atomicstatus: STATUS.waiting,
   waitreason: REASON.receive,
   waitsince: 0,
@@ -85,7 +79,7 @@ function recordOf(layouts: Layouts, fields: Fields): Uint8Array {
   word(g.offset('stack') + 8, fields.hi);
   word(g.offset('sched') + gobuf.offset('sp'), fields.sp);
   word(g.offset('sched') + gobuf.offset('pc'), fields.pc);
-  for (const name of ['goid', 'waitsince', 'syscallsp', 'syscallpc', 'labels'] as const) {
+  for (const name of ['goid', 'm', 'waitsince', 'syscallsp', 'syscallpc', 'labels'] as const) {
     word(g.offset(name), fields[name]);
   }
   view.setUint32(g.offset('atomicstatus'), fields.atomicstatus, true);
@@ -203,10 +197,32 @@ for (const release of ['1.12', '1.16', '1.17', '1.23', '1.26', '1.27']) {
     t.equal(fate(layouts, left, { ...left, waitreason: REASON.send }), 'parked', 'a left-over reason says nothing');
     for (const name of ['dead', 'deadextra'] as const) {
       const dead = { ...PARKED, atomicstatus: STATUS[name] };
-      t.equal(movedInStop(layouts, PARKED, dead), false, name);
+      t.equal(movedInStop(layouts, dead, dead), false, name);
+      t.equal(movedInStop(layouts, PARKED, dead), true, `${name} since`);
       const words = new ParkedWords(layouts, REASONS, 1);
       t.equal(words.isDead(recordsOf(layouts, dead), OFFSET), true, name);
       t.equal(words.isDead(recordsOf(layouts, PARKED), OFFSET), false);
+    }
+    t.end();
+  });
+
+  t.test(`parked: one that a thread has is not parked, whatever its status says (go${release})`, (t) => {
+    const onThread = { ...PARKED, m: 0xc000080008 };
+    t.equal(fate(layouts, onThread, onThread), 'moved', 'it stops the world, or marks');
+    t.equal(fate(layouts, PARKED, onThread), 'moved', 'it ran, and is parking again');
+    t.equal(fate(layouts, onThread, PARKED), 'moved');
+    const words = new ParkedWords(layouts, REASONS, 1);
+    words.bind(Float64Array.of(OFFSET));
+    for (const [fields, expected] of [
+      [PARKED, 0],
+      [onThread, 1],
+      // The first object of an arena that begins at a multiple of 4 GB.
+      [{ ...PARKED, m: 0xc000000000 }, 1],
+      [{ ...onThread, atomicstatus: STATUS.dead }, 0],
+    ] as const) {
+      const moved = new Uint8Array(1);
+      words.markOnThreads(recordsOf(layouts, fields), moved);
+      t.equal(moved[0], expected);
     }
     t.end();
   });
@@ -240,23 +256,5 @@ t.test('parked: goroutines are looked at as far as their gs have been read', (t)
   t.same([...moved], [1, 0, 0]);
   t.equal(words.mark(both(after), moved, 2, 2 * sizeBytes), 3);
   t.same([...moved], [1, 0, 1]);
-  t.end();
-});
-
-t.test('parked: before Go 1.17, the Ps show whether anything ran', (t) => {
-  const [first, second] = [AT, plus(AT, 1024)];
-  const records = new Runs([{ lo: AT, hi: plus(AT, 2048) }], 0);
-  const view = new DataView(new ArrayBuffer(records.sizeBytes));
-  const ticks = new Schedticks([first, second]);
-  ticks.bind(records);
-  view.setUint32(1024, 41, true);
-  ticks.remember(view);
-  t.equal(ticks.haveMoved(view), false);
-  view.setUint32(1024, 42, true);
-  t.equal(ticks.haveMoved(view), true);
-  const unknown = new Schedticks([plus(AT, 4096)]);
-  unknown.bind(records);
-  unknown.remember(view);
-  t.equal(unknown.haveMoved(view), true, 'a P that is not among the records may have scheduled anything');
   t.end();
 });
