@@ -73,7 +73,9 @@ function readAllMachines(late: LateReads): readonly M[] {
   late.add(copyNewMachines(late.program, late.source, first, linkOf));
   const { machines } = readMachines(memory, layouts, globals);
   // With a planned M that has its planned gs, all that belongs to it was planned.
-  const unplanned = machines.filter(({ addr, g0, gsignal }) => !isPlanned(addr) || !isPlanned(g0) || !isPlanned(gsignal));
+  const unplanned = machines.filter(
+    ({ addr, g0, gsignal }) => !isPlanned(addr) || !isPlanned(g0) || !isPlanned(gsignal),
+  );
   const missing = late.missing(unplanned.flatMap((m) => machineRanges(late.program, m)));
   late.read(missing);
   // Where the system stack of a new M is, only its g0 says.
