@@ -131,8 +131,9 @@ function userStackOf({ stack: { lo, hi }, sched, stktopsp }: G): UserStack {
 }
 
 function startRegisters(registers: Registers): StartRegisters {
-  const lr = registers.arch === 'arm64' ? Number(registers.get('x30')) : 0;
-  return { pc: Number(registers.pc), sp: Number(registers.sp), lr };
+  const [pc, sp] = [Number(registers.pc), Number(registers.sp)];
+  if (registers.arch === 'arm64') return { pc, sp, lr: Number(registers.get('x30')) };
+  return { pc, sp, lr: 0, r12: Number(registers.get('r12')) };
 }
 
 /**

@@ -16,6 +16,7 @@ const SENTENCES: Readonly<Record<Exclude<RuleCode, 'return-address'>, string>> =
   'vdso-clock': 'It switched to the system stack to ask the vDSO for the time.',
   vdso: 'C code or the vDSO, called to tell the time: m.vdsoPC is the return address.',
   'outside-go': 'Not Go code: the goroutine called it at g.sched.',
+  'race-call': 'C code of the race detector: racecall kept the SP of the goroutine in R12.',
   'signal-frame': 'A signal handler: the kernel saved the interrupted registers above its frame.',
   sigreturn: 'The end of a signal handler: the interrupted registers are on top of the stack.',
   'c-signal-frame': 'The end of a signal handler, in the C library: the registers lie at sp.',

@@ -19,6 +19,8 @@ export interface StartRegisters {
   readonly sp: number;
   /** The link register where the CPU has one; 0 on amd64. */
   readonly lr: number;
+  /** R12 on amd64, which C code preserves; absent where it is not known. */
+  readonly r12?: number | null;
 }
 
 /** runtime.g (runtime2.go), the fields that reports need. */

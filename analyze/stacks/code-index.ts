@@ -53,11 +53,14 @@ export class CodePoint {
 /** Finds functions by code address, and remembers them: most goroutines of a program stand in a few places. */
 export class CodeIndex {
   readonly #tables: readonly FunctionTable[];
+  readonly #release: GoRelease;
   readonly symbolizer: Symbolizer;
   readonly #points = new Map<number, CodePoint | null>();
+  readonly #names = new Map<string, boolean>();
 
   constructor(memory: Memory, tables: readonly FunctionTable[], release: GoRelease) {
     this.#tables = tables;
+    this.#release = release;
     this.symbolizer = new Symbolizer(memory, release);
   }
 
@@ -68,6 +71,21 @@ export class CodeIndex {
     const point = this.#find(pc);
     this.#points.set(pc, point);
     return point;
+  }
+
+  /** True for a wrapper that the compiler made, which may jump to what it wraps. */
+  isWrapper({ funcID }: Func): boolean {
+    return funcID === this.#release.wrapperFuncID;
+  }
+
+  /** Whether the program has a function of this name. */
+  has(name: string): boolean {
+    let known = this.#names.get(name);
+    if (known === undefined) {
+      known = this.#tables.some((table) => table.named(new Set([name])).size > 0);
+      this.#names.set(name, known);
+    }
+    return known;
   }
 
   #find(pc: number): CodePoint | null {

@@ -1,6 +1,7 @@
 import { hex } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
 import type { CodeIndex } from './code-index.js';
+import { keptStackPointers, raceCallReturn } from './race-call.js';
 import { interruptedRegisters, isSignalFrame } from './signal-frame.js';
 import type { StackMemory } from './stack-memory.js';
 import { positionOf, type Position, type RuleCode, type Step } from './step.js';
@@ -8,15 +9,18 @@ import { isOnSystemStack, type UnwindStart } from './unwind-start.js';
 
 /**
  * The step from code that is not Go's, where a thread stood or a signal came: C code, or the kernel's vDSO. Its frames
- * cannot be followed, but Go code that switches stacks to call it keeps its own registers. Throws MemoryFault.
+ * cannot be followed, but Go code that switches stacks to call it keeps its own registers. `leadsToGoexit` tells whether a
+ * stack from a position on is whole. Throws MemoryFault.
  */
 export function stepFromOutside(
   memory: StackMemory,
   arch: Arch,
   code: CodeIndex,
-  { user, machine }: UnwindStart,
+  start: UnwindStart,
   at: Position,
+  leadsToGoexit: (at: Position) => boolean,
 ): Step {
+  const { user, machine } = start;
   if (!at.trap || machine === null || !isOnSystemStack(user, at.sp)) {
     return end('unknown-code', `no Go function at ${hex(at.pc)}`);
   }
@@ -32,11 +36,13 @@ export function stepFromOutside(
   memory.known(vdso.sp, 'm.vdsoSP');
   if (vdso.sp !== 0) {
     memory.known(vdso.pc, 'm.vdsoPC');
-    return goOn('vdso', { pc: vdso.pc, sp: vdso.sp, lr: 0, trap: false });
+    return goOn('vdso', { pc: vdso.pc, sp: vdso.sp, lr: 0, trap: false, r12: null });
   }
+  const inRaceCall = raceCallReturn(memory, code, systemSp);
+  if (inRaceCall !== null) return fromRaceCall(memory.unwatched(), code, start, at, inRaceCall, leadsToGoexit);
   // asmcgocall saves the goroutine's registers in g.sched before it calls C (asm_*.s). What calls C on the system stack
-  // without it leaves what an earlier switch has saved there.
-  if (user.sched.sp === 0 || isInRaceDetector(memory, code, systemSp)) {
+  // without it leaves what an earlier switch has saved there: on arm64, the race detector's calls cannot be told from it.
+  if (user.sched.sp === 0 || (arch === 'arm64' && code.has('runtime.racecall'))) {
     return end('unknown-c-caller', 'in C code that keeps no trace of its caller');
   }
   memory.known(user.sched.pc, 'g.sched.pc');
@@ -45,13 +51,24 @@ export function stepFromOutside(
 }
 
 /**
- * True where racecall has called C: it switches to g0.sched.sp, aligned to 16 bytes, without saving anything, so that
- * its return address lies right below (race_amd64.s, race_arm64.s).
+ * The step from C code to the frame of racecall on the goroutine's stack. C code has kept its SP somewhere; of what may be
+ * that, the one is right from which the stack can be followed to its end. Two of those are one too many.
  */
-function isInRaceDetector(memory: StackMemory, code: CodeIndex, systemSp: number): boolean {
-  if (memory.known(systemSp, 'g0.sched.sp') === 0) return false;
-  const pc = memory.word(systemSp - (systemSp % 16) - 8, 'return address, were it in racecall');
-  return code.at(pc)?.special === 'racecall';
+function fromRaceCall(
+  memory: StackMemory,
+  code: CodeIndex,
+  { user, machine }: UnwindStart,
+  at: Position,
+  pc: number,
+  leadsToGoexit: (at: Position) => boolean,
+): Step {
+  const next = (sp: number): Position => ({ pc, sp, lr: 0, trap: false, r12: null });
+  const kept = [...keptStackPointers(memory, code, user, at, machine?.systemSp ?? 0)];
+  const [sp, another] = kept.filter((sp) => leadsToGoexit(next(sp)));
+  if (sp === undefined || another !== undefined) {
+    return end('unknown-c-caller', 'in C code of the race detector, whose caller is not certain');
+  }
+  return goOn('race-call', next(sp));
 }
 
 function goOn(rule: RuleCode, next: Position): Step {

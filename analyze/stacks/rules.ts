@@ -5,10 +5,11 @@ import type { StartRegisters } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import { stepFromOutside } from './outside-go.js';
 import { interruptedRegisters } from './signal-frame.js';
+import { mayHaveCalled } from './race-call.js';
 import { fakesCall, leavesStack, writesSp } from './special-functions.js';
 import type { StackMemory } from './stack-memory.js';
 import { positionOf, type PhysicalFrame, type Position, type RuleCode, type Step } from './step.js';
-import { isOnSystemStack, type UnwindStart } from './unwind-start.js';
+import { isOnStack, isOnSystemStack, type UnwindStart } from './unwind-start.js';
 
 /** Bits of _func.flag, set since Go 1.17 (internal/abi/symtab.go; runtime/symtab.go before 1.21). */
 const TOP_FRAME = 1;
@@ -45,6 +46,8 @@ export class UnwindRules {
   readonly #code: CodeIndex;
   /** Bytes of the return address that a call pushes; 0 where it goes into the link register. */
   readonly #pushed: number;
+  /** The same rules, for stacks that are only tried. */
+  #trial: UnwindRules | null = null;
 
   constructor(memory: StackMemory, arch: Arch, code: CodeIndex) {
     this.#memory = memory;
@@ -55,7 +58,7 @@ export class UnwindRules {
 
   /** A nil function was called (unwinder.initAt): the walk begins in its caller. Throws MemoryFault. */
   afterNilCall({ sp, trap }: Position): Position {
-    return { pc: this.#memory.pointer(sp, 'return address'), sp: sp + this.#pushed, lr: 0, trap };
+    return { pc: this.#memory.pointer(sp, 'return address'), sp: sp + this.#pushed, lr: 0, trap, r12: null };
   }
 
   /**
@@ -64,17 +67,35 @@ export class UnwindRules {
    */
   step(start: UnwindStart, at: Position, innermost: PhysicalFrame | undefined): Step {
     const point = this.#code.at(at.pc);
-    if (point === null) return this.#stepFromOutside(start, at);
     const onSystemStack = isOnSystemStack(start.user, at.sp);
+    // Go's own linker lists C code among the functions, without tables.
+    const isOutside = point === null || (at.trap && onSystemStack && point.spDelta === null);
+    if (isOutside) return this.#stepFromOutside(start, at);
     const here: Here = { start, at, point, isInnermost: innermost === undefined, onSystemStack };
     return this.#stepWithoutFrame(here) ?? this.#stepWithFrame(here, innermost);
   }
 
   #stepFromOutside(start: UnwindStart, at: Position): Step {
     try {
-      return stepFromOutside(this.#memory, this.#arch, this.#code, start, at);
+      return stepFromOutside(this.#memory, this.#arch, this.#code, start, at, (from) => {
+        this.#trial ??= new UnwindRules(this.#memory.unwatched(), this.#arch, this.#code);
+        return this.#trial.leadsToGoexit(start, from);
+      });
     } catch (error) {
       return endByFault('outside-go', null, error);
+    }
+  }
+
+  /** True where a stack leads from `at`, on the goroutine's stack, to the end of that. Throws as {@link step}. */
+  leadsToGoexit(start: UnwindStart, at: Position): boolean {
+    let innermost: PhysicalFrame | undefined;
+    for (let here = at; ;) {
+      const { rule, frame, next } = this.step(start, here, innermost);
+      innermost ??= frame ?? undefined;
+      if (next === null) return rule === 'top-frame';
+      if (next.sp <= here.sp || !isOnStack(start.user, next.sp)) return false;
+      if (frame !== null && !next.trap && !mayHaveCalled(this.#memory, this.#code, next.pc, frame.point)) return false;
+      here = next;
     }
   }
 
@@ -97,7 +118,7 @@ export class UnwindRules {
   #resume(rule: RuleCode, sched: StartRegisters, sp: number): Step {
     this.#memory.known(sched.pc, 'g.sched.pc');
     this.#memory.known(sched.sp, 'g.sched.sp');
-    return { rule, frame: null, next: { pc: sched.pc, sp, lr: sched.lr, trap: false }, truncated: null };
+    return { rule, frame: null, next: { pc: sched.pc, sp, lr: sched.lr, trap: false, r12: null }, truncated: null };
   }
 
   #stepWithFrame(here: Here, innermost: PhysicalFrame | undefined): Step {
@@ -139,6 +160,10 @@ export class UnwindRules {
       if (at.sp < bottom - MSTART_PUSHED) return null;
       return { rule: 'system-stack-switch', sp: this.#memory.known(user.sched.sp, 'g.sched.sp') };
     }
+    // It has kept SP in R12, before it went to the stack of g0 and after it came back from C (race_amd64.s).
+    if (point.special === 'racecall' && at.trap && at.r12 !== null && isOnStack(user, at.r12)) {
+      return { rule: 'race-call', sp: this.#memory.known(at.r12, 'r12') };
+    }
     // It goes to the stack of g0 to call the vDSO, and leaves its caller's SP in m.vdsoSP (sys_linux_*.s).
     if (point.special === 'vdsoClock' && at.trap && machine !== null && machine.vdso.sp !== 0) {
       return { rule: 'vdso-clock', sp: this.#memory.known(machine.vdso.sp, 'm.vdsoSP') - this.#pushed - spDelta };
@@ -170,7 +195,13 @@ export class UnwindRules {
     if (this.#arch === 'arm64') return halfFaked;
     const pushed = this.#memory.word(next.sp, 'return address, were the call faked');
     if (pushed === next.pc)
-      return goOn('undone-call', frame, { pc: next.pc, sp: next.sp + this.#pushed, lr: next.lr, trap: true });
+      return goOn('undone-call', frame, {
+        pc: next.pc,
+        sp: next.sp + this.#pushed,
+        lr: next.lr,
+        trap: true,
+        r12: next.r12,
+      });
     return this.#code.at(pushed)?.func.entry === this.#code.at(next.pc)?.func.entry ? halfFaked : null;
   }
 
@@ -188,11 +219,11 @@ export class UnwindRules {
         ? this.#memory.known(lr, 'lr')
         : this.#memory.pointer(this.#arch === 'amd64' ? fp - 8 : sp, 'return address');
       if (pc === 0) return end('no-caller', frame, `the return address of ${frame.point.func.name} is 0`);
-      if (special !== 'fakedCall') return goOn(how, frame, { pc, sp: fp, lr: 0, trap: false });
+      if (special !== 'fakedCall') return goOn(how, frame, { pc, sp: fp, lr: 0, trap: false, r12: null });
       return goOn(
         how,
         frame,
-        this.#arch === 'arm64' ? this.#afterFakedCall(pc, fp) : { pc, sp: fp, lr: 0, trap: true },
+        this.#arch === 'arm64' ? this.#afterFakedCall(pc, fp) : { pc, sp: fp, lr: 0, trap: true, r12: null },
       );
     } catch (error) {
       return endByFault(how, frame, error);
@@ -208,6 +239,7 @@ export class UnwindRules {
       sp: sp + FAKED_CALL_BYTES,
       lr: interrupted?.spDelta === 0 ? savedLr : 0,
       trap: true,
+      r12: null,
     };
   }
 }
@@ -242,6 +274,7 @@ function tableHolds({ start, at, point: { special, func }, isInnermost, onSystem
   if (start.syscall && isInnermost) return true;
   if (!onSystemStack) return start.user.sched.pc !== 0 && leavesStack(special);
   if (special === 'vdsoClock') return at.trap && start.machine !== null;
+  if (special === 'racecall') return at.trap && at.r12 !== null && isOnStack(start.user, at.r12);
   return special === 'systemstack' || special === 'gogo';
 }
 

@@ -10,9 +10,12 @@ import type { StackMemory } from './stack-memory.js';
  * siginfo. `ucStack` is ucontext.uc_stack.ss_sp; ss_size follows 16 bytes later, and uc_link is the word before it.
  */
 const LAYOUT = {
-  amd64: { pc: 168, sp: 160, lr: null, ucStack: 16, siginfo: 304 },
-  arm64: { pc: 128 + 440, sp: 128 + 432, lr: 128 + 424, ucStack: 128 + 16, siginfo: 0 },
-} as const satisfies Record<Arch, { pc: number; sp: number; lr: number | null; ucStack: number; siginfo: number }>;
+  amd64: { pc: 168, sp: 160, lr: null, r12: 72, ucStack: 16, siginfo: 304 },
+  arm64: { pc: 128 + 440, sp: 128 + 432, lr: 128 + 424, r12: null, ucStack: 128 + 16, siginfo: 0 },
+} as const satisfies Record<
+  Arch,
+  Readonly<Record<'pc' | 'sp' | 'ucStack' | 'siginfo', number> & Record<'lr' | 'r12', number | null>>
+>;
 
 /** siginfo_t: <asm-generic/siginfo.h>. `addr` is si_addr of a fault; `pid` is si_pid of a signal that a process sent. */
 const SIGINFO = { errno: 4, code: 8, addr: 16, pid: 16 } as const;
@@ -26,6 +29,7 @@ export function interruptedRegisters(memory: StackMemory, arch: Arch, frame: num
     pc: memory.pointer(frame + layout.pc, 'pc in the ucontext'),
     sp: memory.pointer(frame + layout.sp, 'sp in the ucontext'),
     lr: layout.lr === null ? 0 : memory.word(frame + layout.lr, 'lr in the ucontext'),
+    r12: layout.r12 === null ? null : memory.word(frame + layout.r12, 'r12 in the ucontext'),
   };
 }
 

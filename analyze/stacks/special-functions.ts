@@ -47,6 +47,8 @@ const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['gogo', 'gogo'],
   ['runtime.racecall', 'racecall'],
   ['racecall', 'racecall'],
+  ['msancall', 'racecall'],
+  ['asancall', 'racecall'],
   ...CLOCKS.map((name) => [name, 'vdsoClock'] as const),
   ...ALIGNING.map((name) => [name, 'alignsStack'] as const),
   ['runtime.sigtramp', 'sigtramp'],

@@ -14,6 +14,9 @@ export interface UsedWord {
 /** Is shown each value before a rule uses it, those that cannot be read too. */
 export type WatchWords = (word: UsedWord) => void;
 
+/** CALL rel32. */
+const CALL = 0xe8;
+
 /** The target's memory as unwinding rules read it: word by word, each with a name for those who watch. */
 export class StackMemory {
   readonly #memory: Memory;
@@ -34,6 +37,22 @@ export class StackMemory {
   word(addr: number, name: string): number {
     if (this.#watch !== null) this.#showWord(addr, name, this.#watch);
     return this.#memory.word(addr as Addr);
+  }
+
+  /** The same memory without those who watch, for what a rule only tries. */
+  unwatched(): StackMemory {
+    return this.#watch === null ? this : new StackMemory(this.#memory, null);
+  }
+
+  /** Where a direct call of amd64 that ends at `pc` leads, `length` bytes long; null where there is none. */
+  callBefore(pc: number, length: number): number | null {
+    return onFault(
+      () => {
+        const at = (pc - length) as Addr;
+        return this.#memory.u8(at) === CALL ? pc + this.#memory.i32(at, 1) : null;
+      },
+      () => null,
+    );
   }
 
   /** Shows a value that a rule has already: a register, or what the runtime saved before the walk. Returns it. */

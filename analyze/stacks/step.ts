@@ -15,13 +15,15 @@ export interface PhysicalFrame {
 
 /** Registers at which a walk over a stack goes on. `lr` is 0 where the link register of the frame is not known. */
 export interface Position extends StartRegisters {
+  /** R12 on amd64; null where it is not known. */
+  readonly r12: number | null;
   /** As in {@link PhysicalFrame.trap}. */
   readonly trap: boolean;
 }
 
 /** A position from registers. All have one shape, made here or as a literal in this order: walks are hot. */
-export function positionOf({ pc, sp, lr }: StartRegisters, trap: boolean): Position {
-  return { pc, sp, lr, trap };
+export function positionOf({ pc, sp, lr, r12 = null }: StartRegisters, trap: boolean): Position {
+  return { pc, sp, lr, trap, r12 };
 }
 
 /** How a step found the caller, or why it found none. Stable words for scripts; docs/debugging-a-stack.md has them all. */
@@ -41,6 +43,7 @@ export type RuleCode =
   | 'vdso-clock'
   | 'vdso'
   | 'outside-go'
+  | 'race-call'
   // The walk leaves a signal handler for the code that it interrupted.
   | 'signal-frame'
   | 'sigreturn'

@@ -84,7 +84,7 @@ export class Unwinder {
 /** Steps to registers that the kernel or the runtime saved, which may be of any stack. */
 const TO_SAVED_REGISTERS: ReadonlySet<RuleCode> = new Set([
   ...(['signal-frame', 'sigreturn', 'c-signal-frame', 'undone-call', 'mcall', 'morestack', 'mstart'] as const),
-  ...(['vdso', 'outside-go'] as const),
+  ...(['vdso', 'outside-go', 'race-call'] as const),
 ]);
 
 /** Why the walk cannot go on at `next`; null where it can. A stack leads upwards, and a goroutine's to its end. */

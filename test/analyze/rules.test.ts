@@ -164,8 +164,8 @@ for (const arch of ['amd64', 'arm64'] as const) {
     t.same(walk(arch, outside), [`outside-go ${resumed}`, outer(arch), null], 'C code, called by asmcgocall');
     t.same(
       walk(arch, { ...outside, words: { ...OUTER[arch], [SYSTEM_SP - 8]: pc('runtime.racecall') } }),
-      ['unknown-c-caller', '', 'in C code that keeps no trace of its caller'],
-      'called by racecall',
+      ['unknown-c-caller', '', 'in C code of the race detector, whose caller is not certain'],
+      'called by racecall, without R12',
     );
     const vdso = { vdso: { pc: pc('main.caller'), sp: CALLER_SP } };
     t.same(walk(arch, { ...outside, machine: vdso }), [`vdso ${resumed}`, outer(arch), null], 'the vDSO');
@@ -215,6 +215,40 @@ for (const arch of ['amd64', 'arm64'] as const) {
     t.end();
   });
 }
+
+t.test('rules: C code of the race detector leads to the caller by what racecall kept in R12', (t) => {
+  const sp = SYSTEM_SP - 0x40;
+  const kept = CALLER_SP - 8;
+  const caller = pc('main.caller');
+  const work = pc('main.work');
+  const stack = Object.fromEntries(Array.from({ length: 24 }, (_, i) => [SYSTEM_SP - 8 * (i + 1), 0]));
+  /** A call of racewrite right before `from`. */
+  const call = (from: number): Record<number, number> => ({
+    [from - 8]: (pc('runtime.racewrite') - from) * 2 ** 32 + 0xe8 * 2 ** 24,
+  });
+  const words = { ...OUTER.amd64, ...stack, ...call(caller), [SYSTEM_SP - 8]: pc('runtime.racecall'), [kept]: caller };
+  const inC: Walk = { at: [OUTSIDE, sp], sched: [work, CALLER_SP - 0x80], words };
+  const whole = [
+    'race-call return-address return-address top-frame',
+    `runtime.racecall@${kept.toString(16)} ${outer('amd64')}`,
+    null,
+  ];
+  t.same(walk('amd64', { ...inC, r12: kept }), whole, 'it is still in R12');
+  t.same(walk('amd64', { ...inC, at: [pc('external'), sp], r12: kept }), whole, 'in C code that Go has linked');
+  t.same(walk('amd64', { ...inC, r12: 5, words: { ...words, [sp + 8]: kept } }), whole, 'it is stored');
+  const left = kept - 8 - 32;
+  const stale = { ...call(work), [left]: work, [sp + 16]: left };
+  t.same(walk('amd64', { ...inC, r12: kept, words: { ...words, ...stale } }), whole, 'an earlier one is stored too');
+  const uncertain = ['unknown-c-caller', '', 'in C code of the race detector, whose caller is not certain'];
+  t.same(walk('amd64', { ...inC, r12: 5 }), uncertain, 'it is not found');
+  t.same(walk('amd64', { ...inC, r12: kept, topSp: CALLER_SP }), uncertain, 'the stack does not lead to its end');
+  t.same(walk('amd64', { ...inC, at: [pc('runtime.racecall'), sp], r12: kept }), [
+    'race-call return-address top-frame',
+    `runtime.racecall@${kept.toString(16)} ${outer('amd64')}`,
+    null,
+  ]);
+  t.end();
+});
 
 t.test('rules: systemstack on arm64, called on the system stack, has not switched while it has no frame', (t) => {
   const sp = SYSTEM_SP - 0x40;

@@ -25,8 +25,8 @@ if (requireGo(t)) {
   for (const cell of CRASH_CELLS.filter(({ link }) => link === 'cgo')) {
     t.test(`crash: a fault in C code is named, and not how the runtime ended (${cellName(cell)})`, async (t) => {
       const path = await buildGo(cell);
-      // Go 1.12 hangs when it makes a panic of a SIGFPE in C code.
-      for (const how of ['c-segv', ...(cell.release === '1.12' ? [] : ['c-fpe']), 'c-ill', 'c-abort']) {
+      // Up to Go 1.20, a program hangs where it makes a panic of a SIGFPE in C code.
+      for (const how of ['c-segv', ...(cell.release === '1.26' ? ['c-fpe'] : []), 'c-ill', 'c-abort']) {
         const { core, stderr } = await crash(t, path, { args: [how] });
         const { target } = readCore(core);
         t.match(target.crash, { ...told(stderr), sender: null, endedBy: 'SIGABRT' }, how);

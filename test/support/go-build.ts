@@ -89,8 +89,9 @@ function minorOf(release: Release): number {
   return Number(release.slice(2));
 }
 
-/** Before Go 1.15, position-independent programs need the system's linker, and so cgo. */
+/** The race detector needs cgo; so do position-independent programs before Go 1.15, which the system's linker links. */
 function needsCgo(cell: Cell): boolean {
+  if (cell.args?.includes('-race') === true) return true;
   return cell.link === 'cgo' || (cell.link.endsWith('pie') && minorOf(cell.release) < 15);
 }
 

@@ -46,6 +46,7 @@ const FUNCTIONS: readonly MadeUp[] = [
   { name: 'runtime.(*sigctxt).pushCall', size: 32 },
   { name: 'runtime.asyncPreempt', size: 128 },
   { name: 'external', size: null },
+  { name: 'runtime.racewrite', size: 0 },
 ];
 
 const FUNCS = FUNCTIONS.map(({ name, size, flag }, index) => ({
@@ -88,6 +89,7 @@ class MadeUpCode extends CodeIndex {
 
 export interface Walk {
   readonly at: readonly [pc: number, sp: number, lr?: number];
+  readonly r12?: number;
   /** Words of memory by address. */
   readonly words: Readonly<Record<number, number>>;
   /** g.sched; none: the thread runs no goroutine. */
@@ -101,7 +103,7 @@ export interface Walk {
 }
 
 /** Walks, and gives the rule of each step, the functions of the frames, and why the stack ends early. */
-export function walk(arch: Arch, { at, words, sched, topSp, machine, trap, syscall, prologue }: Walk): unknown {
+export function walk(arch: Arch, { at, r12, words, sched, topSp, machine, trap, syscall, prologue }: Walk): unknown {
   const segments = Object.entries(words).map(([at, value]) => {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
@@ -123,7 +125,7 @@ export function walk(arch: Arch, { at, words, sched, topSp, machine, trap, sysca
       ? { ...NO_STACK, sched: { pc: 0, sp: 0, lr: 0 } }
       : { ...USER, topSp: topSp ?? OUTER_SP[arch], sched: { pc: sched[0], sp: sched[1], lr: 0 } };
   const start: UnwindStart = {
-    registers: { pc: at[0], sp: at[1], lr: at[2] ?? 0 },
+    registers: { pc: at[0], sp: at[1], lr: at[2] ?? 0, r12: r12 ?? null },
     trap: trap ?? true,
     syscall: syscall ?? false,
     user,
@@ -156,7 +158,7 @@ export function signalFrame(
     [ucontext + 16]: SIGNAL.lo,
     [ucontext + 32]: SIGNAL.hi - SIGNAL.lo,
     ...(arch === 'amd64'
-      ? { [ucontext + 168]: pc, [ucontext + 160]: sp }
+      ? { [ucontext + 168]: pc, [ucontext + 160]: sp, [ucontext + 72]: 0 }
       : { [ucontext + 440]: pc, [ucontext + 432]: sp, [ucontext + 424]: lr ?? 0 }),
   };
 }

@@ -148,6 +148,13 @@ export const SPIN_CELLS: readonly Cell[] = [
   { fixture: 'spin', release: '1.26', link: 'cgo' },
 ];
 
+/** Programs under the race detector, by Go's own linker and by the system's. */
+export const RACE_CELLS: readonly Cell[] = [
+  { fixture: 'spin', release: '1.12', link: 'plain', args: ['-race'] },
+  { fixture: 'spin', release: '1.26', link: 'plain', args: ['-race'] },
+  { fixture: 'spin', release: '1.22', link: 'cgo', args: ['-race'] },
+];
+
 /** The program that reads tracebacks with panicparse. */
 export const PANICPARSE_CELL: Cell = {
   ...{ fixture: 'readtraceback', release: '1.26', link: 'plain', args: ['-mod=mod'] },
@@ -309,6 +316,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   CTHREADS_CELL,
+  ...RACE_CELLS,
   ...FLOW_CELLS,
   ...Object.values(CHURN),
   ...BUILD_CELLS,
