@@ -2,7 +2,7 @@ import type { Diff, Changes, GroupDiff, Moved, ListedGoroutine, GoroutineState }
 import type { Change } from '../../analyze/report/diff-scheduler.js';
 import type { Target } from '../../analyze/report/model.js';
 import { table } from './table.js';
-import { pluralize, duration, withThousands, printable } from './text.js';
+import { duration, placeText, pluralize, printable, withThousands } from './text.js';
 
 /** What changed, as text, with `limit` lines of each list, or all for 0. */
 export function diffText(diff: Diff, limit: number): string {
@@ -98,7 +98,7 @@ function movedLine({ goid, entry, before, after }: Moved): string {
 }
 
 function stateText({ status, waitReason, at }: GoroutineState): string {
-  const place = at === null ? '' : ` at ${printable(at.func)} (${printable(at.file)}:${at.line})`;
+  const place = at === null ? '' : ` at ${placeText(at)}`;
   return `${printable(waitReason ?? status)}${place}`;
 }
 

@@ -1,7 +1,7 @@
 import type { Group } from '../../analyze/report/groups.js';
 import type { LocatedGoroutine, Loc } from '../../analyze/report/model.js';
 import { shortPath, table } from './table.js';
-import { duration, pluralize, printable } from './text.js';
+import { duration, placeText, pluralize, printable } from './text.js';
 import { widthOf } from './width.js';
 
 /** Columns that a file gets at least, however long the function's name is. */
@@ -45,8 +45,4 @@ function place(loc: Loc | null, room: number): string {
   const line = `:${loc.line}`;
   const left = Math.max(MIN_FILE_COLUMNS, room - widthOf(func) - 3 - line.length);
   return `${func} (${shortPath(printable(loc.file), left)}${line})`;
-}
-
-function placeText({ func, file, line }: Loc): string {
-  return `${printable(func)} (${printable(file)}:${line})`;
 }

@@ -1,7 +1,7 @@
 import type { Goroutine, Loc, LocatedGoroutine, LongWait, Summary } from '../../analyze/report/model.js';
 import { LIVE_STATUSES, type LiveStatus } from '../../analyze/runtime/goroutine.js';
 import { crashLine } from './crash.js';
-import { duration, printable, withThousands } from './text.js';
+import { duration, placeText, printable, withThousands } from './text.js';
 
 /** The place of a goroutine that its line shows. */
 export const PLACES = ['start', 'caller', 'current', 'user'] as const;
@@ -57,7 +57,8 @@ export function goroutineLine(g: LocatedGoroutine, place: 'user'): string;
 export function goroutineLine(g: Goroutine, place: Exclude<Place, 'user'>): string;
 export function goroutineLine(g: MaybeLocated, place: Place): string {
   const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
-  return `${g.goid} - ${status}: ${location(at(g, place))}\n`;
+  const loc = at(g, place);
+  return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}\n`;
 }
 
 /** The last line of a list that leaves out `more` items. */
@@ -77,10 +78,6 @@ function at(g: MaybeLocated, place: Place): Loc | null {
     case 'user':
       return g.user ?? g.entry ?? g.start;
   }
-}
-
-function location(loc: Loc | null): string {
-  return loc === null ? '?' : `${printable(loc.func)} (${printable(loc.file)}:${loc.line})`;
 }
 
 function lines(all: readonly string[]): string {
