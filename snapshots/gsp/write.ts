@@ -55,7 +55,7 @@ function compress(bytes: Uint8Array): Promise<Buffer> {
 export async function writeSnapshot(
   path: string,
   content: SnapshotContent,
-  options: { signal?: AbortSignal } = {},
+  options: { signal?: AbortSignal | undefined } = {},
 ): Promise<{ bytesWritten: number }> {
   const file = await AtomicFile.create(path);
   try {

@@ -67,7 +67,7 @@ async function writeExtract(
     };
     const memory = new CountingGroups(groups);
     const content = { image: { ...image, capture }, memory };
-    const { bytesWritten } = await writeSnapshot(path, content, signal === undefined ? {} : { signal });
+    const { bytesWritten } = await writeSnapshot(path, content, { signal });
     const { pid, threads } = image;
     return {
       ...{ path, pid, goVersion: program.version.text, mode: 'core', pauseNs: null, goroutines },
