@@ -75,7 +75,7 @@ export class CodeIndex {
 
   /** True for a wrapper that the compiler made, which may jump to what it wraps. */
   isWrapper({ funcID }: Func): boolean {
-    return funcID === this.#release.wrapperFuncID;
+    return this.#release.funcIDs[funcID] === 'wrapper';
   }
 
   /** Whether the program has a function of this name. */
