@@ -3,15 +3,15 @@ import type { ProcessImage } from '../snapshots/image.js';
 import { onFault, type Memory, type Range, type Segment } from '../snapshots/memory.js';
 import { recordingMemory } from '../snapshots/recording.js';
 import { RangeList } from '../snapshots/runs.js';
-import { openProgram, type GoProgram } from './program.js';
+import { openPrograms, structsOf, type GoProgram, type Programs } from './program.js';
 import { pclntabRange } from './runtime/find-module-data.js';
 import { runtimeRanges, usedStacks } from './runtime/memory-ranges.js';
 import { readWorkingSet } from './working-set.js';
 
 /** The part of an image that the analyses need. */
 export interface Extracted {
-  /** The program in the whole image. */
-  readonly program: GoProgram;
+  /** The programs in the whole image. */
+  readonly programs: Programs;
   /** The image without its memory. */
   readonly image: Omit<ProcessImage, 'memory'>;
   /** The memory to keep, in groups of what is read together. Each group is read when the iteration reaches it. */
@@ -21,19 +21,23 @@ export interface Extracted {
 /** A group ends once it has so many bytes: one group is held at a time. */
 const GROUP_BYTES = 2 ** 25;
 
-/** Finds what the analyses read of a program, the runtime's records, and every stack as far as it is in use. */
-export function extract({ image, layouts }: GoProgram): Extracted {
+/** Finds what the analyses read of programs, the runtimes' records, and every stack as far as it is in use. */
+export function extract(whole: Programs): Extracted {
+  const [{ image }] = whole;
   const { memory, recording } = recordingMemory(image.memory);
-  const program = openProgram({ ...image, memory, structs: layouts.debugInfo });
-  readWorkingSet(program);
-  const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
+  const structs = structsOf(whole);
+  const programs = openPrograms({ ...image, memory, structs });
+  programs.forEach(readWorkingSet);
   const parts = [
-    recordsOf(program, addresses),
-    new RangeList(usedStacks(program, image.threads)),
+    ...programs.map((program) => {
+      const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
+      return recordsOf(program, addresses);
+    }),
+    ...programs.map((program) => new RangeList(usedStacks(program, image.threads))),
     recording.recorded(),
-    program.code.modules.map(({ module }) => pclntabRange(module)),
+    ...programs.map(({ code }) => code.modules.map(({ module }) => pclntabRange(module))),
   ];
-  return { program, image: { ...image, structs: layouts.debugInfo }, groups: groupsOf(image.memory, parts) };
+  return { programs, image: { ...image, structs }, groups: groupsOf(image.memory, parts) };
 }
 
 /** The runtime's records; nothing where a part of them is absent, since then what is left was recorded. */

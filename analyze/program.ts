@@ -6,10 +6,10 @@ import type { Registers } from '../snapshots/registers.js';
 import { FunctionTable } from './binary/function-table.js';
 import type { GoVersion } from './binary/go-version.js';
 import { GlobalsNotFound, locateGlobals, RuntimeNotReady, type Globals } from './runtime/globals.js';
-import { GoRuntime, type Found } from './runtime/go-runtime.js';
+import { GoRuntime, type Found, type RuntimeId } from './runtime/go-runtime.js';
 import { isOnThread, type G, type StartRegisters } from './runtime/goroutine.js';
 import { Layouts, NO_DEBUG_INFO, type DebugInfo, type LayoutFit } from './runtime/layouts.js';
-import { locateModules, type GoCode } from './runtime/locate-modules.js';
+import { locateRuntimes, type GoCode, type LocatedRuntime, type Search } from './runtime/locate-modules.js';
 import type { M } from './runtime/machine.js';
 import { otherCompiler } from './runtime/other-compilers.js';
 import { KNOWN_RELEASES } from './runtime/releases.js';
@@ -136,6 +136,11 @@ function startRegisters(registers: Registers): StartRegisters {
   return { pc, sp, lr: 0, r12: Number(registers.get('r12')) };
 }
 
+/** Opens programs that were found before, as {@link reopenProgram} does. */
+export function reopenPrograms(image: ProcessImage, [first, ...more]: Programs): Programs {
+  return [reopenProgram(image, first), ...more.map((program) => reopenProgram(image, program))];
+}
+
 /**
  * Opens a program that was found before, in another image of the process that has its function tables: nothing is searched
  * for, and all of it is read from that image.
@@ -145,31 +150,87 @@ export function reopenProgram(image: ProcessImage, { found }: GoProgram): GoProg
   return new GoProgram(image, { ...found, code: { ...found.code, modules } });
 }
 
-/**
- * Finds the Go program in an image. `debugInfo` is asked for the layouts of an unknown release, unless the image has them.
- * Throws GospyError: exit code 3 where there is no Go program, 6 where its release is unknown and the nearest layouts do
- * not fit, 5 where a file lacks the variables or records that the analysis needs.
- */
+/** The Go programs of a process: usually one. Several where it has loaded libraries that hold a Go runtime each. */
+export type Programs = readonly [GoProgram, ...GoProgram[]];
+
+/** The struct layouts that an image of programs has to keep: those that debug information gave. */
+export function structsOf(programs: Programs): ProcessImage['structs'] {
+  return (programs.find(({ layouts }) => layouts.debugInfo.size > 0) ?? programs[0]).layouts.debugInfo;
+}
+
+/** Opens the first of the {@link openPrograms}. Throws as that does. */
 export function openProgram(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG_INFO): GoProgram {
+  return openPrograms(image, debugInfo)[0];
+}
+
+/**
+ * Finds the Go programs in an image, that of the executable first. `debugInfo` is asked for the layouts of an unknown
+ * release, unless the image has them. One that cannot be read is a warning of the image if another can. Throws GospyError
+ * where none can: exit code 3 where there is no Go program, 6 where its release is unknown and the nearest layouts do not
+ * fit, 5 where a file lacks the variables or records that the analysis needs.
+ */
+export function openPrograms(image: ProcessImage, debugInfo: DebugInfo = NO_DEBUG_INFO): Programs {
   const structs = image.structs.size > 0 ? () => image.structs : debugInfo;
-  const code = locateModules(image, structs);
-  if ('tried' in code) {
-    if (code.release !== null && new Layouts(code.release, structs).fit === 'other-minor') {
-      throw notUnderstood(code.release, code.tried.slice(0, 3).join('; '));
+  const search = locateRuntimes(image, structs);
+  if (search.runtimes.length === 0) throw notFound(search, structs);
+  const found: Unnumbered[] = [];
+  const failures: Failure[] = search.incomplete.map((path) => ({ path, error: new Error(NO_TABLE) }));
+  for (const located of search.runtimes) {
+    try {
+      const facts = factsOf(image, located, structs);
+      // A plugin that is being loaded is in no chain yet, and refers to the variables of the program that loads it.
+      if (found.some(({ globals }) => globals.allgs === facts.globals.allgs)) continue;
+      found.push(facts);
+    } catch (error) {
+      if (!(error instanceof GospyError)) throw error;
+      failures.push({ path: located.file.path, error });
     }
-    const what = image.kind === 'live' ? `process ${image.pid}` : 'the file';
-    const compiler = otherCompiler(image);
-    if (compiler !== null) throw otherRuntime(what, compiler);
-    throw noGoProcess(`looking for a Go runtime in ${what} found none: ${code.tried.slice(0, 3).join('; ')}`, {
-      hint: `gospy reads programs built by ${KNOWN_RELEASES} for amd64 and arm64`,
-      cause: code.hasTable ? new RuntimeNotReady(code.tried.join('; ')) : undefined,
-    });
   }
-  const runtime = code.modules[0];
-  if (runtime === undefined) throw noGoProcess('the program has no Go code');
-  const layouts = new Layouts(code.version, structs);
-  const globals = globalsOf(image, code, layouts);
-  return new GoProgram(image, { code, layouts, globals, warnings: warningsOf(code, layouts, globals) });
+  const told = found.length === 0 ? image : withFailures(image, failures);
+  const [first, ...more] = found.map((facts, i) => {
+    return new GoProgram(told, { ...facts, runtime: { n: i + 1, ...facts.runtime } });
+  });
+  if (first === undefined) throw failures[search.incomplete.length]?.error ?? noGoProcess('the program has no Go code');
+  return [first, ...more];
+}
+
+/** What is known of a runtime before all are found. */
+type Unnumbered = Omit<Found, 'runtime'> & { readonly runtime: Omit<RuntimeId, 'n'> };
+
+/** A runtime that cannot be read, and why. */
+interface Failure {
+  readonly path: string;
+  readonly error: Error;
+}
+
+const NO_TABLE = 'the function table that its data names is not in the target, or of no kind that is known';
+
+/** The code of the warning of a runtime that cannot be read, while others of the process can. */
+export const RUNTIME_UNREADABLE = 'runtime-unreadable';
+
+/** The image with a warning for each runtime that cannot be read, unless the capture has warned of it before. */
+function withFailures(image: ProcessImage, failures: readonly Failure[]): ProcessImage {
+  if (failures.length === 0) return image;
+  const { capture } = image;
+  const warnings = [...capture.warnings];
+  for (const { path, error } of failures) {
+    const about = `${path} has a Go runtime too, which is not shown`;
+    if (warnings.some(({ code, message }) => code === RUNTIME_UNREADABLE && message.startsWith(about))) continue;
+    warnings.push({ code: RUNTIME_UNREADABLE, message: `${about}: ${error.message}` });
+  }
+  return withParts(image, { capture: { ...capture, warnings } });
+}
+
+function notFound({ image, tried, release, hasTable }: Search, structs: DebugInfo): GospyError {
+  const some = tried.slice(0, 3).join('; ');
+  if (release !== null && new Layouts(release, structs).fit === 'other-minor') return notUnderstood(release, some);
+  const what = image.kind === 'live' ? `process ${image.pid}` : 'the file';
+  const compiler = otherCompiler(image);
+  if (compiler !== null) return otherRuntime(what, compiler);
+  return noGoProcess(`looking for a Go runtime in ${what} found none: ${some}`, {
+    hint: `gospy reads programs built by ${KNOWN_RELEASES} for amd64 and arm64`,
+    cause: hasTable ? new RuntimeNotReady(tried.join('; ')) : undefined,
+  });
 }
 
 function otherRuntime(what: string, compiler: string): GospyError {
@@ -178,11 +239,16 @@ function otherRuntime(what: string, compiler: string): GospyError {
   });
 }
 
-function globalsOf(image: ProcessImage, code: GoCode, layouts: Layouts): Globals {
-  const [runtime] = code.modules;
-  if (runtime === undefined) throw noGoProcess('the program has no Go code');
+/** What holds of a runtime in every image of it. Throws GospyError. */
+function factsOf(image: ProcessImage, { file, code }: LocatedRuntime, structs: DebugInfo): Unnumbered {
+  const { path, buildId, goBuildId } = file;
+  const runtime = { file: path, buildId, goBuildId };
+  const [module] = code.modules;
+  if (module === undefined) throw noGoProcess('the program has no Go code');
+  const layouts = new Layouts(code.version, structs);
   try {
-    return locateGlobals(image.memory, image.arch, runtime, layouts);
+    const globals = locateGlobals(image.memory, image.arch, module, layouts);
+    return { runtime, code, layouts, globals, warnings: warningsOf(code, layouts, globals) };
   } catch (error) {
     if (!(error instanceof GlobalsNotFound) && !(error instanceof MemoryFault)) throw error;
     throw notLocated(image, code, layouts, error);

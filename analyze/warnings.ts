@@ -3,6 +3,8 @@ export interface Warning {
   /** A word for scripts that does not change between releases, such as `labels-unreadable`. */
   readonly code: string;
   readonly goid?: number;
+  /** Which of the process's Go runtimes it concerns: RuntimeId.n in runtime/go-runtime.ts; absent where it concerns no single one. */
+  readonly runtime?: number;
   readonly message: string;
 }
 

@@ -15,10 +15,9 @@ export function buildFloor(path: string): void {
 export function writePlan(pid: number, path: string): void {
   const target = new LiveProcess(pid, 'stop');
   try {
-    const { program, records, stacks, stackPlan } = makePlan(
-      survey(target.image(), () => new Map()),
-      target.contents(),
-    );
+    const { programs, recording } = survey(target.image(), () => new Map());
+    const [program] = programs;
+    const { records, stacks, stackPlan } = makePlan(program, recording, target.contents());
     const g = program.layouts.of('g');
     const words = stackPlan.fingerprint;
     const offsets = [...stackPlan.goroutines].map((at) => records.offsetOf(at, g.sizeBytes)).filter((at) => at >= 0);

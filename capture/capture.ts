@@ -1,8 +1,11 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
-import type { GoProgram } from '../analyze/program.js';
+import type { Programs } from '../analyze/program.js';
+import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
+import type { Runtime } from '../analyze/report/model.js';
 import { positionOf } from '../analyze/runtime/memory-ranges.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
+import type { Warning } from '../analyze/warnings.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { copyClone, type CloneRefused } from './clone/clone-capture.js';
 import { assembleImage, type Captured } from './copy/assemble-image.js';
@@ -10,10 +13,10 @@ import {
   describeStop,
   joinThreads,
   readClocks,
-  type CapturedCopy,
+  type CapturedCopies,
   type CaptureMetadata,
 } from './copy/capture-metadata.js';
-import { Copy } from './copy/copy.js';
+import { Copies } from './copy/copies.js';
 import { copyFrozen } from './copy/frozen-copy.js';
 import { planLive, surveyLive } from './copy/look-again.js';
 import { hasNewModules, type Survey } from './copy/plan.js';
@@ -39,8 +42,8 @@ export interface CaptureOptions {
   readonly progress?: (doing: string) => void;
   /** Asked for struct layouts if the release is not known and the executable has no debug information. */
   readonly debugInfo?: DebugInfo;
-  /** Called with the program before anything is stopped; refuses it by throwing. */
-  readonly inspect?: (program: GoProgram) => void;
+  /** Called with the programs before anything is stopped; refuses it by throwing. */
+  readonly inspect?: (programs: Programs) => void;
   /** Aborts the capture at its next step, with nothing left behind. */
   readonly signal?: AbortSignal;
 }
@@ -54,11 +57,12 @@ export interface CaptureReport {
   readonly pauseNs: number;
   /** Goroutines that had not ended. */
   readonly goroutines: number;
+  readonly runtimes: readonly Runtime[];
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly threads: number;
   readonly partial: boolean;
-  readonly warnings: readonly ImageWarning[];
+  readonly warnings: readonly Warning[];
 }
 
 /** The copy is rehearsed so many times before the stop, but not for longer than this in milliseconds. */
@@ -90,19 +94,22 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
   const content = { image, memory: captured.groups };
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   const { bytesWritten } = await writeSnapshot(path, content, signal);
-  const { mode, pauseNs, partial, warnings } = image.capture;
+  const { mode, pauseNs, partial } = image.capture;
+  const { programs } = captured;
+  const runtimes = runtimesOf(programs);
   return {
     path,
     pid,
-    goVersion: captured.program.version.text,
+    goVersion: programs[0].version.text,
     mode: mode === 'core' ? 'stop' : mode,
     pauseNs: pauseNs ?? 0,
-    goroutines: captured.program.goroutineCount,
+    goroutines: runtimes.reduce((sum, { goroutines }) => sum + goroutines, 0),
+    runtimes,
     bytesRead: captured.bytesRead,
     bytesWritten,
     threads: image.threads.length,
     partial,
-    warnings: [...warnings, ...captured.program.warnings],
+    warnings: warningsOf(programs),
   };
 }
 
@@ -137,19 +144,21 @@ async function captureFrom(
       return own.size > 0 ? own : debugInfo(names);
     });
   const surveyed = look();
-  options.inspect?.(surveyed.program);
+  options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
-  const { copy, metadata, mode } = await copyProcess(target, look, surveyed, options);
+  const { copies, metadata, mode } = await copyProcess(target, look, surveyed, options);
   options.signal?.throwIfAborted();
   options.progress?.('making sense of what was read');
-  const facts: CaptureFacts = { ...metadata.facts, mode, writer: options.writer };
-  const { surveyed: found } = copy.plan;
-  const isGo = (pc: number): boolean => found.program.index.at(pc) !== null;
+  const { surveyed: found } = copies;
+  const { image } = found.programs[0];
+  const warnings = [...metadata.facts.warnings, ...image.capture.warnings];
+  const facts: CaptureFacts = { ...metadata.facts, warnings, mode, writer: options.writer };
+  const isGo = (pc: number): boolean => found.programs.some(({ index }) => index.at(pc) !== null);
   // Those of now: a program that grew before it was copied has more than at the first look.
   const mappings = target.lastMappings();
   const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
-  const base = { ...found.program.image, mappings, memory: target.memory() };
-  return { ...assembleImage(base, found, copy, threads, facts), bytesRead: copy.sizeBytes };
+  const base = { ...image, mappings, memory: target.memory() };
+  return { ...assembleImage(base, found, copies, threads, facts), bytesRead: copies.sizeBytes };
 }
 
 /**
@@ -161,7 +170,7 @@ async function copyProcess(
   look: () => Survey,
   surveyed: Survey,
   options: CaptureOptions,
-): Promise<CapturedCopy & { readonly mode: CaptureMode }> {
+): Promise<CapturedCopies & { readonly mode: CaptureMode }> {
   const { mode, signal, progress } = options;
   const frozen = copyFrozen(target, surveyed);
   if (frozen !== null) return { ...frozen, mode: mode === 'live' ? mode : 'stop' };
@@ -169,19 +178,19 @@ async function copyProcess(
   if (mode === 'clone') {
     progress?.('cloning');
     const cloned = await copyClone(target, surveyed, signal);
-    if ('copy' in cloned) return { ...cloned, mode };
+    if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
     signal?.throwIfAborted();
   }
   progress?.('planning');
   let current = surveyed;
-  const plan = (): Copy => {
-    if (hasNewModules(current, target)) current = look();
-    return new Copy(planLive(current, target), target);
+  const plan = (): Copies => {
+    if (current.programs.some((program) => hasNewModules(program, target))) current = look();
+    return new Copies(current, planLive(current, target), target);
   };
   if (mode === 'live') return { ...copyLive(target, plan), mode };
-  const { copy, metadata } = await copyStopped(target, plan, options);
-  return { copy, metadata: refused === null ? metadata : addRefusal(metadata, refused), mode: 'stop' };
+  const { copies, metadata } = await copyStopped(target, plan, options);
+  return { copies, metadata: refused === null ? metadata : addRefusal(metadata, refused), mode: 'stop' };
 }
 
 /** Adds to a stop that an attempt at a clone came first, during which the process stood still too. */
@@ -191,19 +200,19 @@ function addRefusal({ threads, facts }: CaptureMetadata, { reason, pauseNs }: Cl
   return { threads, facts: { ...facts, warnings, pauseNs: (facts.pauseNs ?? 0) + pauseNs } };
 }
 
-/** `plan` prepares a copy of the process as it is then. */
+/** `plan` prepares copies of the process as it is then. */
 async function copyStopped(
   target: LiveProcess,
-  plan: () => Copy,
+  plan: () => Copies,
   { budgetMs, signal }: CaptureOptions,
-): Promise<CapturedCopy> {
-  let copy = plan();
-  rehearse(copy);
+): Promise<CapturedCopies> {
+  let copies = plan();
+  rehearse(copies);
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
   const body = (threads: readonly Pick<StoppedThread, 'tid' | 'registers'>[], deadline: number): Addr[] | null => {
     target.assertSameProgram();
-    return copy.readStopped(
+    return copies.readStopped(
       threads.flatMap(({ tid, registers }) =>
         registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? target.namespaceTid(tid), registers)],
       ),
@@ -218,18 +227,18 @@ async function copyStopped(
   );
   signal?.throwIfAborted();
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
-  for (let plans = 1; plans < MAX_PLANS && copy.isOutgrown(); plans++) copy = plan();
+  for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = plan();
   const at = readClocks();
   collectGarbage();
-  copy.readAhead();
+  copies.readAhead();
   const options = { arch: target.arch, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
   const facts = { ...at, ...describeStop(stop) };
-  if (unchecked === null) return { copy, metadata: { threads, facts } };
+  if (unchecked === null) return { copies, metadata: { threads, facts } };
   const warnings = [...facts.warnings, overBudgetWarning(unchecked.length, budgetMs ?? 0)];
-  return { copy, metadata: { threads, facts: { ...facts, partial: true, warnings, torn: unchecked } } };
+  return { copies, metadata: { threads, facts: { ...facts, partial: true, warnings, torn: unchecked } } };
 }
 
 function overBudgetWarning(count: number, budgetMs: number): ImageWarning {
@@ -242,26 +251,23 @@ function overBudgetWarning(count: number, budgetMs: number): ImageWarning {
 }
 
 /** Runs the code of the stop until it is compiled: code that never ran takes ten times as long. */
-function rehearse(copy: Copy): void {
+function rehearse(copies: Copies): void {
   const until = performance.now() + WARM_UP_MS;
   for (let i = 0; i < WARM_UP_ROUNDS && performance.now() < until; i++) {
-    copy.readAhead();
-    copy.readStopped([]);
+    copies.readAhead();
+    copies.readStopped([]);
   }
 }
 
-/** `plan` prepares a copy of the process as it is then. */
-function copyLive(target: LiveProcess, plan: () => Copy): CapturedCopy {
-  let copy = plan();
+/** `plan` prepares copies of the process as it is then. */
+function copyLive(target: LiveProcess, plan: () => Copies): CapturedCopies {
+  let copies = plan();
   for (let tries = 1; ; tries++) {
     const at = readClocks();
-    copy.readAhead();
-    const machines = copy.copyMachines();
-    const threads = target.threads();
-    const torn = copy.completeLive(machines);
-    const { areWhole, fresh } = copy.lists;
+    const { threads, torn } = copies.completeLive(() => target.threads());
+    const { areWhole, fresh } = copies.lists;
     if ((areWhole && (torn.length === 0 || tries >= LIVE_TRIES)) || tries === LIVE_MOST_TRIES)
-      return { copy, metadata: { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } } };
-    if (fresh > 0 || !areWhole) copy = plan();
+      return { copies, metadata: { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } } };
+    if (fresh > 0 || !areWhole) copies = plan();
   }
 }

@@ -1,7 +1,7 @@
 import type { GoProgram } from '../analyze/program.js';
 import type { ThreadPosition } from '../analyze/runtime/memory-ranges.js';
 import { onFault } from '../snapshots/memory.js';
-import { Copy } from './copy/copy.js';
+import { Copies } from './copy/copies.js';
 import { planLive, surveyLive } from './copy/look-again.js';
 import type { LiveProcess } from './process/live-process.js';
 
@@ -47,14 +47,14 @@ export function modelForkMs(mappings: number, residentBytes: number): number {
  */
 export function measureCopyMs(target: LiveProcess): number {
   const surveyed = surveyLive(target, (names) => target.structs(names));
-  const copy = new Copy(planLive(surveyed, target), target);
-  const threads = positions(surveyed.program);
+  const copies = new Copies(surveyed, planLive(surveyed, target), target);
+  const threads = surveyed.programs.flatMap(positions);
   const until = performance.now() + ROUNDS_MS;
   let bestMs = Infinity;
   for (let i = 0; i < ROUNDS && (i < 2 || performance.now() < until); i++) {
-    copy.readAhead();
+    copies.readAhead();
     const begun = performance.now();
-    copy.readStopped(threads);
+    copies.readStopped(threads);
     bestMs = Math.min(bestMs, performance.now() - begun);
   }
   return bestMs;

@@ -4,6 +4,7 @@ import { isatty } from 'node:tty';
 import type { Warning } from '../analyze/warnings.js';
 import { shortened } from '../snapshots/errors.js';
 import { fileError, systemCode } from '../snapshots/file-errors.js';
+import { ONLY_ONE, type RuntimeName } from './render/runtimes.js';
 import { jsonText, printable, printableLines, size } from './render/text.js';
 
 const STDOUT = 1;
@@ -82,9 +83,10 @@ export class Io {
   }
 
   /** Writes warnings to standard error, a line each. */
-  warnings(warnings: readonly Warning[]): void {
-    for (const { code, goid, message } of warnings.slice(0, WARNINGS_SHOWN)) {
-      const where = goid === undefined ? '' : `goroutine ${goid}: `;
+  warnings(warnings: readonly Warning[], nameOf: RuntimeName = ONLY_ONE): void {
+    for (const { code, goid, runtime, message } of warnings.slice(0, WARNINGS_SHOWN)) {
+      const name = nameOf(runtime);
+      const where = `${name === '' ? '' : `runtime ${name}: `}${goid === undefined ? '' : `goroutine ${goid}: `}`;
       this.note(shortened(`gospy: warning: ${printable(code)}: ${where}${printable(message)}`));
     }
     const more = warnings.length - WARNINGS_SHOWN;

@@ -31,7 +31,7 @@ export function jsonOption(): Option {
 export function binOption(): Option {
   return new Option(
     '--bin <FILE>',
-    'its executable, or another build of the same source, such as one with symbols; others are refused',
+    'its executable or Go library, or another build of the same source, such as one with symbols; others are refused',
   );
 }
 
@@ -43,13 +43,22 @@ export function debugDirOption(): Option {
   ).argParser((folder: string, before: string[] | undefined) => [...(before ?? []), folder]);
 }
 
-/** Adds what every reading command takes: `[TARGET]` or `--pid`, and `--bin` and `--debug-dir`. */
+/** `--runtime FILE|N`: one of several Go runtimes in a process. */
+export function runtimeOption(): Option {
+  return new Option(
+    '--runtime <FILE|N>',
+    'if the process has several Go runtimes, as with Go libraries: only that in this file, or of this number',
+  );
+}
+
+/** Adds what every reading command takes: `[TARGET]` or `--pid`, `--bin`, `--debug-dir` and `--runtime`. */
 export function takesTarget(command: Command): Command {
   return command
     .addArgument(new Argument('[TARGET]', 'a .gsp snapshot or an ELF core'))
     .addOption(pidOption('read the live process N instead of a file'))
     .addOption(binOption())
-    .addOption(debugDirOption());
+    .addOption(debugDirOption())
+    .addOption(runtimeOption());
 }
 
 /** Adds two examples at the end of the help. */

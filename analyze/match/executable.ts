@@ -35,7 +35,7 @@ export type BinaryMatch =
     };
 
 /** The parts of a GoProgram that are compared with a file. */
-type Target = Pick<GoProgram, 'image' | 'code'>;
+type Target = Pick<GoProgram, 'image' | 'code' | 'runtime'>;
 
 /**
  * Checks whether an ELF file is the executable of a program, or another build of the same source, such as one with
@@ -53,12 +53,12 @@ export function matchBinary(target: Target, file: ElfFile): BinaryMatch {
 
 function compareWith(target: Target, file: ElfFile): BinaryMatch {
   const { image, code } = target;
-  const [runtime] = code.modules;
-  if (runtime === undefined) return { same: false, reason: 'the target has no Go code' };
+  const [table] = code.modules;
+  if (table === undefined) return { same: false, reason: 'the target has no Go code' };
   const unusable = describeUnusable(image.arch, file);
   if (unusable !== null) return { same: false, reason: unusable };
-  const { module } = runtime;
-  const identical = compareBuildIds(image.executable, file) === 'same';
+  const { module } = table;
+  const identical = compareBuildIds(target.runtime, file) === 'same';
   const tables = identical ? [] : findTablesLike(module, file);
   if (typeof tables === 'string') return { same: false, reason: tables };
   let reason: string | null = null;

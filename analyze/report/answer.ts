@@ -9,17 +9,18 @@ export interface Answer<T> {
 
 /** Completes a report's `value` with the warnings of the capture and of everything read of `program` so far. */
 export function answer<T>(program: GoProgram, value: T): Answer<T> {
-  return { value, warnings: [...program.image.capture.warnings, ...program.warnings] };
+  const { image, runtime, warnings } = program;
+  return { value, warnings: [...image.capture.warnings, ...warnings.map((w) => ({ ...w, runtime: runtime.n }))] };
 }
 
 /** A report that is too long to hold: each iteration works its items out anew, one at a time. */
 export class StreamedAnswer<T> implements Iterable<T> {
-  readonly #program: GoProgram;
   readonly #items: () => Iterable<T>;
+  readonly #warnings: () => readonly Warning[];
 
-  constructor(program: GoProgram, items: () => Iterable<T>) {
-    this.#program = program;
+  constructor(items: () => Iterable<T>, warnings: () => readonly Warning[]) {
     this.#items = items;
+    this.#warnings = warnings;
   }
 
   [Symbol.iterator](): Iterator<T> {
@@ -28,6 +29,6 @@ export class StreamedAnswer<T> implements Iterable<T> {
 
   /** Complete after an iteration; before, only what earlier reports on the program came across. */
   get warnings(): readonly Warning[] {
-    return answer(this.#program, null).warnings;
+    return this.#warnings();
   }
 }

@@ -1,7 +1,7 @@
 import { hex, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import { hasAddress, isFatal, signalName } from '../../snapshots/signals.js';
-import type { GoProgram } from '../program.js';
+import type { GoProgram, Programs } from '../program.js';
 import type { M } from '../runtime/machine.js';
 import { caughtSignals, signalAt, type CaughtSignal } from '../stacks/signal-frame.js';
 import type { Crash } from './model.js';
@@ -30,6 +30,7 @@ export function crashOf(program: GoProgram): Crash | null {
     ...(cause ?? ended),
     endedBy,
     goid: g === null ? null : goidOf(program, g),
+    runtime: machine === null ? null : program.runtime.n,
     tid: (machine === null ? null : program.threadOf(machine)?.tid) ?? signal.tid,
   };
 }
@@ -66,10 +67,37 @@ function signalsOf(program: GoProgram, machine: M): CaughtSignal[] {
   return handlers.reverse().flatMap(({ fp }) => orNull(() => signalAt(memory, image.arch, fp)) ?? []);
 }
 
+/**
+ * How a process with several Go runtimes ended. A thread may have an M of each of them: the one that crashed is dying, or
+ * else the thread was in its code. Under GOTRACEBACK=crash it ends the process by a SIGABRT, which another one may catch,
+ * and then dies of.
+ */
+export function crashOfAll(programs: Programs): Crash | null {
+  const { signal, threads } = programs[0].image;
+  if (signal === null) return null;
+  const pc = threads.find(({ tid }) => tid === signal.tid)?.registers?.pc;
+  const wasAt = ({ index }: GoProgram): boolean => pc !== undefined && orNull(() => index.at(Number(pc))) !== null;
+  const dying = programs.filter((program) => dyingMachine(program) !== null);
+  const culprit = dying.find((program) => !diesOfSignal(program)) ?? dying[0] ?? programs.find(wasAt);
+  if (culprit !== undefined) return crashOf(culprit);
+  const crashes = programs.map(crashOf);
+  return crashes.find((crash) => crash !== null && crash.runtime !== null) ?? crashes[0] ?? null;
+}
+
 /** The M whose m.dying is set: by startpanic_m (panic.go, 1.12+), for panics, throws and fatal signals alike. */
 function dyingMachine(program: GoProgram): M | null {
   const offset = program.layouts.of('m').offset('dying');
   return program.machines.find((m) => orNull(() => program.memory.i32(m.addr, offset)) === 1) ?? null;
+}
+
+/** Whether the dying M caught a signal, rather than that its goroutine panicked: m.caughtsig (sighandler, 1.12+). */
+function diesOfSignal(program: GoProgram): boolean {
+  const machine = dyingMachine(program);
+  return machine !== null && (orNull(() => caughtsig(program, machine)) ?? 0) !== 0;
+}
+
+function caughtsig({ memory, layouts }: GoProgram, { addr }: M): Addr {
+  return memory.ptr(addr, layouts.of('m').offset('caughtsig'));
 }
 
 function machineOf(program: GoProgram, tid: number): M | null {
@@ -78,7 +106,7 @@ function machineOf(program: GoProgram, tid: number): M | null {
 
 /** The goroutine that the M ran when it crashed, even if a signal handler runs now; null on the system stack. */
 function faultingGoroutine(program: GoProgram, machine: M): Addr | null {
-  const caught = orNull(() => program.memory.ptr(machine.addr, program.layouts.of('m').offset('caughtsig')));
+  const caught = orNull(() => caughtsig(program, machine));
   const g = caught !== null && caught !== 0 && caught !== machine.g0 ? caught : machine.curg;
   return g === 0 ? null : g;
 }

@@ -1,8 +1,8 @@
 import type { GoProgram } from '../program.js';
 import type { ProcessorStatus } from '../runtime/processor.js';
 import type { GcPhase } from '../runtime/sched.js';
-import type { Processor } from './model.js';
-import { readScheduler } from './scheduler.js';
+import type { Processor, Scheduler } from './model.js';
+import { NO_SCHED, readScheduler } from './scheduler.js';
 
 /** A number in both captures. */
 export interface Change {
@@ -13,6 +13,7 @@ export interface Change {
 /** A P in both captures. `before` or `after` is null where it did not exist; counts are null between two processes. */
 export interface ProcessorDiff {
   readonly id: number;
+  readonly runtime: number;
   readonly before: ProcessorStatus | null;
   readonly after: ProcessorStatus | null;
   /** How many times it scheduled a goroutine in between. */
@@ -25,6 +26,7 @@ export interface ProcessorDiff {
 /** An M in both captures. */
 export interface MachineDiff {
   readonly id: number;
+  readonly runtime: number;
   readonly tid: number | null;
   /** Id of the goroutine that it ran; null for none, and where the M did not exist. */
   readonly before: number | null;
@@ -58,10 +60,15 @@ export interface SchedulerDiff {
 
 const TWO_32 = 2 ** 32;
 
-/** Finds out what the scheduler did between two captures. */
-export function compareSchedulers(before: GoProgram, after: GoProgram, sameProcess: boolean): SchedulerDiff {
-  const [was, is] = [readScheduler(before), readScheduler(after)];
-  const ps = comparePs(was.ps, is.ps, sameProcess);
+/** Finds out what the scheduler of one runtime, number `n`, did between two captures; null where there was none. */
+export function compareSchedulers(
+  before: GoProgram | null,
+  after: GoProgram | null,
+  sameProcess: boolean,
+  n: number,
+): SchedulerDiff {
+  const [was, is] = [schedulerOf(before), schedulerOf(after)];
+  const ps = comparePs(was.ps, is.ps, sameProcess, n);
   const total = (of: (p: ProcessorDiff) => number | null): number | null =>
     sameProcess ? ps.reduce((sum, p) => sum + (of(p) ?? 0), 0) : null;
   const change = (field: 'runqsize' | 'nmidle' | 'npidle' | 'nmspinning'): Change => ({
@@ -70,7 +77,7 @@ export function compareSchedulers(before: GoProgram, after: GoProgram, sameProce
   });
   return {
     ps,
-    ms: compareMs(before, after, sameProcess),
+    ms: compareMs(before, after, sameProcess, n),
     sched: {
       runqsize: change('runqsize'),
       nmidle: change('nmidle'),
@@ -83,7 +90,16 @@ export function compareSchedulers(before: GoProgram, after: GoProgram, sameProce
   };
 }
 
-function comparePs(before: readonly Processor[], after: readonly Processor[], sameProcess: boolean): ProcessorDiff[] {
+function schedulerOf(program: GoProgram | null): Scheduler {
+  return program === null ? { ps: [], sched: { ...NO_SCHED, gcPhase: null } } : readScheduler(program);
+}
+
+function comparePs(
+  before: readonly Processor[],
+  after: readonly Processor[],
+  sameProcess: boolean,
+  runtime: number,
+): ProcessorDiff[] {
   // By id: a P that cannot be read is missing from one of the lists.
   const [earlier, later] = [before, after].map((ps) => new Map(ps.map((p) => [p.id, p])));
   const ids = [...new Set([...before, ...after].map(({ id }) => id))].sort((a, b) => a - b);
@@ -93,7 +109,7 @@ function comparePs(before: readonly Processor[], after: readonly Processor[], sa
     const ticks = (of: 'schedtick' | 'syscalltick'): number | null =>
       !sameProcess || is === undefined ? null : (is[of] - (was?.[of] ?? 0) + TWO_32) % TWO_32;
     return {
-      id,
+      ...{ id, runtime },
       before: was?.status ?? null,
       after: is?.status ?? null,
       schedtick: ticks('schedtick'),
@@ -103,14 +119,19 @@ function comparePs(before: readonly Processor[], after: readonly Processor[], sa
   });
 }
 
-function compareMs(before: GoProgram, after: GoProgram, sameProcess: boolean): SchedulerDiff['ms'] {
-  const total = { before: before.machines.length, after: after.machines.length };
+function compareMs(
+  before: GoProgram | null,
+  after: GoProgram | null,
+  sameProcess: boolean,
+  runtime: number,
+): SchedulerDiff['ms'] {
+  const total = { before: before?.machines.length ?? 0, after: after?.machines.length ?? 0 };
   if (!sameProcess) return { total, started: null, ended: null, changed: null };
   const [was, is] = [running(before), running(after)];
   const all = [...new Set([...was.keys(), ...is.keys()])].sort((a, b) => a - b);
   const diffs = all.map((id): MachineDiff => {
     const tid = is.get(id)?.tid ?? was.get(id)?.tid ?? null;
-    return { id, tid, before: was.get(id)?.goid ?? null, after: is.get(id)?.goid ?? null };
+    return { id, runtime, tid, before: was.get(id)?.goid ?? null, after: is.get(id)?.goid ?? null };
   });
   return {
     total,
@@ -121,7 +142,8 @@ function compareMs(before: GoProgram, after: GoProgram, sameProcess: boolean): S
 }
 
 /** Each M by its id: its thread, and the id of the goroutine that it runs. */
-function running(program: GoProgram): Map<number, { tid: number; goid: number | null }> {
+function running(program: GoProgram | null): Map<number, { tid: number; goid: number | null }> {
+  if (program === null) return new Map();
   return new Map(
     program.machines.map((m) => {
       const goid = m.curg === 0 ? 0 : program.goroutineReader.goidAt(m.curg);

@@ -8,9 +8,9 @@ import { compareSchedulers, type SchedulerDiff } from './diff-scheduler.js';
 import { Describer, GOROUTINE_READS } from './goroutines.js';
 import { nameKey, type GroupBy } from './groups.js';
 import { STACK_READS } from './locations.js';
-import type { Goroutine, Loc, Target } from './model.js';
+import type { Goroutine, Loc, Runtime, Target } from './model.js';
 import { relationOf, type Relation } from './relation.js';
-import { targetOf } from './summary.js';
+import { runtimeOf, targetOf } from './summary.js';
 
 /** A program compared with itself. */
 export const diffAnalysis: Analysis = {
@@ -30,6 +30,7 @@ export interface GoroutineState {
 /** A goroutine that only one of the two captures has. */
 export interface ListedGoroutine extends GoroutineState {
   readonly goid: number;
+  readonly runtime: number;
   readonly entry: Loc | null;
   readonly creator: Loc | null;
 }
@@ -37,6 +38,7 @@ export interface ListedGoroutine extends GoroutineState {
 /** A goroutine that is in another place, or does something else. */
 export interface Moved {
   readonly goid: number;
+  readonly runtime: number;
   readonly entry: Loc | null;
   readonly before: GoroutineState;
   readonly after: GoroutineState;
@@ -44,6 +46,7 @@ export interface Moved {
 
 export interface GroupDiff {
   readonly key: string;
+  readonly runtime: number;
   readonly before: number;
   readonly after: number;
   readonly growth: number;
@@ -63,11 +66,19 @@ export interface Changes {
   readonly parked: readonly number[];
 }
 
+/** A runtime in both captures. */
+export interface RuntimeDiff extends Omit<Runtime, 'goroutines'> {
+  readonly goroutines: Diff['goroutines'];
+  /** The lengths of the lists of {@link Changes}; those of ids name the goroutines of one runtime after another. */
+  readonly changes: Readonly<Record<keyof Changes, number>> | null;
+}
+
 /** What changed between two captures. */
 export interface Diff extends SchedulerDiff {
   readonly before: Target;
   readonly after: Target;
   readonly relation: Relation;
+  readonly runtimes: readonly RuntimeDiff[];
   readonly goroutines: { readonly before: number; readonly after: number };
   /** null between two processes, whose goroutine ids cannot be compared. */
   readonly changes: Changes | null;
@@ -81,16 +92,42 @@ const MAX_LOCATED = 10_000;
 /** Compares two captures of one program, or two programs. Groups goroutines by `by`. */
 export function compare(before: GoProgram, after: GoProgram, by: GroupBy): Answer<Diff> {
   const relation = relationOf(before, after);
-  const sides = [new Side(before, by), new Side(after, by)] as const;
-  const changes = relation.kind === 'same-process' ? changesBetween(...sides) : null;
-  const value: Diff = {
-    before: targetOf(before),
-    after: targetOf(after),
-    relation,
-    goroutines: { before: sides[0].all.size, after: sides[1].all.size },
-    changes,
+  const { value, warnings } = compareRuntimes({ before, after }, by, relation.kind === 'same-process');
+  const { runtime, ...changes } = value;
+  const [was, is] = [targetOf(before), targetOf(after)];
+  return { value: { before: was, after: is, relation, runtimes: [runtime], ...changes }, warnings };
+}
+
+/** A runtime in both captures; one of them is null where a library was not loaded yet, or is not any more. */
+export type Pair =
+  | { readonly before: GoProgram; readonly after: GoProgram | null }
+  | { readonly before: null; readonly after: GoProgram };
+
+function newest(pair: Pair): GoProgram {
+  return pair.before === null ? pair.after : (pair.after ?? pair.before);
+}
+
+/** What changed in one runtime. */
+export interface RuntimeChanges extends SchedulerDiff, Pick<Diff, 'goroutines' | 'changes' | 'groups'> {
+  readonly runtime: RuntimeDiff;
+}
+
+/** Compares one runtime. `n` is its number, if not the one in the later capture. */
+export function compareRuntimes(
+  pair: Pair,
+  by: GroupBy,
+  sameProcess: boolean,
+  n = newest(pair).runtime.n,
+): Answer<RuntimeChanges> {
+  const { before, after } = pair;
+  const sides = [new Side(before, by, n), new Side(after, by, n)] as const;
+  const changes = sameProcess ? changesBetween(...sides) : null;
+  const goroutines = { before: sides[0].all.size, after: sides[1].all.size };
+  const value = {
+    runtime: { ...runtimeOf(newest(pair), 0), n, goroutines, changes: changes === null ? null : countsOf(changes) },
+    ...{ goroutines, changes },
     groups: groupsOf(...sides, changes),
-    ...compareSchedulers(before, after, relation.kind === 'same-process'),
+    ...compareSchedulers(before, after, sameProcess, n),
   };
   const warnings = [...warningsOf(before, 'before'), ...warningsOf(after, 'after'), ...uncertainties(before, changes)];
   return { value, warnings };
@@ -103,16 +140,26 @@ interface Described {
   readonly key: string;
 }
 
-/** All goroutines of one of the two captures. */
+function countsOf({ started, ended, moved, returned, parked }: Changes): Readonly<Record<keyof Changes, number>> {
+  return {
+    ...{ started: started.length, ended: ended.length, moved: moved.length },
+    ...{ returned: returned.length, parked: parked.length },
+  };
+}
+
+/** All goroutines of a runtime in one of the two captures; none where `program` is null. */
 class Side {
-  readonly program: GoProgram;
+  readonly program: GoProgram | null;
+  readonly runtime: number;
   /** By id, ascending. */
   readonly all = new Map<number, Described>();
-  readonly #describer: Describer;
+  readonly #describer: Describer | null;
 
-  constructor(program: GoProgram, by: GroupBy) {
+  constructor(program: GoProgram | null, by: GroupBy, runtime: number) {
     this.program = program;
-    this.#describer = new Describer(program);
+    this.runtime = runtime;
+    this.#describer = program === null ? null : new Describer(program);
+    if (program === null || this.#describer === null) return;
     const keyOf = nameKey(program, by);
     for (const g of program.goroutines()) {
       const goroutine = this.#describer.describe(g);
@@ -122,12 +169,12 @@ class Side {
 
   stateOf({ g, goroutine }: Described, located: boolean): GoroutineState {
     const { status, waitReason, current } = goroutine;
-    return { status, waitReason, at: (located ? this.#describer.user(g) : null) ?? current };
+    return { status, waitReason, at: (located ? this.#describer?.user(g) : null) ?? current };
   }
 
   list(described: Described, located: boolean): ListedGoroutine {
     const { goid, entry, creator } = described.goroutine;
-    return { goid, entry, creator, ...this.stateOf(described, located) };
+    return { goid, runtime: this.runtime, entry, creator, ...this.stateOf(described, located) };
   }
 }
 
@@ -144,8 +191,9 @@ function changesBetween(before: Side, after: Side): Changes {
     } else if (!isSamePlace(was.g, is.g)) {
       const located = moved.length < MAX_LOCATED;
       const { entry } = is.goroutine;
-      moved.push({ goid, entry, before: before.stateOf(was, located), after: after.stateOf(is, located) });
-    } else if (hasRun(was.g, is.g) || isUncounted(is.g, after.program.waitReasons)) {
+      const { runtime } = after;
+      moved.push({ goid, runtime, entry, before: before.stateOf(was, located), after: after.stateOf(is, located) });
+    } else if (hasRun(was.g, is.g) || (after.program !== null && isUncounted(is.g, after.program.waitReasons))) {
       returned.push(goid);
     } else {
       parked.push(goid);
@@ -177,22 +225,29 @@ function groupsOf(before: Side, after: Side, changes: Changes | null): GroupDiff
   return [...counts]
     .map(([key, count]) => ({
       key,
+      runtime: after.runtime,
       before: count.before,
       after: count.after,
       growth: count.after - count.before,
       started: changes === null ? null : count.started,
       ended: changes === null ? null : count.ended,
     }))
-    .sort((a, b) => b.growth - a.growth || b.after - a.after || (a.key < b.key ? -1 : 1));
+    .sort(byGrowth);
 }
 
-function warningsOf(program: GoProgram, which: 'before' | 'after'): Warning[] {
+/** The order of groups. */
+export function byGrowth(a: GroupDiff, b: GroupDiff): number {
+  return b.growth - a.growth || b.after - a.after || (a.key < b.key ? -1 : 1);
+}
+
+function warningsOf(program: GoProgram | null, which: 'before' | 'after'): Warning[] {
+  if (program === null) return [];
   return answer(program, null).warnings.map((warning) => ({ ...warning, message: `${which}: ${warning.message}` }));
 }
 
 /** Says where goroutines that ran in between may be listed as parked. */
-function uncertainties(program: GoProgram, changes: Changes | null): Warning[] {
-  if (changes === null || countsRuns(program.layouts)) return [];
+function uncertainties(program: GoProgram | null, changes: Changes | null): Warning[] {
+  if (program === null || changes === null || countsRuns(program.layouts)) return [];
   const message =
     'before Go 1.17 the runtime does not count how often a goroutine ran: one that is back where it was counts as parked';
   return [{ code: 'parked-by-place', message }];

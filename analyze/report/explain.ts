@@ -27,6 +27,7 @@ export const explainAnalysis: Analysis = {
 /** How a goroutine's stack was followed, step by step: `gospy.explain/1` in docs/cli.md. Addresses are hex strings. */
 export interface Explanation {
   readonly goid: number;
+  readonly runtime: number;
   readonly status: GoroutineStatus;
   /** The runtime's own words, or null. */
   readonly waitReason: string | null;
@@ -100,6 +101,7 @@ export function explainStack(program: GoProgram, g: G): Explanation {
   });
   return {
     goid: g.goid,
+    runtime: program.runtime.n,
     status: g.status,
     waitReason: g.status === 'waiting' ? program.waitReasons.at(g.waitreason) : null,
     start: explainStart(program, g, m, fields),

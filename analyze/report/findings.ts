@@ -18,6 +18,9 @@ const LONG_QUEUE = 4;
 /** Waits that most goroutines may share although all is well: idle connections are normal for servers. */
 const HARMLESS = new Set(['IO wait']);
 
+/** A finding about the one program whose goroutines are counted. */
+type Found = Omit<Finding, 'runtime'>;
+
 /** The goroutines of one function in one state. */
 interface StateGroup {
   readonly entry: Loc | null;
@@ -40,9 +43,9 @@ export class FindingsCollector {
     const state = goroutine.waitReason ?? goroutine.status;
     this.#states.set(state, (this.#states.get(state) ?? 0) + 1);
     this.#join(goroutine, state);
-    const { goid, waitSinceNs, waitReason, entry } = goroutine;
+    const { goid, runtime, waitSinceNs, waitReason, entry } = goroutine;
     if (waitSinceNs === null || waitSinceNs <= (this.#longest[LONGEST_WAITS - 1]?.waitSinceNs ?? -1)) return;
-    this.#longest.push({ goid, waitSinceNs, waitReason, entry });
+    this.#longest.push({ goid, runtime, waitSinceNs, waitReason, entry });
     this.#longest.sort((a, b) => b.waitSinceNs - a.waitSinceNs || a.goid - b.goid).splice(LONGEST_WAITS);
   }
 
@@ -53,13 +56,14 @@ export class FindingsCollector {
 
   /** What stands out, the most important first. `program` is the one whose goroutines were added. */
   findings(program: GoProgram, { ps, sched }: Pick<Summary, 'ps' | 'sched'>): Finding[] {
-    return [
+    const found = [
       ...this.#equalStacks(program),
       ...this.#sharedWait(),
       ...allInSyscalls(ps),
       ...longQueues(ps, sched),
       ...longRuns(ps),
     ];
+    return found.map(({ code, ...finding }) => ({ code, runtime: program.runtime.n, ...finding }));
   }
 
   #join({ entry, goid }: Goroutine, state: string): void {
@@ -72,7 +76,7 @@ export class FindingsCollector {
     else if (group.count % SAMPLED === 0) group.sample[(group.count / SAMPLED) % SAMPLED] = goid;
   }
 
-  #equalStacks(program: GoProgram): Finding[] {
+  #equalStacks(program: GoProgram): Found[] {
     const groups = [...this.#groups.values()].flatMap((states) => [...states.values()]);
     const largest = groups.reduce<StateGroup | null>((a, b) => (a === null || b.count > a.count ? b : a), null);
     if (largest === null || largest.count < MANY || largest.count < MANY_SHARE * this.#count) return [];
@@ -86,7 +90,7 @@ export class FindingsCollector {
     return [{ code: 'equal-stacks', count, goids: first(sample), message }];
   }
 
-  #sharedWait(): Finding[] {
+  #sharedWait(): Found[] {
     if (this.#count < FEW) return [];
     for (const [state, count] of this.#states) {
       if (count <= this.#count / 2 || HARMLESS.has(state)) continue;
@@ -121,20 +125,20 @@ function compareStacks(program: GoProgram, sample: ReadonlySet<number>): { user:
   return { user, equal };
 }
 
-function allInSyscalls(ps: Summary['ps']): Finding[] {
+function allInSyscalls(ps: Summary['ps']): Found[] {
   if (ps.length === 0 || ps.some(({ status }) => status !== 'syscall')) return [];
   const message = `all ${ps.length} Ps are in system calls: goroutines that are ready wait until sysmon takes a P back`;
   return [{ code: 'all-in-syscalls', count: ps.length, goids: [], message }];
 }
 
-function longQueues(ps: Summary['ps'], { runqsize, npidle }: Summary['sched']): Finding[] {
+function longQueues(ps: Summary['ps'], { runqsize, npidle }: Summary['sched']): Found[] {
   const waiting = ps.reduce((sum, p) => sum + p.runqsize, runqsize);
   if (npidle > 0 || ps.length === 0 || waiting < LONG_QUEUE * ps.length) return [];
   const message = `${waiting} goroutines are queued for ${ps.length} Ps, none of which is idle: the program lacks CPU`;
   return [{ code: 'long-run-queues', count: waiting, goids: [], message }];
 }
 
-function longRuns(ps: Summary['ps']): Finding[] {
+function longRuns(ps: Summary['ps']): Found[] {
   const stuck = ps.filter((p) => p.status === 'running' && (p.sinceScheduledNs ?? 0) >= LONG_RUN_NS);
   if (stuck.length === 0) return [];
   const longest = Math.max(...stuck.map((p) => p.sinceScheduledNs ?? 0));

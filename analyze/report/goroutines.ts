@@ -78,13 +78,14 @@ export function listGoroutines<D extends Detail>(
   detail: D,
   { selection = {}, sort = 'goid' }: Query = {},
 ): StreamedAnswer<Details[D]> {
-  return new StreamedAnswer(program, function* () {
+  const items = function* (): Iterable<Details[D]> {
     const describer = new Describer(program);
     const selected = selectGoroutines(program, describer, selection);
     const compare = compareBy(sort);
     const inOrder = sort === 'goid' ? selected : [...selected].sort((a, b) => compare(a.goroutine, b.goroutine));
     for (const { g, goroutine } of inOrder) yield describer.complete[detail](g, goroutine);
-  });
+  };
+  return new StreamedAnswer(items, () => answer(program, null).warnings);
 }
 
 /** The runtime's record of a goroutine, and what it says. */
@@ -133,6 +134,7 @@ export class Describer {
     const start = this.#locations.start(g);
     return {
       goid: g.goid,
+      runtime: this.#program.runtime.n,
       status: g.status,
       waitReason: g.status === 'waiting' ? this.#program.waitReasons.at(g.waitreason) : null,
       waitSinceNs: this.#age(g),

@@ -16,6 +16,8 @@ export type GroupBy =
 /** Goroutines with something in common. */
 export interface Group {
   readonly count: number;
+  /** Goroutines of different runtimes are never in one group. */
+  readonly runtime: number;
   /** What they have in common, in words. Equal goroutines of one program have the same key in every look at it. */
   readonly key: string;
   /** The ten lowest ids, ascending. */
@@ -60,10 +62,12 @@ export function groupGoroutines(program: GoProgram, by: GroupBy, selection: Sele
 /** Puts goroutines into groups, one at a time. */
 export class Grouping {
   readonly #keys: Keys;
+  readonly #runtime: number;
   readonly #groups = new Map<string, OpenGroup>();
 
   constructor(program: GoProgram, by: GroupBy) {
     this.#keys = new Keys(program, by);
+    this.#runtime = program.runtime.n;
   }
 
   /** Adds a goroutine and returns the key of its group. */
@@ -80,10 +84,13 @@ export class Grouping {
 
   /** The groups so far, the largest first. */
   groups(): Group[] {
-    return [...this.#groups.values()]
-      .map((group) => group.close())
-      .sort((a, b) => b.count - a.count || (a.goids[0] ?? 0) - (b.goids[0] ?? 0));
+    return [...this.#groups.values()].map((group) => group.close(this.#runtime)).sort(bySize);
   }
+}
+
+/** The order of groups. */
+export function bySize(a: Group, b: Group): number {
+  return b.count - a.count || a.runtime - b.runtime || (a.goids[0] ?? 0) - (b.goids[0] ?? 0);
 }
 
 /** What the goroutines of a group have in common. */
@@ -122,11 +129,12 @@ class OpenGroup {
     this.#maxWaitNs = Math.max(this.#maxWaitNs ?? 0, waitSinceNs);
   }
 
-  close(): Group {
+  close(runtime: number): Group {
     this.#trim();
     const [reason] = this.#reasons;
     return {
       count: this.#count,
+      runtime,
       key: this.#common.key,
       goids: this.#goids,
       status: this.#status,

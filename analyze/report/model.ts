@@ -31,7 +31,10 @@ export interface Ancestor {
 
 /** What is known of a goroutine without following its stack. */
 export interface Goroutine {
+  /** Unique within its runtime. */
   readonly goid: number;
+  /** {@link Runtime.n} of its runtime. */
+  readonly runtime: number;
   readonly status: GoroutineStatus;
   /** The runtime's own words, or null. */
   readonly waitReason: string | null;
@@ -97,6 +100,21 @@ export interface Traceback {
   }[];
 }
 
+/** A Go runtime of the process: usually there is one. Each library built with -buildmode=c-shared brings its own. */
+export interface Runtime {
+  /** Counts from 1: those in the executable first, then by address. */
+  readonly n: number;
+  /** The executable or the library that it is in, as the process saw it. */
+  readonly file: string;
+  /** Without the `go` prefix. */
+  readonly goVersion: string;
+  /** The GNU build id of the file, or null. */
+  readonly buildId: string | null;
+  readonly gomaxprocs: number;
+  /** Goroutines that have not ended. */
+  readonly goroutines: number;
+}
+
 /** How a program ended. */
 export interface Crash {
   /** The signal that was first: that of a fault, such as SIGSEGV, or one that was sent. */
@@ -111,6 +129,8 @@ export interface Crash {
   readonly endedBy: string;
   /** The goroutine at fault; null where the thread ran none. */
   readonly goid: number | null;
+  /** The runtime that crashed; null where a thread did that is none of Go's. */
+  readonly runtime: number | null;
   /** Its thread. */
   readonly tid: number;
 }
@@ -119,7 +139,10 @@ export interface Crash {
 export interface Target {
   readonly kind: 'snapshot' | 'core' | 'live';
   readonly pid: number;
+  /** The file that the Go program is in: the executable, or a library that another program has loaded. */
   readonly bin: string;
+  /** The file that the process executed. */
+  readonly executable: string;
   /** Without the `go` prefix. */
   readonly goVersion: string;
   readonly arch: string;
@@ -134,6 +157,7 @@ export interface Target {
 /** A P. */
 export interface Processor {
   readonly id: number;
+  readonly runtime: number;
   readonly status: ProcessorStatus;
   readonly schedtick: number;
   readonly syscalltick: number;
@@ -153,6 +177,8 @@ export interface Scheduler {
 /** The overview of a program. */
 export interface Summary extends Scheduler {
   readonly target: Target;
+  /** With what the Ps of each share: {@link Scheduler.sched} is that of the first. */
+  readonly runtimes: readonly (Runtime & Pick<Scheduler, 'sched'>)[];
   readonly threads: {
     readonly total: number;
     readonly running: number;
@@ -171,6 +197,7 @@ export interface Summary extends Scheduler {
 /** A goroutine that has waited long; `waitSinceNs` is a lower bound. */
 export interface LongWait {
   readonly goid: number;
+  readonly runtime: number;
   readonly waitSinceNs: number;
   readonly waitReason: string | null;
   readonly entry: Loc | null;
@@ -180,6 +207,7 @@ export interface LongWait {
 export interface Finding {
   /** A word for scripts that does not change between releases. */
   readonly code: 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
+  readonly runtime: number;
   /** How many goroutines, or Ps. */
   readonly count: number;
   /** Some of the goroutines, ascending. */
@@ -189,8 +217,10 @@ export interface Finding {
 
 /** A thread of the process, and the M that runs on it. */
 export interface ThreadReport {
-  /** Id of its M; null for a thread that the runtime does not know. */
+  /** Id of its M; null for a thread that no runtime knows. */
   readonly m: number | null;
+  /** The runtime of the M, or null. */
+  readonly runtime: number | null;
   /** As the host sees it. */
   readonly tid: number;
   readonly name: string;

@@ -1,3 +1,4 @@
+import type { Executable } from '../../snapshots/image.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 
@@ -18,11 +19,17 @@ export function relationOf(before: GoProgram, after: GoProgram): Relation {
   };
 }
 
-function isSameBuild({ image: a, version }: GoProgram, { image: b, version: other }: GoProgram): boolean {
-  const [x, y] = [a.executable, b.executable];
+function isSameBuild(before: GoProgram, after: GoProgram): boolean {
+  const [x, y] = [fileOf(before), fileOf(after)];
   if (x.goBuildId !== null || y.goBuildId !== null) return x.goBuildId === y.goBuildId;
   if (x.buildId !== null || y.buildId !== null) return x.buildId === y.buildId;
-  return version.text === other.text && x.path === y.path && x.sizeBytes === y.sizeBytes;
+  return before.version.text === after.version.text && x.path === y.path && x.sizeBytes === y.sizeBytes;
+}
+
+/** What is known of the file that a program is in: more of the executable than of a library. */
+function fileOf({ runtime, image: { executable } }: GoProgram): Omit<Executable, 'deleted'> {
+  const { file: path, buildId, goBuildId } = runtime;
+  return path === executable.path ? executable : { path, buildId, goBuildId, sizeBytes: null };
 }
 
 /**

@@ -5,7 +5,8 @@ import type { P, ProcessorStatus } from '../runtime/processor.js';
 import { readGcPhase, readSched, type Sched } from '../runtime/sched.js';
 import type { Processor, Scheduler } from './model.js';
 
-const NO_SCHED: Sched = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false };
+/** Stands for a scheduler that cannot be read. */
+export const NO_SCHED: Sched = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false };
 
 /** The scheduler of a program. Counts that cannot be read are 0, and Ps that cannot be read are missing: with a warning. */
 export function readScheduler(program: GoProgram): Scheduler {
@@ -27,6 +28,7 @@ function readPs(program: GoProgram): Processor[] {
   const now = monotonicNs === null ? null : Number(monotonicNs);
   return program.processors.map((p) => ({
     id: p.id,
+    runtime: program.runtime.n,
     status: statusOf(program, p),
     schedtick: p.schedtick,
     syscalltick: p.syscalltick,

@@ -7,7 +7,7 @@ import { crashOf } from './crash.js';
 import { FindingsCollector } from './findings.js';
 import { Describer, GOROUTINE_READS } from './goroutines.js';
 import { STACK_READS } from './locations.js';
-import type { Goroutine, Summary, Target } from './model.js';
+import type { Goroutine, Runtime, Summary, Target } from './model.js';
 import { readScheduler } from './scheduler.js';
 
 export const summaryAnalysis: Analysis = {
@@ -25,7 +25,8 @@ export function targetOf(program: GoProgram): Target {
   return {
     kind: image.kind,
     pid: image.pid,
-    bin: image.executable.path,
+    bin: program.runtime.file,
+    executable: image.executable.path,
     goVersion: program.version.text,
     arch: image.arch,
     gomaxprocs: program.gomaxprocs,
@@ -34,6 +35,13 @@ export function targetOf(program: GoProgram): Target {
     pauseNs: image.capture.pauseNs,
     crash: crashOf(program),
   };
+}
+
+/** Says which of the process's runtimes a program is. `goroutines` is how many have not ended. */
+export function runtimeOf(program: GoProgram, goroutines = program.goroutineCount): Runtime {
+  const { version, gomaxprocs } = program;
+  const { n, file, buildId } = program.runtime;
+  return { n, file, goVersion: version.text, buildId, gomaxprocs, goroutines };
 }
 
 /** The overview of a program. */
@@ -71,6 +79,7 @@ export class SummaryCollector {
     const { ps, sched } = readScheduler(program);
     const { value, warnings } = answer(program, {
       target: targetOf(program),
+      runtimes: [{ ...runtimeOf(program, this.#total), sched }],
       ps,
       threads: countThreads(program),
       goroutines: { total: this.#total, ...this.#counts, system: this.#system },
@@ -78,15 +87,17 @@ export class SummaryCollector {
       longestWaits: this.#findings.longestWaits,
       findings: this.#findings.findings(program, { ps, sched }),
     });
-    return { value, warnings: [...warnings, ...tornWarnings(this.#torn)] };
+    return { value, warnings: [...warnings, ...tornWarnings(program.runtime.n, this.#torn)] };
   }
 }
 
-function tornWarnings(goids: readonly number[]): Warning[] {
+function tornWarnings(runtime: number, goids: readonly number[]): Warning[] {
   const code = 'goroutine-torn';
-  const listed = goids.slice(0, MAX_TORN).map((goid) => ({ code, goid, message: 'it moved while it was read' }));
+  const message = 'it moved while it was read';
+  const listed = goids.slice(0, MAX_TORN).map((goid) => ({ code, goid, runtime, message }));
   const more = goids.length - listed.length;
-  return more === 0 ? listed : [...listed, { code, message: `${more} more goroutines moved while they were read` }];
+  const others = { code, runtime, message: `${more} more goroutines moved while they were read` };
+  return more === 0 ? listed : [...listed, others];
 }
 
 /** Threads by the kernel's letters (proc(5)): R runs; S, D and I sleep; T and t are stopped; Z and X have ended. */

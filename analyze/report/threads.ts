@@ -14,42 +14,66 @@ export const threadsAnalysis: Analysis = {
   answer: listThreads,
 };
 
-/** All threads of the process: first those of Ms by the id of the M, then those that the runtime does not know. */
-export function listThreads(program: GoProgram): Answer<ThreadReport[]> {
+/**
+ * All threads of the process: first those of Ms by the id of the M, then those that the runtime does not know. `all` are the
+ * Go programs of the process, whose code a thread may be in.
+ */
+export function listThreads(program: GoProgram, all: readonly GoProgram[] = [program]): Answer<ThreadReport[]> {
+  const others = all.filter((one) => one !== program);
   const locations = new LocationResolver(program);
   const ofMachines = [...program.machines]
     .sort((a, b) => a.id - b.id)
     .flatMap((m) => {
       const thread = program.threadOf(m);
-      return thread === null ? [] : [describeThread(program, locations, m, thread)];
+      return thread === null ? [] : [describeThread(program, locations, m, thread, others)];
     });
   const known = new Set(ofMachines.map(({ tid }) => tid));
-  const others = program.image.threads.filter(({ tid }) => !known.has(tid));
-  return answer(program, [...ofMachines, ...others.map(describeOther)]);
+  const unknown = program.image.threads.filter(({ tid }) => !known.has(tid));
+  return answer(program, [...ofMachines, ...unknown.map((thread) => describeOther(thread, others))]);
 }
 
-function describeThread(program: GoProgram, locations: LocationResolver, m: M, thread: Thread): ThreadReport {
+function describeThread(
+  program: GoProgram,
+  locations: LocationResolver,
+  m: M,
+  thread: Thread,
+  others: readonly GoProgram[],
+): ThreadReport {
   const { tid, name, state } = thread;
   const stack = program.threadStackOf(m);
   return {
-    ...{ m: m.id, tid, name, state, goid: goidOf(program, m) },
-    frames: [...nativeFrames(thread), ...(stack === null ? [] : locations.frames(stack.frames))],
+    ...{ m: m.id, runtime: program.runtime.n, tid, name, state, goid: goidOf(program, m) },
+    frames: [...foreignFrames(thread, others), ...(stack === null ? [] : locations.frames(stack.frames))],
     truncated: stack === null ? 'its registers are not known' : stack.truncated,
   };
 }
 
 /** A thread that no M runs on. */
-function describeOther(thread: Thread): ThreadReport {
+function describeOther(thread: Thread, others: readonly GoProgram[]): ThreadReport {
   const { tid, name, state } = thread;
   const truncated = 'no M of the Go runtime runs on it';
-  return { m: null, tid, name, state, goid: null, frames: nativeFrames(thread), truncated };
+  return { m: null, runtime: null, tid, name, state, goid: null, frames: foreignFrames(thread, others), truncated };
 }
 
-/** The C function that a thread is in. Only the innermost frame: nothing says where its caller's frame is. */
-function nativeFrames({ native, registers }: Thread): Frame[] {
-  if (native === undefined || registers === null) return [];
-  const sp = hex(Number(registers.sp));
-  return [{ func: native.name, file: native.file, line: 0, pc: hex(Number(registers.pc)), sp, fp: sp, inlined: false }];
+/**
+ * The function of C, or of another Go program, that a thread is in. Only the innermost frame: nothing says here where its
+ * caller's frame is.
+ */
+function foreignFrames({ native, registers }: Thread, others: readonly GoProgram[]): Frame[] {
+  if (registers === null) return [];
+  const [pc, sp] = [Number(registers.pc), hex(Number(registers.sp))];
+  const at = { pc: hex(pc), sp, fp: sp, inlined: false };
+  if (native !== undefined) return [{ func: native.name, file: native.file, line: 0, ...at }];
+  for (const { index } of others) {
+    const point = onFault(
+      () => index.at(pc),
+      () => null,
+    );
+    const [line] = point?.lines(true) ?? [];
+    if (line === undefined) continue;
+    return [{ func: index.symbolizer.printedName(line.name), file: line.file, line: line.line, ...at }];
+  }
+  return [];
 }
 
 function goidOf(program: GoProgram, { curg }: M): number | null {

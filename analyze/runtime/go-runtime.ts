@@ -8,13 +8,22 @@ import type { Globals } from './globals.js';
 import { GoroutineReader, type G } from './goroutine.js';
 import { LabelReader } from './labels.js';
 import type { Layouts } from './layouts.js';
-import type { GoCode } from './locate-modules.js';
+import type { GoCode, RuntimeFile } from './locate-modules.js';
 import { readMachines, type M } from './machine.js';
 import { readProcessors, type P } from './processor.js';
 import { WaitReasons } from './wait-reasons.js';
 
+/** Which of the runtimes of a process it is. */
+export interface RuntimeId extends Omit<RuntimeFile, 'path'> {
+  /** The executable or library that it is in: {@link RuntimeFile.path}. */
+  readonly file: string;
+  /** Counts from 1: those in the process's executable first, then by address. */
+  readonly n: number;
+}
+
 /** Facts about a program that hold in every image of it. */
 export interface Found {
+  readonly runtime: RuntimeId;
   readonly code: GoCode;
   readonly layouts: Layouts;
   readonly globals: Globals;
@@ -26,6 +35,8 @@ export interface Found {
 export class GoRuntime {
   readonly image: ProcessImage;
   readonly memory: Memory;
+  /** Which of the runtimes of the process this is. */
+  readonly runtime: RuntimeId;
   readonly code: GoCode;
   readonly layouts: Layouts;
   readonly globals: Globals;
@@ -45,6 +56,7 @@ export class GoRuntime {
     this.image = image;
     this.memory = image.memory;
     this.found = found;
+    this.runtime = found.runtime;
     this.code = found.code;
     this.layouts = found.layouts;
     this.globals = found.globals;
@@ -113,7 +125,9 @@ export class GoRuntime {
   /** How many {@link goroutines} there are. */
   get goroutineCount(): number {
     let count = 0;
-    for (const address of this.goroutineAddresses()) if (this.goroutineAt(address as Addr) !== null) count++;
+    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
+    this.#warnAbsent(absent);
+    for (const address of addresses) if (this.goroutineAt(address as Addr) !== null) count++;
     return count;
   }
 

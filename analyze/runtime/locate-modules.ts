@@ -1,19 +1,27 @@
-import type { Addr } from '../../snapshots/address.js';
-import type { Mapping, ProcessImage } from '../../snapshots/image.js';
+import { NIL, type Addr } from '../../snapshots/address.js';
+import type { Executable, Mapping, ProcessImage } from '../../snapshots/image.js';
 import type { Memory, Range } from '../../snapshots/memory.js';
 import { findBuildInfo } from '../binary/build-info.js';
 import { FunctionTable, type NameGiver } from '../binary/function-table.js';
 import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
+import { anonymousLoads, buildIdsOf, loadsOf, mayRun, type Load } from '../binary/loads.js';
 import { findPclntabs, type PclntabHeader } from '../binary/pclntab.js';
 import { versionFromCode, versionFromData } from './build-version.js';
 import { findModuleData, moduleDataAt, readModuleData } from './find-module-data.js';
 import { guessRelease } from './guess-release.js';
 import { Layouts, type DebugInfo } from './layouts.js';
+import { mayHoldModule } from './module-shape.js';
 import { PCLNTAB_FORMATS, releaseOf } from './releases.js';
 import { namesFor } from './removed-names.js';
 import type { ModuleData } from '../binary/module-data.js';
 
-/** The Go code of a process: one module, and one more for each loaded plugin (moduledata.next). */
+/** A file that has a Go runtime in it. */
+export interface RuntimeFile extends Pick<Executable, 'buildId' | 'goBuildId'> {
+  /** As the process saw it. For a program in anonymous memory, where a packer has put it, the process's executable. */
+  readonly path: string;
+}
+
+/** The Go code that belongs to one runtime: one module, and one more for each loaded plugin (moduledata.next). */
 export interface GoCode {
   readonly version: GoVersion;
   /** Where the version was read: in the build-info blob, or in runtime.buildVersion. Else it is a guess. */
@@ -24,37 +32,70 @@ export interface GoCode {
   readonly modules: readonly FunctionTable[];
 }
 
-/** No Go runtime was found. */
-export interface NotFound {
-  /** What the search came across, for the error message. */
-  readonly tried: readonly string[];
-  /** The release that built the program, if its build info could be read. */
-  readonly release: GoVersion | null;
+/** A Go runtime in a process. */
+export interface LocatedRuntime {
+  readonly file: RuntimeFile;
+  readonly code: GoCode;
+}
+
+/** What a search for Go runtimes found. */
+export interface Search {
+  readonly image: ProcessImage;
+  readonly debugInfo: DebugInfo;
+  /** What the search came across in files without a runtime, for the error message. */
+  readonly tried: string[];
+  /** The release that built a program that was not made out, if its build info could be read. */
+  release: GoVersion | null;
   /** True if a function table was found that nothing points to, as in a program that is being loaded. */
-  readonly hasTable: boolean;
+  hasTable: boolean;
+  /** Those in the process's executable first, then by address. */
+  readonly runtimes: LocatedRuntime[];
+  /** Files whose data names a function table that was not found, such as one that a core lacks. */
+  readonly incomplete: string[];
 }
 
 const MAX_MODULES = 1024;
 /** Headers with an unknown first word that are looked at in one file. */
 const MAX_ALTERED = 16;
 
-/** Finds the Go runtime of a process without any symbol table: function table, moduledata, version. */
-export function locateModules(image: ProcessImage, debugInfo: DebugInfo): GoCode | NotFound {
-  const search: Search = { image, debugInfo, tried: [], release: null, hasTable: false };
-  for (const { name, mappings } of candidateFiles(image)) {
-    const found = locateIn(search, mappings, name);
-    if (found !== null) return found;
+/**
+ * Finds the Go runtimes of a process without any symbol table: function table, moduledata, version. A process has several
+ * if a program loads a library that was built with -buildmode=c-shared.
+ */
+export function locateRuntimes(image: ProcessImage, debugInfo: DebugInfo): Search {
+  const search: Search = { image, debugInfo, tried: [], release: null, hasTable: false, runtimes: [], incomplete: [] };
+  const loads = loadsOf(image);
+  const likely = loads.filter((load, i) => i === 0 || (mayRun(image, load) && mayHoldModule(image.memory, load)));
+  for (const load of likely) {
+    const isFound = addRuntime(search, load);
+    if (!isFound && mayHoldModule(image.memory, load)) search.incomplete.push(load.path);
   }
-  const { tried, release, hasTable } = search;
-  return { tried, release, hasTable };
+  if (search.runtimes.length > 0) return { ...search, runtimes: withoutPlugins(search.runtimes) };
+  const { withCode, others } = anonymousLoads(image);
+  const unlikely = loads.filter((load) => !likely.includes(load));
+  for (const load of [...unlikely, ...withCode, ...(loads.length <= 1 ? others : [])]) {
+    if (search.runtimes.length === 0) addRuntime(search, load);
+  }
+  return search;
 }
 
-interface Search {
-  readonly image: ProcessImage;
-  readonly debugInfo: DebugInfo;
-  readonly tried: string[];
-  release: GoVersion | null;
-  hasTable: boolean;
+/** Returns whether there is one. */
+function addRuntime(search: Search, load: Load): boolean {
+  const { image } = search;
+  const { executable } = image;
+  const code = locateIn(search, load.mappings, load.path === '' ? 'anonymous memory' : load.path);
+  if (code === null) return false;
+  const isMain = load.path === '' || load.path === executable.path;
+  const { buildId, goBuildId } = isMain ? executable : buildIdsOf(image, load);
+  search.runtimes.push({ file: { path: isMain ? executable.path : load.path, buildId, goBuildId }, code });
+  return true;
+}
+
+/** A plugin has a moduledata of its own, which is in the chain of the program that loaded it. */
+function withoutPlugins(runtimes: readonly LocatedRuntime[]): LocatedRuntime[] {
+  const first = ({ code }: LocatedRuntime): Addr | undefined => code.modules[0]?.module.addr;
+  const chained = new Set(runtimes.flatMap(({ code }) => code.modules.slice(1).map(({ module }) => module.addr)));
+  return runtimes.filter((runtime) => !chained.has(first(runtime) ?? NIL));
 }
 
 function locateIn(search: Search, mappings: readonly Mapping[], name: string): GoCode | null {
@@ -117,50 +158,6 @@ function moduleOf(memory: Memory, found: ModuleData, version: GoVersion, debugIn
   const isFormat = !pclntab.altered || layouts.release.pclntab.func === pclntab.format.func;
   const own = isFormat ? moduleDataAt(memory, addr, pclntab, layouts.of('moduledata'), true) : null;
   return own ?? (layouts.fit === 'other-minor' ? found : null);
-}
-
-/**
- * Groups of mappings that may hold the runtime: each mapped file, the main program first; then anonymous memory with code
- * in it, where an executable packer puts the program; and all other anonymous memory where the image names no files.
- */
-function* candidateFiles(image: ProcessImage): Iterable<{ name: string; mappings: Mapping[] }> {
-  const byPath = new Map<string, Mapping[]>([[image.executable.path, []]]);
-  let previous: Mapping | null = null;
-  for (const mapping of image.mappings) {
-    const adjoins = previous !== null && previous.end === mapping.start && mapping.path === '';
-    const path: string = mapping.path === '' && adjoins ? (previous?.path ?? '') : mapping.path;
-    if (path !== '' && !path.startsWith('[')) {
-      const list = byPath.get(path) ?? [];
-      list.push(mapping);
-      byPath.set(path, list);
-      previous = { ...mapping, path };
-    } else {
-      previous = null;
-    }
-  }
-  for (const [name, mappings] of byPath) if (mappings.length > 0) yield { name, mappings };
-  const groups = neighbours(image.mappings.filter((m) => m.path === ''));
-  const withCode = groups.filter((group) => group.some(isCode));
-  const others = byPath.size <= 1 ? groups.filter((group) => !group.some(isCode)) : [];
-  for (const mappings of [...withCode, ...others]) yield { name: 'anonymous memory', mappings };
-}
-
-/** Largest gap between two segments of one program, in bytes: linkers align them to 2 MB at most. */
-const MAX_SEGMENT_GAP = 2 ** 21;
-
-function neighbours(mappings: readonly Mapping[]): Mapping[][] {
-  const groups: Mapping[][] = [];
-  for (const mapping of mappings) {
-    const group = groups.at(-1);
-    const end = group?.at(-1)?.end ?? -Infinity;
-    if (group !== undefined && mapping.start - end <= MAX_SEGMENT_GAP) group.push(mapping);
-    else groups.push([mapping]);
-  }
-  return groups;
-}
-
-function isCode({ executable }: Mapping): boolean {
-  return executable;
 }
 
 type Kind = 'read-only' | 'writable' | 'code';

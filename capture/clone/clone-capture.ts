@@ -1,12 +1,12 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
-import type { GoProgram } from '../../analyze/program.js';
+import type { GoProgram, Programs } from '../../analyze/program.js';
 import { positionOf } from '../../analyze/runtime/memory-ranges.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
-import { describeStop, joinThreads, readClocks, type CapturedCopy } from '../copy/capture-metadata.js';
-import { Copy } from '../copy/copy.js';
+import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../copy/capture-metadata.js';
+import { Copies } from '../copy/copies.js';
 import { copyMachines } from '../copy/machine-list.js';
-import { makePlan, type Survey } from '../copy/plan.js';
+import { makePlans, type Survey } from '../copy/plan.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
@@ -30,15 +30,15 @@ const WORTH = 1.25;
 const WORTH_MS = 1;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
-export function cloneHindrance(pid: number, program: GoProgram): string | null {
+export function cloneHindrance(pid: number, programs: Programs): string | null {
   const { seccomp, residentBytes, threadCount } = readStatus(pid);
-  if (program.image.arch !== 'amd64') return `it is not done on ${program.image.arch} yet`;
+  const { arch } = programs[0].image;
+  if (arch !== 'amd64') return `it is not done on ${arch} yet`;
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
-  if (injectionSites(program) === null)
-    return 'the functions in which its threads wait are not those of a known release';
-  const goroutines = program.memory.word(program.globals.allgs, 8);
-  const mappings = program.image.mappings.length;
+  if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
+  const goroutines = programs.reduce((sum, { memory, globals }) => sum + memory.word(globals.allgs, 8), 0);
+  const mappings = programs[0].image.mappings.length;
   const [fork, copy] = [modelForkMs(mappings, residentBytes), modelCopyMs(threadCount, goroutines)];
   const stopping = threadCount * USUAL_THREAD_MS;
   if (stopping + fork <= WORTH * (stopping + copy) + WORTH_MS) return null;
@@ -48,16 +48,26 @@ export function cloneHindrance(pid: number, program: GoProgram): string | null {
   );
 }
 
+/** The first program whose idle threads wait where a system call can be injected, and where; null if there is none. */
+function findSites(programs: Programs): { readonly program: GoProgram; readonly sites: InjectionSites } | null {
+  for (const program of programs) {
+    const sites = injectionSites(program);
+    if (sites !== null) return { program, sites };
+  }
+  return null;
+}
+
 /** Clones the process, lets it go, and copies the clone at leisure. Gives up before the clone once `signal` is aborted. */
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
   signal?: AbortSignal,
-): Promise<CapturedCopy | CloneRefused> {
-  const { program } = surveyed;
-  const hindrance = cloneHindrance(target.pid, program);
-  const sites = hindrance === null ? injectionSites(program) : null;
-  if (sites === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
+): Promise<CapturedCopies | CloneRefused> {
+  const { programs } = surveyed;
+  const hindrance = cloneHindrance(target.pid, programs);
+  const found = hindrance === null ? findSites(programs) : null;
+  if (found === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
+  const { program, sites } = found;
   collectLeftovers(program, sites);
   await warmUpClone();
   signal?.throwIfAborted();
@@ -67,17 +77,17 @@ export async function copyClone(
   const clone = stop.value;
   if (typeof clone === 'string') return { reason: clone, pauseNs: stop.pauseNs };
   let isCollected = false;
-  let copy: Copy;
+  let copies: Copies;
   try {
     tieToGospy(clone);
-    copy = copyFrom(clone, surveyed, (tid) => namespaceTids.get(tid) ?? target.namespaceTid(tid), stop.threads);
+    copies = copyFrom(clone, surveyed, (tid) => namespaceTids.get(tid) ?? target.namespaceTid(tid), stop.threads);
   } finally {
     isCollected = endClone(clone);
   }
   const { warnings, ...facts } = describeStop(stop);
   const left = isCollected ? [] : [{ code: 'clone-not-collected', message: NOT_COLLECTED }];
   const threads = joinThreads(before, stop.threads, target);
-  return { copy, metadata: { threads, facts: { ...at, ...facts, warnings: [...warnings, ...left] } } };
+  return { copies, metadata: { threads, facts: { ...at, ...facts, warnings: [...warnings, ...left] } } };
 }
 
 const NOT_COLLECTED =
@@ -112,7 +122,7 @@ function copyFrom(
   surveyed: Survey,
   namespaceTid: (tid: number) => number,
   threads: Stop<unknown>['threads'],
-): Copy {
+): Copies {
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
@@ -122,12 +132,12 @@ function copyFrom(
       reader: (runs: Runs): RunReader => new RunReader(port, runs),
       bytesNow: (addr: number, length: number): Uint8Array | null => port.bytes(addr, length),
     };
-    const copy = new Copy(makePlan(surveyed, { mappings, memory: memory() }), source);
-    copy.readAhead();
-    copy.readStopped(
+    const copies = new Copies(surveyed, makePlans(surveyed, { mappings, memory: memory() }), source);
+    copies.readAhead();
+    copies.readStopped(
       threads.flatMap(({ tid, registers }) => (registers === null ? [] : [positionOf(namespaceTid(tid), registers)])),
     );
-    return copy;
+    return copies;
   } finally {
     port.close();
   }

@@ -14,15 +14,15 @@ import {
 import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
-import { reopenProgram, type GoProgram } from '../../analyze/program.js';
+import { reopenPrograms, structsOf, type Programs } from '../../analyze/program.js';
 import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
-import type { Copy } from './copy.js';
+import type { Copies } from './copies.js';
 import { clipToMappings, type Survey } from './plan.js';
 
 /** What a capture gives: the image, and its memory in the groups in which it is written to a file. */
 export interface Captured {
   readonly image: ProcessImage;
-  readonly program: GoProgram;
+  readonly programs: Programs;
   readonly groups: readonly (readonly Segment[])[];
 }
 
@@ -32,34 +32,36 @@ const MISSING: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Makes an image of a copy, after the process was let go. Stacks are cut to the part in use. The read-only memory that the
+ * Makes an image of the copies, after the process was let go. Stacks are cut to the part in use. The read-only memory that the
  * analysis needs (code, inlining tables, strings) is read from the running process: what the survey read to find the
  * program, and what the analyses read now.
  */
 export function assembleImage(
   base: ProcessImage,
-  { program: surveyed, tables, recording }: Survey,
-  copy: Copy,
+  { programs: surveyed, tables, recording }: Survey,
+  copies: Copies,
   threads: readonly Thread[],
   facts: CaptureFacts,
 ): Captured {
-  const { records, stacks, queues } = copy.segments;
+  const { records, stacks, queues } = copies.segments;
   const whole = new SegmentSource([...records, ...stacks, ...queues, ...tables]);
   const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)));
   const memory = new Memory(
     new LayeredSource([whole, readOnly.memory.source]),
     new Memory(new LayeredSource([whole, readOnly.memory.unrecorded.source])),
   );
-  const image = { ...base, threads, capture: facts, memory, structs: surveyed.layouts.debugInfo };
-  const program = reopenProgram(image, surveyed);
-  readWorkingSet(program);
-  const capture = program.warnings.some(({ code }) => MISSING.has(code)) ? { ...facts, partial: true } : facts;
-  const used = [...new Runs(usedStacks(program, threads), 0)].flatMap((range) => cut(stacks, range));
+  const image = { ...base, threads, capture: facts, memory, structs: structsOf(surveyed) };
+  const programs = reopenPrograms(image, surveyed);
+  programs.forEach(readWorkingSet);
+  const isPartial = programs.some(({ warnings }) => warnings.some(({ code }) => MISSING.has(code)));
+  const capture = isPartial ? { ...facts, partial: true } : facts;
+  const inUse = programs.flatMap((program) => [...usedStacks(program, threads)]);
+  const used = [...new Runs(inUse, 0)].flatMap((range) => cut(stacks, range));
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
   const constant = [...read].flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
   const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
-  return { image: { ...image, capture, memory: kept }, program, groups };
+  return { image: { ...image, capture, memory: kept }, programs, groups };
 }
 
 /** The bytes of a range, from segments that are sorted and do not overlap. */

@@ -2,7 +2,7 @@ import type { CaptureFacts, Thread } from '../../snapshots/image.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { Stop } from '../ptrace/stop.js';
 import type { StoppedThread } from '../ptrace/tracees.js';
-import type { Copy } from './copy.js';
+import type { Copies } from './copies.js';
 
 /** What a capture learns of a process beside its memory. */
 export interface CaptureMetadata {
@@ -11,8 +11,8 @@ export interface CaptureMetadata {
 }
 
 /** A copy of a process, and how it was made. */
-export interface CapturedCopy {
-  readonly copy: Copy;
+export interface CapturedCopies {
+  readonly copies: Copies;
   readonly metadata: CaptureMetadata;
 }
 

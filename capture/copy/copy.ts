@@ -130,7 +130,7 @@ export class Copy {
     const late = (this.#late = this.#newLateReads(machines.source));
     const elsewhere = stackPlan.markStacks(this.#moved, this.#view, this.#dirty);
     const born = this.#complete(late, elsewhere, [], () => false);
-    const areWhole = machines.isWhole && hasAllGoroutines(late.program) && !hasNewModules(plan.surveyed, this.#source);
+    const areWhole = machines.isWhole && hasAllGoroutines(late.program) && !hasNewModules(plan.program, this.#source);
     this.#lists = { areWhole, fresh: born.length };
     const again = (this.#again ??= {
       stacks: this.#source.reader(plan.stacks),
@@ -153,8 +153,8 @@ export class Copy {
 
   /** True if so much is new in the process that it should be planned again. */
   isOutgrown(): boolean {
-    const { program, stackPlan, records, surveyed } = this.plan;
-    if (hasNewModules(surveyed, this.#source)) return true;
+    const { program, stackPlan, records } = this.plan;
+    if (hasNewModules(program, this.#source)) return true;
     const now = program.over({ memory: this.#source.memory() });
     const count = onFault(
       () => now.memory.word(now.globals.allgs, 8),

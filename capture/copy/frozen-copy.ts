@@ -3,8 +3,8 @@ import type { ImageWarning } from '../../snapshots/image.js';
 import { positionOf } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze, type Freeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
-import { readClocks, type CapturedCopy } from './capture-metadata.js';
-import { Copy } from './copy.js';
+import { readClocks, type CapturedCopies } from './capture-metadata.js';
+import { Copies } from './copies.js';
 import { planLive } from './look-again.js';
 import type { Survey } from './plan.js';
 
@@ -15,7 +15,7 @@ const TRIES = 3;
  * Copies a process that stands still because its cgroup is frozen: nothing is waited for, and no thread is touched. Returns
  * null if it is not frozen, or did not stay so.
  */
-export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopy | null {
+export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopies | null {
   for (let tries = 0; tries < TRIES; tries++) {
     const freeze = readFreeze(target.pid, target.arch);
     if (freeze === null) return null;
@@ -23,12 +23,12 @@ export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopy 
     const threads = target
       .threads()
       .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));
-    const copy = new Copy(planLive(surveyed, target), target);
-    copy.readAhead();
-    copy.readStopped(threads.flatMap(({ namespaceTid, registers }) => positionIn(namespaceTid, registers)));
+    const copies = new Copies(surveyed, planLive(surveyed, target), target);
+    copies.readAhead();
+    copies.readStopped(threads.flatMap(({ namespaceTid, registers }) => positionIn(namespaceTid, registers)));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;
     const facts = { ...at, pauseNs: 0, partial: false, warnings: [frozenWarning(freeze)], torn: [] };
-    return { copy, metadata: { threads, facts } };
+    return { copies, metadata: { threads, facts } };
   }
   return null;
 }

@@ -1,11 +1,11 @@
-import { openProgram, type GoProgram } from '../../analyze/program.js';
+import { openPrograms, RUNTIME_UNREADABLE, type Programs } from '../../analyze/program.js';
 import { RuntimeNotReady } from '../../analyze/runtime/globals.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { MemoryFault } from '../../snapshots/memory.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { sleep } from '../ptrace/sleep.js';
-import { makePlan, survey, type Plan, type Survey } from './plan.js';
+import { makePlans, survey, type Plan, type Survey } from './plan.js';
 
 /** How long to look again before an answer that may be due to the moment is taken as final, in milliseconds. */
 const CHANGING_MS = 250;
@@ -34,25 +34,30 @@ export function lookAgain<T>(look: () => T, isCertain: (seen: T) => boolean = ()
   }
 }
 
-/** Finds the Go program of a process that runs on. Throws GospyError, as {@link openProgram} does. */
-export function openLive(target: LiveProcess): GoProgram {
-  return lookAgain(
-    () => openProgram(target.image()),
-    (program) => program.globals.isCertain,
-  );
+/** Finds the Go programs of a process that runs on. Throws GospyError, as {@link openPrograms} does. */
+export function openLive(target: LiveProcess): Programs {
+  return lookAgain(() => openPrograms(target.image()), areCertain);
 }
 
 /** As {@link survey}, of a process that runs on. Throws GospyError. */
 export function surveyLive(target: LiveProcess, debugInfo: DebugInfo): Survey {
   return lookAgain(
     () => survey(target.image(), debugInfo),
-    ({ program }) => program.globals.isCertain,
+    ({ programs }) => areCertain(programs),
   );
 }
 
-/** As {@link makePlan}, of a process that runs on. Throws GospyError. */
-export function planLive(surveyed: Survey, target: LiveProcess): Plan {
-  return lookAgain(() => makePlan(surveyed, target.contents()));
+/** As {@link makePlans}, of a process that runs on. Throws GospyError. */
+export function planLive(surveyed: Survey, target: LiveProcess): Plan[] {
+  return lookAgain(() => makePlans(surveyed, target.contents()));
+}
+
+/** True unless the moment may be why something of a program was not found, or one of several could not be read. */
+function areCertain(programs: Programs): boolean {
+  const { warnings } = programs[0].image.capture;
+  return (
+    programs.every(({ globals }) => globals.isCertain) && warnings.every(({ code }) => code !== RUNTIME_UNREADABLE)
+  );
 }
 
 /** For how long an error of a look may be due to the moment, in milliseconds. */

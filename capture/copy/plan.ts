@@ -6,7 +6,7 @@ import type { Range, Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readFixed, readPointed } from '../../analyze/working-set.js';
-import { openProgram, type GoProgram } from '../../analyze/program.js';
+import { openPrograms, type GoProgram, type Programs } from '../../analyze/program.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
@@ -29,7 +29,6 @@ export function isOutgrown(fresh: number, planned: number): boolean {
 
 /** What will be read in the stop, as decided while the program runs. */
 export interface Plan {
-  readonly surveyed: Survey;
   readonly program: GoProgram;
   /** Globals, allgs, gs, Ms, Ps: read first, since they show which stacks must be read again. */
   readonly records: Runs;
@@ -41,7 +40,7 @@ export interface Plan {
 
 /** The first look at a process, which the plan is made from. */
 export interface Survey {
-  readonly program: GoProgram;
+  readonly programs: Programs;
   /** The function tables, which never change: read already. */
   readonly tables: readonly Segment[];
   /** Notes what is read of the program's memory, now and later. */
@@ -49,26 +48,35 @@ export interface Survey {
 }
 
 /**
- * Finds the Go runtime in a running process. `debugInfo` is asked for struct layouts if its release is not known. Throws
+ * Finds the Go runtimes in a running process. `debugInfo` is asked for struct layouts if its release is not known. Throws
  * GospyError if there is none, or if it is not understood.
  */
 export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   const { memory, recording } = recordingMemory(image.memory);
-  const program = openProgram({ ...image, memory }, debugInfo);
-  readFixed(program);
-  const tables = program.code.modules.map(({ module }) => {
+  const programs = openPrograms({ ...image, memory }, debugInfo);
+  programs.forEach(readFixed);
+  const modules = programs.flatMap(({ code }) => code.modules);
+  const tables = modules.map(({ module }) => {
     const { lo, hi } = pclntabRange(module);
     return { addr: lo, bytes: image.memory.bytes(lo, hi - lo) };
   });
-  return { program, tables, recording };
+  return { programs, tables, recording };
+}
+
+/** Makes a plan for each program. Throws as {@link makePlan} does. */
+export function makePlans({ programs, recording }: Survey, live: Pick<ProcessImage, 'mappings' | 'memory'>): Plan[] {
+  return programs.map((program) => makePlan(program, recording, live));
 }
 
 /**
- * Looks at every goroutine of the running program. `live` is what it holds now, with nothing cached from before. Throws
- * MemoryFault if its lists changed while they were read.
+ * Looks at every goroutine of a running program. `live` is what the process holds now, with nothing cached from before.
+ * Throws MemoryFault if its lists changed while they were read.
  */
-export function makePlan(surveyed: Survey, live: Pick<ProcessImage, 'mappings' | 'memory'>): Plan {
-  const { program, recording } = surveyed;
+export function makePlan(
+  program: GoProgram,
+  recording: RecordingSource,
+  live: Pick<ProcessImage, 'mappings' | 'memory'>,
+): Plan {
   const now = program.over(live);
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines);
@@ -84,11 +92,11 @@ export function makePlan(surveyed: Survey, live: Pick<ProcessImage, 'mappings' |
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  return { surveyed, program, records, stacks, queues, stackPlan };
+  return { program, records, stacks, queues, stackPlan };
 }
 
-/** True if the process has loaded a plugin since it was surveyed. */
-export function hasNewModules({ program }: Survey, source: Pick<LiveProcess, 'bytesNow'>): boolean {
+/** True if a program has loaded a plugin since it was surveyed. */
+export function hasNewModules(program: GoProgram, source: Pick<LiveProcess, 'bytesNow'>): boolean {
   const last = program.code.modules.at(-1)?.module;
   if (last === undefined) return false;
   const next = source.bytesNow(plus(last.addr, last.layout.offset('next')), 8);

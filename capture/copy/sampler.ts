@@ -4,18 +4,18 @@ import { Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze } from '../process/frozen.js';
-import { LiveProcess } from '../process/live-process.js';
+import type { LiveProcess } from '../process/live-process.js';
 import type { RunReader } from '../process/run-reader.js';
 import { readClocks } from './capture-metadata.js';
 import { frozenWarning } from './frozen-copy.js';
-import { lookAgain, openLive } from './look-again.js';
+import { lookAgain } from './look-again.js';
 import { copyMachines } from './machine-list.js';
 import { isOutgrown, MAX_GAP } from './plan.js';
 import { RunSource } from './run-source.js';
 import { SampledProgram } from './sampled-program.js';
 
 /**
- * Looks at a running process again and again without stopping it. What does not change is found once: the code, the
+ * Looks at a Go program of a running process again and again without stopping it. What does not change is found once: the code, the
  * globals, and where the goroutines are. A look reads the records of the runtime. Stacks are read when they are asked for,
  * and are used only if their goroutine stayed parked meanwhile.
  */
@@ -24,23 +24,17 @@ export class Sampler {
   readonly #program: GoProgram;
   #records: { readonly runs: Runs; readonly reader: RunReader; readonly count: number } | null = null;
 
-  /** Throws GospyError if there is no such process, it may not be read, or it is not a Go program. */
-  constructor(pid: number, inspect?: (program: GoProgram) => void) {
-    this.#target = new LiveProcess(pid, 'read');
-    try {
-      this.#program = openLive(this.#target);
-      inspect?.(this.#program);
-    } catch (error) {
-      this.#target.close();
-      throw error;
-    }
+  constructor(target: LiveProcess, program: GoProgram) {
+    this.#target = target;
+    this.#program = program;
   }
 
-  /** The process as it is now. This ends the use of what an earlier look returned. Throws `noGoProcess` if it has ended. */
+  /** The program as it is now. This ends the use of what an earlier look returned. Throws `noGoProcess` if it has ended. */
   look(): GoProgram {
     const freeze = readFreeze(this.#target.pid, this.#target.arch);
-    const warnings = freeze === null ? [] : [frozenWarning(freeze)];
-    const capture: CaptureFacts = { ...this.#program.image.capture, ...readClocks(), pauseNs: 0, warnings };
+    const { capture: first } = this.#program.image;
+    const warnings = freeze === null ? first.warnings : [...first.warnings, frozenWarning(freeze)];
+    const capture: CaptureFacts = { ...first, ...readClocks(), pauseNs: 0, warnings };
     try {
       return lookAgain(() => {
         const mappings = this.#target.currentMappings();
@@ -50,10 +44,6 @@ export class Sampler {
       this.#target.assertUnchanged(error);
       throw error;
     }
-  }
-
-  close(): void {
-    this.#target.close();
   }
 
   #read(image: ProcessImage): GoProgram {

@@ -25,7 +25,7 @@ interface OutputSegment {
 /**
  * Writes an image as an ELF core that debuggers can open together with the executable: a segment for each run of known
  * pages, the registers of all threads, the mapped files and the signal. A partly known page is filled up with zeros if
- * the process could write it; otherwise it is left out, since debuggers read it from the executable. Zeros become holes
+ * the process or its loader could write it; otherwise it is left out, since debuggers read it from the executable. Zeros become holes
  * in the file. The file is replaced in one step, with mode 0600. Throws `badFile` if it cannot be written, and a
  * GospyError with exit code 130 if `signal` is aborted.
  */
@@ -59,14 +59,24 @@ export async function writeCore(
 function planSegments(image: ProcessImage): OutputSegment[] {
   const largest = image.mappings.reduce((most, { start, end }) => Math.max(most, end - start), 0);
   for (let gap = 0; ; gap = Math.max(PAGE, 2 * gap)) {
-    const segments = image.mappings.flatMap((mapping) => planSegmentsOf(image, mapping, gap));
+    const segments = image.mappings.flatMap((mapping, i) => planSegmentsOf(image, mapping, image.mappings[i + 1], gap));
     if (segments.length <= Math.max(MOST_SEGMENTS, image.mappings.length) || gap > largest) return segments;
   }
 }
 
-function planSegmentsOf(image: ProcessImage, mapping: Mapping, gap: number): OutputSegment[] {
+/** What the loader has changed before it made it read-only (RELRO), which is not in the file: it lies before the data. */
+function isRelro({ end, path, executable }: Mapping, next: Mapping | undefined): boolean {
+  return !executable && next?.start === end && next.writable && next.path === path;
+}
+
+function planSegmentsOf(
+  image: ProcessImage,
+  mapping: Mapping,
+  next: Mapping | undefined,
+  gap: number,
+): OutputSegment[] {
   const known: { lo: number; hi: number }[] = [];
-  const isInExecutable = !mapping.writable && mapping.path.startsWith('/');
+  const isInExecutable = !mapping.writable && mapping.path.startsWith('/') && !isRelro(mapping, next);
   for (const { lo, hi } of image.memory.ranges(mapping.start, mapping.end)) {
     const last = known.at(-1);
     const [from, to] = isInExecutable ? [lo, hi] : [pageDown(lo), pageUp(hi)];

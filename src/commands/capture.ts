@@ -4,6 +4,7 @@ import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
+import { runtimeNames } from '../render/runtimes.js';
 import { binOption, debugDirOption, examples, jsonOption, pidOption } from '../options.js';
 import { captureText } from '../render/capture.js';
 import { captureOptions, openBinary } from '../targets/live.js';
@@ -132,7 +133,7 @@ async function printReport(
 ): Promise<void> {
   if (json === true) await io.json({ schema: 'gospy.capture/1', ...report });
   else await io.write(captureText(report));
-  io.warnings(report.warnings);
+  io.warnings(report.warnings, runtimeNames(report.runtimes));
   if (strict !== true || !report.partial) return;
   await io.end();
   throw new GospyError(

@@ -12,7 +12,7 @@ import { examples } from '../options.js';
 import { captureText } from '../render/capture.js';
 import { captureOptions } from '../targets/live.js';
 import { printSummary } from './summary.js';
-import { withProgram } from './with-target.js';
+import { withPrograms } from './with-target.js';
 
 /** A snapshot of a small program, for machines that permit no capture. */
 const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
@@ -77,5 +77,5 @@ async function showSample(io: Io, reason: string): Promise<void> {
 }
 
 async function printSummaryOf(io: Io, path: string): Promise<void> {
-  await withProgram(io, path, {}, (program) => printSummary(io, program, { pc: 'start', limit: 200 }));
+  await withPrograms(io, path, {}, (programs) => printSummary(io, programs, { pc: 'start', limit: 200 }));
 }

@@ -1,15 +1,17 @@
 import { Argument, Option, type Command } from 'commander';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { GroupBy } from '../../analyze/report/groups.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
-import { examples, jsonOption, limitOption, pidOption } from '../options.js';
+import { runtimeNames } from '../render/runtimes.js';
+import { examples, jsonOption, limitOption, pidOption, runtimeOption } from '../options.js';
 import { groupByOf } from './goroutines.js';
-import { withPrograms } from './with-target.js';
+import { withTargets } from './with-target.js';
 
 interface DiffOptions {
   readonly pid?: number;
   readonly bin?: readonly string[];
+  readonly runtime?: string;
   readonly groupBy: GroupBy;
   readonly limit: number;
   readonly json?: true;
@@ -28,6 +30,7 @@ export function define(command: Command, io: Io): void {
     .addArgument(new Argument('[B]', 'the later one'))
     .addOption(pidOption('compare with the live process N in place of B'))
     .option('--bin <FILE>', 'the executable, as with other commands; given twice, that of A and that of B', addFile)
+    .addOption(runtimeOption())
     .addOption(
       new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait or label:K')
         .argParser(groupByOf)
@@ -40,23 +43,23 @@ export function define(command: Command, io: Io): void {
 }
 
 async function diff(io: Io, a: string, b: string | undefined, options: DiffOptions): Promise<void> {
-  const { pid, bin = [] } = options;
+  const { pid, runtime, bin = [] } = options;
   if (b === undefined && pid === undefined)
     throw usageError('diff compares two: name B, or a live process with --pid N');
   if (bin.length > 2) throw usageError('--bin is given at most twice: for A, and for B');
   const targets = [
-    { file: a, bin: bin[0] },
-    { file: b, pid, bin: bin.at(-1) },
+    { file: a, runtime, bin: bin[0] },
+    { file: b, pid, runtime, bin: bin.at(-1) },
   ] as const;
-  await withPrograms(io, targets, ([before, after]) => printDiff(io, before, after, options));
+  await withTargets(io, targets, ([before, after]) => printDiff(io, before, after, options));
 }
 
-async function printDiff(io: Io, before: GoProgram, after: GoProgram, options: DiffOptions): Promise<void> {
-  const [{ compare }, { diffText }] = await Promise.all([
-    import('../../analyze/report/diff.js'),
+async function printDiff(io: Io, before: Programs, after: Programs, options: DiffOptions): Promise<void> {
+  const [{ compareAll }, { diffText }] = await Promise.all([
+    import('../../analyze/report/diff-runtimes.js'),
     import('../render/diff.js'),
   ]);
-  const { value: diff, warnings } = compare(before, after, options.groupBy);
+  const { value: diff, warnings } = compareAll(before, after, options.groupBy);
   if (options.json === true) {
     const { after, changes, goroutines: counts, ...rest } = diff;
     const goroutines = { ...counts, ...(changes ?? NO_CHANGES) };
@@ -64,7 +67,7 @@ async function printDiff(io: Io, before: GoProgram, after: GoProgram, options: D
   } else {
     await io.write(diffText(diff, options.limit));
   }
-  io.warnings(warnings);
+  io.warnings(warnings, runtimeNames(diff.runtimes));
 }
 
 /** Between two processes, single goroutines cannot be compared. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Io } from '../io.js';
 import { requireLinux } from '../targets/live.js';
+import { runtimeNames } from '../render/runtimes.js';
 import { examples, jsonOption, pidOption } from '../options.js';
 import { doctorText } from '../render/doctor.js';
 
@@ -41,12 +42,13 @@ async function doctor(io: Io, { pid, json }: DoctorOptions): Promise<void> {
       checks: machine,
       process: diagnosis === null ? null : { pid, checks: diagnosis.checks, modes: diagnosis.modes },
       target: diagnosis?.target ?? null,
+      runtimes: diagnosis?.runtimes ?? [],
       warnings,
     });
   } else {
     await io.write(doctorText(machine, diagnosis));
   }
-  io.warnings(warnings);
+  io.warnings(warnings, runtimeNames(diagnosis?.runtimes ?? []));
   await io.end();
   if (pid !== undefined) requireLinux();
   if (diagnosis !== null && diagnosis.error !== null) throw diagnosis.error;

@@ -1,9 +1,10 @@
 import { Argument, type Command } from 'commander';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, takesTarget } from '../options.js';
-import { targetAndGoids, withProgram, type TargetOptions } from './with-target.js';
+import { targetAndGoids, withPrograms, type TargetOptions } from './with-target.js';
 
 /** `gospy explain`: how a goroutine's stack was followed, step by step. */
 export function define(command: Command, io: Io): void {
@@ -25,29 +26,42 @@ export function define(command: Command, io: Io): void {
       const [goid] = goids;
       if (goid === undefined) throw usageError('no goroutine is named', NAME_ONE);
       if (goids.length > 1) throw usageError('explain follows one goroutine at a time', NAME_ONE);
-      return withProgram(io, file, options, (program) => explain(io, program, goid, options.json === true));
+      return withPrograms(io, file, options, (programs) => explain(io, programs, goid, options.json === true));
     });
   examples(command, ['gospy explain snap.gsp 18', 'gospy explain --pid 4711 18 --json']);
 }
 
 const NAME_ONE = { hint: 'its id comes after the target: `gospy explain snap.gsp 18`' };
 
-async function explain(io: Io, program: GoProgram, goid: number, json: boolean): Promise<void> {
-  const [{ explainStack, findGoroutine }, { targetOf }, { answer }, { explanationText }] = await Promise.all([
-    import('../../analyze/report/explain.js'),
-    import('../../analyze/report/summary.js'),
-    import('../../analyze/report/answer.js'),
-    import('../render/explain.js'),
-  ]);
-  const found = findGoroutine(program, goid);
-  if (found.g === null) {
-    const count = found.count.toLocaleString('en');
-    throw usageError(`there is no goroutine ${goid} among the ${count} that are alive`, {
+async function explain(io: Io, programs: Programs, goid: number, json: boolean): Promise<void> {
+  const [{ explainStack, findGoroutine }, { runtimesOf, targetOfAll }, { answer }, { explanationText }] =
+    await Promise.all([
+      import('../../analyze/report/explain.js'),
+      import('../../analyze/report/all-runtimes.js'),
+      import('../../analyze/report/answer.js'),
+      import('../render/explain.js'),
+    ]);
+  const looked = programs.map((program) => ({ program, found: findGoroutine(program, goid) }));
+  const [one, ...more] = looked.flatMap(({ program, found }) => (found.g === null ? [] : [{ program, g: found.g }]));
+  if (one === undefined) {
+    const count = looked.reduce((sum, { found }) => sum + (found.g === null ? found.count : 0), 0);
+    throw usageError(`there is no goroutine ${goid} among the ${count.toLocaleString('en')} that are alive`, {
       hint: '`gospy goroutines` lists them',
     });
   }
-  const { value: explanation, warnings } = answer(program, explainStack(program, found.g));
-  if (json) await io.json({ schema: 'gospy.explain/1', target: targetOf(program), ...explanation, warnings });
-  else await io.write(explanationText(explanation));
-  io.warnings(warnings);
+  if (more.length > 0) {
+    const files = [one, ...more].map(({ program: { runtime } }) => `${runtime.n} (${runtime.file})`).join(', ');
+    throw usageError(`${more.length + 1} Go runtimes of the target have a goroutine ${goid}: ${files}`, {
+      hint: `name one of them: --runtime ${one.program.runtime.n}`,
+    });
+  }
+  const { value: explanation, warnings } = answer(one.program, explainStack(one.program, one.g));
+  const names = namesOf(programs);
+  if (json) {
+    const [target, runtimes] = [targetOfAll([one.program]), runtimesOf(programs)];
+    await io.json({ schema: 'gospy.explain/1', target, runtimes, ...explanation, warnings });
+  } else {
+    await io.write(explanationText(explanation, names(explanation.runtime)));
+  }
+  io.warnings(warnings, names);
 }

@@ -1,11 +1,12 @@
 import { Option, type Command } from 'commander';
 import { usageError } from '../../snapshots/errors.js';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, takesTarget } from '../options.js';
 import { pluralize, printable, size } from '../render/text.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { withPrograms, type TargetOptions } from './with-target.js';
 
 /** The formats that a target can be written in. */
 const FORMATS = ['core'] as const;
@@ -27,7 +28,7 @@ export function define(command: Command, io: Io): void {
     .addOption(new Option('--format <FORMAT>', 'the format').choices(FORMATS).makeOptionMandatory())
     .option('-o, --output <FILE>', 'the file to write')
     .action((file: string | undefined, options: ExportOptions) =>
-      withProgram(io, file, options, (program) => WRITERS[options.format](io, program, options.output)),
+      withPrograms(io, file, options, (programs) => WRITERS[options.format](io, programs, options.output)),
     );
   examples(command, [
     'gospy export snap.gsp --format core -o snap.core',
@@ -36,22 +37,22 @@ export function define(command: Command, io: Io): void {
 }
 
 /** Writes the format and says what was written. */
-const WRITERS: Readonly<Record<Format, (io: Io, program: GoProgram, path: string | undefined) => Promise<void>>> = {
+const WRITERS: Readonly<Record<Format, (io: Io, programs: Programs, path: string | undefined) => Promise<void>>> = {
   core: writeCore,
 };
 
-async function writeCore(io: Io, program: GoProgram, path: string | undefined): Promise<void> {
+async function writeCore(io: Io, programs: Programs, path: string | undefined): Promise<void> {
   if (path === undefined) throw usageError('a core is written to a file: name it with -o');
-  const [{ exportCore }, { removeUnfinished }, { answer }] = await Promise.all([
+  const [{ exportCore }, { removeUnfinished }, { warningsOf }] = await Promise.all([
     import('../export/core.js'),
     import('../../snapshots/atomic-file.js'),
-    import('../../analyze/report/answer.js'),
+    import('../../analyze/report/all-runtimes.js'),
   ]);
   const forget = onInterrupt(removeUnfinished);
-  const { bytesWritten, threads, executable } = await exportCore(program, path).finally(forget);
+  const { bytesWritten, threads, executable } = await exportCore(programs[0], path).finally(forget);
   await io.write(
     `${printable(path)}: ${size(bytesWritten)}, ${pluralize(threads, 'thread')}\n` +
       `Open it with the executable: dlv core ${printable(executable)} ${printable(path)}\n`,
   );
-  io.warnings(answer(program, null).warnings);
+  io.warnings(warningsOf(programs), namesOf(programs));
 }

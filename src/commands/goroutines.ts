@@ -1,13 +1,14 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { GroupBy } from '../../analyze/report/groups.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { goroutineTable, groupText } from '../render/goroutines.js';
 import { moreLine } from '../render/summary.js';
 import { jsonText } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { withPrograms, type TargetOptions } from './with-target.js';
 
 interface GoroutinesOptions extends SelectionOptions, TargetOptions {
   readonly groupBy?: GroupBy;
@@ -35,10 +36,10 @@ export function define(command: Command, io: Io): void {
     .addOption(jsonOption())
     .addOption(new Option('--ndjson', 'print one JSON object a line').conflicts(['json', 'groupBy']))
     .action((file: string | undefined, options: GoroutinesOptions) =>
-      withProgram(io, file, options, (program) =>
+      withPrograms(io, file, options, (programs) =>
         options.groupBy === undefined
-          ? printGoroutines(io, program, options)
-          : printGroups(io, program, options.groupBy, options),
+          ? printGoroutines(io, programs, options)
+          : printGroups(io, programs, options.groupBy, options),
       ),
     );
   examples(command, [
@@ -47,30 +48,31 @@ export function define(command: Command, io: Io): void {
   ]);
 }
 
-async function printGoroutines(io: Io, program: GoProgram, options: GoroutinesOptions): Promise<void> {
-  const [{ listGoroutines }, { limited, queryOf, writeCrash, writeGoroutines }] = await Promise.all([
-    import('../../analyze/report/goroutines.js'),
+async function printGoroutines(io: Io, programs: Programs, options: GoroutinesOptions): Promise<void> {
+  const [{ listAll }, { limited, queryOf, writeCrash, writeGoroutines }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
   const query = queryOf(options);
+  const names = namesOf(programs);
   if (options.json === true || options.ndjson === true) {
-    const goroutines = listGoroutines(program, 'stack', query);
+    const goroutines = listAll(programs, 'stack', query);
     const limit = options.limit ?? 0;
-    if (options.json === true) await writeGoroutines(io, program, 'gospy.goroutines/1', goroutines, limit);
+    if (options.json === true) await writeGoroutines(io, programs, 'gospy.goroutines/1', goroutines, limit);
     else for (const goroutine of limited(goroutines, limit)) await io.write(`${jsonText(goroutine)}\n`);
-    io.warnings(goroutines.warnings);
+    io.warnings(goroutines.warnings, names);
     return;
   }
-  const goroutines = listGoroutines(program, 'located', query);
+  const goroutines = listAll(programs, 'located', query);
   const limit = options.limit ?? TEXT_LIMIT;
   const shown = [...limited(goroutines, limit)];
-  await writeCrash(io, program);
-  await io.write(goroutineTable(shown, io.columns));
+  await writeCrash(io, programs);
+  await io.write(goroutineTable(shown, io.columns, names));
   if (limit !== 0 && shown.length === limit) {
-    const all = count(listGoroutines(program, 'plain', { selection: selectionOf(options) }));
+    const all = count(listAll(programs, 'plain', { selection: selectionOf(options) }));
     if (all > limit) await io.write(moreLine(all - limit));
   }
-  io.warnings(goroutines.warnings);
+  io.warnings(goroutines.warnings, names);
 }
 
 function count(items: Iterable<unknown>): number {
@@ -79,25 +81,25 @@ function count(items: Iterable<unknown>): number {
   return n;
 }
 
-async function printGroups(io: Io, program: GoProgram, by: GroupBy, options: GoroutinesOptions): Promise<void> {
-  const [{ groupGoroutines }, { targetOf }, { writeCrash }] = await Promise.all([
-    import('../../analyze/report/groups.js'),
-    import('../../analyze/report/summary.js'),
+async function printGroups(io: Io, programs: Programs, by: GroupBy, options: GoroutinesOptions): Promise<void> {
+  const [{ groupAll, runtimesOf, targetOfAll }, { writeCrash }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
-  const { value: groups, warnings } = groupGoroutines(program, by, selectionOf(options));
+  const { value: groups, warnings } = groupAll(programs, by, selectionOf(options));
+  const names = namesOf(programs);
   const limit = options.limit ?? (options.json === true ? 0 : TEXT_LIMIT);
   const shown = limit === 0 ? groups : groups.slice(0, limit);
   const key = by.kind === 'label' ? `label:${by.key}` : by.kind;
   if (options.json === true) {
-    const target = targetOf(program);
-    await io.json({ schema: 'gospy.groups/1', target, by: key, groups: shown, warnings });
+    const [target, runtimes] = [targetOfAll(programs), runtimesOf(programs)];
+    await io.json({ schema: 'gospy.groups/1', target, runtimes, by: key, groups: shown, warnings });
   } else {
-    await writeCrash(io, program);
-    for (const group of shown) await io.write(groupText(group));
+    await writeCrash(io, programs);
+    for (const group of shown) await io.write(groupText(group, names(group.runtime)));
     if (groups.length > shown.length) await io.write(moreLine(groups.length - shown.length));
   }
-  io.warnings(warnings);
+  io.warnings(warnings, names);
 }
 
 /** Parses the argument of `--group-by`. Throws InvalidArgumentError. */

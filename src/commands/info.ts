@@ -4,6 +4,7 @@ import type { Io } from '../io.js';
 import { binOption, debugDirOption, examples, jsonOption } from '../options.js';
 import { coreInfoText } from '../render/core-info.js';
 import { infoText } from '../render/info.js';
+import { runtimeNames } from '../render/runtimes.js';
 import { inspectFile } from '../targets/inspect-file.js';
 import type { SnapshotInfo } from '../targets/snapshot-info.js';
 
@@ -36,7 +37,7 @@ async function info(io: Io, file: string, { bin, debugDir, json }: InfoOptions):
   } else {
     await io.write(found.kind === 'core' ? coreInfoText(file, found) : infoText(file, found));
   }
-  io.warnings(found.warnings);
+  io.warnings(found.warnings, runtimeNames(found.runtimes));
   await failOnProblems(io, found.problems, OTHERWISE[found.kind]);
 }
 
@@ -52,10 +53,11 @@ async function failOnProblems(io: Io, [first, ...more]: readonly string[], other
   });
 }
 
-function snapshotDocument({ facts, target, warnings, ...file }: SnapshotInfo): object {
+function snapshotDocument({ facts, target, runtimes, warnings, ...file }: SnapshotInfo): object {
   return {
     ...file,
     target,
+    runtimes,
     host: facts?.host ?? null,
     executable: facts?.executable ?? null,
     partial: facts?.capture.partial ?? null,

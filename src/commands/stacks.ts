@@ -1,9 +1,10 @@
 import { Argument, type Command } from 'commander';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { targetAndGoids, withProgram, type TargetOptions } from './with-target.js';
+import { targetAndGoids, withPrograms, type TargetOptions } from './with-target.js';
 
 interface StacksOptions extends SelectionOptions, TargetOptions {
   readonly limit?: number;
@@ -25,30 +26,34 @@ export function define(command: Command, io: Io): void {
       const { file, goids } = targetAndGoids(first === undefined ? [] : [first, ...others], options);
       const goid = [...goids, ...(options.goid ?? [])];
       const narrowed = goid.length === 0 ? options : { ...options, goid };
-      return withProgram(io, file, options, (program) => printStacks(io, program, narrowed));
+      return withPrograms(io, file, options, (programs) => printStacks(io, programs, narrowed));
     });
   examples(command, ['gospy stacks snap.gsp 18 42', "gospy stacks snap.gsp --func 'net/http' --no-system"]);
 }
 
-async function printStacks(io: Io, program: GoProgram, options: StacksOptions): Promise<void> {
-  const [{ listGoroutines }, { limited, queryOf, writeCrash, writeGoroutines }, { tracebackText }] = await Promise.all([
-    import('../../analyze/report/goroutines.js'),
+async function printStacks(io: Io, programs: Programs, options: StacksOptions): Promise<void> {
+  const [{ listAll }, { limited, queryOf, writeCrash, writeGoroutines }, { tracebackText }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
     import('../render/traceback.js'),
   ]);
   const limit = options.limit ?? 0;
+  const names = namesOf(programs);
   if (options.json === true) {
-    const goroutines = listGoroutines(program, 'stack', queryOf(options));
-    await writeGoroutines(io, program, 'gospy.stacks/1', goroutines, limit);
-    io.warnings(goroutines.warnings);
+    const goroutines = listAll(programs, 'stack', queryOf(options));
+    await writeGoroutines(io, programs, 'gospy.stacks/1', goroutines, limit);
+    io.warnings(goroutines.warnings, names);
     return;
   }
-  const tracebacks = listGoroutines(program, 'traceback', queryOf(options));
-  await writeCrash(io, program);
-  let separator = program.image.signal === null ? '' : '\n';
+  const tracebacks = listAll(programs, 'traceback', queryOf(options));
+  await writeCrash(io, programs);
+  let separator = programs[0].image.signal === null ? '' : '\n';
+  let section = '';
   for (const traceback of limited(tracebacks, limit)) {
-    await io.write(separator + tracebackText(traceback));
-    separator = '\n';
+    const name = names(traceback.goroutine.runtime);
+    const heading = name === section ? '' : `${separator}runtime ${name}\n\n`;
+    await io.write(`${heading === '' ? separator : heading}${tracebackText(traceback)}`);
+    [separator, section] = ['\n', name];
   }
-  io.warnings(tracebacks.warnings);
+  io.warnings(tracebacks.warnings, names);
 }

@@ -1,9 +1,10 @@
 import { Option, type Command } from 'commander';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
 import { goroutineLine, moreLine, overview, PLACES, type Place } from '../render/summary.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { withPrograms, type TargetOptions } from './with-target.js';
 
 /** How a summary is printed. */
 export interface SummaryOptions {
@@ -33,34 +34,36 @@ export function define(command: Command, io: Io): void {
     .addOption(limitOption('print at most N goroutines, 0 for all', 200))
     .addOption(jsonOption())
     .action((file: string | undefined, options: SummaryOptions & TargetOptions) =>
-      withProgram(io, file, options, (program) => printSummary(io, program, options)),
+      withPrograms(io, file, options, (programs) => printSummary(io, programs, options)),
     );
   examples(command, ['gospy summary snap.gsp', 'gospy summary --pid 4711 --pc user --limit 0']);
 }
 
-/** Prints the overview of a program, as text or as JSON. */
-export async function printSummary(io: Io, program: GoProgram, options: SummaryOptions): Promise<void> {
-  const { summarize } = await import('../../analyze/report/summary.js');
-  const { value: summary, warnings } = summarize(program);
+/** Prints the overview of programs, as text or as JSON. */
+export async function printSummary(io: Io, programs: Programs, options: SummaryOptions): Promise<void> {
+  const { summarizeAll } = await import('../../analyze/report/all-runtimes.js');
+  const { value: summary, warnings } = summarizeAll(programs);
   if (options.json === true) {
     await io.json({ schema: 'gospy.summary/1', ...summary, warnings });
   } else {
     await io.write(`${overview(summary)}\ngoroutines:\n\n`);
-    await printLines(io, program, options, summary.goroutines.total);
+    await printLines(io, programs, options, summary.goroutines.total);
   }
-  io.warnings(warnings);
+  io.warnings(warnings, namesOf(programs));
 }
 
 /** Prints a line for each goroutine, and how many of all `total` are left out. */
-async function printLines(io: Io, program: GoProgram, { pc, limit }: SummaryOptions, total: number): Promise<void> {
-  const [{ listGoroutines }, { limited }] = await Promise.all([
-    import('../../analyze/report/goroutines.js'),
+async function printLines(io: Io, programs: Programs, { pc, limit }: SummaryOptions, total: number): Promise<void> {
+  const [{ listAll }, { limited }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
+  const names = namesOf(programs);
   if (pc === 'user') {
-    for (const g of limited(listGoroutines(program, 'located'), limit)) await io.write(goroutineLine(g, pc));
+    for (const g of limited(listAll(programs, 'located'), limit))
+      await io.write(goroutineLine(g, pc, names(g.runtime)));
   } else {
-    for (const g of limited(listGoroutines(program, 'plain'), limit)) await io.write(goroutineLine(g, pc));
+    for (const g of limited(listAll(programs, 'plain'), limit)) await io.write(goroutineLine(g, pc, names(g.runtime)));
   }
   if (limit !== 0 && total > limit) await io.write(moreLine(total - limit));
 }

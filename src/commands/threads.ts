@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, takesTarget } from '../options.js';
 import { threadTable } from '../render/threads.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { withPrograms, type TargetOptions } from './with-target.js';
 
 /** `gospy threads`: M to thread to goroutine, and where each stands. */
 export function define(command: Command, io: Io): void {
@@ -15,23 +16,23 @@ export function define(command: Command, io: Io): void {
     )
     .addOption(jsonOption())
     .action((file: string | undefined, options: TargetOptions & { json?: true }) =>
-      withProgram(io, file, options, (program) => printThreads(io, program, options.json === true)),
+      withPrograms(io, file, options, (programs) => printThreads(io, programs, options.json === true)),
     );
   examples(command, ['gospy threads snap.gsp', 'gospy threads --pid 4711 --json']);
 }
 
-async function printThreads(io: Io, program: GoProgram, json: boolean): Promise<void> {
-  const [{ listThreads }, { targetOf }, { writeCrash }] = await Promise.all([
-    import('../../analyze/report/threads.js'),
-    import('../../analyze/report/summary.js'),
+async function printThreads(io: Io, programs: Programs, json: boolean): Promise<void> {
+  const [{ listAllThreads, runtimesOf, targetOfAll }, { writeCrash }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
-  const { value: threads, warnings } = listThreads(program);
+  const { value: threads, warnings } = listAllThreads(programs);
   if (json) {
-    await io.json({ schema: 'gospy.threads/1', target: targetOf(program), threads, warnings });
+    const [target, runtimes] = [targetOfAll(programs), runtimesOf(programs)];
+    await io.json({ schema: 'gospy.threads/1', target, runtimes, threads, warnings });
   } else {
-    await writeCrash(io, program);
-    await io.write(threadTable(threads, io.columns));
+    await writeCrash(io, programs);
+    await io.write(threadTable(threads, io.columns, namesOf(programs)));
   }
-  io.warnings(warnings);
+  io.warnings(warnings, namesOf(programs));
 }

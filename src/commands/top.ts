@@ -5,13 +5,14 @@ import { usageError } from '../../snapshots/errors.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
+import { namesOf } from '../render/runtimes.js';
 import { examples, limitOption, takesTarget } from '../options.js';
 import { parseDuration } from '../selection-options.js';
 import { captureOptions, openBinary } from '../targets/live.js';
 import type { Subject } from '../tui/session.js';
 import type { Mode, SortKey, State } from '../tui/state.js';
 import { groupByOf } from './goroutines.js';
-import { withProgram, type TargetOptions } from './with-target.js';
+import { withPrograms, type TargetOptions } from './with-target.js';
 
 interface TopOptions extends TargetOptions {
   readonly groupBy: GroupBy;
@@ -64,14 +65,14 @@ export function define(command: Command, io: Io): void {
 async function top(io: Io, file: string | undefined, options: TopOptions): Promise<void> {
   if (options.once !== true) requireTerminal();
   if (file !== undefined || options.pid === undefined) {
-    return withProgram(io, file, options, (program) => watch(io, { program }, options));
+    return withPrograms(io, file, options, (programs) => watch(io, { programs }, options));
   }
-  const { bin, pid, mode } = options;
+  const { bin, pid, mode, runtime } = options;
   const binary = await openBinary(bin);
   try {
     const { ProcessSource } = await import('../tui/source.js');
     // Without progress, which would be written over the screen.
-    const source = new ProcessSource(pid, mode, captureOptions(mode, binary));
+    const source = new ProcessSource(pid, mode, captureOptions(mode, binary), runtime);
     try {
       const first = await source.next();
       await watch(io, { source, first, saveAs: () => snapshotName(pid) }, options);
@@ -93,15 +94,15 @@ async function watch(io: Io, subject: Subject, options: TopOptions): Promise<voi
 }
 
 async function printOnce(io: Io, subject: Subject, state: State, limit: number): Promise<void> {
-  const [{ buildView }, { queryOf }, { onceText }] = await Promise.all([
-    import('../../analyze/report/live-view.js'),
+  const [{ viewOfAll }, { queryOf }, { onceText }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
     import('../tui/state.js'),
     import('../tui/once.js'),
   ]);
-  const program = 'program' in subject ? subject.program : subject.first.program;
-  const view = buildView(program, queryOf(state));
+  const programs = 'programs' in subject ? subject.programs : subject.first.programs;
+  const view = viewOfAll(programs, queryOf(state));
   await io.write(onceText({ ...state, view }, limit));
-  io.warnings(view.warnings);
+  io.warnings(view.warnings, namesOf(programs));
 }
 
 async function show(io: Io, subject: Subject, state: State): Promise<void> {

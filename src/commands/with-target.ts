@@ -1,7 +1,8 @@
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
 import { ReaderGone, type Io } from '../io.js';
 import { goidOf } from '../selection-options.js';
+import { chooseRuntime } from '../targets/choose-runtime.js';
 import { openTarget } from '../targets/open-target.js';
 import { damageError, type OpenTarget, type TargetSpec } from '../targets/target.js';
 
@@ -10,6 +11,7 @@ export interface TargetOptions {
   readonly pid?: number;
   readonly bin?: string;
   readonly debugDir?: readonly string[];
+  readonly runtime?: string;
 }
 
 /** A target as a command line names it: a file, or a process with `pid`. */
@@ -18,11 +20,13 @@ export interface NamedTarget {
   readonly pid?: number | undefined;
   readonly bin?: string | undefined;
   readonly debugDir?: readonly string[] | undefined;
+  /** Which of its Go runtimes; all if it is not given. */
+  readonly runtime?: string | undefined;
 }
 
 /**
  * Separates the target from the goroutine ids after it: with --pid, they are the only arguments. A file before them is
- * returned all the same, for {@link withProgram} to refuse. Throws a usage error for what is not an id.
+ * returned all the same, for {@link withPrograms} to refuse. Throws a usage error for what is not an id.
  */
 export function targetAndGoids(
   args: readonly string[],
@@ -40,27 +44,27 @@ export function targetAndGoids(
 }
 
 /**
- * Opens the target that the command line names, runs `use` on the Go program in it, and closes it. Throws GospyError as
- * {@link withPrograms} does.
+ * Opens the target that the command line names, runs `use` on the Go programs in it, and closes it. Throws GospyError as
+ * {@link withTargets} does.
  */
-export function withProgram(
+export function withPrograms(
   io: Io,
   file: string | undefined,
   options: TargetOptions,
-  use: (program: GoProgram) => Promise<void>,
+  use: (programs: Programs) => Promise<void>,
 ): Promise<void> {
-  return withPrograms(io, [{ ...options, file }], ([program]) => use(program));
+  return withTargets(io, [{ ...options, file }], ([programs]) => use(programs));
 }
 
 /**
- * Opens targets, runs `use` on the Go program in each, and closes them. Throws a usage error where one is not named or
- * named twice, and GospyError as openTarget does. Throws exit code 5 after `use` where a file turned out to be damaged:
+ * Opens targets, runs `use` on the Go programs in each that are asked for, and closes them. Throws a usage error where one is not named or
+ * named twice, or has no such runtime, and GospyError as openTarget does. Throws exit code 5 after `use` where a file turned out to be damaged:
  * `use` has printed what could be read.
  */
-export async function withPrograms<const T extends readonly NamedTarget[]>(
+export async function withTargets<const T extends readonly NamedTarget[]>(
   io: Io,
   named: T,
-  use: (programs: { readonly [K in keyof T]: GoProgram }) => Promise<void>,
+  use: (programs: { readonly [K in keyof T]: Programs }) => Promise<void>,
 ): Promise<void> {
   const specs = named.map(specOf);
   const targets: OpenTarget[] = [];
@@ -71,8 +75,9 @@ export async function withPrograms<const T extends readonly NamedTarget[]>(
     );
   try {
     for (const spec of specs) targets.push(await openTarget(spec, { progress: io.progress }));
-    // One program a target, which TypeScript does not see.
-    await use(targets.map(({ programs }) => programs[0]) as { readonly [K in keyof T]: GoProgram });
+    // One list of programs a target, which TypeScript does not see.
+    const programs = targets.map((target, i) => chooseRuntime(target.programs, named[i]?.runtime));
+    await use(programs as { readonly [K in keyof T]: Programs });
   } catch (error) {
     throw error instanceof ReaderGone ? error : (damage(error) ?? error);
   } finally {

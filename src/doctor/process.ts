@@ -9,8 +9,8 @@ import { frozenWarning } from '../../capture/copy/frozen-copy.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
-import { targetOf } from '../../analyze/report/summary.js';
-import type { Target } from '../../analyze/report/model.js';
+import { runtimesOf, targetOfAll, warningsOf } from '../../analyze/report/all-runtimes.js';
+import type { Runtime, Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { GospyError, permissionError } from '../../snapshots/errors.js';
 import { pluralize } from '../render/text.js';
@@ -34,6 +34,7 @@ export interface ProcessDiagnosis {
   readonly modes: readonly ModeVerdict[];
   /** null if it is not a Go program, or may not be read. */
   readonly target: Target | null;
+  readonly runtimes: readonly Runtime[];
   readonly warnings: readonly Warning[];
   /** The error of a capture in mode `stop`; null if it would succeed. */
   readonly error: GospyError | null;
@@ -55,8 +56,9 @@ export function diagnose(pid: number, machine: readonly Check[], threadMs: numbe
   if (access.error !== null) {
     checks.push(fail('process', access.error.message, access.error.hint));
   } else if (program.value !== null) {
-    const { bin, goVersion } = program.value.target;
-    checks.push(pass('go', `${bin} is a Go program, built by Go ${goVersion}`));
+    for (const { file, goVersion } of program.value.runtimes) {
+      checks.push(pass('go', `${file} is a Go program, built by Go ${goVersion}`));
+    }
   } else if (readable.error === null) {
     checks.push(fail('go', program.error.message, program.error.hint));
   }
@@ -69,6 +71,7 @@ export function diagnose(pid: number, machine: readonly Check[], threadMs: numbe
       judgeMode('live', program.error, 0),
     ],
     target: program.value?.target ?? null,
+    runtimes: program.value?.runtimes ?? [],
     warnings: program.value?.warnings ?? [],
     error: stoppable.error ?? program.error,
   };
@@ -109,6 +112,7 @@ function judgeClone(error: GospyError | null, program: Examined | null): ModeVer
 /** What was found in a running Go program, and what to expect of a capture. Times are in nanoseconds. */
 interface Examined {
   readonly target: Target;
+  readonly runtimes: readonly Runtime[];
   readonly warnings: readonly Warning[];
   readonly stopNs: number;
   readonly cloneNs: number;
@@ -119,21 +123,21 @@ interface Examined {
 function examine(pid: number, threadMs: number): Examined {
   const process = new LiveProcess(pid, 'read');
   try {
-    const program = openLive(process);
-    const target = targetOf(program);
-    const { warnings } = program;
+    const programs = openLive(process);
+    const about = { target: targetOfAll(programs), runtimes: runtimesOf(programs) };
+    const warnings = warningsOf(programs);
     const freeze = readFreeze(pid, process.arch);
     if (freeze !== null) {
-      return { target, warnings: [...warnings, frozenWarning(freeze)], stopNs: 0, cloneNs: 0, cloneHindrance: null };
+      return { ...about, warnings: [...warnings, frozenWarning(freeze)], stopNs: 0, cloneNs: 0, cloneHindrance: null };
     }
     const { threadCount, residentBytes } = readStatus(pid);
     const stopMs = threadCount * threadMs;
     return {
-      target,
+      ...about,
       warnings,
       stopNs: toNs(stopMs + measureCopyMs(process)),
       cloneNs: toNs(stopMs + modelForkMs(process.mappings.length, residentBytes)),
-      cloneHindrance: cloneHindrance(pid, program),
+      cloneHindrance: cloneHindrance(pid, programs),
     };
   } finally {
     process.close();

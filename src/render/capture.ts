@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
 import { duration, pluralize, printable, size } from './text.js';
@@ -6,10 +7,14 @@ type Report = CaptureReport | CoreSnapshotReport;
 
 /** Two lines: what was written, and for how long the process stood still. */
 export function captureText(report: Report): string {
-  const { path, pid, goVersion, goroutines, threads, bytesRead, bytesWritten } = report;
+  const { path, pid, goVersion, runtimes, goroutines, threads, bytesRead, bytesWritten } = report;
+  const go =
+    runtimes.length === 1
+      ? `Go ${printable(goVersion)}`
+      : runtimes.map(({ file, goVersion: v }) => `${printable(basename(file))}: Go ${printable(v)}`).join(', ');
   return (
     `${printable(path)}: ${size(bytesWritten)}, ${pluralize(goroutines, 'goroutine')} and ` +
-    `${pluralize(threads, 'thread')} of process ${pid} (Go ${printable(goVersion)}), from ${size(bytesRead)} read\n` +
+    `${pluralize(threads, 'thread')} of process ${pid} (${go}), from ${size(bytesRead)} read\n` +
     `${pauseText(report)}${report.partial ? '; the snapshot is partial' : ''}.\n`
   );
 }

@@ -1,6 +1,7 @@
 import type { CoreInfo } from '../targets/core-info.js';
 import { crashLine } from './crash.js';
 import { factLines, type Fact } from './facts.js';
+import { programFacts } from './runtimes.js';
 import { pluralize, printable, size, withThousands } from './text.js';
 
 /** Items of a long list that text shows. */
@@ -18,9 +19,7 @@ export function coreInfoText(path: string, info: CoreInfo): string {
     ['whole', whole],
     ...info.problems.map((problem): Fact => ['problem', printable(problem)]),
     ...listFacts(info.cut, 'cut', ({ start, end, path: file }) => `${start}-${end} ${printable(file)}`.trimEnd()),
-    ...(target === null
-      ? []
-      : [['program', `${printable(target.bin)}, Go ${printable(target.goVersion)}, ${target.arch}`] as const]),
+    ...programFacts(target, info.runtimes),
     ['process', `pid ${info.pid}`],
     ['build id', printable(executable.buildId ?? executable.goBuildId ?? 'not known')],
     ['executable', executableFound === null ? 'not found' : `${printable(executableFound)}, the same code`],

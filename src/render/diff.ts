@@ -1,6 +1,7 @@
 import type { Diff, Changes, GroupDiff, Moved, ListedGoroutine, GoroutineState } from '../../analyze/report/diff.js';
 import type { Change } from '../../analyze/report/diff-scheduler.js';
 import type { Target } from '../../analyze/report/model.js';
+import { runtimeNames, runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { table } from './table.js';
 import { duration, placeText, pluralize, printable, withThousands } from './text.js';
 
@@ -10,11 +11,21 @@ export function diffText(diff: Diff, limit: number): string {
     `before: ${targetText(diff.before)}, ${pluralize(diff.goroutines.before, 'goroutine')}\n`,
     `after:  ${targetText(diff.after)}, ${pluralize(diff.goroutines.after, 'goroutine')}\n`,
     `${relationText(diff)}\n`,
+    ...runtimeLines(diff),
     diff.changes === null ? '' : `Goroutines: ${changesText(diff.changes)}\n`,
     schedulerText(diff),
     `\n${groupTable(diff, limit)}`,
-    diff.changes === null ? '' : lists(diff.changes, limit),
+    diff.changes === null ? '' : lists(diff.changes, limit, runtimeNames(diff.runtimes)),
   ].join('');
+}
+
+/** A line for each runtime where there are several. */
+function runtimeLines({ runtimes }: Diff): string[] {
+  if (runtimes.length === 1) return [];
+  return runtimes.map(
+    ({ n, file, goVersion, goroutines: { before, after } }) =>
+      `runtime ${n}: ${printable(file)}, Go ${printable(goVersion)}, goroutines: ${before} -> ${after}\n`,
+  );
 }
 
 function targetText({ bin, pid, goVersion, capturedAt }: Target): string {
@@ -38,10 +49,11 @@ function changesText({ started, ended, moved, returned, parked }: Changes): stri
   );
 }
 
-function schedulerText({ ps, ms, sched }: Diff): string {
-  const perP = ps.flatMap(({ id, schedtick, syscalltick }) =>
-    schedtick === null || syscalltick === null ? [] : [`P${id} +${schedtick}/+${syscalltick}`],
-  );
+function schedulerText({ ps, ms, sched, runtimes }: Diff): string {
+  const perP = ps.flatMap(({ id, runtime, schedtick, syscalltick }) => {
+    const which = runtimes.length === 1 ? '' : `runtime ${runtime} `;
+    return schedtick === null || syscalltick === null ? [] : [`${which}P${id} +${schedtick}/+${syscalltick}`];
+  });
   const ticks =
     sched.schedtick === null || sched.syscalltick === null
       ? ''
@@ -62,7 +74,8 @@ function change({ before, after }: Change): string {
   return `${before} -> ${after}`;
 }
 
-function groupTable({ groups, changes }: Diff, limit: number): string {
+function groupTable({ groups, changes, runtimes }: Diff, limit: number): string {
+  const nameOf = runtimeNames(runtimes);
   const shown = limit === 0 ? groups : groups.slice(0, limit);
   const optional = changes === null ? [] : ['STARTED', 'ENDED'];
   const rows = shown.map((group) => [
@@ -70,7 +83,7 @@ function groupTable({ groups, changes }: Diff, limit: number): string {
     String(group.before),
     String(group.after),
     ...(changes === null ? [] : [String(group.started ?? ''), String(group.ended ?? '')]),
-    keyText(group),
+    `${keyText(group)}${runtimeSuffix(nameOf(group.runtime))}`,
   ]);
   return table(['GROWTH', 'BEFORE', 'AFTER', ...optional, 'GROUP'], rows) + more(groups.length - shown.length);
 }
@@ -80,21 +93,25 @@ function keyText({ key }: GroupDiff): string {
   return key.split('\n').map(printable).join(' < ');
 }
 
-function lists({ started, ended, moved }: Changes, limit: number): string {
-  const list = <T>(title: string, all: readonly T[], line: (item: T) => string): string => {
+function lists({ started, ended, moved }: Changes, limit: number, nameOf: RuntimeName): string {
+  const list = <T extends { readonly runtime: number }>(
+    title: string,
+    all: readonly T[],
+    line: (item: T) => string,
+  ): string => {
     if (all.length === 0) return '';
     const shown = limit === 0 ? all : all.slice(0, limit);
-    return `\n${title}:\n\n${shown.map(line).join('')}${more(all.length - shown.length)}`;
+    return `\n${title}:\n\n${shown.map((item) => `${line(item)}${runtimeSuffix(nameOf(item.runtime))}\n`).join('')}${more(all.length - shown.length)}`;
   };
   return list('started', started, listedLine) + list('ended', ended, listedLine) + list('moved', moved, movedLine);
 }
 
 function listedLine(listed: ListedGoroutine): string {
-  return `${listed.goid} - ${func(listed.entry)}, ${stateText(listed)}\n`;
+  return `${listed.goid} - ${func(listed.entry)}, ${stateText(listed)}`;
 }
 
 function movedLine({ goid, entry, before, after }: Moved): string {
-  return `${goid} - ${func(entry)}: ${stateText(before)} -> ${stateText(after)}\n`;
+  return `${goid} - ${func(entry)}: ${stateText(before)} -> ${stateText(after)}`;
 }
 
 function stateText({ status, waitReason, at }: GoroutineState): string {

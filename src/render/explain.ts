@@ -1,6 +1,7 @@
 import type { ExplainedStep, ExplainedWord, Explanation } from '../../analyze/report/explain.js';
 import type { Frame } from '../../analyze/report/model.js';
 import { shortPath } from './table.js';
+import { runtimeSuffix } from './runtimes.js';
 import { printable } from './text.js';
 import { padEnd, widthOf } from './width.js';
 
@@ -10,10 +11,14 @@ const WIDTH = 100;
 const WORD_WIDTH = 14;
 
 /** How a stack was followed, innermost function first: for each step what is there, the rule, and what the rule used. */
-export function explanationText(explanation: Explanation): string {
+export function explanationText(explanation: Explanation, runtime = ''): string {
   const { goid, status, waitReason, start, steps, truncated, advice } = explanation;
   const blocks = [
-    [`goroutine ${goid} [${printable(waitReason ?? status)}]`, ...wrap(start.message), ...start.words.map(wordLine)],
+    [
+      `goroutine ${goid} [${printable(waitReason ?? status)}]${runtimeSuffix(runtime)}`,
+      ...wrap(start.message),
+      ...start.words.map(wordLine),
+    ],
     ...steps.map((step, i) => stepLines(step, i + 1)),
     [
       ...wrap(truncated === null ? 'The stack is whole.' : `The stack ends early: ${printable(truncated)}.`),

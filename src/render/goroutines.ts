@@ -1,5 +1,6 @@
 import type { Group } from '../../analyze/report/groups.js';
 import type { LocatedGoroutine, Loc } from '../../analyze/report/model.js';
+import { ONLY_ONE, runtimeCell, runtimeHead, runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { shortPath, table } from './table.js';
 import { duration, placeText, pluralize, printable } from './text.js';
 import { widthOf } from './width.js';
@@ -7,13 +8,23 @@ import { widthOf } from './width.js';
 /** Columns that a file gets at least, however long the function's name is. */
 const MIN_FILE_COLUMNS = 16;
 
-/** A table of goroutines: id, state, wait, and place. Files are shortened to fit `columns`; function names never are. */
-export function goroutineTable(goroutines: readonly LocatedGoroutine[], columns: number): string {
+/**
+ * A table of goroutines: id, state, wait, and place; with the runtime where there are several. Files are shortened to fit
+ * `columns`; function names never are.
+ */
+export function goroutineTable(
+  goroutines: readonly LocatedGoroutine[],
+  columns: number,
+  nameOf: RuntimeName = ONLY_ONE,
+): string {
   const rows = goroutines.map((g) => ({
-    cells: [String(g.goid), stateOf(g), g.waitSinceNs === null ? '' : `${duration(g.waitSinceNs)}+`],
+    cells: [
+      ...runtimeCell(nameOf, g.runtime),
+      ...[String(g.goid), stateOf(g), g.waitSinceNs === null ? '' : `${duration(g.waitSinceNs)}+`],
+    ],
     loc: g.user ?? g.entry ?? g.current,
   }));
-  const heads = ['GOID', 'STATE', 'WAIT'];
+  const heads = [...runtimeHead(nameOf), 'GOID', 'STATE', 'WAIT'];
   const used = heads.reduce((sum, head, i) => {
     const widths = rows.map(({ cells }) => widthOf(cells[i] ?? ''));
     return sum + 2 + widths.reduce((a, b) => Math.max(a, b), head.length);
@@ -24,13 +35,13 @@ export function goroutineTable(goroutines: readonly LocatedGoroutine[], columns:
   );
 }
 
-/** A group: its size, state and ids, then what its goroutines have in common. */
-export function groupText(group: Group): string {
+/** A group: its size, state and ids, then what its goroutines have in common. `runtime` names its runtime, or is empty. */
+export function groupText(group: Group, runtime = ''): string {
   const states = Object.entries(group.status).map(([status, n]) => `${n} ${status}`);
   const what = group.waitReason === null ? states.join(', ') : printable(group.waitReason);
   const wait = group.maxWaitNs === null ? '' : `, for up to ${duration(group.maxWaitNs)} or longer`;
   const more = group.count > group.goids.length ? ', ...' : '';
-  const head = `${pluralize(group.count, 'goroutine')} [${what}${wait}]: ${group.goids.join(', ')}${more}\n`;
+  const head = `${pluralize(group.count, 'goroutine')} [${what}${wait}]: ${group.goids.join(', ')}${more}${runtimeSuffix(runtime)}\n`;
   if (group.frames === undefined) return `${head}    ${printable(group.key)}\n\n`;
   return `${head}${group.frames.map((frame) => `    ${placeText(frame)}\n`).join('')}\n`;
 }

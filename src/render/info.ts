@@ -1,6 +1,7 @@
 import type { HostFacts } from '../../snapshots/image.js';
 import type { SnapshotInfo } from '../targets/snapshot-info.js';
 import { factLines, type Fact } from './facts.js';
+import { programFacts } from './runtimes.js';
 import { duration, pluralize, printable, size, withThousands } from './text.js';
 
 /** What is in a snapshot, a line a fact. */
@@ -11,9 +12,7 @@ export function infoText(path: string, info: SnapshotInfo): string {
     ['format', `${info.formatVersion}, written by ${writerText(info.writer)}`],
     ['whole', info.ok ? 'yes, every checksum is right' : `no, ${pluralize(problems.length, 'problem')}`],
     ...problems.map((problem): Fact => ['problem', printable(problem)]),
-    ...(target === null
-      ? []
-      : [['program', `${printable(target.bin)}, Go ${printable(target.goVersion)}, ${target.arch}`] as const]),
+    ...programFacts(target, info.runtimes),
     ...(facts === null ? [] : captureFacts(facts)),
     ['memory', `${size(info.memoryBytes)} of the process, in ${pluralize(info.chunks, 'chunk')}`],
     ...sections.map(({ name, offset, count, storedBytes, rawBytes }): Fact => {

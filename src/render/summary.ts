@@ -1,7 +1,8 @@
-import type { Goroutine, Loc, LocatedGoroutine, LongWait, Summary } from '../../analyze/report/model.js';
+import type { Goroutine, Loc, LocatedGoroutine, LongWait, Runtime, Summary } from '../../analyze/report/model.js';
 import { LIVE_STATUSES, type LiveStatus } from '../../analyze/runtime/goroutine.js';
 import { crashLine } from './crash.js';
-import { duration, placeText, printable, withThousands } from './text.js';
+import { runtimeNames, runtimeSuffix, type RuntimeName } from './runtimes.js';
+import { duration, placeText, pluralize, printable, withThousands } from './text.js';
 
 /** The place of a goroutine that its line shows. */
 export const PLACES = ['start', 'caller', 'current', 'user'] as const;
@@ -12,7 +13,8 @@ const ALWAYS: readonly LiveStatus[] = ['idle', 'running', 'syscall', 'waiting'];
 
 /** The lines above the list of goroutines: the program, its Ps, threads and goroutines, and what stands out. */
 export function overview(summary: Summary): string {
-  const { target, ps, threads, goroutines, sched, longestWaits, findings } = summary;
+  const { target, runtimes, threads, goroutines, longestWaits, findings } = summary;
+  const nameOf = runtimeNames(runtimes);
   const others = LIVE_STATUSES.filter((status) => !ALWAYS.includes(status) && goroutines[status] > 0);
   const counts = [
     `${goroutines.total} total`,
@@ -20,45 +22,64 @@ export function overview(summary: Summary): string {
   ];
   const facts = lines([
     `bin: ${printable(target.bin)}, goVer: ${printable(target.goVersion)}, gomaxprocs: ${target.gomaxprocs}`,
-    ...ps.map((p) => `P${p.id} ${p.status}, schedtick: ${p.schedtick}, syscalltick: ${p.syscalltick}`),
+    ...(target.executable === target.bin ? [] : [`executable: ${printable(target.executable)}`]),
+    ...runtimes.flatMap((runtime) => runtimeLines(runtime, summary)),
     `Threads: ${threads.total} total, ${threads.running} running, ${threads.sleeping} sleeping, ` +
       `${threads.stopped} stopped, ${threads.zombie} zombie`,
     `Goroutines: ${counts.join(', ')}`,
     '',
-    queues(summary),
-    `GC: ${sched.gcPhase ?? 'not known'}${sched.gcwaiting ? ', waits for the world to stop' : ''}`,
-    ...(longestWaits.length === 0 ? [] : [`Longest waits: ${longestWaits.map(longWait).join('; ')}`]),
-    ...findings.map(({ message }) => `Look here first: ${printable(message)}`),
+    ...runtimes.flatMap((runtime) =>
+      schedulerLines(runtime, summary).map((line) => `${line}${runtimeSuffix(nameOf(runtime.n))}`),
+    ),
+    ...(longestWaits.length === 0 ? [] : [`Longest waits: ${longestWaits.map((w) => longWait(w, nameOf)).join('; ')}`]),
+    ...findings.map(
+      ({ message, runtime }) => `Look here first: ${printable(message)}${runtimeSuffix(nameOf(runtime))}`,
+    ),
   ]);
   return crashLine(target.crash) + facts;
 }
 
-/** How many goroutines wait for a P, and how many Ps and Ms wait for work. */
-function queues({ ps, sched }: Summary): string {
-  const local = ps.reduce((sum, p) => sum + p.runqsize, 0);
-  const longest = ps.reduce((most, p) => Math.max(most, p.runqsize), 0);
-  const most = longest === 0 ? '' : ` (up to ${longest} on one P)`;
-  return (
-    `Run queues: ${sched.runqsize} global, ${local} local${most}; ` +
-    `idle: ${sched.npidle} Ps, ${sched.nmidle} Ms; spinning: ${sched.nmspinning} Ms`
-  );
+/** The Ps of a runtime, below its own line where there are several. */
+function runtimeLines({ n, file, goVersion, gomaxprocs, goroutines }: Runtime, { ps, runtimes }: Summary): string[] {
+  const head =
+    `runtime ${n}: ${printable(file)}, goVer: ${printable(goVersion)}, gomaxprocs: ${gomaxprocs}, ` +
+    pluralize(goroutines, 'goroutine');
+  const own = ps.filter(({ runtime }) => runtime === n);
+  return [
+    ...(runtimes.length > 1 ? [head] : []),
+    ...own.map((p) => `P${p.id} ${p.status}, schedtick: ${p.schedtick}, syscalltick: ${p.syscalltick}`),
+  ];
 }
 
-function longWait({ goid, waitSinceNs, waitReason, entry }: LongWait): string {
+/** How many goroutines wait for a P, how many Ps and Ms wait for work, and what the garbage collector does. */
+function schedulerLines({ n, sched }: Summary['runtimes'][number], { ps }: Summary): string[] {
+  const own = ps.filter(({ runtime }) => runtime === n);
+  const local = own.reduce((sum, p) => sum + p.runqsize, 0);
+  const longest = own.reduce((most, p) => Math.max(most, p.runqsize), 0);
+  const most = longest === 0 ? '' : ` (up to ${longest} on one P)`;
+  return [
+    `Run queues: ${sched.runqsize} global, ${local} local${most}; ` +
+      `idle: ${sched.npidle} Ps, ${sched.nmidle} Ms; spinning: ${sched.nmspinning} Ms`,
+    `GC: ${sched.gcPhase ?? 'not known'}${sched.gcwaiting ? ', waits for the world to stop' : ''}`,
+  ];
+}
+
+function longWait({ goid, runtime, waitSinceNs, waitReason, entry }: LongWait, nameOf: RuntimeName): string {
   const reason = waitReason === null ? '' : ` for ${printable(waitReason)}`;
-  return `goroutine ${goid} ${duration(waitSinceNs)}+${reason} in ${entry === null ? '?' : printable(entry.func)}`;
+  const where = entry === null ? '?' : printable(entry.func);
+  return `goroutine ${goid} ${duration(waitSinceNs)}+${reason} in ${where}${runtimeSuffix(nameOf(runtime))}`;
 }
 
 /** Located where its innermost place outside the runtime is shown. */
 type MaybeLocated = Goroutine & Partial<LocatedGoroutine>;
 
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */
-export function goroutineLine(g: LocatedGoroutine, place: 'user'): string;
-export function goroutineLine(g: Goroutine, place: Exclude<Place, 'user'>): string;
-export function goroutineLine(g: MaybeLocated, place: Place): string {
+export function goroutineLine(g: LocatedGoroutine, place: 'user', runtime?: string): string;
+export function goroutineLine(g: Goroutine, place: Exclude<Place, 'user'>, runtime?: string): string;
+export function goroutineLine(g: MaybeLocated, place: Place, runtime = ''): string {
   const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
   const loc = at(g, place);
-  return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}\n`;
+  return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}${runtimeSuffix(runtime)}\n`;
 }
 
 /** The last line of a list that leaves out `more` items. */

@@ -1,4 +1,5 @@
 import type { ThreadReport } from '../../analyze/report/model.js';
+import { runtimeCell, runtimeHead, type RuntimeName } from './runtimes.js';
 import { shortPath, table } from './table.js';
 import { printable } from './text.js';
 import { widthOf } from './width.js';
@@ -8,11 +9,14 @@ const MIN_FILE_COLUMNS = 16;
 /** Columns of everything but the function and the file, about. */
 const FIXED_COLUMNS = 44;
 
-/** A table of threads: M, thread id, state, goroutine, name, and place. Files are shortened to fit `columns`. */
-export function threadTable(threads: readonly ThreadReport[], columns: number): string {
+/**
+ * A table of threads: M, thread id, state, goroutine, name, and place; with the runtime where there are several. Files are
+ * shortened to fit `columns`.
+ */
+export function threadTable(threads: readonly ThreadReport[], columns: number, nameOf: RuntimeName): string {
   return table(
-    ['M', 'TID', 'STATE', 'GOID', 'NAME', 'WHERE'],
-    threads.map(({ m, tid, state, goid, name, frames, truncated }) => {
+    [...runtimeHead(nameOf), 'M', 'TID', 'STATE', 'GOID', 'NAME', 'WHERE'],
+    threads.map(({ m, runtime, tid, state, goid, name, frames, truncated }) => {
       const [innermost] = frames;
       const left = Math.max(MIN_FILE_COLUMNS, columns - FIXED_COLUMNS - widthOf(innermost?.func ?? ''));
       const where =
@@ -20,6 +24,7 @@ export function threadTable(threads: readonly ThreadReport[], columns: number): 
           ? (truncated ?? '?')
           : `${innermost.func} (${shortPath(innermost.file, left)}${innermost.line === 0 ? '' : `:${innermost.line}`})`;
       return [
+        ...runtimeCell(nameOf, runtime),
         m === null ? '-' : String(m),
         String(tid),
         printable(state),

@@ -1,7 +1,7 @@
 import { dwarfStructs } from '../../analyze/binary/dwarf-structs.js';
 import { hasModuleData } from '../../analyze/match/mapped-file.js';
 import { matchBinary } from '../../analyze/match/executable.js';
-import { openProgram, type GoProgram } from '../../analyze/program.js';
+import { openPrograms, type Programs } from '../../analyze/program.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { ElfSource } from '../../snapshots/elf/elf-source.js';
@@ -17,9 +17,9 @@ import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import { describeMismatch, FileSearch, loadedExecutable, matchIfReadable, type FoundFile } from './file-search.js';
 import type { FileOptions } from './target.js';
 
-/** The Go program in a core. */
-export interface CoreProgram {
-  readonly program: GoProgram;
+/** The Go programs in a core. */
+export interface CorePrograms {
+  readonly programs: Programs;
   /** Path of the executable that lends the core what it lacks; null where none was found. */
   readonly executable: string | null;
   /** Closes the files that lend memory, and not the core. */
@@ -27,19 +27,19 @@ export interface CoreProgram {
 }
 
 /**
- * Opens the Go program in a core. Read-only memory that the core lacks comes from the executable and the libraries, if
- * this machine has the very same ones. With `bin`, no other executable is looked for. Throws GospyError as openProgram
- * does, and `badFile` where `bin` is another program.
+ * Opens the Go programs in a core. Read-only memory that the core lacks comes from the executable and the libraries, if
+ * this machine has the very same ones. With `bin`, which may be one of these, no other such file is looked for. Throws
+ * GospyError as openPrograms does, and `badFile` where `bin` is another program.
  */
-export function openCoreProgram(core: Core, { bin, debugDir }: FileOptions): CoreProgram {
+export function openCorePrograms(core: Core, { bin, debugDir }: FileOptions): CorePrograms {
   const files: ElfFile[] = [];
   const close = (): void => files.forEach((file) => file.close());
   try {
     const search = new FileSearch(core, debugDir);
-    const libraries = search.libraries();
-    files.push(...libraries.map(({ file }) => file));
     const found =
-      bin === undefined ? openFound(core, search, libraries, files) : openNamed(core, bin, search, libraries, files);
+      bin === undefined
+        ? openFound(core, search, openLibraries(search, files), files)
+        : openNamed(core, bin, search, files);
     return { ...found, close };
   } catch (error) {
     close();
@@ -47,10 +47,17 @@ export function openCoreProgram(core: Core, { bin, debugDir }: FileOptions): Cor
   }
 }
 
-type Opened = Pick<CoreProgram, 'program' | 'executable'>;
+type Opened = Pick<CorePrograms, 'programs' | 'executable'>;
+
+/** Finds the libraries, beside those that are open already, and adds the files that it opens to `files`. */
+function openLibraries(search: FileSearch, files: ElfFile[], open: readonly FoundFile[] = []): FoundFile[] {
+  const found = search.libraries(open);
+  files.push(...found.map(({ file }) => file));
+  return [...open, ...found];
+}
 
 /**
- * Opens the program with the first executable on this machine that fits, or without any. Adds the files that it opens to
+ * Opens the programs with the first executable on this machine that fits, or without any. Adds the files that it opens to
  * `files`.
  */
 function openFound(core: Core, search: FileSearch, libraries: readonly FoundFile[], files: ElfFile[]): Opened {
@@ -58,9 +65,9 @@ function openFound(core: Core, search: FileSearch, libraries: readonly FoundFile
   for (const main of search.executables()) {
     files.push(main.file);
     try {
-      const program = openOver(core, main, libraries, search);
-      const misfit = misfitOf(program, main);
-      if (misfit === null) return { program, executable: main.file.path };
+      const programs = openOver(core, main, libraries, search);
+      const misfit = misfitOf(programs, main);
+      if (misfit === null) return { programs, executable: main.file.path };
       search.reject(main, misfit);
     } catch (error) {
       if (main.proof === 'build id' || !(error instanceof GospyError)) throw error;
@@ -69,35 +76,31 @@ function openFound(core: Core, search: FileSearch, libraries: readonly FoundFile
     }
   }
   try {
-    return { program: openOver(core, null, libraries, search), executable: null };
+    return { programs: openOver(core, null, libraries, search), executable: null };
   } catch (error) {
     throw failure ?? error;
   }
 }
 
 /**
- * Opens the program with the executable that the user named. Another build of the same source lends no memory: then the
- * program is opened in the core alone.
+ * Opens the programs with the file that the user named: the executable, or a library. Another build of the same source as
+ * one of these lends no memory: then the programs are opened in the core alone.
  */
-function openNamed(
-  core: Core,
-  path: string,
-  search: FileSearch,
-  libraries: readonly FoundFile[],
-  files: ElfFile[],
-): Opened {
+function openNamed(core: Core, path: string, search: FileSearch, files: ElfFile[]): Opened {
   const file = ElfFile.open(path);
   files.push(file);
   const match = matchIfReadable(core, loadedExecutable(core), file);
   let reason: string | null;
   if (match.same) {
     const main = { file, ...match };
-    const program = openOver(core, main, libraries, search);
-    reason = misfitOf(program, main);
-    if (reason === null) return { program, executable: path };
+    const programs = openOver(core, main, openLibraries(search, files), search);
+    reason = misfitOf(programs, main);
+    if (reason === null) return { programs, executable: path };
   } else {
-    const program = openWithOtherBuild(core, file);
-    if (program !== null) return { program, executable: null };
+    const libraries = search.asLibraries(file);
+    if (libraries.length > 0) return openFound(core, search, openLibraries(search, files, libraries), files);
+    const programs = openWithOtherBuild(core, file);
+    if (programs !== null) return { programs, executable: null };
     ({ reason } = match);
   }
   throw badFile(describeMismatch(core, file, reason), {
@@ -105,11 +108,11 @@ function openNamed(
   });
 }
 
-/** Returns the program in the core alone if `file` is another build of the same source, else null. */
-function openWithOtherBuild(core: Core, file: ElfFile): GoProgram | null {
+/** Returns the programs in the core alone if `file` is another build of one of them, else null. */
+function openWithOtherBuild(core: Core, file: ElfFile): Programs | null {
   try {
-    const program = openProgram(core, (names) => dwarfStructs(file, names));
-    return matchBinary(program, file).same ? program : null;
+    const programs = openPrograms(core, (names) => dwarfStructs(file, names));
+    return programs.some((program) => matchBinary(program, file).same) ? programs : null;
   } catch (error) {
     if (!(error instanceof GospyError)) throw error;
     return null;
@@ -169,11 +172,11 @@ function addSegments(mappings: readonly Mapping[], { file, bias }: FoundFile, pa
   return out.sort((a, b) => a.start - b.start);
 }
 
-/** Opens the program in the core with the files' memory below its own. */
-function openOver(core: Core, main: FoundFile | null, libraries: readonly FoundFile[], search: FileSearch): GoProgram {
+/** Opens the programs in the core with the files' memory below its own. */
+function openOver(core: Core, main: FoundFile | null, libraries: readonly FoundFile[], search: FileSearch): Programs {
   const image = layFilesUnder(core, main, libraries, search.warnings);
   try {
-    return openProgram(image, (names) => (main === null ? new Map() : dwarfStructs(main.file, names)));
+    return openPrograms(image, (names) => (main === null ? new Map() : dwarfStructs(main.file, names)));
   } catch (error) {
     throw error instanceof GospyError ? explainFailure(error, core, main, search) : error;
   }
@@ -181,12 +184,14 @@ function openOver(core: Core, main: FoundFile | null, libraries: readonly FoundF
 
 /**
  * Returns why an executable that no build id has proven is not the program after all, as a sentence about the file: its
- * moduledata is compared with that in the core. Null where it fits; warns where nothing could be compared before.
+ * moduledata is compared with that in the core. Null where it fits, or where all programs are in libraries; warns where
+ * nothing could be compared before.
  */
-function misfitOf(program: GoProgram, { file, bias, proof }: FoundFile): string | null {
-  if (proof === 'build id') return null;
-  const [runtime] = program.code.modules;
-  if (runtime === undefined || !hasModuleData(program.memory, runtime.module, file, bias)) {
+function misfitOf(programs: Programs, { file, bias, proof }: FoundFile): string | null {
+  const program = programs.find(({ runtime, image }) => runtime.file === image.executable.path);
+  if (proof === 'build id' || program === undefined) return null;
+  const [module] = program.code.modules;
+  if (module === undefined || !hasModuleData(program.memory, module.module, file, bias)) {
     return 'it has other functions, or none where the core has them: it may be packed';
   }
   if (proof === null) {

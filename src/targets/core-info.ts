@@ -1,12 +1,12 @@
-import { findMissing, type Missing } from '../../analyze/report/missing.js';
-import type { Target } from '../../analyze/report/model.js';
-import { targetOf } from '../../analyze/report/summary.js';
+import { findAllMissing, runtimesOf, targetOfAll } from '../../analyze/report/all-runtimes.js';
+import type { Missing } from '../../analyze/report/missing.js';
+import type { Runtime, Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { hex } from '../../snapshots/address.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import type { Executable } from '../../snapshots/image.js';
-import { openCoreProgram } from './core-files.js';
+import { openCorePrograms } from './core-files.js';
 import type { FileOptions } from './target.js';
 
 /** What is in a core and whether it is whole; `gospy.info/1` of a core. */
@@ -32,6 +32,7 @@ export interface CoreInfo {
   readonly mappings: number;
   /** The Go program in it; null where none can be read. */
   readonly target: Target | null;
+  readonly runtimes: readonly Runtime[];
   readonly warnings: readonly Warning[];
 }
 
@@ -46,7 +47,7 @@ export function coreInfo(core: Core, options: FileOptions): CoreInfo {
   }
 }
 
-type ProgramInfo = Pick<CoreInfo, 'target' | 'missing' | 'executable' | 'executableFound' | 'warnings'>;
+type ProgramInfo = Pick<CoreInfo, 'target' | 'runtimes' | 'missing' | 'executable' | 'executableFound' | 'warnings'>;
 
 function fileInfo(core: Core): Omit<CoreInfo, keyof ProgramInfo | 'ok' | 'problems'> {
   return {
@@ -64,12 +65,12 @@ function fileInfo(core: Core): Omit<CoreInfo, keyof ProgramInfo | 'ok' | 'proble
 /** Follows every stack. Adds to `problems` if the core is too damaged for that. */
 function programInfo(core: Core, options: FileOptions, problems: string[]): ProgramInfo {
   try {
-    const { program, executable: executableFound, close } = openCoreProgram(core, options);
+    const { programs, executable: executableFound, close } = openCorePrograms(core, options);
     try {
-      const { executable } = program.image;
-      const target = targetOf(program);
-      const { value: missing, warnings } = findMissing(program);
-      return { target, missing, warnings, executable, executableFound };
+      const { executable } = programs[0].image;
+      const target = targetOfAll(programs);
+      const { value: missing, warnings } = findAllMissing(programs);
+      return { target, runtimes: runtimesOf(programs), missing, warnings, executable, executableFound };
     } finally {
       close();
     }
@@ -78,6 +79,6 @@ function programInfo(core: Core, options: FileOptions, problems: string[]): Prog
     const isDamaged = error.exitCode === ExitCode.badFile;
     if (isDamaged) problems.push(error.message);
     const warnings = isDamaged ? [] : [{ code: 'program-unreadable', message: error.message }];
-    return { target: null, missing: null, executable: core.executable, executableFound: null, warnings };
+    return { target: null, runtimes: [], missing: null, executable: core.executable, executableFound: null, warnings };
   }
 }

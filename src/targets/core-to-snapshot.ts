@@ -1,4 +1,6 @@
 import { extract } from '../../analyze/extract.js';
+import { runtimesOf, warningsOf } from '../../analyze/report/all-runtimes.js';
+import type { Runtime } from '../../analyze/report/model.js';
 import { WarningCollector, type Warning } from '../../analyze/warnings.js';
 import { checkOutput } from '../../snapshots/atomic-file.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
@@ -7,7 +9,7 @@ import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import type { CaptureFacts } from '../../snapshots/image.js';
 import type { Segment } from '../../snapshots/memory.js';
 import { version } from '../version.js';
-import { openCoreProgram } from './core-files.js';
+import { openCorePrograms } from './core-files.js';
 import { kindOfTarget } from './file-kind.js';
 import { openCoreFile } from './open-core.js';
 import type { FileTarget, Opening } from './target.js';
@@ -22,6 +24,7 @@ export interface CoreSnapshotReport {
   readonly pauseNs: null;
   /** Goroutines that had not ended. */
   readonly goroutines: number;
+  readonly runtimes: readonly Runtime[];
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly threads: number;
@@ -53,12 +56,14 @@ async function writeExtract(
   path: string,
   { signal }: Opening,
 ): Promise<CoreSnapshotReport> {
-  const { program, close } = openCoreProgram(core, spec);
+  const { programs, close } = openCorePrograms(core, spec);
   try {
-    const { program: analyzed, image, groups } = extract(program);
-    const goroutines = analyzed.goroutineCount;
-    const partial = image.capture.partial || core.damage.length > 0 || analyzed.unreadable > 0;
-    const warnings = withoutRepeats([...image.capture.warnings, ...program.warnings, ...analyzed.warnings]);
+    const { programs: analyzed, image, groups } = extract(programs);
+    const runtimes = runtimesOf(analyzed);
+    const goroutines = runtimes.reduce((sum, runtime) => sum + runtime.goroutines, 0);
+    const partial =
+      image.capture.partial || core.damage.length > 0 || analyzed.some(({ unreadable }) => unreadable > 0);
+    const warnings = withoutRepeats([...warningsOf(programs), ...warningsOf(analyzed)]);
     const capture: CaptureFacts = {
       ...image.capture,
       partial,
@@ -70,8 +75,8 @@ async function writeExtract(
     const { bytesWritten } = await writeSnapshot(path, content, { signal });
     const { pid, threads } = image;
     return {
-      ...{ path, pid, goVersion: program.version.text, mode: 'core', pauseNs: null, goroutines },
-      ...{ bytesRead: memory.sizeBytes, bytesWritten, threads: threads.length, partial, warnings },
+      ...{ path, pid, goVersion: programs[0].version.text, mode: 'core', pauseNs: null, goroutines },
+      ...{ runtimes, bytesRead: memory.sizeBytes, bytesWritten, threads: threads.length, partial, warnings },
     };
   } finally {
     close();

@@ -6,6 +6,7 @@ import {
   type MappedFileFacts,
   type MappedFileMatch,
 } from '../../analyze/match/mapped-file.js';
+import { compareBuildIds } from '../../analyze/match/quick-checks.js';
 import { hex } from '../../snapshots/address.js';
 import { BytesError } from '../../snapshots/bytes.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
@@ -26,6 +27,9 @@ export interface FoundFile {
   /** Segments that are not what the process had. They lend nothing. */
   readonly altered: readonly Alteration[];
 }
+
+/** A library or plugin that the process of a core had loaded, and of which the core has a build id. */
+type LoadedLibrary = MappedFileFacts & { readonly path: string };
 
 const SYSTEM_DEBUG_DIR = '/usr/lib/debug';
 /** Libraries that one message names. */
@@ -80,8 +84,38 @@ export class FileSearch {
     this.#warnings.push({ code: 'executable-mismatch', message: describeMismatch(this.#core, file, reason) });
   }
 
-  /** Opens the libraries and plugins of which the core has a build id; memory that it lacks of others stays absent. */
-  libraries(): FoundFile[] {
+  /**
+   * Opens the libraries and plugins of which the core has a build id; memory that it lacks of others stays absent. Those
+   * that are `known` are not looked for.
+   */
+  libraries(known: readonly FoundFile[]): FoundFile[] {
+    return this.#loadedLibraries().flatMap((loaded) =>
+      known.some(({ file }) => compareBuildIds(loaded, file) === 'same') ? [] : (this.#openLibrary(loaded) ?? []),
+    );
+  }
+
+  /** Returns a file as the libraries that it is, by its build id: a program may have loaded copies of one file. */
+  asLibraries(file: ElfFile): FoundFile[] {
+    return this.#loadedLibraries().flatMap((loaded) => {
+      if (compareBuildIds(loaded, file) !== 'same') return [];
+      const match = matchIfReadable(this.#core, loaded, file);
+      return match.same ? [{ file, ...match }] : [];
+    });
+  }
+
+  #openLibrary({ path, ...loaded }: LoadedLibrary): FoundFile | null {
+    const rejected: string[] = [];
+    const reject = (reason: string, file: ElfFile | null): number =>
+      rejected.push(file === null ? reason : `${file.path} is not the library of the core: ${reason}`);
+    for (const found of this.#matches(path, loaded, reject)) return found;
+    const [finding] = rejected;
+    if (loaded.goBuildId === null) return null;
+    if (finding !== undefined) this.#otherLibraries.push(finding);
+    else this.#absentLibraries.push(`its library ${path} was not found`);
+    return null;
+  }
+
+  #loadedLibraries(): LoadedLibrary[] {
     const { notes, executable } = this.#core;
     const bases = new Map<string, number>();
     for (const { path, start, fileOffset } of notes.files) {
@@ -89,16 +123,7 @@ export class FileSearch {
     }
     return [...bases].flatMap(([path, base]) => {
       const { buildId, goBuildId } = this.#core.buildIdsAt(base);
-      if (buildId === null && goBuildId === null) return [];
-      const rejected: string[] = [];
-      const reject = (reason: string, file: ElfFile | null): number =>
-        rejected.push(file === null ? reason : `${file.path} is not the library of the core: ${reason}`);
-      for (const found of this.#matches(path, { entry: null, base, buildId, goBuildId }, reject)) return [found];
-      const [finding] = rejected;
-      if (goBuildId === null) return [];
-      if (finding !== undefined) this.#otherLibraries.push(finding);
-      else this.#absentLibraries.push(`its library ${path} was not found`);
-      return [];
+      return buildId === null && goBuildId === null ? [] : [{ path, entry: null, base, buildId, goBuildId }];
     });
   }
 

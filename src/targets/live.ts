@@ -1,4 +1,4 @@
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { CaptureMode, CaptureOptions } from '../../capture/capture.js';
 import type { Captured } from '../../capture/copy/assemble-image.js';
 import { unsupported } from '../../snapshots/errors.js';
@@ -32,14 +32,14 @@ export function captureOptions(mode: CaptureMode, binary: Binary | null, opening
     mode,
     writer: version(),
     debugInfo: (names) => binary?.debugInfo(names) ?? new Map(),
-    inspect: (program) => binary?.assertMatches(program),
+    inspect: (programs) => binary?.assertMatches(programs),
     ...(progress === undefined ? {} : { progress }),
     ...(signal === undefined ? {} : { signal }),
   };
 }
 
-/** Returns the captured program over the memory that a snapshot of it would hold, without searching for it again. */
-export async function programIn({ image, program }: Captured): Promise<GoProgram> {
-  const { reopenProgram } = await import('../../analyze/program.js');
-  return reopenProgram(image, program);
+/** Returns the captured programs over the memory that a snapshot of them would hold, without searching for them again. */
+export async function programsIn({ image, programs }: Captured): Promise<Programs> {
+  const { reopenPrograms } = await import('../../analyze/program.js');
+  return reopenPrograms(image, programs);
 }

@@ -1,6 +1,6 @@
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import { kindOfTarget, type CoreFile } from './file-kind.js';
-import { captureOptions, openBinary, programIn } from './live.js';
+import { captureOptions, openBinary, programsIn } from './live.js';
 import {
   damageError,
   type FileTarget,
@@ -12,7 +12,7 @@ import {
 
 /**
  * Opens a file, or captures a live process into memory and lets it go. Prints nothing. Throws GospyError where the
- * target cannot be read, has no Go program in it, or not the one of `bin`.
+ * target cannot be read, has no Go program in it, or none that `bin` is of.
  */
 export async function openTarget(spec: TargetSpec, opening: Opening = {}): Promise<OpenTarget> {
   opening.signal?.throwIfAborted();
@@ -27,8 +27,8 @@ async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promi
   try {
     const options = captureOptions('stop', binary, opening);
     const { captureToImage } = await import('../../capture/capture.js');
-    const program = await programIn(await captureToImage(pid, options));
-    return targetOf(binary?.lendTo(program) ?? program, NO_FILE, close);
+    const programs = await programsIn(await captureToImage(pid, options));
+    return targetOf(binary?.lendTo(programs) ?? programs, NO_FILE, close);
   } catch (error) {
     close();
     throw error;
@@ -38,7 +38,7 @@ async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promi
 const NO_FILE: Pick<OpenTarget, 'damage'> = { damage: [] };
 
 async function openSnapshotFile({ file, bin }: FileTarget): Promise<OpenTarget> {
-  const [{ openSnapshot }, { openProgram }] = await Promise.all([
+  const [{ openSnapshot }, { openPrograms }] = await Promise.all([
     import('../../snapshots/gsp/read.js'),
     import('../../analyze/program.js'),
   ]);
@@ -47,8 +47,8 @@ async function openSnapshotFile({ file, bin }: FileTarget): Promise<OpenTarget> 
   try {
     const image = openSnapshot(file);
     return openIn(image, () => {
-      const program = openProgram(image, binary?.debugInfo);
-      return { program: binary?.lendTo(program) ?? program, close };
+      const programs = openPrograms(image, binary?.debugInfo);
+      return { programs: binary?.lendTo(programs) ?? programs, close };
     });
   } catch (error) {
     close();
@@ -57,12 +57,12 @@ async function openSnapshotFile({ file, bin }: FileTarget): Promise<OpenTarget> 
 }
 
 async function openCoreTarget(spec: FileTarget, kind: CoreFile, opening: Opening): Promise<OpenTarget> {
-  const [{ openCoreFile }, { openCoreProgram }] = await Promise.all([
+  const [{ openCoreFile }, { openCorePrograms }] = await Promise.all([
     import('./open-core.js'),
     import('./core-files.js'),
   ]);
   const core = await openCoreFile(spec.file, kind, opening);
-  return openIn(core, () => openCoreProgram(core, spec));
+  return openIn(core, () => openCorePrograms(core, spec));
 }
 
 /** A file that notices damage as it is read. */
@@ -71,14 +71,14 @@ interface DamageableFile {
   close(): void;
 }
 
-/** Opens the program in a file with `open`. If that fails and the file is damaged, the damage is the error. */
+/** Opens the programs in a file with `open`. If that fails and the file is damaged, the damage is the error. */
 function openIn(
   file: DamageableFile,
-  open: () => { readonly program: GoProgram; readonly close: () => void },
+  open: () => { readonly programs: Programs; readonly close: () => void },
 ): OpenTarget {
   try {
-    const { program, close } = open();
-    return targetOf(program, file, () => {
+    const { programs, close } = open();
+    return targetOf(programs, file, () => {
       close();
       file.close();
     });
@@ -88,10 +88,10 @@ function openIn(
   }
 }
 
-function targetOf(program: GoProgram, file: Pick<OpenTarget, 'damage'>, close: () => void): OpenTarget {
+function targetOf(programs: Programs, file: Pick<OpenTarget, 'damage'>, close: () => void): OpenTarget {
   return {
-    programs: [program],
-    warnings: [...program.image.capture.warnings, ...program.warnings],
+    programs,
+    warnings: [...programs[0].image.capture.warnings, ...programs.flatMap(({ warnings }) => warnings)],
     get damage() {
       return file.damage;
     },

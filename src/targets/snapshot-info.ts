@@ -1,7 +1,6 @@
-import { openProgram } from '../../analyze/program.js';
-import { answer } from '../../analyze/report/answer.js';
-import type { Target } from '../../analyze/report/model.js';
-import { targetOf } from '../../analyze/report/summary.js';
+import { openPrograms } from '../../analyze/program.js';
+import { runtimesOf, targetOfAll, warningsOf } from '../../analyze/report/all-runtimes.js';
+import type { Runtime, Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { GospyError } from '../../snapshots/errors.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
@@ -11,27 +10,28 @@ import { verifySnapshot, type SnapshotCheck } from '../../snapshots/gsp/verify.j
 export interface SnapshotInfo extends SnapshotCheck {
   /** The Go program in it; null where none can be read. */
   readonly target: Target | null;
+  readonly runtimes: readonly Runtime[];
   readonly warnings: readonly Warning[];
 }
 
 /** Verifies every checksum of a snapshot and opens the program in it. Throws as {@link verifySnapshot} does. */
 export function snapshotInfo(path: string): SnapshotInfo {
   const check = verifySnapshot(path);
-  return { ...check, ...(check.facts === null ? { target: null, warnings: [] } : readProgram(path)) };
+  return { ...check, ...(check.facts === null ? { target: null, runtimes: [], warnings: [] } : readProgram(path)) };
 }
 
-function readProgram(path: string): Pick<SnapshotInfo, 'target' | 'warnings'> {
+function readProgram(path: string): Pick<SnapshotInfo, 'target' | 'runtimes' | 'warnings'> {
   try {
     const snapshot = openSnapshot(path);
     try {
-      const program = openProgram(snapshot);
-      const { value: target, warnings } = answer(program, targetOf(program));
-      return { target, warnings };
+      const programs = openPrograms(snapshot);
+      const [target, runtimes] = [targetOfAll(programs), runtimesOf(programs)];
+      return { target, runtimes, warnings: warningsOf(programs) };
     } finally {
       snapshot.close();
     }
   } catch (error) {
     if (!(error instanceof GospyError)) throw error;
-    return { target: null, warnings: [{ code: 'program-unreadable', message: error.message }] };
+    return { target: null, runtimes: [], warnings: [{ code: 'program-unreadable', message: error.message }] };
   }
 }

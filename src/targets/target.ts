@@ -1,4 +1,4 @@
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { badFile, type GospyError } from '../../snapshots/errors.js';
 
@@ -37,8 +37,8 @@ export interface Opening {
 
 /** An open target. Any number may be open at once. */
 export interface OpenTarget {
-  /** The Go programs in it, the main one first. */
-  readonly programs: readonly [GoProgram, ...GoProgram[]];
+  /** The Go programs in it, that of the executable first. */
+  readonly programs: Programs;
   /**
    * Memory that was asked for and could not be read although the file should have it, one sentence each. Grows while
    * the programs are read.

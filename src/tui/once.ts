@@ -7,7 +7,8 @@ import { byName, type State } from './state.js';
 /** One frame as plain text with whole function names, for scripts; empty before the first sample. `limit` 0: all rows. */
 export function onceText(state: State, limit: number): string {
   if (state.view === null) return '';
-  const { target, goroutines, sched } = state.view.summary;
+  const { target, runtimes, goroutines, sched } = state.view.summary;
+  const programs = runtimes.map(({ file, goVersion }) => `${printable(file)}, Go ${printable(goVersion)}`).join('; ');
   const rows = rowsOf(state);
   const shown = limit === 0 ? rows : rows.slice(0, limit);
   const lines = shown.map((row) =>
@@ -19,7 +20,7 @@ export function onceText(state: State, limit: number): string {
     ].join(' '),
   );
   return [
-    `pid ${target.pid}: ${printable(target.bin)}, Go ${printable(target.goVersion)}, ` +
+    `pid ${target.pid}: ${programs}, ` +
       `${goroutines.total} goroutines, ${goroutines.running} running, ${goroutines.runnable} runnable, ` +
       `${goroutines.syscall} syscall, ${goroutines.waiting} waiting, GC ${sched.gcPhase ?? 'not known'}`,
     '',

@@ -1,3 +1,4 @@
+import { keyPrefix } from '../../analyze/report/all-runtimes.js';
 import type { Group } from '../../analyze/report/groups.js';
 import type { Member } from '../../analyze/report/live-view.js';
 import type { Frame, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
@@ -67,6 +68,8 @@ const BLANK: Row = {
 /** Rows of all groups, and of groups that have become empty lately. */
 function groupRows(state: State): Row[] {
   const history = historyOf(state);
+  const runtimes = state.view?.summary.runtimes ?? [];
+  const prefixes = new Map(runtimes.length > 1 ? runtimes.map((runtime) => [runtime.n, keyPrefix(runtime)]) : []);
   const groups = state.view?.groups ?? [];
   const present = new Set(groups.map(({ key }) => key));
   const ended = [...history.ended.values()].filter(({ key }) => !present.has(key));
@@ -74,7 +77,7 @@ function groupRows(state: State): Row[] {
     const series: Series | null = history.times.length < 2 ? null : (history.groups.get(group.key) ?? null);
     return {
       id: group.key,
-      ...namesOf(group),
+      ...namesOf(group, prefixes.get(group.runtime) ?? ''),
       state: stateOf(group),
       waitNs: group.maxWaitNs,
       count: group.count,
@@ -85,17 +88,18 @@ function groupRows(state: State): Row[] {
   });
 }
 
-function namesOf({ key, loc, frames }: Group): Pick<Row, 'name' | 'file'> {
-  if (frames !== undefined) return { name: stackName(key, frames), file: '' };
+/** `prefix` names the runtime where there are several: the key has it already. */
+function namesOf({ key, loc, frames }: Group, prefix: string): Pick<Row, 'name' | 'file'> {
+  if (frames !== undefined && frames.length > 0) return { name: printable(prefix) + stackName(frames), file: '' };
   if (loc === undefined || loc === null) return { name: printable(key), file: '' };
-  return { name: printable(loc.func), file: place(loc) };
+  return { name: printable(prefix + loc.func), file: place(loc) };
 }
 
 /** The functions on a stack outside the runtime, innermost first; all where there are no others. */
-function stackName(key: string, frames: readonly Frame[]): string {
+function stackName(frames: readonly Frame[]): string {
   const own = outsideRuntime(frames);
   const shown = own.length === 0 ? frames : own;
-  return shown.length === 0 ? printable(key) : shown.map(({ func }) => printable(func)).join(' < ');
+  return shown.map(({ func }) => printable(func)).join(' < ');
 }
 
 /** The wait reason if all have the same, else the most frequent status. */

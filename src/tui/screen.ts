@@ -51,19 +51,21 @@ const STATES = ['running', 'runnable', 'syscall', 'waiting', 'preempted', 'copys
 /** The lines above the list: the program, its goroutines, its scheduler, and the names of the columns. */
 function headLines(state: State, glyphs: Glyphs): Line[] {
   if (state.view === null) return [[span('gospy top', 'title')], [], [], []];
-  const { target, goroutines, ps, threads, sched } = state.view.summary;
+  const { target, runtimes, goroutines, ps, threads, sched } = state.view.summary;
   const history = historyOf(state);
   const busy = ps.filter(({ status }) => status === 'running').length;
   const inSyscall = ps.filter(({ status }) => status === 'syscall').length;
-  const queued = sched.runqsize + ps.reduce((sum, { runqsize }) => sum + runqsize, 0);
+  const global = runtimes.reduce((sum, runtime) => sum + runtime.sched.runqsize, 0);
+  const queued = global + ps.reduce((sum, { runqsize }) => sum + runqsize, 0);
   const states = STATES.filter((s) => goroutines[s] > 0).map((s) => `${withThousands(goroutines[s])} ${s}`);
-  const name = printable(target.bin.slice(target.bin.lastIndexOf('/') + 1));
+  const names = runtimes.map(({ file }) => printable(file.slice(file.lastIndexOf('/') + 1)));
+  const releases = new Set(runtimes.map(({ goVersion }) => printable(goVersion)));
   const rate = ratePerSecond(history, history.total);
   const change = history.times.length < 2 ? null : delta(history.total);
   return [
     [
-      span(`gospy top  ${name}`, 'title'),
-      span(`  pid ${target.pid}  Go ${printable(target.goVersion)}  `),
+      span(`gospy top  ${names.join(' + ')}`, 'title'),
+      span(`  pid ${target.pid}  Go ${[...releases].join(', ')}  `),
       ...samplingSpans(state),
     ],
     [

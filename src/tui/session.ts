@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { buildView } from '../../analyze/report/live-view.js';
-import type { GoProgram } from '../../analyze/program.js';
+import { viewOfAll } from '../../analyze/report/all-runtimes.js';
+import type { Programs } from '../../analyze/program.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { MemoryFault } from '../../snapshots/memory.js';
 import { explain } from '../failure.js';
@@ -16,17 +16,17 @@ const MAX_FAILURES = 5;
 /** How a session ended. */
 export type Ending = { readonly kind: 'quit' } | { readonly kind: 'target-ended'; readonly error: GospyError };
 
-/** What is watched: a process, or the program in a file. */
+/** What is watched: a process, or the programs in a file. */
 export type Subject =
   | { readonly source: ProcessSource; readonly first: Sample; readonly saveAs: () => string }
-  | { readonly program: GoProgram };
+  | { readonly programs: Programs };
 
 /** Runs the full screen: waits for keys and for the time of the next sample, updates the state, and draws it. */
 export class Session {
   readonly #subject: Subject;
   readonly #terminal: FullScreen;
   #state: State;
-  #program: GoProgram;
+  #programs: Programs;
   #ending: Ending | null = null;
   #error: { readonly cause: unknown } | null = null;
   #saving = false;
@@ -36,7 +36,7 @@ export class Session {
 
   constructor(subject: Subject, state: Omit<State, 'columns' | 'rows'>) {
     this.#subject = subject;
-    this.#program = 'program' in subject ? subject.program : subject.first.program;
+    this.#programs = 'programs' in subject ? subject.programs : subject.first.programs;
     this.#terminal = new FullScreen({
       onKey: (key) => this.#guard(() => this.#dispatch({ kind: 'key', key })),
       onResize: (columns, rows) => this.#guard(() => this.#dispatch({ kind: 'resize', columns, rows })),
@@ -61,7 +61,7 @@ export class Session {
     process.on('uncaughtException', onUncaught);
     this.#terminal.enter();
     try {
-      this.#showSample('source' in this.#subject ? this.#subject.first : { program: this.#program, pauseNs: 0 });
+      this.#showSample('source' in this.#subject ? this.#subject.first : { programs: this.#programs, pauseNs: 0 });
       for (;;) {
         if (this.#error !== null) throw this.#error.cause;
         if (this.#ending !== null) return this.#ending;
@@ -100,16 +100,16 @@ export class Session {
     this.#nextSampleAt = Math.max(due + intervalMs, performance.now() + (user + system) / 1000);
   }
 
-  #showSample({ program, pauseNs }: Sample): void {
-    this.#program = program;
-    const view = buildView(program, queryOf(this.#state));
+  #showSample({ programs, pauseNs }: Sample): void {
+    this.#programs = programs;
+    const view = viewOfAll(programs, queryOf(this.#state));
     this.#dispatch({ kind: 'sample', view, atMs: performance.now(), pauseNs });
   }
 
   /** Queries the last sample again. */
   #query(): void {
     try {
-      this.#dispatch({ kind: 'view', view: buildView(this.#program, queryOf(this.#state)) });
+      this.#dispatch({ kind: 'view', view: viewOfAll(this.#programs, queryOf(this.#state)) });
     } catch (error) {
       this.#handleFailure(error);
     }

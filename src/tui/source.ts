@@ -1,13 +1,14 @@
-import type { GoProgram } from '../../analyze/program.js';
+import type { Programs } from '../../analyze/program.js';
 import type { CaptureOptions } from '../../capture/capture.js';
 import type { Captured } from '../../capture/copy/assemble-image.js';
-import { Sampler } from '../../capture/copy/sampler.js';
-import { programIn } from '../targets/live.js';
+import { ProcessSampler } from '../../capture/copy/process-sampler.js';
+import { chooseRuntime } from '../targets/choose-runtime.js';
+import { programsIn } from '../targets/live.js';
 import type { Mode } from './state.js';
 
-/** A program at one moment. */
+/** The programs of a process at one moment. */
 export interface Sample {
-  readonly program: GoProgram;
+  readonly programs: Programs;
   /** For how long the process stood still for it. */
   readonly pauseNs: number;
 }
@@ -17,11 +18,14 @@ export class ProcessSource {
   readonly pid: number;
   mode: Mode;
   readonly #options: Omit<CaptureOptions, 'mode'>;
-  #sampler: Sampler | null = null;
+  readonly #runtime: string | undefined;
+  #sampler: ProcessSampler | null = null;
   /** The last sample, if stop mode took it: all that a snapshot holds. */
   #captured: Captured | null = null;
 
-  constructor(pid: number, mode: Mode, options: Omit<CaptureOptions, 'mode'>) {
+  /** `runtime` names the only one of its Go runtimes to show, as `--runtime` does. */
+  constructor(pid: number, mode: Mode, options: Omit<CaptureOptions, 'mode'>, runtime?: string) {
+    this.#runtime = runtime;
     this.pid = pid;
     this.mode = mode;
     this.#options = options;
@@ -29,10 +33,10 @@ export class ProcessSource {
 
   /** Samples the process. Throws GospyError, `noGoProcess` where it has ended. */
   async next(): Promise<Sample> {
-    if (this.mode === 'stop') return sampleIn(await this.#capture());
+    if (this.mode === 'stop') return this.#chosen(await sampleIn(await this.#capture()));
     this.#captured = null;
-    this.#sampler ??= new Sampler(this.pid, this.#options.inspect);
-    return { program: this.#sampler.look(), pauseNs: 0 };
+    this.#sampler ??= new ProcessSampler(this.pid, this.#options.inspect);
+    return this.#chosen({ programs: this.#sampler.look(), pauseNs: 0 });
   }
 
   /**
@@ -44,12 +48,16 @@ export class ProcessSource {
     const isShown = this.#captured !== null;
     const captured = this.#captured ?? (await this.#capture());
     await writeSnapshot(path, { image: captured.image, memory: captured.groups });
-    const sample = await sampleIn(captured);
+    const sample = this.#chosen(await sampleIn(captured));
     return isShown ? { ...sample, pauseNs: 0 } : sample;
   }
 
   close(): void {
     this.#sampler?.close();
+  }
+
+  #chosen({ programs, pauseNs }: Sample): Sample {
+    return { programs: chooseRuntime(programs, this.#runtime), pauseNs };
   }
 
   async #capture(): Promise<Captured> {
@@ -61,5 +69,5 @@ export class ProcessSource {
 }
 
 async function sampleIn(captured: Captured): Promise<Sample> {
-  return { program: await programIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
+  return { programs: await programsIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
 }

@@ -5,7 +5,7 @@ import t from 'tap';
 import { explainStack } from '../../analyze/report/explain.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
-import { openCoreProgram } from '../../src/targets/core-files.js';
+import { openCorePrograms } from '../../src/targets/core-files.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -43,20 +43,21 @@ if (requireGo(t) && requireEmulator()) {
       const file = readdirSync(folder).find((name) => /^qemu_.*\.core$/.test(name));
       if (file === undefined) throw new Error(`no core: ${readdirSync(folder).join()}`);
       const core = openCore(join(folder, file));
-      const opened = openCoreProgram(core, { bin: path });
+      const opened = openCorePrograms(core, { bin: path });
+      const [analyzed] = opened.programs;
       t.teardown(() => {
         opened.close();
         core.close();
       });
-      const goroutines = [...listGoroutines(opened.program, 'stack')];
-      t.equal(opened.program.image.arch, 'arm64');
+      const goroutines = [...listGoroutines(analyzed, 'stack')];
+      t.equal(analyzed.image.arch, 'arm64');
       // Printed first and dumped afterwards: a goroutine that ran while it was printed may be parked in the core.
       const ran = new Set(traceback.filter(({ status }) => status === 'running').map(({ goid }) => goid));
       const mayMove = ({ goid }: { goid: number }): boolean => ran.has(goid);
       const { differences, compared } = compareWithTraceback(goroutines, traceback, { mayMove });
       t.same(differences, []);
       t.ok(compared.goroutines >= MANY, `${compared.goroutines} goroutines and ${compared.frames} frames compared`);
-      const explained = [...opened.program.goroutines()].map((g) => explainStack(opened.program, g));
+      const explained = [...analyzed.goroutines()].map((g) => explainStack(analyzed, g));
       t.same(
         explained.map(({ steps }) => steps.flatMap((step) => step.frames)),
         goroutines.map(({ frames }) => frames),

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { ANALYSES } from '../../analyze/analyses.js';
 import { extract } from '../../analyze/extract.js';
-import { openProgram } from '../../analyze/program.js';
+import { openProgram, openPrograms } from '../../analyze/program.js';
 import { captureToFile, type CaptureMode } from '../../capture/capture.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
@@ -62,7 +62,7 @@ t.test('extract: of a damaged image, what is left of the scheduler stays', async
   const { allp } = openProgram(snapshot).globals;
   const image = withParts(snapshot, { memory: without(snapshot.memory, { lo: allp, hi: plus(allp, 24) }) });
   const path = join(temporaryFolder(t), 'left.gsp');
-  const { image: facts, groups } = extract(openProgram(image));
+  const { image: facts, groups } = extract(openPrograms(image));
   await writeSnapshot(path, { image: facts, memory: groups });
   withFile(openSnapshot(path), (left) => t.same(differences(left, image.memory), []));
 });
@@ -100,7 +100,7 @@ async function checkCore(path: string, { executable }: Place, check: Check): Pro
   const memory = new Memory(new LayeredSource([core.memory.source, new ElfSource(file, 0)]));
   const whole = withParts(core, { memory });
   check(`${basename(path)} with its executable`, whole);
-  const { image, groups } = extract(openProgram(whole));
+  const { image, groups } = extract(openPrograms(whole));
   await writeSnapshot(`${path}.gsp`, { image, memory: groups });
   file.close();
   core.close();

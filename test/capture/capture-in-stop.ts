@@ -2,8 +2,8 @@ import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
 import { positionOf } from '../../analyze/runtime/memory-ranges.js';
 import { assembleImage, type Captured } from '../../capture/copy/assemble-image.js';
 import { describeStop, joinThreads, readClocks } from '../../capture/copy/capture-metadata.js';
-import { Copy } from '../../capture/copy/copy.js';
-import { makePlan, survey } from '../../capture/copy/plan.js';
+import { Copies } from '../../capture/copy/copies.js';
+import { makePlans, survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 
@@ -16,13 +16,13 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
   try {
     const base = target.image();
     const surveyed = survey(base, NO_DEBUG_INFO);
-    const copy = new Copy(makePlan(surveyed, target.contents()), target);
+    const copies = new Copies(surveyed, makePlans(surveyed, target.contents()), target);
     const before = target.threads();
     const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
     const clocks = readClocks();
-    copy.readAhead();
+    copies.readAhead();
     const stop = withStopped(pid, { arch: target.arch }, (threads) => {
-      copy.readStopped(
+      copies.readStopped(
         threads.flatMap(({ tid, registers }) =>
           registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? tid, registers)],
         ),
@@ -30,7 +30,7 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
       inStop();
     });
     const facts = { ...clocks, ...describeStop(stop), mode: 'stop', writer: null } as const;
-    return assembleImage(base, surveyed, copy, joinThreads(before, stop.threads, target), facts);
+    return assembleImage(base, surveyed, copies, joinThreads(before, stop.threads, target), facts);
   } finally {
     target.close();
   }

@@ -6,7 +6,7 @@ import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToImage, type CaptureMode } from '../../capture/capture.js';
 import { Copy } from '../../capture/copy/copy.js';
 import { planLive, surveyLive } from '../../capture/copy/look-again.js';
-import { Sampler } from '../../capture/copy/sampler.js';
+import { ProcessSampler } from '../../capture/copy/process-sampler.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import { addr } from '../../snapshots/address.js';
@@ -43,6 +43,13 @@ async function churning(t: { teardown(end: () => void): void }, ms: number, thre
   return startGo(t, await buildGo(CHURN.now), { args: ['churn', String(ms), String(threads)] });
 }
 
+/** A copy of the process as it is now. */
+function copyOf(target: LiveProcess): Copy {
+  const [plan] = planLive(surveyLive(target, NO_DEBUG_INFO), target);
+  if (plan === undefined) throw new Error('no plan');
+  return new Copy(plan, target);
+}
+
 for (const [ms, threads] of [
   [3, 1],
   [2, 5],
@@ -54,7 +61,8 @@ for (const [ms, threads] of [
     const withoutM = new Set<number>();
     for (const mode of ['stop', 'clone'] as const) {
       for (let i = 0; i < CAPTURES; i++) {
-        const { image, program } = await captureToImage(pid, { mode, writer: 'test' });
+        const { image, programs } = await captureToImage(pid, { mode, writer: 'test' });
+        const [program] = programs;
         t.same(program.warnings, [], mode);
         t.equal(program.machines.at(-1)?.addr, program.globals.m0, 'the list of Ms ends with the first');
         // A busy machine may not let a thread trap in time. That is said of it, and it is the only thing that is.
@@ -83,17 +91,18 @@ t.test('churn: without a stop, the list of Ms is whole and fits the threads', as
   if (!requireGo(t)) return;
   const { pid } = await churning(t, 2, 50);
   for (let i = 0; i < CAPTURES; i++) {
-    const { image, program } = await captureToImage(pid, { mode: 'live', writer: 'test' });
+    const { image, programs } = await captureToImage(pid, { mode: 'live', writer: 'test' });
+    const [program] = programs;
     t.same([...program.warnings, ...image.capture.warnings], []);
     t.equal(program.machines.at(-1)?.addr, program.globals.m0);
     t.equal(image.capture.partial, false);
     const main = program.machines.find(({ procid }) => procid === pid);
     t.ok(main !== undefined && program.threadOf(main) !== null, 'the first thread has the first M');
   }
-  const sampler = new Sampler(pid);
+  const sampler = new ProcessSampler(pid);
   t.teardown(() => sampler.close());
   for (let i = 0; i < CAPTURES * 5; i++) {
-    const program = sampler.look();
+    const [program] = sampler.look();
     t.equal(program.machines.at(-1)?.addr, program.globals.m0, 'a look of top');
     t.same(program.warnings, []);
   }
@@ -104,7 +113,7 @@ t.test('churn: in the stop, what is new since the plan is read, however much it 
   for (const cell of [CHURN.now, CHURN.old]) {
     const program = await startGo(t, await buildGo(cell));
     const target = open(t, program.pid);
-    const copy = new Copy(planLive(surveyLive(target, NO_DEBUG_INFO), target), target);
+    const copy = copyOf(target);
     t.equal(copy.isOutgrown(), false);
     // Each of these makes the runtime move a list, or map memory, or both.
     await program.ask('threads 60');
@@ -126,7 +135,7 @@ t.test('churn: in the stop, what is new since the plan is read, however much it 
     t.ok(at >= 3060, `${at} goroutines with whole stacks`);
     t.same(seen.warnings, []);
     // And back: Ms that the plan knew are taken out of the list, from its middle.
-    const later = new Copy(planLive(surveyLive(target, NO_DEBUG_INFO), target), target);
+    const later = copyOf(target);
     await program.ask('end');
     await program.ask('procs 2');
     later.readAhead();
@@ -160,8 +169,8 @@ async function captureEarly(path: string, mode: CaptureMode, afterMs: number): P
   const from = performance.now() + afterMs;
   while (performance.now() < from);
   try {
-    const { program } = await captureToImage(child.pid ?? NO_PID, { mode, writer: 'test' });
-    return program.warnings.map(({ message }) => message).join('; ');
+    const { programs } = await captureToImage(child.pid ?? NO_PID, { mode, writer: 'test' });
+    return programs[0].warnings.map(({ message }) => message).join('; ');
   } catch (error) {
     return String(error);
   } finally {
@@ -190,8 +199,8 @@ t.test('churn: a program that has not started its runtime is told from one that 
     t.match(String(error), /whose runtime has not started yet/);
   }
   await program.ask('count');
-  const { program: captured } = await captureToImage(program.pid, { mode: 'stop', writer: 'test' });
-  t.same(captured.warnings, []);
+  const { programs } = await captureToImage(program.pid, { mode: 'stop', writer: 'test' });
+  t.same(programs[0].warnings, []);
 });
 
 t.test('churn: one thread that has ended is no reason to think of permissions', async (t) => {
@@ -212,13 +221,14 @@ for (const cell of [CHURN.now, CHURN.old] satisfies Cell[]) {
     };
     let funcs: string[] | null = null;
     await until(async () => {
-      funcs = dumping((await captureToImage(pid, { mode: 'stop', writer: 'test' })).program);
+      funcs = dumping((await captureToImage(pid, { mode: 'stop', writer: 'test' })).programs[0]);
       return funcs !== null;
     }, 'the dump to begin');
     // It stands in write(2), called on the system stack, for the goroutine that asked for the dump.
     t.match(funcs, [/^runtime\.write/]);
     t.match(funcs, /runtime\.writeheapdump_m,.*runtime\/debug\.WriteHeapDump,main\.dump\.func1,runtime\.goexit$/);
-    const { image, program } = await captureToImage(pid, { mode: 'live', writer: 'test' });
+    const { image, programs } = await captureToImage(pid, { mode: 'live', writer: 'test' });
+    const [program] = programs;
     const onThreads = [...program.goroutines()].filter(({ status, m }) => status === 'waiting' && m !== 0);
     t.equal(onThreads.length, 1);
     for (const { addr } of onThreads)
@@ -232,7 +242,7 @@ for (const cell of [CHURN.now, CHURN.old] satisfies Cell[]) {
     const wrong: string[] = [];
     let parked = 0;
     for (let looks = 0; looks < LOOKS;) {
-      const copy = new Copy(planLive(surveyLive(target, NO_DEBUG_INFO), target), target);
+      const copy = copyOf(target);
       for (let i = 0; i < 10; i++, looks++) {
         copy.readAhead();
         const torn = new Set(copy.completeLive());

@@ -10,7 +10,7 @@ import { withStopped } from '../../capture/ptrace/stop.js';
  * first one: a kill after that most likely comes in the middle of a clone.
  */
 const target = new LiveProcess(Number(process.argv[2]), 'stop');
-const { program } = survey(target.image(), NO_DEBUG_INFO);
+const [program] = survey(target.image(), NO_DEBUG_INFO).programs;
 const sites = injectionSites(program);
 if (sites === null) throw new Error('there is no place for a system call');
 const namespaceTids = new Map(target.threads().map(({ tid, namespaceTid }) => [tid, namespaceTid]));

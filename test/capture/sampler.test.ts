@@ -3,7 +3,7 @@ import t from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { buildView } from '../../analyze/report/live-view.js';
 import { captureToImage } from '../../capture/capture.js';
-import { Sampler } from '../../capture/copy/sampler.js';
+import { ProcessSampler } from '../../capture/copy/process-sampler.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
@@ -15,8 +15,8 @@ import { thrownBy, tracers } from './targets.js';
 const MANY = 40;
 const WHOLE = 'stack';
 
-function sampler(t: { teardown(end: () => void): void }, pid: number): Sampler {
-  const made = new Sampler(pid);
+function sampler(t: { teardown(end: () => void): void }, pid: number): ProcessSampler {
+  const made = new ProcessSampler(pid);
   t.teardown(() => made.close());
   return made;
 }
@@ -28,8 +28,8 @@ if (requireGo(t)) {
       const program = await startGo(t, await buildGo(cell));
       await untilQuiet(program.pid);
       const target = sampler(t, program.pid);
-      const goroutines = [...listGoroutines(target.look(), WHOLE)];
-      const again = [...listGoroutines(target.look(), WHOLE)];
+      const goroutines = [...listGoroutines(target.look()[0], WHOLE)];
+      const again = [...listGoroutines(target.look()[0], WHOLE)];
       t.same(
         tracers(program.pid).filter((tracer) => tracer !== 0),
         [],
@@ -51,7 +51,7 @@ if (requireGo(t)) {
     const wrong: string[] = [];
     for (let i = 0; i < 3; i++) {
       const permanent = new Set<string>();
-      for (const { goid, entry, frames, truncated, start } of listGoroutines(target.look(), WHOLE)) {
+      for (const { goid, entry, frames, truncated, start } of listGoroutines(target.look()[0], WHOLE)) {
         if (frames.length === 0 || truncated !== null) {
           if (truncated === null) wrong.push(`goroutine ${goid} has no stack, and no reason`);
           continue;
@@ -72,7 +72,7 @@ if (requireGo(t)) {
     const program = await startGo(t, await buildGo(FLOW.now));
     const target = sampler(t, program.pid);
     const counts = (): Map<string, number> => {
-      const { groups } = buildView(target.look(), { by: { kind: 'start' }, open: null, goid: null });
+      const { groups } = buildView(target.look()[0], { by: { kind: 'start' }, open: null, goid: null });
       return new Map(groups.map(({ count, loc }) => [loc?.func ?? '', count]));
     };
     t.equal(counts().get('main.crowded'), undefined);
@@ -84,7 +84,7 @@ if (requireGo(t)) {
       await program.ask(command);
       t.equal(counts().get('main.crowded'), total, command);
     }
-    const opened = buildView(target.look(), { by: { kind: 'stack' }, open: null, goid: null });
+    const opened = buildView(target.look()[0], { by: { kind: 'stack' }, open: null, goid: null });
     t.equal(opened.groups[0]?.count, 7010, 'they all have one stack');
   });
 
@@ -95,14 +95,14 @@ if (requireGo(t)) {
     await program.kill();
     const error = thrownBy(() => target.look());
     t.ok(error instanceof GospyError && error.exitCode === ExitCode.noGoProcess, String(error));
-    const none = thrownBy(() => new Sampler(process.pid));
+    const none = thrownBy(() => new ProcessSampler(process.pid));
     t.ok(none instanceof GospyError && none.exitCode === ExitCode.noGoProcess, String(none));
   });
 
   t.test('sampler: leaves no file open after many looks, and nor do captures', async (t) => {
     const program = await startGo(t, await buildGo(FLOW.now));
     const memoryFiles = (): number => readdirSync('/proc/self/fd').filter((fd) => leadsTo(fd, program.pid)).length;
-    const target = new Sampler(program.pid);
+    const target = new ProcessSampler(program.pid);
     for (let i = 0; i < 5; i++) target.look();
     t.equal(memoryFiles(), 1);
     target.close();

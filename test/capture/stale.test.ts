@@ -61,10 +61,8 @@ for (const cell of BUSY_CELLS) {
     let compared = 0;
     let kept = 0;
     for (let done = 0; done < CAPTURES;) {
-      const plan = makePlan(
-        survey(image, () => new Map()),
-        target.contents(),
-      );
+      const { programs, recording } = survey(image, () => new Map());
+      const plan = makePlan(programs[0], recording, target.contents());
       const copy = new Copy(plan, target);
       const everything = target.reader(plan.stacks);
       for (let i = 0; i < CAPTURES_A_PLAN && done < CAPTURES; i++, done++) {

@@ -110,12 +110,12 @@ t.test('--bin: only the very same executable lends the constant memory that a sn
       same.close();
       symbols.close();
     });
-    const under = same.lendTo(program);
+    const [under] = same.lendTo([program]);
     t.equal(Buffer.compare(under.memory.bytes(text, live.length), live), 0, `${link}: all of the code, as in memory`);
     t.same(
       [...under.goroutines()].map(({ goid }) => goid),
       [...program.goroutines()].map(({ goid }) => goid),
     );
-    t.notOk(symbols.lendTo(program).memory.has(text, live.length), `${link}: another build lends nothing`);
+    t.notOk(symbols.lendTo([program])[0].memory.has(text, live.length), `${link}: another build lends nothing`);
   }
 });

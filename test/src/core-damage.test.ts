@@ -19,7 +19,7 @@ import { openCore } from '../../snapshots/elf/core-image.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { SegmentType } from '../../snapshots/elf/headers.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
-import { openCoreProgram } from '../../src/targets/core-files.js';
+import { openCorePrograms } from '../../src/targets/core-files.js';
 import { withCore } from '../support/core-goroutines.js';
 import { crash } from '../support/cores.js';
 import { buildGo, requireGo } from '../support/go.js';
@@ -101,7 +101,8 @@ function assertCut(t: Test, whole: string, reference: Reference, cut: string, le
   }
   try {
     if (core.missingBytes > 0 && !/\d+ are missing/.test(core.problems.join())) t.fail(`${length} bytes: not told`);
-    const { program, close } = openCoreProgram(core, {});
+    const { programs, close } = openCorePrograms(core, {});
+    const [program] = programs;
     const read = new Map([...listGoroutines(program, 'stack')].map((g) => [g.goid, g]));
     for (const { goroutine, memory } of reference.goroutines) {
       const own = read.get(goroutine.goid);

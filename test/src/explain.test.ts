@@ -45,7 +45,8 @@ t.test('explain: --json prints one document of gospy.explain/1', async (t) => {
   t.equal(code, 0);
   const document = JSON.parse(stdout) as Record<string, unknown>;
   t.same(Object.keys(document), [
-    ...['schema', 'target', 'goid', 'status', 'waitReason', 'start', 'steps', 'truncated', 'advice', 'warnings'],
+    ...['schema', 'target', 'runtimes', 'goid', 'runtime', 'status', 'waitReason', 'start', 'steps', 'truncated'],
+    ...['advice', 'warnings'],
   ]);
   t.match(document, {
     ...{ schema: 'gospy.explain/1', target: { kind: 'snapshot', arch: 'amd64' }, goid: 1, status: 'waiting' },

@@ -10,6 +10,7 @@ function loc(func: string, file: string, line: number): Loc {
 
 const parked: GoroutineWithStack = {
   goid: 1,
+  runtime: 1,
   status: 'waiting',
   waitReason: 'chan receive',
   waitSinceNs: null,
@@ -28,11 +29,14 @@ const parked: GoroutineWithStack = {
   torn: false,
 };
 
+const SCHED = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false, gcPhase: 'mark' } as const;
+
 const summary: Summary = {
   target: {
     kind: 'snapshot',
     pid: 4711,
     bin: '/usr/bin/prometheus',
+    executable: '/usr/bin/prometheus',
     goVersion: '1.12.8',
     arch: 'amd64',
     gomaxprocs: 6,
@@ -41,9 +45,24 @@ const summary: Summary = {
     pauseNs: null,
     crash: null,
   },
+  runtimes: [
+    {
+      ...{ n: 1, file: '/usr/bin/prometheus', goVersion: '1.12.8', buildId: null, gomaxprocs: 6, goroutines: 44 },
+      sched: SCHED,
+    },
+  ],
   ps: [
-    { id: 0, status: 'idle', schedtick: 642, syscalltick: 81, m: null, runqsize: 0, sinceScheduledNs: null },
-    { id: 1, status: 'running', schedtick: 7, syscalltick: 0, m: 3, runqsize: 2, sinceScheduledNs: null },
+    {
+      id: 0,
+      runtime: 1,
+      status: 'idle',
+      schedtick: 642,
+      syscalltick: 81,
+      m: null,
+      runqsize: 0,
+      sinceScheduledNs: null,
+    },
+    { id: 1, runtime: 1, status: 'running', schedtick: 7, syscalltick: 0, m: 3, runqsize: 2, sinceScheduledNs: null },
   ],
   threads: { total: 14, running: 0, sleeping: 14, stopped: 0, zombie: 0 },
   goroutines: {
@@ -58,9 +77,9 @@ const summary: Summary = {
     preempted: 0,
     leaked: 0,
   },
-  sched: { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false, gcPhase: 'mark' },
-  longestWaits: [{ goid: 8, waitSinceNs: 93e9, waitReason: 'chan receive', entry: null }],
-  findings: [{ code: 'all-in-syscalls', count: 2, goids: [], message: 'all 2 Ps are in system calls' }],
+  sched: SCHED,
+  longestWaits: [{ goid: 8, runtime: 1, waitSinceNs: 93e9, waitReason: 'chan receive', entry: null }],
+  findings: [{ code: 'all-in-syscalls', runtime: 1, count: 2, goids: [], message: 'all 2 Ps are in system calls' }],
 };
 
 t.test('summary text: has the lines that users of the first gospy know', (t) => {

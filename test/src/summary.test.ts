@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { buildView } from '../../analyze/report/live-view.js';
 import type { Summary } from '../../analyze/report/model.js';
-import { Sampler } from '../../capture/copy/sampler.js';
+import { ProcessSampler } from '../../capture/copy/process-sampler.js';
 import { eventually } from '../support/eventually.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -128,9 +128,9 @@ if (requireGo(t)) {
 
 /** Returns a function that summarizes a program without stopping it. */
 function startLooking(t: Test, { pid }: GoProcess): () => Summary {
-  const sampler = new Sampler(pid);
+  const sampler = new ProcessSampler(pid);
   t.teardown(() => sampler.close());
-  return () => buildView(sampler.look(), { by: { kind: 'start' }, open: null, goid: null }).summary;
+  return () => buildView(sampler.look()[0], { by: { kind: 'start' }, open: null, goid: null }).summary;
 }
 
 function tasks(pid: number): string[] {

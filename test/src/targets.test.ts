@@ -13,7 +13,7 @@ import { captureToImage } from '../../capture/capture.js';
 import { ADDR_LIMIT, addr } from '../../snapshots/address.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
-import { programIn } from '../../src/targets/live.js';
+import { programsIn } from '../../src/targets/live.js';
 import { openTarget } from '../../src/targets/open-target.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { random, someSegment, temporaryFolder } from '../support/gsp.js';
@@ -100,7 +100,7 @@ t.test('targets: a live target gives the answers of its snapshot', async (t) => 
     await writeSnapshot(file, { image: captured.image, memory: captured.groups });
     const target = await openTarget({ file });
     const [program] = target.programs;
-    t.ok(isDeepStrictEqual(answersOf(await programIn(captured)), answersOf(program)), cell.fixture);
+    t.ok(isDeepStrictEqual(answersOf((await programsIn(captured))[0]), answersOf(program)), cell.fixture);
     target.close();
   }
 });

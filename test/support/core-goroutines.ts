@@ -3,7 +3,7 @@ import type { GoroutineWithStack, Target } from '../../analyze/report/model.js';
 import { targetOf } from '../../analyze/report/summary.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
-import { openCoreProgram } from '../../src/targets/core-files.js';
+import { openCorePrograms } from '../../src/targets/core-files.js';
 import type { FileOptions } from '../../src/targets/target.js';
 
 /** What gospy says of a core. */
@@ -28,9 +28,9 @@ export function readCore(path: string, options: FileOptions = {}): ReadCore {
 export function withCore<T>(path: string, options: FileOptions, use: (program: GoProgram) => T): T {
   const core = openCore(path);
   try {
-    const { program, close } = openCoreProgram(core, options);
+    const { programs, close } = openCorePrograms(core, options);
     try {
-      return use(program);
+      return use(programs[0]);
     } finally {
       close();
     }

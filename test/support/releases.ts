@@ -38,6 +38,7 @@ export type Fixture =
   | 'pluginhost'
   | 'profiled'
   | 'readtraceback'
+  | 'several'
   | 'crash'
   | 'cthreads'
   | 'host'
@@ -136,6 +137,12 @@ export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
 
 /** Many threads in C code. */
 export const CTHREADS_CELL: Cell = { fixture: 'cthreads', release: '1.26', link: 'cgo' };
+/** A Go program, and libraries for it and for a C program, each with a Go runtime of its own. */
+export const SEVERAL = {
+  host: { fixture: 'several', release: '1.26', link: 'cgo' },
+  oldLibrary: { fixture: 'several', release: '1.19', link: 'cgo', args: ['-buildmode=c-shared'] },
+  newLibrary: { fixture: 'several', release: '1.26', link: 'cgo', args: ['-buildmode=c-shared'] },
+} as const satisfies Record<string, Cell>;
 
 /** Programs that are captured while they run. */
 export const SPIN_CELLS: readonly Cell[] = [
@@ -324,6 +331,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   PANICPARSE_CELL,
   ...PROFILED_CELLS,
   ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
+  ...Object.values(SEVERAL),
   ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),

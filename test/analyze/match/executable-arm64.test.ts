@@ -2,7 +2,7 @@ import t from 'tap';
 import { matchBinary, type BinaryMatch } from '../../../analyze/match/executable.js';
 import type { GoProgram } from '../../../analyze/program.js';
 import { NO_DEBUG_INFO } from '../../../analyze/runtime/layouts.js';
-import { locateModules } from '../../../analyze/runtime/locate-modules.js';
+import { locateRuntimes } from '../../../analyze/runtime/locate-modules.js';
 import { addr } from '../../../snapshots/address.js';
 import { ElfFile } from '../../../snapshots/elf/elf-file.js';
 import { ElfSource } from '../../../snapshots/elf/elf-source.js';
@@ -16,7 +16,7 @@ import { ARM64_RELEASES, CHANGES, manyArm64, type Cell } from '../../support/rel
 async function unstarted(
   t: { teardown(end: () => void): void },
   cell: Cell,
-): Promise<Pick<GoProgram, 'image' | 'code'>> {
+): Promise<Pick<GoProgram, 'image' | 'code' | 'runtime'>> {
   const path = await buildGo(cell);
   const file = ElfFile.open(path);
   t.teardown(() => file.close());
@@ -32,12 +32,13 @@ async function unstarted(
     memory: new Memory(new ElfSource(file, 0, { writable: true })),
     executable: { path, deleted: false, buildId, goBuildId, sizeBytes },
   };
-  const code = locateModules(image, NO_DEBUG_INFO);
-  if ('tried' in code) throw new Error(code.tried.join('; '));
-  return { image, code };
+  const { runtimes, tried } = locateRuntimes(image, NO_DEBUG_INFO);
+  const [found] = runtimes;
+  if (found === undefined) throw new Error(tried.join('; '));
+  return { image, code: found.code, runtime: { n: 1, file: path, buildId, goBuildId } };
 }
 
-async function match(program: Pick<GoProgram, 'image' | 'code'>, cell: Cell): Promise<BinaryMatch> {
+async function match(program: Pick<GoProgram, 'image' | 'code' | 'runtime'>, cell: Cell): Promise<BinaryMatch> {
   const file = ElfFile.open(await buildGo(cell));
   try {
     return matchBinary(program, file);

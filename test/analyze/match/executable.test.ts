@@ -27,11 +27,11 @@ function liveProgram(t: Test, { pid }: GoProcess): GoProgram {
   return openProgram(live.image());
 }
 
-async function match(program: Pick<GoProgram, 'image' | 'code'>, cell: Cell): Promise<BinaryMatch> {
+async function match(program: Pick<GoProgram, 'image' | 'code' | 'runtime'>, cell: Cell): Promise<BinaryMatch> {
   return matchFile(program, await buildGo(cell));
 }
 
-function matchFile(program: Pick<GoProgram, 'image' | 'code'>, path: string): BinaryMatch {
+function matchFile(program: Pick<GoProgram, 'image' | 'code' | 'runtime'>, path: string): BinaryMatch {
   const file = ElfFile.open(path);
   try {
     return matchBinary(program, file);
@@ -129,15 +129,19 @@ t.test('same code: the same program with a number or an operator changed is refu
 });
 
 /** Returns the program with `byte` at each of the addresses. */
-function patched(program: GoProgram, at: readonly number[], byte: number): Pick<GoProgram, 'image' | 'code'> {
-  const { image, code, memory } = program;
+function patched(
+  program: GoProgram,
+  at: readonly number[],
+  byte: number,
+): Pick<GoProgram, 'image' | 'code' | 'runtime'> {
+  const { image, code, runtime, memory } = program;
   const patches = at.map((middle) => {
     const bytes = memory.bytes(addr(middle - 64), 128);
     bytes[64] = byte;
     return { addr: addr(middle - 64), bytes };
   });
   const source = new LayeredSource([new SegmentSource(patches), image.memory.source]);
-  return { image: { ...image, memory: new Memory(source) }, code };
+  return { image: { ...image, memory: new Memory(source) }, code, runtime };
 }
 
 t.test('same code: a changed byte at the start of any function is a difference, a breakpoint is not', async (t) => {

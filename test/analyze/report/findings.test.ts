@@ -31,7 +31,16 @@ const QUIET: Scheduler = {
 
 function p(changes: Partial<Processor>): Processor {
   const p: Processor = {
-    ...{ id: 0, status: 'running', schedtick: 1, syscalltick: 1, m: 0, runqsize: 0, sinceScheduledNs: null },
+    ...{
+      id: 0,
+      runtime: 1,
+      status: 'running',
+      schedtick: 1,
+      syscalltick: 1,
+      m: 0,
+      runqsize: 0,
+      sinceScheduledNs: null,
+    },
     ...changes,
   };
   return p;

@@ -17,7 +17,7 @@ export function placeOf(func: string, line = 1): Loc {
 /** A parked goroutine that differs from others in what is given. */
 export function goroutineWith(changes: Partial<Goroutine> & { readonly goid: number }): Goroutine {
   return {
-    ...{ status: 'waiting', waitReason: 'chan receive', waitSinceNs: null, system: false, thread: null },
+    ...{ runtime: 1, status: 'waiting', waitReason: 'chan receive', waitSinceNs: null, system: false, thread: null },
     ...{ lockedToThread: false, labels: {}, parentGoid: 1, creator: WORKERS, start: WORKER, entry: WORKER },
     ...{ current: PARK, torn: false, ...changes },
   };

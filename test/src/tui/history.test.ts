@@ -3,7 +3,7 @@ import type { Group } from '../../../analyze/report/groups.js';
 import { delta, NO_HISTORY, ratePerSecond, addSample, type History } from '../../../src/tui/history.js';
 
 const group = (key: string, count: number): Group => ({
-  ...{ key, count, goids: [], status: {}, waitReason: null, minWaitNs: null, maxWaitNs: null },
+  ...{ key, count, runtime: 1, goids: [], status: {}, waitReason: null, minWaitNs: null, maxWaitNs: null },
 });
 
 /** A history of one sample a second, with the given counts of each group; absent groups are empty. */

@@ -1,0 +1,81 @@
+import type { Addr } from '../../snapshots/address.js';
+import type { Thread } from '../../snapshots/image.js';
+import type { Segment } from '../../snapshots/memory.js';
+import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
+import { Copy, type Lists } from './copy.js';
+import type { CopySource } from './late-reads.js';
+import type { Plan, Survey } from './plan.js';
+
+/** The copies of all Go programs of a process, made in one stop. Usually there is one. */
+export class Copies {
+  readonly surveyed: Survey;
+  /** In the order of the plans. */
+  readonly #all: readonly Copy[];
+
+  constructor(surveyed: Survey, plans: readonly Plan[], source: CopySource) {
+    this.surveyed = surveyed;
+    this.#all = plans.map((plan) => new Copy(plan, source));
+  }
+
+  /** As {@link Copy.readAhead}, of each. */
+  readAhead(): void {
+    for (const copy of this.#all) copy.readAhead();
+  }
+
+  /** As {@link Copy.readStopped}, of each: returns the goroutines of all whose state is that of before the stop. */
+  readStopped(threads: readonly ThreadPosition[], deadline = Infinity): Addr[] | null {
+    let unchecked: Addr[] | null = null;
+    for (const copy of this.#all) {
+      const left = copy.readStopped(threads, deadline);
+      if (left !== null) unchecked = [...(unchecked ?? []), ...left];
+    }
+    return unchecked?.sort((a, b) => a - b) ?? null;
+  }
+
+  /**
+   * Copies each program without a stop, by itself: the shorter that takes, the less moves meanwhile. `listThreads` is asked
+   * for the threads right after the Ms were copied. Returns the threads and the torn goroutines, as
+   * {@link Copy.completeLive} does.
+   */
+  completeLive(listThreads: () => readonly Thread[]): { threads: readonly Thread[]; torn: Addr[] } {
+    let threads: readonly Thread[] = [];
+    const torn = this.#all.flatMap((copy) => {
+      copy.readAhead();
+      const machines = copy.copyMachines();
+      threads = listThreads();
+      return copy.completeLive(machines);
+    });
+    return { threads, torn: torn.sort((a, b) => a - b) };
+  }
+
+  /** As {@link Copy.lists}, of all together. */
+  get lists(): Lists {
+    const lists = this.#all.map((copy) => copy.lists);
+    return {
+      areWhole: lists.every(({ areWhole }) => areWhole),
+      fresh: lists.reduce((sum, { fresh }) => sum + fresh, 0),
+    };
+  }
+
+  /** True if so much is new in the process that it should be planned again. */
+  isOutgrown(): boolean {
+    return this.#all.some((copy) => copy.isOutgrown());
+  }
+
+  /** Bytes that were read. */
+  get sizeBytes(): number {
+    return this.#all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  }
+
+  /** As {@link Copy.segments}, of all together. */
+  get segments(): Copy['segments'] {
+    const parts = this.#all.map(({ segments }) => segments);
+    const ascending = (kind: 'stacks' | 'queues'): Segment[] =>
+      parts.flatMap((part) => [...part[kind]]).sort((a, b) => a.addr - b.addr);
+    return {
+      records: parts.flatMap(({ records }) => [...records]),
+      stacks: ascending('stacks'),
+      queues: ascending('queues'),
+    };
+  }
+}

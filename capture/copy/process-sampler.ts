@@ -1,0 +1,35 @@
+import type { Programs } from '../../analyze/program.js';
+import { LiveProcess } from '../process/live-process.js';
+import { openLive } from './look-again.js';
+import { Sampler } from './sampler.js';
+
+/** Looks at all Go programs of a running process again and again without stopping it. */
+export class ProcessSampler {
+  readonly #target: LiveProcess;
+  readonly #samplers: readonly [Sampler, ...Sampler[]];
+
+  /** Throws GospyError if there is no such process, it may not be read, or it is not a Go program. */
+  constructor(pid: number, inspect?: (programs: Programs) => void) {
+    this.#target = new LiveProcess(pid, 'read');
+    try {
+      const programs = openLive(this.#target);
+      inspect?.(programs);
+      const [first, ...more] = programs;
+      const samplerOf = (program: (typeof programs)[number]): Sampler => new Sampler(this.#target, program);
+      this.#samplers = [samplerOf(first), ...more.map(samplerOf)];
+    } catch (error) {
+      this.#target.close();
+      throw error;
+    }
+  }
+
+  /** As {@link Sampler.look}, at each program. */
+  look(): Programs {
+    const [first, ...more] = this.#samplers;
+    return [first.look(), ...more.map((sampler) => sampler.look())];
+  }
+
+  close(): void {
+    this.#target.close();
+  }
+}
