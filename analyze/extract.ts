@@ -1,6 +1,5 @@
-import type { Addr } from '../snapshots/address.js';
 import type { ProcessImage } from '../snapshots/image.js';
-import { onFault, type Memory, type Range, type Segment } from '../snapshots/memory.js';
+import { onFault, segmentsIn, type Memory, type Range, type Segment } from '../snapshots/memory.js';
 import { recordingMemory } from '../snapshots/recording.js';
 import { RangeList } from '../snapshots/runs.js';
 import { openPrograms, structsOf, type GoProgram, type Programs } from './program.js';
@@ -62,15 +61,5 @@ function* groupsOf(memory: Memory, parts: readonly Iterable<Range>[]): Iterable<
       }
     }
     if (group.length > 0) yield group;
-  }
-}
-
-/** The memory in a range, without what cannot be read although the image lists it. */
-function* segmentsIn(memory: Memory, lo: Addr, hi: Addr): Iterable<Segment> {
-  for (const known of memory.ranges(lo, hi)) {
-    yield* onFault(
-      () => [{ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) }],
-      () => [],
-    );
   }
 }

@@ -204,6 +204,16 @@ export interface Segment {
   readonly bytes: Uint8Array;
 }
 
+/** Copies the memory in [lo, hi), without what cannot be read although the image lists it. */
+export function* segmentsIn(memory: Memory, lo: Addr, hi: Addr): Iterable<Segment> {
+  for (const known of memory.ranges(lo, hi)) {
+    yield* onFault(
+      () => [{ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) }],
+      () => [],
+    );
+  }
+}
+
 /** Memory in the form of segments. Where segments overlap, the one that comes first in the list wins. */
 export class SegmentSource implements MemorySource {
   readonly #segments: Iterable<Segment>;

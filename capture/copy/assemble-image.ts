@@ -4,7 +4,7 @@ import { firstIndex } from '../../snapshots/binary-search.js';
 import {
   LayeredSource,
   Memory,
-  onFault,
+  segmentsIn,
   SegmentSource,
   type MemorySource,
   type Range,
@@ -58,7 +58,7 @@ export function assembleImage(
   const inUse = programs.flatMap((program) => [...usedStacks(program, threads)]);
   const used = [...new Runs(inUse, 0)].flatMap((range) => cut(stacks, range));
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
-  const constant = [...read].flatMap((range) => bytesOf(readOnly.memory.unrecorded, range));
+  const constant = [...read].flatMap(({ lo, hi }) => [...segmentsIn(readOnly.memory.unrecorded, lo, hi)]);
   const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
   return { image: { ...image, capture, memory: kept }, programs, groups };
@@ -78,16 +78,6 @@ function cut(segments: readonly Segment[], { lo, hi }: Range): Segment[] {
 
 function endOf(segment: Segment | undefined): number {
   return segment === undefined ? Infinity : segment.addr + segment.bytes.length;
-}
-
-/** The parts of a range that are known and can still be read. */
-function bytesOf(memory: Memory, { lo, hi }: Range): Segment[] {
-  return [...memory.ranges(lo, hi)].flatMap((known): Segment[] =>
-    onFault(
-      () => [{ addr: known.lo, bytes: memory.bytes(known.lo, known.hi - known.lo) }],
-      () => [],
-    ),
-  );
 }
 
 /** The parts of a live process that it cannot write: what is read there later is what was there in the stop. */
