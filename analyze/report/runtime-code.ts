@@ -25,12 +25,13 @@ export class RuntimeCode {
         const gopark = runtime?.named(new Set([GOPARK])).get(GOPARK);
         if (runtime === undefined || gopark === undefined) return null;
         const file = index.symbolizer.lines(runtime, gopark, gopark.entry).at(-1)?.file ?? '';
-        return /^(.*\/)?runtime\/(?=[^/]*$)/.exec(file);
+        return /^(.*\/)?([^/]+)\/(?=[^/]*$)/.exec(file);
       },
       () => null,
     );
-    // With -trimpath, files of the standard library have no GOROOT before them.
-    this.#folders = folder === null ? [] : [folder[0], `${folder[1] ?? ''}internal/runtime/`];
+    // With -trimpath, files of the standard library have no GOROOT before them; garble gives the folder another name.
+    const internal = folder?.[2] === 'runtime' ? [`${folder[1] ?? ''}internal/runtime/`] : [];
+    this.#folders = folder === null ? [] : [folder[0], ...internal];
   }
 
   has({ name, file }: Pick<CodeLine, 'name' | 'file'>): boolean {
