@@ -66,11 +66,11 @@ export function locateRuntimes(image: ProcessImage, debugInfo: DebugInfo): Searc
   const search: Search = { image, debugInfo, tried: [], release: null, hasTable: false, runtimes: [], incomplete: [] };
   const loads = loadsOf(image);
   const likely = loads.filter((load, i) => i === 0 || (mayRun(image, load) && mayHoldModule(image.memory, load)));
-  for (const load of likely) {
-    const isFound = addRuntime(search, load);
-    if (!isFound && mayHoldModule(image.memory, load)) search.incomplete.push(load.path);
+  const notFound = likely.filter((load) => !addRuntime(search, load) && mayHoldModule(image.memory, load));
+  if (search.runtimes.length > 0) {
+    const incomplete = notFound.filter((load) => !isChained(search.runtimes, load)).map(({ path }) => path);
+    return { ...search, runtimes: withoutPlugins(search.runtimes), incomplete };
   }
-  if (search.runtimes.length > 0) return { ...search, runtimes: withoutPlugins(search.runtimes) };
   const { withCode, others } = anonymousLoads(image);
   const unlikely = loads.filter((load) => !likely.includes(load));
   for (const load of [...unlikely, ...withCode, ...(loads.length <= 1 ? others : [])]) {
@@ -89,6 +89,12 @@ function addRuntime(search: Search, load: Load): boolean {
   const { buildId, goBuildId } = isMain ? executable : buildIdsOf(image, load);
   search.runtimes.push({ file: { path: isMain ? executable.path : load.path, buildId, goBuildId }, code });
   return true;
+}
+
+/** True for a plugin, whose moduledata is in the chain of the program that loaded it. */
+function isChained(runtimes: readonly LocatedRuntime[], { mappings }: Load): boolean {
+  const chained = runtimes.flatMap(({ code }) => code.modules.flatMap(({ module }) => [module.addr, module.next]));
+  return mappings.some(({ start, end }) => chained.some((addr) => addr >= start && addr < end));
 }
 
 /** A plugin has a moduledata of its own, which is in the chain of the program that loaded it. */

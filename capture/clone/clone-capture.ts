@@ -25,9 +25,9 @@ export interface CloneRefused {
   readonly pauseNs: number;
 }
 
-/** A clone is still worth it if it takes longer than a stop by no more than this: the models are no better. */
+/** A clone is still worth it if it takes longer than a stop by no more than this, a factor and a time: the models are no better. */
 const WORTH = 1.25;
-const WORTH_MS = 1;
+const WORTH_MS = 2;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
 export function cloneHindrance(pid: number, programs: Programs): string | null {
