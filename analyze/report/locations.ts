@@ -114,8 +114,9 @@ export class LocationResolver {
     return innermost === undefined ? null : this.#loc(innermost, pc);
   }
 
-  /** The innermost line of a stack outside the runtime. */
+  /** The innermost line of a stack outside the runtime; null where there is none, or where it cannot be told. */
   user(physical: readonly PhysicalFrame[]): Loc | null {
+    if (!this.#runtime.isKnownFrom(physical)) return null;
     for (const { point, pc, trap } of physical) {
       const known = this.#known.users[trap ? 1 : 0];
       const loc = remembered(known, pc, () => {

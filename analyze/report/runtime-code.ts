@@ -1,6 +1,7 @@
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { CodeLine } from '../stacks/symbolize.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import type { Frame } from './model.js';
 
 /** True for functions of package runtime and the packages that belong to it. */
@@ -16,27 +17,44 @@ const GOPARK = 'runtime.gopark';
  * internal/poll.runtime_pollWait and sync.runtime_Semacquire do, which other packages declare (go:linkname).
  */
 export class RuntimeCode {
-  readonly #folders: readonly string[];
+  /** null while it is not known where the files are. */
+  #folders: readonly string[] | null;
 
   constructor({ code, index }: GoProgram) {
-    const folder = onFault(
+    this.#folders = onFault(
       () => {
         const [runtime] = code.modules;
         const gopark = runtime?.named(new Set([GOPARK])).get(GOPARK);
-        if (runtime === undefined || gopark === undefined) return null;
-        const file = index.symbolizer.lines(runtime, gopark, gopark.entry).at(-1)?.file ?? '';
-        return /^(.*\/)?([^/]+)\/(?=[^/]*$)/.exec(file);
+        if (runtime === undefined || gopark === undefined) return [];
+        return foldersOf(index.symbolizer.lines(runtime, gopark, gopark.entry).at(-1)?.file ?? '');
       },
       () => null,
     );
-    // With -trimpath, files of the standard library have no GOROOT before them; garble gives the folder another name.
-    const internal = folder?.[2] === 'runtime' ? [`${folder[1] ?? ''}internal/runtime/`] : [];
-    this.#folders = folder === null ? [] : [folder[0], ...internal];
+  }
+
+  /**
+   * Learns where the files are from a stack, if the memory that says it of gopark is absent: nearly every stack has
+   * functions of package runtime. False if it remains unknown.
+   */
+  isKnownFrom(stack: readonly PhysicalFrame[]): boolean {
+    for (const { point, trap } of this.#folders === null ? stack : []) {
+      const line = point.lines(trap).find(({ name, file }) => /^runtime\.[^/]*$/.test(name) && file.includes('/'));
+      if (line !== undefined) this.#folders ??= foldersOf(line.file);
+    }
+    return this.#folders !== null;
   }
 
   has({ name, file }: Pick<CodeLine, 'name' | 'file'>): boolean {
-    return isRuntime(name) || this.#folders.some((folder) => file.startsWith(folder));
+    return isRuntime(name) || this.#folders?.some((folder) => file.startsWith(folder)) === true;
   }
+}
+
+/** The folders of the runtime's files, from one of them. */
+function foldersOf(file: string): string[] {
+  const folder = /^(.*\/)?([^/]+)\/(?=[^/]*$)/.exec(file);
+  if (folder === null) return [];
+  // With -trimpath, files of the standard library have no GOROOT before them; garble gives the folder another name.
+  return folder[2] === 'runtime' ? [folder[0], `${folder[1] ?? ''}internal/runtime/`] : [folder[0]];
 }
 
 /** The frames of a stack outside the runtime: not in a folder in which functions of package runtime on it are, either. */

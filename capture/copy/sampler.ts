@@ -31,11 +31,12 @@ export class Sampler {
 
   /** The program as it is now. This ends the use of what an earlier look returned. Throws `noGoProcess` if it has ended. */
   look(): GoProgram {
-    const freeze = readFreeze(this.#target.pid, this.#target.arch);
+    const { pid, arch } = this.#target;
     const { capture: first } = this.#program.image;
-    const warnings = freeze === null ? first.warnings : [...first.warnings, frozenWarning(freeze)];
-    const capture: CaptureFacts = { ...first, ...readClocks(), pauseNs: 0, warnings };
     try {
+      const freeze = readFreeze(pid, arch);
+      const warnings = freeze === null ? first.warnings : [...first.warnings, frozenWarning(freeze)];
+      const capture: CaptureFacts = { ...first, ...readClocks(), pauseNs: 0, warnings };
       return lookAgain(() => {
         const mappings = this.#target.currentMappings();
         return this.#read({ ...this.#program.image, threads: this.#target.threads(), mappings, capture });

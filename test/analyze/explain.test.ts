@@ -6,6 +6,7 @@ import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { explainStack, type Explanation } from '../../analyze/report/explain.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToFile, captureToImage } from '../../capture/capture.js';
+import { plus } from '../../snapshots/address.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -100,7 +101,7 @@ t.test('explain: a crash leads through the signal handler, and through the call 
   const interrupted = steps[rules.indexOf('signal-frame') + 1];
   t.match(handler, { func: 'runtime.sigtramp', trap: false });
   t.same(
-    handler?.words.map(({ name, value }) => [name, value]),
+    handler?.words.flatMap(({ name, value }) => (name.startsWith('r12') ? [] : [[name, value]])),
     [
       ['pc in the ucontext', interrupted?.pc],
       ['sp in the ucontext', interrupted?.sp],
@@ -117,11 +118,14 @@ t.test('explain: where memory is absent, the last step names the word', (t) => {
   const program = opened(t, SAMPLE);
   const g = [...program.goroutines()].find(({ goid }) => goid === 1);
   if (g === undefined) throw new Error('there is no goroutine 1');
-  const missing = { ...g, sched: { ...g.sched, sp: 0x1000 } };
+  // Below the part in use, which is all that a snapshot has of a stack.
+  const missing = { ...g, sched: { ...g.sched, sp: plus(g.stack.lo, 8) } };
   const { steps, truncated, advice } = explainStack(program, missing);
   const { rule, words } = steps.at(-1) ?? {};
   t.equal(rule, 'return-address');
-  t.match(words?.at(-1), { name: 'return address', addr: /^0x10/, value: null });
+  t.match(words?.at(-1), { name: 'return address', value: null });
+  const at = Number(words?.at(-1)?.addr);
+  t.ok(at >= g.stack.lo && at < g.sched.sp);
   t.match(truncated, new RegExp(`no memory at ${words?.at(-1)?.addr ?? '?'} `));
   t.match(advice, /capture again/);
   t.end();
