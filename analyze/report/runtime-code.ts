@@ -18,30 +18,34 @@ const GOPARK = 'runtime.gopark';
  */
 export class RuntimeCode {
   /** null while it is not known where the files are. */
-  #folders: readonly string[] | null;
+  #folders: readonly string[] | null = null;
+  /** True if the memory that says it of gopark is absent. */
+  #isAbsent = false;
 
   constructor({ code, index }: GoProgram) {
-    this.#folders = onFault(
+    onFault(
       () => {
         const [runtime] = code.modules;
         const gopark = runtime?.named(new Set([GOPARK])).get(GOPARK);
-        if (runtime === undefined || gopark === undefined) return [];
-        return foldersOf(index.symbolizer.lines(runtime, gopark, gopark.entry).at(-1)?.file ?? '');
+        if (runtime === undefined || gopark === undefined) return;
+        this.#folders = foldersOf(index.symbolizer.lines(runtime, gopark, gopark.entry).at(-1)?.file ?? '');
       },
-      () => null,
+      () => {
+        this.#isAbsent = true;
+      },
     );
   }
 
   /**
-   * Learns where the files are from a stack, if the memory that says it of gopark is absent: nearly every stack has
-   * functions of package runtime. False if it remains unknown.
+   * Learns where the files are from a stack, if gopark does not tell: nearly every stack has functions of package runtime.
+   * False if the runtime's lines cannot be told, since memory is absent.
    */
   isKnownFrom(stack: readonly PhysicalFrame[]): boolean {
     for (const { point, trap } of this.#folders === null ? stack : []) {
       const line = point.lines(trap).find(({ name, file }) => /^runtime\.[^/]*$/.test(name) && file.includes('/'));
       if (line !== undefined) this.#folders ??= foldersOf(line.file);
     }
-    return this.#folders !== null;
+    return this.#folders !== null || !this.#isAbsent;
   }
 
   has({ name, file }: Pick<CodeLine, 'name' | 'file'>): boolean {
