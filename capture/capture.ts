@@ -3,7 +3,7 @@ import type { Addr } from '../snapshots/address.js';
 import type { Programs } from '../analyze/program.js';
 import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
-import { positionOf } from '../analyze/runtime/memory-ranges.js';
+import { positionsOf } from '../analyze/runtime/memory-ranges.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import type { Warning } from '../analyze/warnings.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
@@ -92,8 +92,7 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
   options.progress?.(`writing ${path}`);
   const { image } = captured;
   const content = { image, memory: captured.groups };
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const { bytesWritten } = await writeSnapshot(path, content, signal);
+  const { bytesWritten } = await writeSnapshot(path, content, { signal: options.signal });
   const { mode, pauseNs, partial } = image.capture;
   const { programs } = captured;
   const runtimes = runtimesOf(programs);
@@ -213,9 +212,7 @@ async function copyStopped(
   const body = (threads: readonly Pick<StoppedThread, 'tid' | 'registers'>[], deadline: number): Addr[] | null => {
     target.assertSameProgram();
     return copies.readStopped(
-      threads.flatMap(({ tid, registers }) =>
-        registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? target.namespaceTid(tid), registers)],
-      ),
+      positionsOf(threads, ({ tid }) => namespaceTids.get(tid) ?? target.namespaceTid(tid)),
       deadline,
     );
   };

@@ -4,6 +4,9 @@ import { Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from './module-data.js';
 import type { PclntabFormat } from './pclntab.js';
 
+/** Bits of _func.flag, set since Go 1.17 (internal/abi/symtab.go; runtime/symtab.go before 1.21). */
+export const FuncFlag = { topFrame: 1, spWrite: 2, asm: 4 } as const;
+
 /** One function of the program: the runtime's _func (runtime2.go), and where its tables lie. */
 export interface Func {
   /** In the function table. */
@@ -14,7 +17,7 @@ export interface Func {
   /** As the linker names it, with full type arguments from Go 1.21 on. */
   readonly name: string;
   readonly funcID: number;
-  /** 1 TOPFRAME, 2 SPWRITE, 4 ASM; 0 before Go 1.17. */
+  /** {@link FuncFlag}s; 0 before Go 1.17. */
   readonly flag: number;
   readonly tables: FuncTables;
 }

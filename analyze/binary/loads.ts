@@ -1,4 +1,4 @@
-import { loadedBuildIds, type BuildIds } from '../../snapshots/elf/loaded-build-ids.js';
+import { loadedBuildIds, NO_IDS, type BuildIds } from '../../snapshots/elf/loaded-build-ids.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
 
 /** A file that a process has loaded, once: the mappings of its segments, and anonymous memory right behind them. */
@@ -65,7 +65,7 @@ function hasCode({ mappings }: Load): boolean {
 
 /** The build ids of the file of a load, from its headers in memory; null where they are absent. */
 export function buildIdsOf({ memory }: ProcessImage, { mappings: [first] }: Load): BuildIds {
-  return first?.fileOffset === 0 ? loadedBuildIds(memory, first.start) : { buildId: null, goBuildId: null };
+  return first?.fileOffset === 0 ? loadedBuildIds(memory, first.start) : NO_IDS;
 }
 
 /** Largest gap between two segments of one program, in bytes: linkers align them to 2 MB at most. */

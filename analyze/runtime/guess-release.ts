@@ -1,6 +1,6 @@
 import type { ProcessImage } from '../../snapshots/image.js';
 import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
-import { FunctionTable } from '../binary/function-table.js';
+import { FuncFlag, FunctionTable } from '../binary/function-table.js';
 import type { GoVersion } from '../binary/go-version.js';
 import type { ModuleData } from '../binary/module-data.js';
 import { moduleDataAt } from './find-module-data.js';
@@ -28,8 +28,6 @@ interface Candidate {
 
 /** How many goroutines are looked at. */
 const SAMPLE = 256;
-/** Bit of _func.flag (internal/abi/symtab.go). */
-const TOP_FRAME = 1;
 
 /**
  * Tells the release that built a program by what is in its memory: the layout of moduledata, the numbers of its functions,
@@ -75,7 +73,7 @@ function surveyFunctions(table: FunctionTable): FunctionSurvey {
 function hasFunctions(functions: FunctionSurvey, { funcIDs, flagsTopFrames }: GoRelease): boolean {
   const goexit = functions.get(funcIDs.indexOf('goexit'));
   if (goexit === undefined || Math.max(...functions.keys()) !== funcIDs.length - 1) return false;
-  return (goexit & TOP_FRAME) === (flagsTopFrames ? TOP_FRAME : 0);
+  return ((goexit & FuncFlag.topFrame) !== 0) === flagsTopFrames;
 }
 
 /** The last of the releases' distinctive wait reasons that the program has; null where its table is not found. */

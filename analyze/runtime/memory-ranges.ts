@@ -96,9 +96,7 @@ export function* usedStacks(program: GoRuntime, threads: readonly Thread[]): Ite
     const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
     if (range !== null) yield range;
   }
-  const positions = threads.flatMap(({ namespaceTid, registers }) =>
-    registers === null ? [] : [positionOf(namespaceTid, registers)],
-  );
+  const positions = positionsOf(threads, ({ namespaceTid }) => namespaceTid);
   yield* threadStacks(program, program.machines, positions);
 }
 
@@ -108,8 +106,15 @@ export interface ThreadPosition {
   readonly sp: number;
 }
 
-export function positionOf(namespaceTid: number, registers: Registers): ThreadPosition {
-  return { namespaceTid, sp: Number(registers.sp) };
+/** Where threads are on their stacks: those of which the registers are known. */
+export function positionsOf<T extends { readonly registers: Registers | null }>(
+  threads: readonly T[],
+  namespaceTid: (thread: T) => number,
+): ThreadPosition[] {
+  return threads.flatMap((thread) => {
+    const { registers } = thread;
+    return registers === null ? [] : [{ namespaceTid: namespaceTid(thread), sp: Number(registers.sp) }];
+  });
 }
 
 /**

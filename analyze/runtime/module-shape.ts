@@ -1,3 +1,4 @@
+import { wordAt } from '../../snapshots/bytes.js';
 import type { Range, Memory } from '../../snapshots/memory.js';
 import type { Load } from '../binary/loads.js';
 import { blocks } from '../binary/scan.js';
@@ -27,8 +28,7 @@ export function mayHoldModule(memory: Memory, load: Load): boolean {
   const hi = load.mappings.at(-1)?.end ?? 0;
   for (const { at, bytes } of blocks(memory, dataOf(load), SHAPE_BYTES)) {
     const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const word = (offset: number): number =>
-      words.getUint32(offset, true) + words.getUint32(offset + 4, true) * 2 ** 32;
+    const word = (offset: number): number => wordAt(words, offset);
     for (let i = (8 - (at % 8)) % 8; i + SHAPE_BYTES <= bytes.length; i += 8) {
       // The first word points to the function table, which is in the same file, and the parts of which follow it.
       const table = word(i);

@@ -1,13 +1,11 @@
 import { onFault } from '../../snapshots/memory.js';
-import type { FunctionTable, Func, NameGiver } from '../binary/function-table.js';
+import { FuncFlag, type FunctionTable, type Func, type NameGiver } from '../binary/function-table.js';
 import type { GoRelease } from './releases.js';
 
 /** Functions that every runtime has, and by whose names stacks are followed. */
 const KEPT_NAMES: ReadonlySet<string> = new Set(['runtime.mcall', 'runtime.morestack', 'runtime.systemstack']);
 
-/** Bits of _func.flag (internal/abi/symtab.go). */
-const TOP_FRAME = 1;
-const ASM = 4;
+const ASM_TOP_FRAME = FuncFlag.asm | FuncFlag.topFrame;
 
 /** How the names begin that functions are given in place of removed ones; the address of the function follows. */
 const GIVEN = 'unnamed';
@@ -69,7 +67,7 @@ function isRemoved(name: string): boolean {
 
 /** sigtramp (sys_linux_*.s) is the only outermost function in assembly without a number. */
 function nameByNumber({ funcID, flag }: Func, funcIDs: readonly string[]): string | null {
-  if (funcID === 0) return (flag & (TOP_FRAME | ASM)) === (TOP_FRAME | ASM) ? 'runtime.sigtramp' : null;
+  if (funcID === 0) return (flag & ASM_TOP_FRAME) === ASM_TOP_FRAME ? 'runtime.sigtramp' : null;
   if (funcID >= funcIDs.length - 1) return null;
   return `${OF_RUNTIME}${(funcIDs[funcID] ?? '').replace(/^runtime_/, '')}`;
 }

@@ -1,6 +1,7 @@
 import { hex } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { MemoryFault } from '../../snapshots/memory.js';
+import { FuncFlag } from '../binary/function-table.js';
 import type { StartRegisters } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import { stepFromOutside } from './outside-go.js';
@@ -10,10 +11,6 @@ import { fakesCall, leavesStack, writesSp } from './special-functions.js';
 import type { StackMemory } from './stack-memory.js';
 import { positionOf, type PhysicalFrame, type Position, type RuleCode, type Step } from './step.js';
 import { isOnStack, isOnSystemStack, type UnwindStart } from './unwind-start.js';
-
-/** Bits of _func.flag, set since Go 1.17 (internal/abi/symtab.go; runtime/symtab.go before 1.21). */
-const TOP_FRAME = 1;
-const SP_WRITE = 2;
 
 /**
  * Up to Go 1.16, systemstack pushes a return address into mstart at g0.sched.sp before it calls its function
@@ -260,14 +257,14 @@ function ruleByFunction(special: CodePoint['special']): RuleCode | null {
 
 /** TOPFRAME since Go 1.17; by name before (topofstack). mcall and morestack begin what a thread does without a goroutine. */
 function isOutermost({ start, point: { special, func } }: Here): boolean {
-  if ((func.flag & TOP_FRAME) !== 0 || special === 'goexit' || special === 'mstart' || special === 'rt0_go')
+  if ((func.flag & FuncFlag.topFrame) !== 0 || special === 'goexit' || special === 'mstart' || special === 'rt0_go')
     return true;
   return start.user.sched.pc === 0 && (special === 'mcall' || special === 'morestack');
 }
 
 /** True where the table of frame sizes says where the return address is: the function has not written SP at this pc. */
 function tableHolds({ start, at, point: { special, func }, isInnermost, onSystemStack }: Here): boolean {
-  if ((func.flag & SP_WRITE) === 0 && !writesSp(special)) return true;
+  if ((func.flag & FuncFlag.spWrite) === 0 && !writesSp(special)) return true;
   // "BOTH stacks have cgocallback frame valid for unwinding through" (unwinder.resolveInternal).
   if (special === 'cgocallback') return true;
   // "Some Syscall functions write to SP, but they do so only after saving the entry PC/SP using entersyscall."

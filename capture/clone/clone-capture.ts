@@ -1,6 +1,6 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram, Programs } from '../../analyze/program.js';
-import { positionOf } from '../../analyze/runtime/memory-ranges.js';
+import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../copy/capture-metadata.js';
@@ -134,9 +134,7 @@ function copyFrom(
     };
     const copies = new Copies(surveyed, makePlans(surveyed, { mappings, memory: memory() }), source);
     copies.readAhead();
-    copies.readStopped(
-      threads.flatMap(({ tid, registers }) => (registers === null ? [] : [positionOf(namespaceTid(tid), registers)])),
-    );
+    copies.readStopped(positionsOf(threads, ({ tid }) => namespaceTid(tid)));
     return copies;
   } finally {
     port.close();

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { waitingPc, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { GospyError } from '../../snapshots/errors.js';
@@ -8,6 +8,7 @@ import { EXIT_KILL, reap, setOptions } from '../ptrace/ptrace.js';
 import { sleep } from '../ptrace/sleep.js';
 import { withStopped } from '../ptrace/stop.js';
 import type { StoppedThread } from '../ptrace/tracees.js';
+import { tryText } from '../process/procfs.js';
 import { asInjectable, awaitStop, inject, type Injected } from './injection.js';
 
 /** clone3, wait4 and their flags on x86-64 Linux. */
@@ -242,9 +243,5 @@ function listFolder(path: string): string[] {
 
 /** Empty if the file is gone. */
 function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return tryText(path) ?? '';
 }

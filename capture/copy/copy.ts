@@ -20,7 +20,7 @@ export interface Lists {
 }
 
 /** New Ms that are read one by one in the stop before the process is planned again: each takes some microseconds. */
-const MAX_NEW_MACHINES = 8;
+const MANY_NEW_MACHINES = 8;
 
 /** If more than this part of the goroutines moved, all queues are read again in one go, since they are small. */
 const MANY_MOVED = 1 / 64;
@@ -163,7 +163,7 @@ export class Copy {
     if (isOutgrown(count - stackPlan.goroutines.length, stackPlan.goroutines.length)) return true;
     const { sizeBytes } = program.layouts.of('m');
     const { addresses } = this.copyMachines();
-    return addresses.filter((m) => records.offsetOf(m, sizeBytes) < 0).length > MAX_NEW_MACHINES;
+    return addresses.filter((m) => records.offsetOf(m, sizeBytes) < 0).length > MANY_NEW_MACHINES;
   }
 
   /** Goroutines whose stacks were read before the stop and not again. */

@@ -1,6 +1,5 @@
-import type { Registers } from '../../snapshots/registers.js';
 import type { ImageWarning } from '../../snapshots/image.js';
-import { positionOf } from '../../analyze/runtime/memory-ranges.js';
+import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze, type Freeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { readClocks, type CapturedCopies } from './capture-metadata.js';
@@ -25,7 +24,7 @@ export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopie
       .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));
     const copies = new Copies(surveyed, planLive(surveyed, target), target);
     copies.readAhead();
-    copies.readStopped(threads.flatMap(({ namespaceTid, registers }) => positionIn(namespaceTid, registers)));
+    copies.readStopped(positionsOf(threads, ({ namespaceTid }) => namespaceTid));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;
     const facts = { ...at, pauseNs: 0, partial: false, warnings: [frozenWarning(freeze)], torn: [] };
     return { copies, metadata: { threads, facts } };
@@ -39,8 +38,4 @@ export function frozenWarning({ by }: Freeze): ImageWarning {
     code: 'process-frozen',
     message: `the process is frozen ${by}: it stands still by itself, was not touched, and stays frozen`,
   };
-}
-
-function positionIn(namespaceTid: number, registers: Registers | null): ReturnType<typeof positionOf>[] {
-  return registers === null ? [] : [positionOf(namespaceTid, registers)];
 }

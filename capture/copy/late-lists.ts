@@ -1,4 +1,4 @@
-import { plus, type Addr } from '../../snapshots/address.js';
+import { NIL, plus, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { GoRuntime } from '../../analyze/runtime/go-runtime.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
@@ -64,11 +64,11 @@ function readAllMachines(late: LateReads): readonly M[] {
   const linkAt = (m: Addr): Addr =>
     onFault(
       () => memory.ptr(m, globals.alllink),
-      () => 0 as Addr,
+      () => NIL,
     );
   const first = onFault(
     () => memory.ptr(globals.allm),
-    () => 0 as Addr,
+    () => NIL,
   );
   late.add(copyNewMachines(late.program, late.source, first, linkOf));
   const { machines } = readMachines(memory, layouts, globals);

@@ -29,7 +29,7 @@ export class LateReads {
   readonly #instead: RunSource | null;
 
   /** `records` are the planned records as they were read, and `instead` what is known better of some of them. */
-  constructor(plan: Plan, source: CopySource, records: RunSource, instead: RunSource | null = null) {
+  constructor(plan: Plan, source: CopySource, records: RunSource, instead: RunSource | null) {
     this.plan = plan;
     this.source = source;
     this.#instead = instead;

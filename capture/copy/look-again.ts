@@ -16,8 +16,8 @@ const LEAST_LOOKS = 3;
 
 /**
  * Looks at a process that runs on. Its mappings, lists and records are read one after another, so what is seen may be of
- * different moments, and then it does not fit together: it is looked at again, within limits. `isCertain` says whether what
- * `look` returned may be due to the moment. Throws what the last look threw, and GospyError where that was a MemoryFault.
+ * different moments, and then it does not fit together: it is looked at again, within limits. `isCertain` is false
+ * if what `look` returned may be due to the moment. Throws what the last look threw, and GospyError where that was a MemoryFault.
  */
 export function lookAgain<T>(look: () => T, isCertain: (seen: T) => boolean = () => true): T {
   const begun = performance.now();

@@ -1,5 +1,5 @@
-import { closeSync, openSync, readFileSync, readSync, readlinkSync, statSync } from 'node:fs';
-import { liveThread, readMappings, readStat, readStatus } from './procfs.js';
+import { closeSync, openSync, readSync, readlinkSync, statSync } from 'node:fs';
+import { liveThread, readMappings, readStat, readStatus, tryText } from './procfs.js';
 
 /** A user namespace, as far as gospy can tell. */
 export interface UserNamespace {
@@ -173,11 +173,7 @@ function readSecurityLabel(pid: number): string | null {
 
 /** Trimmed; null if it cannot be read. */
 function text(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return null;
-  }
+  return tryText(path)?.trim() ?? null;
 }
 
 function ownerOf(path: string): number | null {

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { tryText } from './procfs.js';
 
 /** A cgroup that is frozen. */
 export interface FrozenCgroup {
@@ -64,9 +64,5 @@ function unescape(path: string): string {
 
 /** Empty if the file cannot be read. */
 function linesOf(path: string): string[] {
-  try {
-    return readFileSync(path, 'utf8').split('\n');
-  } catch {
-    return [];
-  }
+  return tryText(path)?.split('\n') ?? [];
 }

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import type { Arch } from '../../snapshots/arch.js';
 import { Registers } from '../../snapshots/registers.js';
 import { frozenCgroup, type FrozenCgroup } from './frozen-cgroup.js';
-import { listThreads, parseStat } from './procfs.js';
+import { listThreads, parseStat, tryText } from './procfs.js';
 
 /** A process that stands still because its cgroup is frozen, as `docker pause` does it. */
 export interface Freeze {
@@ -80,9 +79,5 @@ export function parseSyscall(arch: Arch, text: string): Registers | 'running' | 
 
 /** Without the line end; empty if the file cannot be read. */
 function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return '';
-  }
+  return tryText(path)?.trim() ?? '';
 }

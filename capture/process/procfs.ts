@@ -240,8 +240,8 @@ export function hostArch(): Arch {
   throw unsupported(`Go programs can be read on amd64 and arm64; this machine is ${process.arch}.`);
 }
 
-/** null if the file cannot be read. */
-function tryText(path: string): string | null {
+/** The text of a file; null if it cannot be read. */
+export function tryText(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch {

@@ -1,5 +1,5 @@
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
-import { positionOf } from '../../analyze/runtime/memory-ranges.js';
+import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { assembleImage, type Captured } from '../../capture/copy/assemble-image.js';
 import { describeStop, joinThreads, readClocks } from '../../capture/copy/capture-metadata.js';
 import { Copies } from '../../capture/copy/copies.js';
@@ -22,11 +22,7 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
     const clocks = readClocks();
     copies.readAhead();
     const stop = withStopped(pid, { arch: target.arch }, (threads) => {
-      copies.readStopped(
-        threads.flatMap(({ tid, registers }) =>
-          registers === null ? [] : [positionOf(namespaceTids.get(tid) ?? tid, registers)],
-        ),
-      );
+      copies.readStopped(positionsOf(threads, ({ tid }) => namespaceTids.get(tid) ?? tid));
       inStop();
     });
     const facts = { ...clocks, ...describeStop(stop), mode: 'stop', writer: null } as const;
