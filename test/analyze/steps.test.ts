@@ -133,7 +133,8 @@ class Steps {
     const end = { sp: at.sp + 8 };
     while (at.sp !== end.sp || this.#nameAt(at.pc) !== 'main.stepped') {
       if (++outcome.steps >= most) {
-        if (most === MOST_STEPS) throw new Error(`the round does not end: ${JSON.stringify(outcome)}`);
+        if (most === MOST_STEPS)
+          throw new Error(`the round does not end, in ${this.#nameAt(at.pc)}: ${JSON.stringify(outcome)}`);
         return outcome;
       }
       if (!this.#outside(at.pc) || outcome.outside++ < MOST_OUTSIDE) this.#check(shadow, at);
