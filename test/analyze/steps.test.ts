@@ -7,6 +7,7 @@ import { buildGo, requireGo, startGo } from '../support/go.js';
 import { STEPS_CELLS, cellName } from '../support/releases.js';
 import { ShadowStack, type At } from '../support/shadow-stack.js';
 import { Stepper, SteppedMemory } from '../support/stepper.js';
+import { holdSysmon } from '../support/sysmon.js';
 
 /** One round takes some ten thousand instructions, most of them for the panics. */
 const MOST_STEPS = 50_000;
@@ -28,6 +29,8 @@ const INJECTED = /^runtime\.(sigpanic0?|asyncPreempt)$/;
 const CALL_BYTES = 5;
 /** Functions that a round must have led through, or the test has not seen what it is about. */
 const SEEN = ['runtime.memmove', 'runtime.systemstack', 'runtime.mcall', 'runtime.sigpanic', 'runtime.sigtramp'];
+/** One of them is led through when sysmon takes the P away; the first by a signal (Go 1.14+). */
+const PREEMPTED = ['runtime.asyncPreempt', 'runtime.gopreempt_m'];
 
 t.setTimeout(600_000);
 
@@ -46,6 +49,10 @@ for (const cell of STEPS_CELLS) {
     );
     const preempted = stepThrough(program.pid, tid, true);
     t.same(preempted.wrong, []);
+    t.ok(
+      PREEMPTED.some((name) => preempted.seen.has(name)),
+      'it was preempted',
+    );
     t.ok(endedEarly(preempted) < 50, `stacks that end early: ${JSON.stringify(preempted.ended)}`);
   });
 }
@@ -73,20 +80,22 @@ function endedEarly({ ended }: Outcome): number {
  */
 function stepThrough(pid: number, tid: number, preempted: boolean): Outcome {
   const target = new LiveProcess(pid, 'read');
-  const stepper = new Stepper(tid);
   const source = new SteppedMemory(pid, target.mappings);
-  let sysmon: Stepper | null = null;
+  const program = openProgram({ ...target.image(), memory: new Memory(source) });
+  const held: Stepper[] = [];
   try {
-    const steps = new Steps(target, source, stepper, tid);
-    sysmon = new Stepper(steps.sysmon);
+    const sysmon = holdSysmon(program, source);
+    held.push(sysmon);
+    const stepper = new Stepper(tid);
+    held.push(stepper);
+    const steps = new Steps(program, source, stepper, tid);
     const shadow = steps.untilRound();
     if (!preempted) return steps.run(shadow, MOST_STEPS);
     sysmon.close();
-    sysmon = null;
+    held.shift();
     return steps.run(shadow, PREEMPTED_STEPS);
   } finally {
-    sysmon?.close();
-    stepper.close();
+    for (const stepper of held) stepper.close();
     source.close();
     target.close();
   }
@@ -102,28 +111,16 @@ class Steps {
   readonly #image;
   readonly #outcome: Outcome = { steps: 0, outside: 0, whole: 0, ended: {}, wrong: [], seen: new Set() };
 
-  constructor(target: LiveProcess, source: SteppedMemory, stepper: Stepper, tid: number) {
+  constructor(program: GoProgram, source: SteppedMemory, stepper: Stepper, tid: number) {
     this.#source = source;
     this.#stepper = stepper;
     this.#tid = tid;
-    this.#memory = new Memory(source);
-    this.#image = { ...target.image(), memory: this.#memory };
-    this.#first = openProgram(this.#image);
+    this.#memory = program.memory;
+    this.#image = program.image;
+    this.#first = program;
     const g = this.#first.machines.find(({ procid }) => procid === tid)?.lockedg;
     if (g === undefined || g === 0) throw new Error('no goroutine is locked to the thread');
     this.#g = g;
-  }
-
-  /** The thread that runs sysmon. */
-  get sysmon(): number {
-    const { machines, layouts } = this.#first;
-    const startsAt = (m: Addr): number => {
-      const func = this.#memory.ptr(m, layouts.of('m').offset('mstartfn'));
-      return func === 0 ? 0 : this.#memory.ptr(func);
-    };
-    const sysmon = machines.find(({ addr }) => this.#nameAt(startsAt(addr)) === 'runtime.sysmon');
-    if (sysmon === undefined) throw new Error('there is no sysmon');
-    return sysmon.procid;
   }
 
   /** Steps through one round, or through its first `most` instructions, and compares the stack at each. */
