@@ -3,7 +3,8 @@
  *
  *   floor PID PLAN registers|gs|all|clone
  *
- * Stops every thread of PID, copies what PLAN lists, lets the threads go, and prints how many nanoseconds that took.
+ * Stops every thread of PID, copies what PLAN lists, lets the threads go, and prints how many nanoseconds that took, how
+ * many goroutines had moved, and how many of the nanoseconds were spent until the last thread had stopped.
  * bench/pause.ts writes PLAN. It consists of 64-bit words: the numbers of records, stacks, goroutines and compared words,
  * then start and end of each record and stack, the offset of each goroutine in the copied records, and the offsets of the
  * compared words in a goroutine.
@@ -173,6 +174,7 @@ int main(int argc, char **argv) {
   uint64_t begun = now(), moved = 0;
   pid_t child = 0;
   stop_all(pid);
+  uint64_t stopped = now();
   if (strcmp(mode, "clone") == 0) {
     int idle = 0;
     for (int i = 0; i < count; i++) if (registers[i].orig_rax == SYS_futex) idle = i;
@@ -196,6 +198,7 @@ int main(int argc, char **argv) {
     int status;
     while (waitpid(child, &status, __WALL) == child && !WIFSIGNALED(status)) ptrace(PTRACE_CONT, child, 0, 0);
   }
-  printf("%llu %llu\n", (unsigned long long)(ended - begun), (unsigned long long)moved);
+  printf("%llu %llu %llu\n", (unsigned long long)(ended - begun), (unsigned long long)moved,
+         (unsigned long long)(stopped - begun));
   return 0;
 }

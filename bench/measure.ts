@@ -32,6 +32,21 @@ export const median = (values: readonly number[]): number => {
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 };
 
+/** Returns the smallest value that is at least as large as this share of all of them: 0.95 for the 95th percentile. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+}
+
+/** Returns the whole number that follows `name` on the command line; `otherwise` if it is not given. */
+export function numberOption(name: string, otherwise: number): number {
+  const at = process.argv.indexOf(name);
+  if (at < 0) return otherwise;
+  const value = Number(process.argv[at + 1]);
+  if (!Number.isSafeInteger(value) || value <= 0) throw new Error(`${name} takes a whole number above 0`);
+  return value;
+}
+
 /** Prints a row of the table: what was measured, then the median, least and largest value. */
 export function printRow(what: string, values: readonly number[], unit: string): void {
   const [mid, least, most] = [median(values), Math.min(...values), Math.max(...values)].map((v) => v.toFixed(2));
