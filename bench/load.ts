@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
 import { buildFloor, writePlan } from './floor-plan.js';
-import { Bench, GOSPY, largestGap, median, numberOption, peersOn, percentile, run } from './measure.js';
+import { Bench, GOSPY, median, numberOption, peersOn, percentile, run } from './measure.js';
 
 /** What is measured: a program, and how many processes spin beside it. */
 const SCENARIOS = [
@@ -88,9 +88,9 @@ function toolsOn(program: GoProcess, folder: string): Tools {
 
 /** Has a tool take its turn, and asks the program what it felt of that. */
 async function feel(program: GoProcess, act: () => Promise<Turn>): Promise<Measured> {
-  let turn: Turn = NOTHING;
-  const gapMs = await largestGap(program, async () => (turn = await act()));
-  return { ...turn, gapMs };
+  await program.ask('gap');
+  const turn = await act();
+  return { ...turn, gapMs: Number(await program.ask('gap')) / 1e6 };
 }
 
 /** What is used of the document that `gospy capture --json` prints. */

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
 import { buildFloor, writePlan } from './floor-plan.js';
 import { Bench, largestGap, GOSPY, median, peersOn, run, timed } from './measure.js';
+import { publish } from './readme.js';
 
 /** The programs that are measured; the names are columns of the table in the README. */
 const TARGETS = [
@@ -23,9 +23,6 @@ type Floor = keyof typeof FLOORS;
 /** How many times gospy and the floor take turns. A peer takes seconds each time. */
 const ROUNDS = 11;
 const PEER_ROUNDS = 3;
-
-const README = fileURLToPath(new URL('../../README.md', import.meta.url));
-const [BEGIN, END] = ['<!-- written by npm run bench:pause -->', '<!-- end of what it wrote -->'];
 
 /** A table whose rows have one value for each target. */
 class Table {
@@ -153,14 +150,6 @@ async function measure(bench: Bench, table: Table, folder: string, args: readonl
   await program.kill();
 }
 
-/** Replaces the table in the README. */
-function publish(table: string): void {
-  const readme = readFileSync(README, 'utf8');
-  const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`README.md has no place for the table: ${BEGIN} and ${END}`);
-  writeFileSync(README, `${readme.slice(0, from + BEGIN.length)}\n\n${table}\n${readme.slice(to)}`);
-}
-
 const bench = new Bench();
 const folder = mkdtempSync(join(tmpdir(), 'gospy-bench-'));
 try {
@@ -168,7 +157,7 @@ try {
   const table = new Table();
   for (const { args } of TARGETS) await measure(bench, table, folder, args);
   process.stdout.write(table.text());
-  if (process.argv.includes('--write')) publish(table.text());
+  if (process.argv.includes('--write')) publish('bench:pause', table.text());
 } finally {
   bench.close();
   rmSync(folder, { recursive: true, force: true });
