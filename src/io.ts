@@ -5,7 +5,8 @@ import type { Warning } from '../analyze/warnings.js';
 import { shortened } from '../snapshots/errors.js';
 import { fileError, systemCode } from '../snapshots/file-errors.js';
 import { ONLY_ONE, type RuntimeName } from './render/runtimes.js';
-import { jsonText, printable, printableLines, size } from './render/text.js';
+import { jsonPieces } from './render/json.js';
+import { printable, printableLines, size } from './render/text.js';
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -54,9 +55,10 @@ export class Io {
     if (this.#pending.length >= BUFFER_LENGTH) await this.end();
   }
 
-  /** Writes one JSON document. Throws as {@link write} does. */
+  /** Writes one JSON document, in which any iterable is an array. Throws as {@link write} does. */
   async json(document: unknown): Promise<void> {
-    await this.write(`${jsonText(document, 2)}\n`);
+    for (const piece of jsonPieces(document)) await this.write(piece);
+    await this.write('\n');
   }
 
   /** Writes what is still pending. Throws as {@link write} does. */
