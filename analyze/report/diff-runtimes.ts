@@ -2,9 +2,11 @@ import { basename } from 'node:path/posix';
 import type { GoProgram, Programs } from '../program.js';
 import type { Answer } from './answer.js';
 import { joined, targetOfAll } from './all-runtimes.js';
-import { byGrowth, compare, compareRuntimes, type Diff, type Pair } from './diff.js';
+import { compare, compareRuntimes, type Diff, type Pair } from './diff.js';
+import { byGrowth, type Changes } from './diff-changes.js';
 import type { SchedulerDiff } from './diff-scheduler.js';
 import type { GroupBy } from './groups.js';
+import { LongList } from './long-list.js';
 import { relationOf } from './relation.js';
 
 /**
@@ -27,7 +29,6 @@ export function compareAll(before: Programs, after: Programs, by: GroupBy): Answ
   const parts = answers.map(({ value }) => value);
   const [first] = parts;
   if (first === undefined) throw new RangeError('there is no program to compare');
-  const all = <T>(of: (part: (typeof parts)[number]) => readonly T[]): T[] => parts.flatMap((part) => [...of(part)]);
   const value: Diff = {
     before: targetOfAll(before),
     after: targetOfAll(after),
@@ -37,21 +38,26 @@ export function compareAll(before: Programs, after: Programs, by: GroupBy): Answ
       before: parts.reduce((sum, { goroutines }) => sum + goroutines.before, 0),
       after: parts.reduce((sum, { goroutines }) => sum + goroutines.after, 0),
     },
-    changes: parts.some(({ changes }) => changes === null)
-      ? null
-      : {
-          started: all(({ changes }) => changes?.started ?? []),
-          ended: all(({ changes }) => changes?.ended ?? []),
-          moved: all(({ changes }) => changes?.moved ?? []),
-          returned: all(({ changes }) => changes?.returned ?? []),
-          parked: all(({ changes }) => changes?.parked ?? []),
-        },
-    groups: all(({ groups }) => groups).sort(byGrowth),
-    ps: all(({ ps }) => ps),
+    changes: joinChanges(parts.flatMap(({ changes }) => changes ?? [])),
+    groups: parts.flatMap(({ groups }) => groups).sort(byGrowth),
+    ps: parts.flatMap(({ ps }) => ps),
     ms: joinMachines(parts.map(({ ms }) => ms)),
     sched: { ...first.sched, ...sumTicks(parts) },
   };
   return { value, warnings: joined(answers) };
+}
+
+/** Puts the lists of all runtimes together; null between two processes, where there are none. */
+function joinChanges(parts: readonly Changes[]): Changes | null {
+  const list = <T>(of: (changes: Changes) => LongList<T>): LongList<T> => LongList.joining(parts.map(of));
+  if (parts.length === 0) return null;
+  return {
+    started: list(({ started }) => started),
+    ended: list(({ ended }) => ended),
+    moved: list(({ moved }) => moved),
+    returned: list(({ returned }) => returned),
+    parked: list(({ parked }) => parked),
+  };
 }
 
 function sumTicks(parts: readonly SchedulerDiff[]): Pick<SchedulerDiff['sched'], 'schedtick' | 'syscalltick'> {

@@ -122,6 +122,21 @@ export class GoRuntime {
     }
   }
 
+  /**
+   * The same {@link goroutines} by the address of their g, each once. In this order a look at all of them goes over memory
+   * only once, whatever order they were started in.
+   */
+  *goroutinesByAddress(): Iterable<G> {
+    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
+    this.#warnAbsent(absent);
+    let last = -1;
+    for (const address of addresses.sort()) {
+      const g = address === last ? null : this.goroutineAt(address as Addr);
+      last = address;
+      if (g !== null) yield g;
+    }
+  }
+
   /** How many {@link goroutines} there are. */
   get goroutineCount(): number {
     let count = 0;

@@ -65,7 +65,7 @@ async function printDiff(io: Io, before: Programs, after: Programs, options: Dif
     const goroutines = { ...counts, ...(changes ?? NO_CHANGES) };
     await io.json({ schema: 'gospy.diff/1', target: after, ...rest, warnings, goroutines });
   } else {
-    await io.write(diffText(diff, options.limit));
+    for (const text of diffText(diff, options.limit)) await io.write(text);
   }
   io.warnings(warnings, runtimeNames(diff.runtimes));
 }

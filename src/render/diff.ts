@@ -1,13 +1,16 @@
-import type { Diff, Changes, GroupDiff, Moved, ListedGoroutine, GoroutineState } from '../../analyze/report/diff.js';
+import type { Diff } from '../../analyze/report/diff.js';
+import type { Changes, GoroutineState, GroupDiff, ListedGoroutine, Moved } from '../../analyze/report/diff-changes.js';
 import type { Change } from '../../analyze/report/diff-scheduler.js';
+import type { LongList } from '../../analyze/report/long-list.js';
 import type { Target } from '../../analyze/report/model.js';
+import { limited } from '../listing.js';
 import { runtimeNames, runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { table } from './table.js';
 import { duration, placeText, pluralize, printable, withThousands } from './text.js';
 
-/** What changed, as text, with `limit` lines of each list, or all for 0. */
-export function diffText(diff: Diff, limit: number): string {
-  return [
+/** What changed, as pieces of text, with `limit` lines of each list, or all for 0. */
+export function* diffText(diff: Diff, limit: number): Iterable<string> {
+  yield [
     `before: ${targetText(diff.before)}, ${pluralize(diff.goroutines.before, 'goroutine')}\n`,
     `after:  ${targetText(diff.after)}, ${pluralize(diff.goroutines.after, 'goroutine')}\n`,
     `${relationText(diff)}\n`,
@@ -15,8 +18,12 @@ export function diffText(diff: Diff, limit: number): string {
     diff.changes === null ? '' : `Goroutines: ${changesText(diff.changes)}\n`,
     schedulerText(diff),
     `\n${groupTable(diff, limit)}`,
-    diff.changes === null ? '' : lists(diff.changes, limit, runtimeNames(diff.runtimes)),
   ].join('');
+  if (diff.changes === null) return;
+  const nameOf = runtimeNames(diff.runtimes);
+  yield* listText('started', diff.changes.started, limit, nameOf, listedLine);
+  yield* listText('ended', diff.changes.ended, limit, nameOf, listedLine);
+  yield* listText('moved', diff.changes.moved, limit, nameOf, movedLine);
 }
 
 /** A line for each runtime where there are several. */
@@ -93,17 +100,18 @@ function keyText({ key }: GroupDiff): string {
   return key.split('\n').map(printable).join(' < ');
 }
 
-function lists({ started, ended, moved }: Changes, limit: number, nameOf: RuntimeName): string {
-  const list = <T extends { readonly runtime: number }>(
-    title: string,
-    all: readonly T[],
-    line: (item: T) => string,
-  ): string => {
-    if (all.length === 0) return '';
-    const shown = limit === 0 ? all : all.slice(0, limit);
-    return `\n${title}:\n\n${shown.map((item) => `${line(item)}${runtimeSuffix(nameOf(item.runtime))}\n`).join('')}${more(all.length - shown.length)}`;
-  };
-  return list('started', started, listedLine) + list('ended', ended, listedLine) + list('moved', moved, movedLine);
+/** A list with `limit` lines, or all for 0; nothing where it is empty. */
+function* listText<T extends { readonly runtime: number }>(
+  title: string,
+  all: LongList<T>,
+  limit: number,
+  nameOf: RuntimeName,
+  line: (item: T) => string,
+): Iterable<string> {
+  if (all.length === 0) return;
+  yield `\n${title}:\n\n`;
+  for (const item of limited(all, limit)) yield `${line(item)}${runtimeSuffix(nameOf(item.runtime))}\n`;
+  if (limit !== 0) yield more(all.length - limit);
 }
 
 function listedLine(listed: ListedGoroutine): string {
