@@ -77,6 +77,11 @@ export class Memory {
     return this.#firstAbsent(base, length) >= base + length;
   }
 
+  /** Returns known bytes around `addr`, as many as are cheap to provide. Throws {@link MemoryFault} if that byte is absent. */
+  around(addr: Addr): Window {
+    return this.#at(addr);
+  }
+
   u8(base: Addr, offset = 0): number {
     const at = base + offset;
     const w = this.#at(at);

@@ -6,6 +6,7 @@ import { WarningCollector, type Warning } from '../warnings.js';
 import { AncestorReader } from './ancestors.js';
 import type { Globals } from './globals.js';
 import { GoroutineReader, type G } from './goroutine.js';
+import { GoroutineColumns } from './goroutine-columns.js';
 import { LabelReader } from './labels.js';
 import type { Layouts } from './layouts.js';
 import type { GoCode, RuntimeFile } from './locate-modules.js';
@@ -48,6 +49,7 @@ export class GoRuntime {
   readonly #collector: WarningCollector;
   readonly #unreadable = new Set<Addr>();
   #absent = 0;
+  #columns: GoroutineColumns | null = null;
   #machines: readonly M[] | null = null;
   #threadOf: Map<number, Thread> | null = null;
   #machineAt: Map<Addr, M> | null = null;
@@ -114,17 +116,37 @@ export class GoRuntime {
     return processors;
   }
 
+  /**
+   * The goroutines that are not dead, field by field: read at the first use, and kept. Adds a warning where parts of the
+   * list of goroutines are absent. Throws MemoryFault where runtime.allgs is damaged.
+   */
+  get goroutineColumns(): GoroutineColumns {
+    if (this.#columns === null) {
+      const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
+      this.#warnAbsent(absent);
+      this.#columns = new GoroutineColumns(this.memory, this.goroutineReader, addresses);
+    }
+    return this.#columns;
+  }
+
   /** The goroutines that are not dead, by id. Adds a warning for each that cannot be read. */
   *goroutines(): Iterable<G> {
-    for (const address of this.goroutineAddresses()) {
-      const g = this.goroutineAt(address as Addr);
+    const columns = this.goroutineColumns;
+    for (const row of columns.byGoid) {
+      const g = this.goroutineIn(row);
       if (g !== null) yield g;
     }
   }
 
+  /** The goroutine in a row of {@link goroutineColumns}; null, with a warning, where it cannot be read. */
+  goroutineIn(row: number): G | null {
+    const columns = this.goroutineColumns;
+    return columns.isReadable(row) ? columns.at(row) : this.goroutineAt((columns.addr[row] ?? 0) as Addr);
+  }
+
   /**
-   * The same {@link goroutines} by the address of their g, each once. In this order a look at all of them goes over memory
-   * only once, whatever order they were started in.
+   * The same goroutines by the address of their g, each once; the columns are not kept for it. In this order a look at all of
+   * them goes over memory only once, whatever order they were started in.
    */
   *goroutinesByAddress(): Iterable<G> {
     const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
@@ -139,24 +161,11 @@ export class GoRuntime {
 
   /** How many {@link goroutines} there are. */
   get goroutineCount(): number {
+    const columns = this.goroutineColumns;
     let count = 0;
-    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
-    this.#warnAbsent(absent);
-    for (const address of addresses) if (this.goroutineAt(address as Addr) !== null) count++;
+    for (let row = 0; row < columns.length; row++)
+      if (columns.isReadable(row) || this.goroutineIn(row) !== null) count++;
     return count;
-  }
-
-  /**
-   * Addresses of all goroutines by id, dead ones included. Adds a warning where parts of the list are absent. Throws
-   * MemoryFault where runtime.allgs is damaged.
-   */
-  goroutineAddresses(): Float64Array {
-    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
-    this.#warnAbsent(absent);
-    const goids = addresses.map((address) => this.goroutineReader.goidAt(address as Addr));
-    // Sorting is fast because runtime.allgs is nearly in order.
-    const order = Array.from(addresses, (_, i) => i).sort((a, b) => (goids[a] ?? 0) - (goids[b] ?? 0));
-    return Float64Array.from(order, (i) => addresses[i] ?? 0);
   }
 
   /** How many of the goroutines looked at so far cannot be read, dead ones included. */

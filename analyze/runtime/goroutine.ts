@@ -72,43 +72,54 @@ export const GOROUTINE_STATUSES: readonly (GoroutineStatus | null)[] = [
 ];
 /** Set in the status while the garbage collector scans the stack (_Gscan). */
 export const GSCAN = 0x1000;
-/** Go limits a stack to 1 GB (runtime.maxstacksize); debug.SetMaxStack may raise it. */
 const MAX_STACK = 2 ** 36;
 const MAX_GOROUTINES = 2 ** 27;
+
+/** True for the bounds of a stack. Go limits a stack to 1 GB (runtime.maxstacksize); debug.SetMaxStack may raise it. */
+export function areStackBounds(lo: number, hi: number): boolean {
+  return hi >= lo && hi - lo <= MAX_STACK;
+}
+
+/** Offsets of the fields of {@link G} in a g, in bytes; null where the release has no such field. */
+export type GoroutineOffsets = ReturnType<typeof offsetsIn>;
+
+function offsetsIn(layouts: Layouts) {
+  const g = layouts.of('g');
+  const gobuf = layouts.of('gobuf');
+  const sched = g.offset('sched');
+  return {
+    stack: g.offset('stack'),
+    m: g.offset('m'),
+    schedSp: sched + gobuf.offset('sp'),
+    schedPc: sched + gobuf.offset('pc'),
+    schedLr: sched + gobuf.offset('lr'),
+    stktopsp: g.offset('stktopsp'),
+    syscallsp: g.offset('syscallsp'),
+    syscallpc: g.offset('syscallpc'),
+    atomicstatus: g.offset('atomicstatus'),
+    goid: g.offset('goid'),
+    waitsince: g.offset('waitsince'),
+    waitreason: g.offset('waitreason'),
+    trackingSeq: g.optional('trackingSeq'),
+    lockedm: g.offset('lockedm'),
+    parentGoid: g.optional('parentGoid'),
+    gopc: g.offset('gopc'),
+    startpc: g.offset('startpc'),
+    labels: g.offset('labels'),
+    ancestors: g.offset('ancestors'),
+  } as const;
+}
 
 /** Reads goroutines with the offsets of one release. */
 export class GoroutineReader {
   readonly sizeBytes: number;
+  readonly offsets: GoroutineOffsets;
   readonly #memory: Memory;
-  readonly #at;
 
   constructor(memory: Memory, layouts: Layouts) {
-    const g = layouts.of('g');
-    const gobuf = layouts.of('gobuf');
-    const sched = g.offset('sched');
     this.#memory = new Memory(memory.source);
-    this.sizeBytes = g.sizeBytes;
-    this.#at = {
-      stack: g.offset('stack'),
-      m: g.offset('m'),
-      schedSp: sched + gobuf.offset('sp'),
-      schedPc: sched + gobuf.offset('pc'),
-      schedLr: sched + gobuf.offset('lr'),
-      stktopsp: g.offset('stktopsp'),
-      syscallsp: g.offset('syscallsp'),
-      syscallpc: g.offset('syscallpc'),
-      atomicstatus: g.offset('atomicstatus'),
-      goid: g.offset('goid'),
-      waitsince: g.offset('waitsince'),
-      waitreason: g.offset('waitreason'),
-      trackingSeq: g.optional('trackingSeq'),
-      lockedm: g.offset('lockedm'),
-      parentGoid: g.optional('parentGoid'),
-      gopc: g.offset('gopc'),
-      startpc: g.offset('startpc'),
-      labels: g.offset('labels'),
-      ancestors: g.offset('ancestors'),
-    };
+    this.sizeBytes = layouts.of('g').sizeBytes;
+    this.offsets = offsetsIn(layouts);
   }
 
   /** Addresses of all goroutines in the slice at `allgs`. Throws MemoryFault where any of it is damaged or absent. */
@@ -125,32 +136,35 @@ export class GoroutineReader {
     const length = this.#memory.word(allgs, 8);
     if (length > MAX_GOROUTINES) throw new MemoryFault(allgs, `the length of runtime.allgs is ${length}`);
     const end = list + 8 * length;
-    const out: number[] = [];
-    for (const { lo, hi } of this.#memory.ranges(list, end as Addr)) {
+    const ranges = [...this.#memory.ranges(list, end as Addr)];
+    const known = ranges.reduce((sum, { lo, hi }) => sum + (hi - lo), 0);
+    const out = new Float64Array(Math.floor(known / 8));
+    let count = 0;
+    for (const { lo, hi } of ranges) {
       for (let at = list + 8 * Math.ceil((lo - list) / 8); at + 8 <= hi; at += 8)
-        out.push(this.#memory.word(at as Addr));
+        out[count++] = this.#memory.word(at as Addr);
     }
-    const absent = length - out.length;
+    const absent = length - count;
     // Ask for what is absent: a core that was cut short there is to say that this answer is not complete.
     if (absent > 0)
       onFault(
         () => this.#memory.bytes(list, 8 * length),
         () => null,
       );
-    return { addresses: Float64Array.from(out), absent };
+    return { addresses: out.subarray(0, count), absent };
   }
 
   /** The goroutine's id, or 0 where the image does not have it. */
   goidAt(addr: Addr): number {
     return onFault(
-      () => this.#memory.word(addr, this.#at.goid),
+      () => this.#memory.word(addr, this.offsets.goid),
       () => 0,
     );
   }
 
   /** True for goroutines that ended; reads one word. */
   isDead(addr: Addr): boolean {
-    return GOROUTINE_STATUSES[this.#memory.u32(addr, this.#at.atomicstatus) & ~GSCAN] === 'dead';
+    return GOROUTINE_STATUSES[this.#memory.u32(addr, this.offsets.atomicstatus) & ~GSCAN] === 'dead';
   }
 
   /** As {@link read}, but null where that throws. */
@@ -164,13 +178,13 @@ export class GoroutineReader {
   /** Throws MemoryFault where the g is absent or its words cannot be a g's. */
   read(addr: Addr): G {
     const memory = this.#memory;
-    const at = this.#at;
+    const at = this.offsets;
     const number = memory.u32(addr, at.atomicstatus) & ~GSCAN;
     const status = GOROUTINE_STATUSES[number];
     if (status === null || status === undefined) throw new MemoryFault(addr, `${number} is not a goroutine status`);
     const lo = memory.ptr(addr, at.stack);
     const hi = memory.ptr(addr, at.stack + 8);
-    if (hi < lo || hi - lo > MAX_STACK) throw new MemoryFault(addr, 'its stack has implausible bounds');
+    if (!areStackBounds(lo, hi)) throw new MemoryFault(addr, 'its stack has implausible bounds');
     return {
       addr,
       goid: memory.word(addr, at.goid),

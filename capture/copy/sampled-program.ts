@@ -21,6 +21,7 @@ const MOVED: Unwound = { frames: [], truncated: 'it moved on since, or while its
 /** A program that goes on running. Its stacks are read when they are asked for, and checked. */
 export class SampledProgram extends GoProgram {
   readonly #target: LiveProcess;
+  /** Addresses of goroutines, by id. */
   #order: Float64Array | null = null;
   #next = 0;
   /** The goroutines of the last batch that stayed parked while their stacks were read, by address. */
@@ -34,9 +35,9 @@ export class SampledProgram extends GoProgram {
     this.#target = target;
   }
 
-  override goroutineAddresses(): Float64Array {
+  override goroutines(): Iterable<G> {
     this.#next = 0;
-    return (this.#order ??= super.goroutineAddresses());
+    return super.goroutines();
   }
 
   protected override followStack(g: G, limit?: number): Unwound {
@@ -83,7 +84,8 @@ export class SampledProgram extends GoProgram {
 
   /** Addresses of goroutines in the order in which they are listed, from one on, as many as are read in one go. */
   #batchFrom(first: Addr): Float64Array {
-    const order = (this.#order ??= super.goroutineAddresses());
+    const { byGoid, addr } = this.goroutineColumns;
+    const order = (this.#order ??= Float64Array.from(byGoid, (row) => addr[row] ?? 0));
     let at = order.indexOf(first, this.#next);
     if (at < 0) at = order.indexOf(first);
     if (at < 0) return Float64Array.of(first);
