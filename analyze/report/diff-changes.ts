@@ -1,4 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
+import { ascendingOrder } from '../../snapshots/ascending-order.js';
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import { hasRun, isSamePlace, isUncounted } from '../runtime/parked.js';
@@ -254,10 +255,8 @@ class FoundList {
 
   /** By id, from the `from`th on to before the `to`th. */
   *slice(from: number, to = this.length): Iterable<Found> {
-    const goids = this.#goids;
-    this.#order ??= Uint32Array.from({ length: this.length }, (_, i) => i).sort(
-      (a, b) => (goids[a] ?? 0) - (goids[b] ?? 0),
-    );
+    const goids = this.#goids.subarray(0, this.length);
+    this.#order ??= ascendingOrder(goids);
     for (const i of this.#order.subarray(from, to))
       yield { goid: goids[i] ?? 0, addr: (this.#addresses[i] ?? 0) as Addr };
   }

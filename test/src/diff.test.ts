@@ -7,6 +7,8 @@ import { FLOW, type Cell } from '../support/releases.js';
 import { parseSchedTraces, schedTraceEnv, type SchedTrace } from '../support/schedtrace.js';
 import { gospy } from './gospy-process.js';
 
+t.setTimeout(120_000);
+
 const folder = temporaryFolder(t);
 
 interface Passing {
@@ -151,6 +153,43 @@ for (const [name, cell] of [
     t.ok(ps.reduce((sum, { syscalltick }) => sum + (syscalltick ?? 0), 0) >= 4, 'some rose');
   });
 }
+
+t.test('diff: lists that are long have every goroutine, in the order of their ids', async (t) => {
+  if (!requireGo(t)) return;
+  // More than get the innermost frame outside the runtime.
+  const MANY = 12_000;
+  const program = await start(t, FLOW.now);
+  const a = await captured(program, 'few.gsp');
+  const labelled = idsOf(await program.ask('label 2'));
+  await program.ask(`crowd ${MANY}`);
+  const b = await captured(program, 'crowd.gsp');
+  for (const [list, args, at] of [
+    ['started', [a, b], 'before'],
+    ['ended', [b, a], 'after'],
+  ] as const) {
+    const { goroutines, groups } = await diff(...args);
+    const all = goroutines[list] ?? [];
+    const ids = all.map(idOf);
+    t.same(
+      ids,
+      ids.slice().sort((x, y) => x - y),
+      `${list}: by id`,
+    );
+    t.equal(new Set(ids).size, MANY + labelled.length);
+    t.ok(
+      labelled.every((goid) => ids.includes(goid)),
+      'those that tell their ids are among them',
+    );
+    t.equal(all.filter(({ entry }) => entry.func === 'main.crowded').length, MANY);
+    t.equal(all.filter((each) => each.at.func === 'main.crowded').length, 10_000 - labelled.length);
+    t.ok(all.slice(10_000).every((each) => each.at.func === 'runtime.gopark'));
+    t.equal(goroutines[at] + MANY + labelled.length, goroutines[at === 'before' ? 'after' : 'before']);
+    const crowd = groups.find(({ key }) => key === 'main.crowded');
+    t.match(crowd, { growth: at === 'before' ? MANY : -MANY, [list]: MANY });
+  }
+  const { stdout } = await gospy(['diff', a, b, '--limit', '0']);
+  t.equal(stdout.match(/^\d+ - main\.crowded, chan receive at /gm)?.length, MANY);
+});
 
 t.test('diff: compares two builds by function names', async (t) => {
   if (!requireGo(t)) return;
