@@ -57,10 +57,17 @@ export async function writeCore(
  * mapping has one piece of known memory.
  */
 function planSegments(image: ProcessImage): OutputSegment[] {
-  const largest = image.mappings.reduce((most, { start, end }) => Math.max(most, end - start), 0);
-  for (let gap = 0; ; gap = Math.max(PAGE, 2 * gap)) {
-    const segments = image.mappings.flatMap((mapping, i) => planSegmentsOf(image, mapping, image.mappings[i + 1], gap));
-    if (segments.length <= Math.max(MOST_SEGMENTS, image.mappings.length) || gap > largest) return segments;
+  const { mappings } = image;
+  const known = mappings.map((mapping, i) => new KnownPages(image, mapping, mappings[i + 1]));
+  const largest = mappings.reduce((most, { start, end }) => Math.max(most, end - start), 0);
+  const most = Math.max(MOST_SEGMENTS, mappings.length);
+  for (let gap = PAGE; ; gap *= 2) {
+    const runs = known.reduce((sum, { count }) => sum + count, 0);
+    if (runs <= most || gap > 2 * largest) {
+      const segments = known.flatMap((pages) => pages.segments());
+      if (segments.length <= most || gap > 2 * largest) return segments;
+    }
+    for (const pages of known) pages.join(gap);
   }
 }
 
@@ -69,36 +76,69 @@ function isRelro({ end, path, executable }: Mapping, next: Mapping | undefined):
   return !executable && next?.start === end && next.writable && next.path === path;
 }
 
-function planSegmentsOf(
-  image: ProcessImage,
-  mapping: Mapping,
-  next: Mapping | undefined,
-  gap: number,
-): OutputSegment[] {
-  const known: { lo: number; hi: number }[] = [];
-  const isInExecutable = !mapping.writable && mapping.path.startsWith('/') && !isRelro(mapping, next);
-  for (const { lo, hi } of image.memory.ranges(mapping.start, mapping.end)) {
-    const last = known.at(-1);
-    const [from, to] = isInExecutable ? [lo, hi] : [pageDown(lo), pageUp(hi)];
-    if (last !== undefined && from - last.hi <= (isInExecutable ? 0 : gap)) last.hi = Math.max(last.hi, to);
-    else known.push({ lo: from, hi: to });
+/** The memory of a mapping that goes into the file, as runs of pages. A process may have a million of them. */
+class KnownPages {
+  readonly #mapping: Mapping;
+  readonly #isInExecutable: boolean;
+  /** Start and end of each run, one run after another. */
+  #runs: number[] = [];
+
+  constructor({ memory }: ProcessImage, mapping: Mapping, next: Mapping | undefined) {
+    this.#mapping = mapping;
+    this.#isInExecutable = !mapping.writable && mapping.path.startsWith('/') && !isRelro(mapping, next);
+    const [down, up] = this.#isInExecutable ? [same, same] : [pageDown, pageUp];
+    for (const { lo, hi } of memory.ranges(mapping.start, mapping.end)) addRun(this.#runs, down(lo), up(hi), 0);
+    if (!this.#isInExecutable) return;
+    // A page that the image has in part is left out.
+    const whole: number[] = [];
+    forEachRun(this.#runs, (lo, hi) => {
+      if (pageUp(lo) < pageDown(hi)) whole.push(pageUp(lo), pageDown(hi));
+    });
+    this.#runs = whole;
   }
-  const whole = known
-    .map(({ lo, hi }) => {
-      return isInExecutable ? { lo: pageUp(lo), hi: pageDown(hi) } : { lo, hi: Math.min(hi, pageUp(mapping.end)) };
-    })
-    .filter(({ lo, hi }) => lo < hi);
-  const starts = [mapping.start, ...whole.map(({ lo }) => lo)];
-  const ends = [...starts.slice(1), mapping.end];
-  const fileEnds = [mapping.start, ...whole.map(({ hi }) => hi)];
-  return starts
-    .map((start, i) => ({
-      mapping,
-      start,
-      fileEnd: fileEnds[i] ?? start,
-      end: Math.max(ends[i] ?? start, fileEnds[i] ?? 0),
-    }))
-    .filter(({ start, end }) => start < end);
+
+  /** How many runs there are. */
+  get count(): number {
+    return this.#runs.length / 2;
+  }
+
+  /** Joins neighbours between which at most `gap` bytes are not known, unless debuggers find these in the executable. */
+  join(gap: number): void {
+    if (this.#isInExecutable) return;
+    const joined: number[] = [];
+    forEachRun(this.#runs, (lo, hi) => addRun(joined, lo, hi, gap));
+    this.#runs = joined;
+  }
+
+  /** A segment for each run, and one before them for memory that is not known at the start of the mapping. */
+  segments(): OutputSegment[] {
+    const mapping = this.#mapping;
+    const end = pageUp(mapping.end);
+    const segments: OutputSegment[] = [];
+    const [first = mapping.end] = this.#runs;
+    if (mapping.start < first) segments.push({ mapping, start: mapping.start, fileEnd: mapping.start, end: first });
+    forEachRun(this.#runs, (lo, hi, next = mapping.end) => {
+      const fileEnd = Math.min(hi, end);
+      segments.push({ mapping, start: lo, fileEnd, end: Math.max(next, fileEnd) });
+    });
+    return segments;
+  }
+}
+
+/** Calls `use` with each run of a list, and the start of the next one. */
+function forEachRun(runs: readonly number[], use: (lo: number, hi: number, next: number | undefined) => void): void {
+  for (let i = 0; i < runs.length; i += 2) use(runs[i] ?? 0, runs[i + 1] ?? 0, runs[i + 2]);
+}
+
+/** Adds a run to a list, ascending, or makes the last one longer if at most `gap` bytes lie in between. */
+function addRun(runs: number[], lo: number, hi: number, gap: number): void {
+  const last = runs.length - 1;
+  if (last > 0 && lo - (runs[last] ?? 0) <= gap) runs[last] = Math.max(runs[last] ?? 0, hi);
+  else runs.push(lo, hi);
+}
+
+function same(addr: number): number {
+  return addr;
 }
 
 function pageDown(addr: number): number {
@@ -155,16 +195,31 @@ async function writeSegment(
   { start, fileEnd }: OutputSegment,
   signal?: AbortSignal,
 ): Promise<void> {
+  const block = new Uint8Array(Math.min(BLOCK, fileEnd - start));
   for (let lo = start; lo < fileEnd; lo += BLOCK) {
     if (signal?.aborted === true) throw new GospyError(ExitCode.interrupted, 'interrupted; nothing was left behind');
-    const bytes = new Uint8Array(Math.min(BLOCK, fileEnd - lo));
+    const bytes = block.subarray(0, fileEnd - lo).fill(0);
     for (const known of image.memory.ranges(lo as Addr, (lo + bytes.length) as Addr)) {
       bytes.set(image.memory.bytes(known.lo, known.hi - known.lo), known.lo - lo);
     }
-    for (let at = 0; at < bytes.length; at += PAGE) {
-      const page = bytes.subarray(at, at + PAGE);
-      if (page.every((b) => b === 0)) file.hole(page.length);
-      else await file.write(page);
-    }
+    await writeSparse(file, bytes);
   }
+}
+
+/** Writes whole pages; those that are zero become holes. */
+async function writeSparse(file: AtomicFile, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const zero = isZero(bytes, at);
+    let end = at + PAGE;
+    while (end < bytes.length && isZero(bytes, end) === zero) end += PAGE;
+    if (zero) file.hole(end - at);
+    else await file.write(bytes.subarray(at, end));
+    at = end;
+  }
+}
+
+const ZERO_PAGE = Buffer.alloc(PAGE);
+
+function isZero(bytes: Uint8Array, at: number): boolean {
+  return ZERO_PAGE.equals(bytes.subarray(at, at + PAGE));
 }
