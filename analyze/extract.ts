@@ -33,7 +33,7 @@ export function extract(whole: Programs): Extracted {
       return recordsOf(program, addresses);
     }),
     ...programs.map((program) => new RangeList(usedStacks(program, image.threads))),
-    recording.recorded(),
+    new RangeList(recording.recorded()),
     ...programs.map(({ code }) => code.modules.map(({ module }) => pclntabRange(module))),
   ];
   return { programs, image: { ...image, structs }, groups: groupsOf(image.memory, parts) };

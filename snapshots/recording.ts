@@ -4,10 +4,17 @@ import { Memory, type MemorySource, type Range, type Window } from './memory.js'
 /** Reads are recorded in aligned units of this many bytes: small enough that little unread memory is kept with them. */
 const GRAIN = 256;
 
+/** Grains are marked in one bitmap for so many bytes of memory: 512 bytes of marks. */
+const AREA = 2 ** 20;
+
 /** A source that records which memory is read through it, so that a snapshot can keep just that. */
 export class RecordingSource implements MemorySource {
   readonly #source: MemorySource;
-  readonly #grains = new Set<number>();
+  /** By address, for each area of which something was read, a bit for each of its grains. */
+  readonly #areas = new Map<number, Uint8Array<ArrayBuffer>>();
+  /** The area of the last read. */
+  #area = -1;
+  #marks = new Uint8Array(0);
 
   constructor(source: MemorySource) {
     this.#source = source;
@@ -17,7 +24,7 @@ export class RecordingSource implements MemorySource {
     const window = this.#source.window(addr);
     if (window === null) return null;
     const grain = alignDown(addr as Addr, GRAIN);
-    this.#grains.add(grain);
+    this.#mark(grain);
     const lo = Math.max(grain, window.lo);
     const hi = Math.min(grain + GRAIN, window.hi);
     const { buffer, byteOffset } = window.view;
@@ -30,13 +37,35 @@ export class RecordingSource implements MemorySource {
 
   /** Returns the ranges that were read, in multiples of the grain, ascending, with neighbours joined. */
   recorded(): Range[] {
-    const out: { lo: Addr; hi: Addr }[] = [];
-    for (const grain of Float64Array.from(this.#grains).sort()) {
-      const last = out.at(-1);
-      if (last?.hi === grain) last.hi = (grain + GRAIN) as Addr;
-      else out.push({ lo: grain as Addr, hi: (grain + GRAIN) as Addr });
+    return [...this.#recorded()];
+  }
+
+  *#recorded(): Iterable<Range> {
+    let [lo, hi] = [0, 0];
+    for (const area of Float64Array.from(this.#areas.keys()).sort()) {
+      const marks = this.#areas.get(area) ?? [];
+      for (let i = 0; i < AREA / GRAIN; i++) {
+        if (((marks[i >> 3] ?? 0) & (1 << (i & 7))) === 0) continue;
+        const grain = area + i * GRAIN;
+        if (grain !== hi) {
+          if (lo < hi) yield { lo: lo as Addr, hi: hi as Addr };
+          lo = grain;
+        }
+        hi = grain + GRAIN;
+      }
     }
-    return out;
+    if (lo < hi) yield { lo: lo as Addr, hi: hi as Addr };
+  }
+
+  #mark(grain: number): void {
+    const area = grain - (grain % AREA);
+    if (area !== this.#area) {
+      this.#area = area;
+      this.#marks = this.#areas.get(area) ?? new Uint8Array(AREA / GRAIN / 8);
+      this.#areas.set(area, this.#marks);
+    }
+    const i = (grain - area) / GRAIN;
+    this.#marks[i >> 3] = (this.#marks[i >> 3] ?? 0) | (1 << (i & 7));
   }
 }
 

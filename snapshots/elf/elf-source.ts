@@ -1,4 +1,5 @@
 import type { Addr } from '../address.js';
+import { firstIndex } from '../binary-search.js';
 import { BytesError } from '../bytes.js';
 import { GospyError } from '../errors.js';
 import type { MemorySource, Range, Window } from '../memory.js';
@@ -19,6 +20,7 @@ const NO_SEGMENTS: readonly ElfSegment[] = [];
 export class ElfSource implements MemorySource {
   readonly #file: ElfFile;
   readonly #bias: number;
+  /** Ascending: a core may have thousands, and a capture of it asks for as many ranges as there are stacks. */
   readonly #ranges: readonly LoadedRange[];
   readonly #writable: boolean;
   readonly #without: readonly ElfSegment[];
@@ -53,9 +55,11 @@ export class ElfSource implements MemorySource {
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
-    for (const range of this.#ranges) {
-      const start = Math.max(lo, range.lo + this.#bias);
-      const end = Math.min(hi, range.hi + this.#bias);
+    const [ranges, bias] = [this.#ranges, this.#bias];
+    for (let i = firstIndex(ranges.length, (i) => (ranges[i]?.hi ?? Infinity) + bias > lo); i < ranges.length; i++) {
+      const start = Math.max(lo, (ranges[i]?.lo ?? Infinity) + bias);
+      const end = Math.min(hi, (ranges[i]?.hi ?? Infinity) + bias);
+      if (start >= hi) return;
       if (start < end) yield { lo: start as Addr, hi: end as Addr };
     }
   }
