@@ -112,8 +112,7 @@ function compareStacks(program: GoProgram, sample: ReadonlySet<number>): { user:
   let key: string | null = null;
   let user: Loc | null = null;
   let equal = 0;
-  for (const g of program.goroutines()) {
-    if (!sample.has(g.goid)) continue;
+  for (const g of program.goroutinesWith(sample)) {
     const { frames } = program.stackOf(g);
     const pcs = frames.map(({ pc }) => pc).join();
     if (key === null) {

@@ -69,6 +69,7 @@ export interface Query {
 const CALLBACK_RUNNERS = new Set(['runtime.runfinq', 'runtime.runFinalizers', 'runtime.runCleanups']);
 /** Functions of package runtime that start the program's own goroutines (isSystemGoroutine); corostart since Go 1.22. */
 const USER_STARTS = new Set(['runtime.main', 'runtime.handleAsyncEvent', 'runtime.corostart']);
+const NO_LABELS: Goroutine['labels'] = Object.freeze({});
 /** Frames that are searched for the innermost one outside the runtime. */
 const USER_DEPTH = 100;
 
@@ -220,6 +221,7 @@ export class Describer {
   }
 
   #labels(g: G): Goroutine['labels'] {
+    if (g.labels === 0) return NO_LABELS;
     return onFault(
       () => this.#program.labelReader.read(g.labels),
       (fault) => {

@@ -82,8 +82,9 @@ export class LocationResolver {
   }
 
   /** The goroutine's function, as the outermost frame of a traceback shows it. */
-  start(g: G): Loc | null {
-    return remembered(this.#known.starts, g.startpc, (pc) => this.#functionAt(pc));
+  start({ startpc }: G): Loc | null {
+    const known = this.#known.starts.get(startpc);
+    return known === undefined ? remember(this.#known.starts, startpc, this.#functionAt(startpc)) : known;
   }
 
   /**
@@ -91,7 +92,8 @@ export class LocationResolver {
    * calls through a pointer, the goroutine's stack says what it called.
    */
   entry(g: G): Loc | null {
-    const entry = remembered(this.#known.entries, g.startpc, (pc) => this.#seenThrough(pc));
+    let entry = this.#known.entries.get(g.startpc);
+    if (entry === undefined) entry = remember(this.#known.entries, g.startpc, this.#seenThrough(g.startpc));
     return entry?.wrapper === true ? (this.#calledByWrapper(g) ?? entry.loc) : (entry?.loc ?? null);
   }
 
@@ -119,10 +121,11 @@ export class LocationResolver {
     if (!this.#runtime.isKnownFrom(physical)) return null;
     for (const { point, pc, trap } of physical) {
       const known = this.#known.users[trap ? 1 : 0];
-      const loc = remembered(known, pc, () => {
+      let loc = known.get(pc);
+      if (loc === undefined) {
         const line = point.lines(trap).find((line) => !this.#runtime.has(line));
-        return line === undefined ? null : this.#loc(line, pc);
-      });
+        loc = remember(known, pc, line === undefined ? null : this.#loc(line, pc));
+      }
       if (loc !== null) return loc;
     }
     return null;
@@ -174,20 +177,21 @@ export class LocationResolver {
   }
 
   #createdAt(gopc: number): Loc | null {
-    return remembered(this.#known.creators, gopc, (pc) => {
-      const point = pc === 0 ? null : this.#point(pc);
-      const [innermost] = point?.lines(false) ?? [];
-      if (point === null || innermost === undefined) return null;
-      return this.#loc({ ...innermost, name: point.func.name }, pc);
-    });
+    const known = this.#known.creators.get(gopc);
+    if (known !== undefined) return known;
+    const point = gopc === 0 ? null : this.#point(gopc);
+    const [innermost] = point?.lines(false) ?? [];
+    const isKnown = point !== null && innermost !== undefined;
+    const loc = isKnown ? this.#loc({ ...innermost, name: point.func.name }, gopc) : null;
+    return remember(this.#known.creators, gopc, loc);
   }
 
   /** The innermost call at a return address. */
   #innermost(pc: number): Loc | null {
-    return remembered(this.#known.currents, pc, () => {
-      const [innermost] = this.#point(pc)?.lines(false) ?? [];
-      return innermost === undefined ? null : this.#loc(innermost, pc);
-    });
+    const known = this.#known.currents.get(pc);
+    if (known !== undefined) return known;
+    const [innermost] = this.#point(pc)?.lines(false) ?? [];
+    return remember(this.#known.currents, pc, innermost === undefined ? null : this.#loc(innermost, pc));
   }
 
   #functionAt(pc: number): Loc | null {
@@ -287,8 +291,7 @@ export class LocationResolver {
   }
 }
 
-function remembered<T>(map: Map<number, T>, key: number, make: (key: number) => T): T {
-  let value = map.get(key);
-  if (value === undefined) map.set(key, (value = make(key)));
+function remember<T>(map: Map<number, T>, key: number, value: T): T {
+  map.set(key, value);
   return value;
 }

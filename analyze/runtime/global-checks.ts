@@ -10,8 +10,12 @@ const MAX_MACHINES = 1 << 17;
 /** Addresses below LOWEST, and from HIGHEST on, are never a program's. */
 const LOWEST = 4096;
 const HIGHEST = 2 ** 48;
-/** How many goroutines of a long allgs are checked. */
+/**
+ * How many goroutines of a long allgs are checked: some neighbours in each of a few places, since the gs of a million are
+ * spread over hundreds of sections of a snapshot.
+ */
 const SAMPLE = 256;
+const NEIGHBOURS = 16;
 /** How far m.alllink may have moved from where the table has it, in bytes. */
 const CALIBRATION_BYTES = 96;
 /** len(p.runq) (runtime2.go). */
@@ -52,7 +56,7 @@ export class GlobalChecks {
       const step = Math.max(1, Math.floor(length / SAMPLE));
       let seen = 0;
       let good = 0;
-      for (let i = 0; i < length; i += step) {
+      for (let i = 0; i < length; i += i % NEIGHBOURS === NEIGHBOURS - 1 ? 1 + NEIGHBOURS * (step - 1) : 1) {
         if (this.#isAbsent(plus(list, 8 * i), 8)) continue;
         const g = this.#memory.ptr(list, 8 * i);
         if (this.#isAbsent(g, this.#gSelf + 8)) continue;

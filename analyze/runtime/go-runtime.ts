@@ -138,6 +138,15 @@ export class GoRuntime {
     }
   }
 
+  /** Those of the {@link goroutines} that have one of some ids. The others are not looked at. */
+  *goroutinesWith(goids: ReadonlySet<number>): Iterable<G> {
+    const { byGoid, goid } = this.goroutineColumns;
+    for (const row of byGoid) {
+      const g = goids.has(goid[row] ?? 0) ? this.goroutineIn(row) : null;
+      if (g !== null) yield g;
+    }
+  }
+
   /** The goroutine in a row of {@link goroutineColumns}; null, with a warning, where it cannot be read. */
   goroutineIn(row: number): G | null {
     const columns = this.goroutineColumns;

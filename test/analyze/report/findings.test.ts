@@ -19,8 +19,8 @@ class Crowded extends GoProgram {
     this.#crowd = crowd;
   }
 
-  override *goroutines(): Iterable<G> {
-    yield* this.#crowd;
+  override *goroutinesWith(goids: ReadonlySet<number>): Iterable<G> {
+    for (const g of this.#crowd) if (goids.has(g.goid)) yield g;
   }
 }
 
