@@ -111,13 +111,17 @@ export class Pinned {
   /** Address of `bytes` in gospy's own address space. */
   readonly address: number;
 
-  /** `sizeBytes` zeroed bytes, 8 at least. Throws `unsupported` if there is no native code to call. */
-  constructor(sizeBytes: number) {
+  /**
+   * `sizeBytes` zeroed bytes, 8 at least; or that part of another one from an offset on, as it is. Throws `unsupported` if
+   * there is no native code to call.
+   */
+  constructor(sizeBytes: number, of?: Pinned, offset = 0) {
     // An explicit ArrayBuffer: typed arrays of up to 64 bytes would otherwise be in the heap, where the collector moves them.
-    const memory = new ArrayBuffer(Math.max(sizeBytes, 8));
-    this.bytes = new Uint8Array(memory);
-    this.view = new DataView(memory);
-    this.address = libc().addressOf(this.bytes);
+    const memory = of?.bytes.buffer ?? new ArrayBuffer(Math.max(sizeBytes, 8));
+    const length = of === undefined ? memory.byteLength : sizeBytes;
+    this.bytes = new Uint8Array(memory, offset, length);
+    this.view = new DataView(memory, offset, length);
+    this.address = of === undefined ? libc().addressOf(this.bytes) : of.address + offset;
   }
 
   /** Writes an address or a length as a 64-bit word. */

@@ -42,6 +42,19 @@ export class Runs implements Iterable<Range> {
     return { lo: lo as Addr, hi: hi as Addr, offset };
   }
 
+  /** As {@link at}, without an object: where the run at an index starts, how long it is, and the offset of its bytes. */
+  startOf(index: number): number {
+    return this.#lo[index] ?? 0;
+  }
+
+  lengthOf(index: number): number {
+    return (this.#hi[index] ?? 0) - (this.#lo[index] ?? 0);
+  }
+
+  placeOf(index: number): number {
+    return this.#offset[index] ?? 0;
+  }
+
   *[Symbol.iterator](): Iterator<Range> {
     for (let i = 0; i < this.length; i++) yield this.at(i);
   }
@@ -88,6 +101,15 @@ export class RangeList implements Iterable<Range> {
 
   addAll(ranges: Iterable<Range>): void {
     for (const { lo, hi } of ranges) this.add(lo, hi);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Removes all ranges, and keeps the room for as many. */
+  clear(): void {
+    this.#length = 0;
   }
 
   /** A copy of all starts, in the order in which they were added. */

@@ -18,7 +18,7 @@ const MAGIC = Uint8Array.from([0xff, ...Buffer.from(' Go buildinf:')]);
 const ALIGNMENT = 16;
 const HEADER_BYTES = 32;
 const INLINE_STRINGS = 2;
-const MAX_STRING = 1 << 20;
+export const MAX_STRING = 1 << 20;
 
 /**
  * Finds the build-info blob in the given ranges; null where it was removed, and in programs of Go 1.12. If none names a

@@ -1,6 +1,8 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
+import { wordAt } from '../../snapshots/bytes.js';
 import type { Layouts } from './layouts.js';
+import { nothing, type PointerWalk } from './pointer-walk.js';
 
 /** GODEBUG=tracebackancestors takes any number; real chains of go statements are much shorter. */
 const MAX_ANCESTORS = 1000;
@@ -48,4 +50,34 @@ export class AncestorReader {
       gopc: this.#memory.word(at, this.#at.gopc),
     };
   }
+}
+
+/** Copies in the stop what {@link AncestorReader} reads. */
+export class AncestorWalk {
+  readonly #sizeBytes: number;
+  readonly #pcs: number;
+
+  constructor(layouts: Layouts) {
+    const layout = layouts.of('ancestorInfo');
+    this.#sizeBytes = layout.sizeBytes;
+    this.#pcs = layout.offset('pcs');
+  }
+
+  /** Has a walk go to all that g.ancestors points to. */
+  start(walk: PointerWalk, ancestors: number): void {
+    walk.want(this.#list, ancestors, 16);
+  }
+
+  readonly #list = (walk: PointerWalk): void => {
+    const length = wordAt(walk.view, walk.offset + 8);
+    if (length <= MAX_ANCESTORS) walk.want(this.#each, wordAt(walk.view, walk.offset), length * this.#sizeBytes);
+  };
+
+  readonly #each = (walk: PointerWalk): void => {
+    for (let i = 0; i + this.#sizeBytes <= walk.length; i += this.#sizeBytes) {
+      const slice = walk.offset + i + this.#pcs;
+      const count = wordAt(walk.view, slice + 8);
+      if (count <= MAX_PCS) walk.want(nothing, wordAt(walk.view, slice), 8 * count);
+    }
+  };
 }

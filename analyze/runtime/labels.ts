@@ -1,11 +1,15 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { Memory, MemoryFault } from '../../snapshots/memory.js';
-import { goString } from '../binary/build-info.js';
+import { goString, MAX_STRING } from '../binary/build-info.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { nothing, type PointerWalk } from './pointer-walk.js';
 import type { GoRelease, LabelList, LabelMap } from './releases.js';
 
 /** More labels than any goroutine has: they are set by hand. */
 const MAX_LABELS = 1024;
 const MAX_LOG_BUCKETS = 8;
+
+const MAX_SLOTS = MAX_LABELS * 16;
 
 /** Reads the pprof labels that a goroutine points at. */
 export class LabelReader {
@@ -57,7 +61,7 @@ export class LabelReader {
       let bucket = first === 0 ? first : plus(first, i * layout.sizeBytes);
       while (bucket !== 0) {
         for (let slot = 0; slot < layout.slots; slot++) {
-          if (++slots > MAX_LABELS * 16) throw new MemoryFault(first, 'a label map without end');
+          if (++slots > MAX_SLOTS) throw new MemoryFault(first, 'a label map without end');
           if (this.#memory.u8(bucket, slot) < layout.minTopHash) continue;
           yield this.#pair(plus(bucket, layout.keys + 16 * slot), plus(bucket, layout.values + 16 * slot));
         }
@@ -73,3 +77,71 @@ export class LabelReader {
 }
 
 const NONE: Readonly<Record<string, string>> = Object.freeze({});
+
+/** Copies in the stop what {@link LabelReader} reads. */
+export class LabelWalk {
+  readonly #layout: LabelMap | LabelList;
+
+  constructor({ labels }: GoRelease) {
+    this.#layout = labels;
+  }
+
+  /** Has a walk go to all that g.labels points to. */
+  start(walk: PointerWalk, labels: number): void {
+    if ('pair' in this.#layout) walk.want(this.#list, labels, 16);
+    else walk.want(this.#map, labels, 8);
+  }
+
+  readonly #list = (walk: PointerWalk): void => {
+    if (!('pair' in this.#layout)) return;
+    const length = wordAt(walk.view, walk.offset + 8);
+    if (length > MAX_LABELS) return;
+    walk.want(this.#pairs, wordAt(walk.view, walk.offset), this.#layout.pair.sizeBytes * length);
+  };
+
+  readonly #pairs = (walk: PointerWalk): void => {
+    if (!('pair' in this.#layout)) return;
+    const { key, value, sizeBytes } = this.#layout.pair;
+    for (let i = 0; i + sizeBytes <= walk.length; i += sizeBytes) {
+      wantString(walk, i + key);
+      wantString(walk, i + value);
+    }
+  };
+
+  readonly #map = (walk: PointerWalk): void => {
+    if ('pair' in this.#layout) return;
+    walk.want(this.#hmap, wordAt(walk.view, walk.offset), this.#layout.hmap.oldBuckets + 8);
+  };
+
+  readonly #hmap = (walk: PointerWalk): void => {
+    if ('pair' in this.#layout) return;
+    const { hmap, bucket } = this.#layout;
+    const { view, offset } = walk;
+    const log = view.getUint8(offset + hmap.logBuckets);
+    if (log > MAX_LOG_BUCKETS) return;
+    const most = MAX_SLOTS / bucket.slots;
+    walk.want(this.#buckets, wordAt(view, offset + hmap.buckets), 2 ** log * bucket.sizeBytes, 0, most);
+    const old = Math.max(1, 2 ** (log - 1)) * bucket.sizeBytes;
+    walk.want(this.#buckets, wordAt(view, offset + hmap.oldBuckets), old, 0, most);
+  };
+
+  readonly #buckets = (walk: PointerWalk): void => {
+    if ('pair' in this.#layout) return;
+    const { slots, minTopHash, keys, values, overflow, sizeBytes } = this.#layout.bucket;
+    for (let i = 0; i + sizeBytes <= walk.length; i += sizeBytes) {
+      for (let slot = 0; slot < slots; slot++) {
+        if (walk.view.getUint8(walk.offset + i + slot) < minTopHash) continue;
+        wantString(walk, i + keys + 16 * slot);
+        wantString(walk, i + values + 16 * slot);
+      }
+      const next = wordAt(walk.view, walk.offset + i + overflow);
+      if (walk.left > 0) walk.want(this.#buckets, next, sizeBytes, 0, walk.left - 1);
+    }
+  };
+}
+
+/** Wants the bytes of the Go string whose header is at an offset in the walk's item. */
+function wantString(walk: PointerWalk, header: number): void {
+  const length = wordAt(walk.view, walk.offset + header + 8);
+  if (length <= MAX_STRING) walk.want(nothing, wordAt(walk.view, walk.offset + header), length);
+}

@@ -31,9 +31,18 @@ const SLACK = 1 << 10;
 
 /** The part of a stack in use when its innermost frame is at `sp`, `most` bytes at most; null if `sp` is not on it. */
 export function usedStack(lo: number, hi: number, sp: number, most = MAX_STACK_KEPT): Range | null {
-  if (sp <= lo || sp > hi) return null;
-  const from = Math.max(lo, sp - RED_ZONE);
-  return { lo: from as Addr, hi: Math.min(hi, from + most) as Addr };
+  const from = usedFrom(lo, hi, sp);
+  return from < 0 ? null : { lo: from as Addr, hi: usedTo(from, hi, most) as Addr };
+}
+
+/** As {@link usedStack}, without an object, for the stop: where that part starts, or -1. */
+export function usedFrom(lo: number, hi: number, sp: number): number {
+  return sp <= lo || sp > hi ? -1 : Math.max(lo, sp - RED_ZONE);
+}
+
+/** Where the part in use ends that starts at `from`. */
+export function usedTo(from: number, hi: number, most = MAX_STACK_KEPT): number {
+  return Math.min(hi, from + most);
 }
 
 /** The part of a goroutine's stack to read before the stop: all of a small stack, and the part in use of a large one. */

@@ -133,8 +133,10 @@ const GWAITING = GOROUTINE_STATUSES.indexOf('waiting');
 /** Above every status. A constant of this file: V8 does not fold an imported one into the code of the stop. */
 const STATUS_LIMIT = GSCAN;
 const REASONS = 256;
-/** Words that are remembered of each goroutine: half a cache line, of which the state and the fingerprint take five. */
+/** Words that are remembered of each goroutine: half a cache line. The state comes first, then the fingerprint. */
 const WORDS = 8;
+/** The last two are the address of its label set, which is not compared. */
+const LABELS = 6;
 
 /**
  * The rule for all goroutines of a program at once, in a buffer of records. Made for the stop: checking a goroutine takes
@@ -147,6 +149,7 @@ export class ParkedWords {
   readonly #atomicstatus: number;
   readonly #waitreason: number;
   readonly #trackingSeq: number | null;
+  readonly #labels: number;
   readonly #sizeBytes: number;
   readonly #isDead = Uint8Array.from(GOROUTINE_STATUSES, (status) => (status === 'dead' ? 1 : 0));
   readonly #isUncounted = new Uint8Array(REASONS);
@@ -161,11 +164,12 @@ export class ParkedWords {
     const words = FIELDS.flatMap(({ inStop }) => (typeof inStop === 'function' ? [inStop(g, gobuf)] : []));
     // Ascending: reading each g from front to back takes two thirds of the time of another order.
     this.fingerprint = Int32Array.from(words).sort();
-    if (this.fingerprint.length >= WORDS) throw new RangeError('the fingerprint of a goroutine has too many words');
+    if (this.fingerprint.length >= LABELS) throw new RangeError('the fingerprint of a goroutine has too many words');
     this.#m = g.offset('m');
     this.#atomicstatus = g.offset('atomicstatus');
     this.#waitreason = g.offset('waitreason');
     this.#trackingSeq = g.optional('trackingSeq');
+    this.#labels = g.offset('labels');
     this.#sizeBytes = g.sizeBytes;
     for (let reason = 0; reason < REASONS; reason++) {
       if (UNCOUNTED_REASONS.has(reasons.at(reason) ?? '')) this.#isUncounted[reason] = 1;
@@ -191,7 +195,15 @@ export class ParkedWords {
       for (let w = 0; w < fingerprint.length; w++) {
         remembered[at + 1 + w] = records.getUint32(g + (fingerprint[w] ?? 0), true);
       }
+      remembered[at + LABELS] = records.getUint32(g + this.#labels, true);
+      remembered[at + LABELS + 1] = records.getUint32(g + this.#labels + 4, true);
     }
+  }
+
+  /** The label set that the goroutine at an index had at {@link remember}. */
+  labelsBefore(index: number): number {
+    const at = WORDS * index + LABELS;
+    return (this.#remembered[at] ?? 0) + (this.#remembered[at + 1] ?? 0) * 2 ** 32;
   }
 
   /**
@@ -236,7 +248,7 @@ export class ParkedWords {
   }
 
   isDead(records: DataView, g: number): boolean {
-    return this.#isDead[this.#state(records, g) % STATUS_LIMIT] === 1;
+    return this.#isDead[records.getUint32(g + this.#atomicstatus, true) & (STATUS_LIMIT - 1)] === 1;
   }
 
   /** Status without the scan bit, wait reason and trackingSeq in one number below 2^28. */

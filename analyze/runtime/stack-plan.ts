@@ -5,8 +5,10 @@ import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
-import { plannedStack, readGoroutine, usedStack } from './memory-ranges.js';
+import { plannedStack, readGoroutine, usedFrom, usedTo } from './memory-ranges.js';
+import type { MovedWalk } from './moved-walk.js';
 import { countsRuns, ParkedWords } from './parked.js';
+import type { CopiedParts } from './pointer-walk.js';
 import { WaitReader } from './wait-records.js';
 
 /**
@@ -117,19 +119,34 @@ export class StackPlan {
 
   /**
    * Marks in `dirty` (1 by index) the runs of planned stacks that must be read again for the goroutines marked in `moved`.
-   * Returns the stacks in use that are not wholly within what was planned.
+   * Adds to `elsewhere` the stacks in use that are not wholly within what was planned.
    */
-  markStacks(moved: Uint8Array, records: DataView, dirty: Uint8Array): Range[] {
-    const out: Range[] = [];
-    for (const i of markedIndices(moved)) {
+  markStacks(moved: Uint8Array, records: DataView, dirty: Uint8Array, elsewhere: RangeList): void {
+    for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {
       const g = this.#offsets[i] ?? -1;
-      const range = g < 0 || this.#parked.isDead(records, g) ? null : this.#stackInUse(records, g);
-      if (range === null) continue;
+      if (g < 0 || this.#parked.isDead(records, g)) continue;
+      const from = this.#usedFrom(records, g);
+      if (from < 0) continue;
+      const to = this.#usedTo(records, g, from);
       const run = this.#runs[i] ?? -1;
-      if (run >= 0 && range.lo >= (this.#from[i] ?? 0) && range.hi <= (this.#to[i] ?? 0)) dirty[run] = 1;
-      else out.push(range);
+      if (run >= 0 && from >= (this.#from[i] ?? 0) && to <= (this.#to[i] ?? 0)) dirty[run] = 1;
+      else elsewhere.add(from, to);
     }
-    return out;
+  }
+
+  /** Adds to `out` the stack in use of a goroutine that is not in the plan, whose g is at an offset of `view`. */
+  addStack(view: DataView, g: number, out: RangeList): void {
+    const from = this.#parked.isDead(view, g) ? -1 : this.#usedFrom(view, g);
+    if (from >= 0) out.add(from, this.#usedTo(view, g, from));
+  }
+
+  /** Adds to a walk the goroutines that are marked in `moved`. */
+  addMoved(moved: Uint8Array, records: DataView, copied: CopiedParts, walk: MovedWalk): void {
+    for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {
+      const g = this.#offsets[i] ?? -1;
+      if (g < 0 || this.#parked.isDead(records, g)) continue;
+      walk.add(copied, records, g, this.goroutines[i] ?? 0, this.#parked.labelsBefore(i));
+    }
   }
 
   /** Marks in `moved` the goroutines that a thread has: their gs do not show where they are. Not for the stop. */
@@ -182,10 +199,21 @@ export class StackPlan {
   }
 
   #stackInUse(records: DataView, g: number): Range | null {
+    const from = this.#usedFrom(records, g);
+    return from < 0 ? null : { lo: from as Addr, hi: this.#usedTo(records, g, from) as Addr };
+  }
+
+  /** Where the stack in use starts, without an object: -1 if there is none. */
+  #usedFrom(records: DataView, g: number): number {
     const at = this.#at;
     const syscallsp = wordAt(records, g + at.syscallsp);
     const sp = syscallsp === 0 ? wordAt(records, g + at.sp) : syscallsp;
-    return usedStack(wordAt(records, g + at.stack), wordAt(records, g + at.stack + 8), sp);
+    return usedFrom(wordAt(records, g + at.stack), wordAt(records, g + at.stack + 8), sp);
+  }
+
+  /** Where it ends, if it starts at `from`. */
+  #usedTo(records: DataView, g: number, from: number): number {
+    return usedTo(from, wordAt(records, g + this.#at.stack + 8));
   }
 
   /** Goroutines whose g is at or after an offset of the records. */
@@ -193,12 +221,11 @@ export class StackPlan {
     return [...this.goroutines.filter((_, i) => (this.#offsets[i] ?? -1) >= offset)] as Addr[];
   }
 
-  /** Label sets that goroutines were given since the planning: all goroutines, or those marked in `among`. */
-  newLabels(records: DataView, among: Uint8Array | null): Addr[] {
+  /** Label sets that goroutines were given since the planning. Not for the stop. */
+  newLabels(records: DataView): Addr[] {
     const out = new Set<Addr>();
     const { labels } = this.#at;
-    for (const i of among === null ? this.#offsets.keys() : markedIndices(among)) {
-      const g = this.#offsets[i] ?? -1;
+    for (const g of this.#offsets) {
       if (g < 0) continue;
       const set = wordAt(records, g + labels) as Addr;
       if (set !== 0 && !this.labels.has(set)) out.add(set);
@@ -212,7 +239,7 @@ export function stackToRead({ stack, sched, syscallsp }: G): Range | null {
   return plannedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
 }
 
-/** The indices of the ones. */
-export function* markedIndices(marks: Uint8Array): Iterable<number> {
-  for (let i = marks.indexOf(1); i >= 0; i = marks.indexOf(1, i + 1)) yield i;
+/** The index of the next 1 after an index, or -1. Quick whether nearly all or nearly none are ones. */
+export function nextMarked(marks: Uint8Array, index: number): number {
+  return marks[index + 1] === 1 ? index + 1 : marks.indexOf(1, index + 1);
 }

@@ -17,25 +17,40 @@ export interface Sudog {
   readonly waitlink: Addr;
 }
 
+/** Offsets in a sudog, in bytes. */
+export interface SudogOffsets {
+  readonly g: number;
+  readonly elem: number;
+  readonly c: number;
+  readonly isSelect: number;
+  readonly next: number;
+  readonly waitlink: number;
+}
+
+/** The offsets of the addresses and flags in a sudog. */
+export function sudogOffsets(layouts: Layouts): SudogOffsets {
+  const layout = layouts.of('sudog');
+  const { sudogPointer } = layouts.release;
+  return {
+    g: layout.offset('g'),
+    elem: layout.offset('elem') + sudogPointer,
+    c: layout.offset('c') + sudogPointer,
+    isSelect: layout.offset('isSelect'),
+    next: layout.offset('next'),
+    waitlink: layout.offset('waitlink'),
+  };
+}
+
 /** Reads sudogs with the offsets of one release. */
 export class SudogReader {
   readonly sizeBytes: number;
   readonly #memory: Memory;
-  readonly #at;
+  readonly #at: SudogOffsets;
 
   constructor(memory: Memory, layouts: Layouts) {
-    const layout = layouts.of('sudog');
-    const { sudogPointer } = layouts.release;
     this.#memory = new Memory(memory.source);
-    this.sizeBytes = layout.sizeBytes;
-    this.#at = {
-      g: layout.offset('g'),
-      elem: layout.offset('elem') + sudogPointer,
-      c: layout.offset('c') + sudogPointer,
-      isSelect: layout.offset('isSelect'),
-      next: layout.offset('next'),
-      waitlink: layout.offset('waitlink'),
-    };
+    this.sizeBytes = layouts.of('sudog').sizeBytes;
+    this.#at = sudogOffsets(layouts);
   }
 
   /** True if all of it is in the image. */

@@ -5,24 +5,24 @@ import type { G } from './goroutine.js';
 import { SudogReader, type Sudog } from './sudog.js';
 
 /** Up to Go 1.25, the sudog of a goroutine with such a reason is only on its own stack (semacquire1, notifyListWait in sema.go). */
-const SEMAPHORE_REASONS = /^(semacquire|sync\.)/;
-const COND_REASON = 'sync.Cond.Wait';
+export const SEMAPHORE_REASONS = /^(semacquire|sync\.)/;
+export const COND_REASON = 'sync.Cond.Wait';
 /** Bytes from the stack pointer up in which semacquire1, or sync.Cond.Wait above it, keeps what it waits for. */
-const SCANNED_STACK = 1024;
+export const SCANNED_STACK = 1024;
 /** Cases of a select that are followed. */
-const MAX_CASES = 1024;
+export const MAX_CASES = 1024;
 /** Waiters of one sync.Cond that are searched for a goroutine. */
 const MAX_QUEUE = 1024;
 /** Bytes around a semaphore or notifyList that hold sync's Mutex, RWMutex, WaitGroup or Cond in every release. */
-const BEFORE_SEMAPHORE = 16;
-const AFTER_SEMAPHORE = 40;
+export const BEFORE_SEMAPHORE = 16;
+export const AFTER_SEMAPHORE = 40;
 /** Offset of sync.Cond.notify, which follows an interface (cond.go); of head and tail in it (notifyList in sema.go). */
-const COND_NOTIFY = 16;
+export const COND_NOTIFY = 16;
 const NOTIFY_HEAD = 16;
 const NOTIFY_TAIL = 24;
 /** A program has no memory below the first, and user space ends at the second. */
-const LOWEST = 0x10000;
-const HIGHEST = 2 ** 47;
+export const LOWEST = 0x10000;
+export const HIGHEST = 2 ** 47;
 
 /** What a goroutine waits for. */
 export interface WaitsFor {
@@ -32,7 +32,7 @@ export interface WaitsFor {
   readonly sync: Addr;
 }
 
-/** Finds what goroutines wait for. */
+/** Finds what goroutines wait for. What it reads, a capture copies in the stop: wait-walk.ts goes the same way. */
 export class WaitReader {
   readonly #program: GoRuntime;
   readonly #sudogs: SudogReader;
@@ -68,22 +68,6 @@ export class WaitReader {
   /** The words of the sync type, which other goroutines change while this one waits. */
   wordsOf({ sync }: WaitsFor): Range[] {
     return sync === 0 ? [] : [around(sync)];
-  }
-
-  /** What must be read next before {@link waitsFor} can follow the goroutine; empty if it can. */
-  missingFor(g: G): Range[] {
-    if (g.status !== 'waiting') return [];
-    const first = this.#program.memory.ptr(g.addr, this.#waiting);
-    if (first !== 0) return this.#missingInList(g, first);
-    if (!SEMAPHORE_REASONS.test(this.#program.waitReasons.at(g.waitreason) ?? '')) return [];
-    if (this.#onStack(g) !== null) return [];
-    return [...this.#stackWords(g)].filter((word) => !this.#sudogs.has(word)).map((word) => this.#sudogs.range(word));
-  }
-
-  #missingInList(g: G, first: Addr): Range[] {
-    const last = this.#listed(g).at(-1);
-    const next = last === undefined ? first : last.waitlink;
-    return next === 0 || this.#sudogs.has(next) ? [] : [this.#sudogs.range(next)];
   }
 
   /** The sudogs in the list that begins at g.waiting, up to the first that is absent or damaged. */

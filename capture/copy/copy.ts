@@ -1,14 +1,17 @@
 import type { Addr } from '../../snapshots/address.js';
 import { onFault, type Range, type Segment } from '../../snapshots/memory.js';
-import type { G } from '../../analyze/runtime/goroutine.js';
-import { readGoroutine, threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
-import { markedIndices, stackToRead } from '../../analyze/runtime/stack-plan.js';
+import { Runs, RangeList } from '../../snapshots/runs.js';
+import type { M } from '../../analyze/runtime/machine.js';
+import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
+import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
+import { nextMarked } from '../../analyze/runtime/stack-plan.js';
 import type { RunReader } from '../process/run-reader.js';
+import { Slab } from '../process/slab.js';
 import { hasAllGoroutines, readLists } from './late-lists.js';
 import { LateReads, type CopySource } from './late-reads.js';
-import { readWaits } from './late-waits.js';
+import { CopiedRuns, readWalk } from './late-walk.js';
 import { copyMachines, type MachineList } from './machine-list.js';
-import { hasNewModules, isOutgrown, type Plan } from './plan.js';
+import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 
 /** What a look without a stop could see of the runtime's lists. */
@@ -24,6 +27,11 @@ const MANY_NEW_MACHINES = 8;
 
 /** If more than this part of the goroutines moved, all queues are read again in one go, since they are small. */
 const MANY_MOVED = 1 / 64;
+/** If more than this part of the runs of stacks must be read again, all are: that needs no lists of which. */
+const MOST_STACKS = 3 / 4;
+/** Queues that a stop had to read without a plan, and at most so many bytes of them, are planned for the next one. */
+const WORTH_PLANNING = 32;
+const MOST_QUEUE_BYTES = 1 << 28;
 
 /**
  * A copy of what a plan names: read ahead while the program runs, and read again in the stop where it may have changed.
@@ -34,16 +42,23 @@ export class Copy {
   readonly #source: CopySource;
   readonly #records: RunReader;
   readonly #stacks: RunReader;
-  readonly #queues: RunReader;
+  /** The queues of the plan, and those that earlier stops of this copy came upon: the rehearsal finds most. */
+  #queueRuns: Runs;
+  #queues: RunReader;
   /** The buffer of the records. */
   readonly #view: DataView;
   readonly #recordSource: RunSource;
   readonly #stackSource: RunSource;
-  readonly #queueSource: RunSource;
+  #queueSource: RunSource;
   /** By index of a goroutine, 1 if it moved since the records were remembered. */
   readonly #moved: Uint8Array;
   /** By index of a run of stacks, 1 if it must be read again. */
   readonly #dirty: Uint8Array;
+  /** Stacks in use that are not where they were planned. */
+  readonly #elsewhere = new RangeList();
+  readonly #walk: MovedWalk;
+  /** What is read late lies here. */
+  readonly #slab = new Slab();
   #late: LateReads;
   /** For the last look of {@link completeLive}. */
   #again: { readonly stacks: RunReader; readonly records: RunReader } | null = null;
@@ -58,6 +73,7 @@ export class Copy {
     this.#source = source;
     this.#records = source.reader(plan.records);
     this.#stacks = source.reader(plan.stacks);
+    this.#queueRuns = plan.queues;
     this.#queues = source.reader(plan.queues);
     const { buffer, byteOffset, byteLength } = this.#records.bytes;
     this.#view = new DataView(buffer, byteOffset, byteLength);
@@ -66,6 +82,7 @@ export class Copy {
     this.#queueSource = new RunSource(plan.queues, this.#queues.bytes);
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
+    this.#walk = new MovedWalk(plan.program, plan.stackPlan.ancestors);
     this.#late = this.#newLateReads(null);
   }
 
@@ -75,6 +92,9 @@ export class Copy {
    */
   readAhead(): void {
     const { stackPlan } = this.plan;
+    this.#planMoreQueues();
+    this.#slab.grow();
+    this.#late = this.#newLateReads(null);
     this.#moved.fill(0);
     this.#records.read();
     stackPlan.remember(this.#view);
@@ -85,33 +105,35 @@ export class Copy {
     stackPlan.markOnThreads(this.#view, this.#moved);
     this.#queuesAreFresh = false;
     stackPlan.remember(this.#view);
-    this.#newLabels = stackPlan.newLabels(this.#view, null);
+    this.#newLabels = stackPlan.newLabels(this.#view);
   }
 
   /**
    * Reads in the stop what may have changed since {@link readAhead}. After `deadline` (of performance.now()) it reads only
    * the lists without which nothing else can be read, and returns the goroutines whose state is that of before the stop,
-   * whether or not they moved since. Returns null if it had the time for everything.
+   * whether or not they moved since, or of which parts are missing. Returns null if it had the time for everything.
    */
   readStopped(threads: readonly ThreadPosition[], deadline = Infinity): Addr[] | null {
     const { stackPlan, records } = this.plan;
     this.#readRecords(deadline);
     stackPlan.markUncounted(this.#view, this.#moved);
     this.#dirty.fill(0);
-    const elsewhere = stackPlan.markStacks(this.#moved, this.#view, this.#dirty);
+    this.#elsewhere.clear();
+    stackPlan.markStacks(this.#moved, this.#view, this.#dirty, this.#elsewhere);
     for (const run of this.#stackSource.failed) this.#dirty[run] = 1;
-    const failed = this.#stacks.readSome(this.#dirty, deadline);
+    const failed = this.#readStacks(deadline);
+    const late = (this.#late = this.#newLateReads(null));
     if (performance.now() >= deadline) {
-      this.#late = this.#newLateReads(null);
-      readLists(this.#late);
+      readLists(late);
       const { end } = this.#records;
       const unread = end < records.length ? stackPlan.goroutinesFrom(records.at(end).offset) : [];
       return [...new Set([...unread, ...this.#movedGoroutines()])].sort((a, b) => a - b);
     }
     this.#stackSource.failed = failed;
-    if (this.#haveManyMoved()) this.#readQueues();
-    this.#complete((this.#late = this.#newLateReads(null)), elsewhere, threads, (range) => this.#wasReadAgain(range));
-    return null;
+    if (haveMany(this.#moved, MANY_MOVED)) this.#readQueues(deadline);
+    const { machines, isWhole } = this.#complete(late, deadline);
+    this.#readThreadStacks(late, machines, threads);
+    return isWhole ? null : this.#movedGoroutines();
   }
 
   /** The Ms as they are now, for {@link completeLive}: the threads should be listed right after this. */
@@ -128,8 +150,10 @@ export class Copy {
     const { plan } = this;
     const { stackPlan } = plan;
     const late = (this.#late = this.#newLateReads(machines.source));
-    const elsewhere = stackPlan.markStacks(this.#moved, this.#view, this.#dirty);
-    const born = this.#complete(late, elsewhere, [], () => false);
+    this.#elsewhere.clear();
+    stackPlan.markStacks(this.#moved, this.#view, this.#dirty, this.#elsewhere);
+    const { born, machines: listed } = this.#complete(late, Infinity);
+    late.readMissing(threadStacks(late.program, listed, []));
     const areWhole = machines.isWhole && hasAllGoroutines(late.program) && !hasNewModules(plan.program, this.#source);
     this.#lists = { areWhole, fresh: born.length };
     const again = (this.#again ??= {
@@ -143,7 +167,7 @@ export class Copy {
     stackPlan.compare(view, this.#moved);
     stackPlan.markOnThreads(view, this.#moved);
     stackPlan.markChanged(this.#view, plan.stacks, [this.#stacks.bytes, again.stacks.bytes], failed, this.#moved);
-    return [...this.#movedGoroutines(), ...born.map((g) => g.addr)].sort((a, b) => a - b);
+    return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 
   /** What {@link completeLive} could see of the runtime's lists. */
@@ -195,9 +219,30 @@ export class Copy {
     });
   }
 
-  #readQueues(): void {
-    this.#queueSource.failed = this.#queues.read();
-    this.#queuesAreFresh = true;
+  #readQueues(deadline = Infinity): void {
+    this.#queueSource.failed = this.#queues.read(deadline);
+    this.#queuesAreFresh = this.#queues.end === this.#queueRuns.length;
+  }
+
+  /** Reads the stacks that are marked as dirty, or all if nearly all are. */
+  #readStacks(deadline: number): readonly number[] {
+    if (!haveMany(this.#dirty, MOST_STACKS)) return this.#stacks.readSome(this.#dirty, deadline);
+    this.#dirty.fill(1);
+    return this.#stacks.read(deadline);
+  }
+
+  /**
+   * Plans the queues that the last stop came upon: sudogs are few more than are in use, and used again and again, so that
+   * the next one finds most of them in the same places.
+   */
+  #planMoreQueues(): void {
+    const { kept } = this.#walk;
+    if (kept.length < WORTH_PLANNING || this.#queueRuns.sizeBytes > MOST_QUEUE_BYTES) return;
+    kept.addAll(this.#queueRuns);
+    this.#queueRuns = new Runs(kept, MAX_QUEUE_GAP);
+    kept.clear();
+    this.#queues = this.#source.reader(this.#queueRuns);
+    this.#queueSource = new RunSource(this.#queueRuns, this.#queues.bytes);
   }
 
   /** True if a range is wholly within planned stacks that the last {@link readStopped} has read. */
@@ -206,51 +251,63 @@ export class Copy {
   }
 
   /**
-   * Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, new labels and ancestors, the stacks that
-   * threads use, unless `isKnown` says that one was just read. Returns the new goroutines.
+   * Reads what the plan did not foresee: new goroutines, new Ms, moved stacks, and all that goroutines that moved wait for or
+   * point to. Returns the new goroutines, all Ms, and false if `deadline` came before everything was read.
    */
-  #complete(
-    late: LateReads,
-    elsewhere: readonly Range[],
-    threads: readonly ThreadPosition[],
-    isKnown: (range: Range) => boolean,
-  ): readonly G[] {
-    const { stackPlan } = this.plan;
+  #complete(late: LateReads, deadline: number): { born: Float64Array; machines: readonly M[]; isWhole: boolean } {
+    const { stackPlan, program } = this.plan;
     const { born, machines } = readLists(late);
-    late.read([
-      ...elsewhere,
-      ...born.flatMap((g) => stackToRead(g) ?? []),
-      ...late.missing(threadStacks(late.program, machines, threads)).filter((range) => !isKnown(range)),
-    ]);
+    const { sizeBytes } = program.goroutineReader;
+    for (const g of born) {
+      const offset = late.batches.find(g, sizeBytes);
+      if (offset >= 0) stackPlan.addStack(late.batches.view, offset, this.#elsewhere);
+    }
+    late.read(this.#elsewhere);
     stackPlan.markThese(
       machines.map(({ curg }) => curg),
       this.#moved,
     );
-    const moved = this.#movedGoroutines().flatMap((g) => readGoroutine(late.program, g) ?? []);
-    readWaits(late, [...moved, ...born], this.#stackSource, this.#queuesAreFresh ? this.#queueSource : null);
-    const labels = [...this.#newLabels, ...stackPlan.newLabels(this.#view, this.#moved)];
-    late.readPointed('labels', [...labels, ...born.map((g) => g.labels)]);
-    late.readPointed(
-      'ancestors',
-      [...moved, ...born].map((g) => g.ancestors),
-    );
-    return born;
+    const planned = this.#queuesAreFresh
+      ? ([this.#queueSource, this.#recordSource] as const)
+      : ([this.#recordSource] as const);
+    const copied = {
+      records: new CopiedRuns(planned, late.batches),
+      stacks: new CopiedRuns([this.#stackSource], late.batches),
+    };
+    const walk = this.#walk;
+    walk.begin(this.#moved.length + born.length);
+    stackPlan.addMoved(this.#moved, this.#view, copied, walk);
+    for (const g of born) {
+      const offset = late.batches.find(g, sizeBytes);
+      if (offset >= 0) walk.add(copied, late.batches.view, offset, g, 0);
+    }
+    for (const labels of this.#newLabels) walk.addLabels(labels);
+    return { born, machines, isWhole: readWalk(late, walk, copied, deadline) };
+  }
+
+  /** Reads the stacks that threads use, but for those that were just read. */
+  #readThreadStacks(late: LateReads, machines: readonly M[], threads: readonly ThreadPosition[]): void {
+    const missing = late.missing(threadStacks(late.program, machines, threads));
+    late.read(missing.filter((range) => !this.#wasReadAgain(range)));
   }
 
   #newLateReads(instead: RunSource | null): LateReads {
-    return new LateReads(this.plan, this.#source, this.#recordSource, instead);
+    this.#slab.rewind();
+    return new LateReads(this.plan, this.#source, this.#recordSource, instead, this.#slab);
   }
 
   #movedGoroutines(): Addr[] {
     const { goroutines } = this.plan.stackPlan;
-    return [...markedIndices(this.#moved)].map((i) => (goroutines[i] ?? 0) as Addr);
+    const out: Addr[] = [];
+    for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) out.push((goroutines[i] ?? 0) as Addr);
+    return out;
   }
+}
 
-  #haveManyMoved(): boolean {
-    const many = MANY_MOVED * this.#moved.length;
-    const moved = this.#moved;
-    let seen = 0;
-    for (let i = moved.indexOf(1); i >= 0; i = moved.indexOf(1, i + 1)) if (++seen > many) return true;
-    return false;
-  }
+/** True if more than a part of the marks are set. */
+function haveMany(marks: Uint8Array, part: number): boolean {
+  const many = part * marks.length;
+  let seen = 0;
+  for (let i = marks.indexOf(1); i >= 0; i = nextMarked(marks, i)) if (++seen > many) return true;
+  return false;
 }

@@ -1,42 +1,49 @@
 import { NIL, plus, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
+import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from '../../analyze/runtime/go-runtime.js';
-import type { G } from '../../analyze/runtime/goroutine.js';
 import { readMachines, type M } from '../../analyze/runtime/machine.js';
-import { machineRanges, readGoroutine } from '../../analyze/runtime/memory-ranges.js';
+import { machineRanges } from '../../analyze/runtime/memory-ranges.js';
 import { MAX_PROCESSORS } from '../../analyze/runtime/processor.js';
 import type { LateReads } from './late-reads.js';
 import { copyNewMachines } from './machine-list.js';
+import { MAX_GAP } from './plan.js';
 
 /** A list that grew by more goroutines since the planning is damaged. */
 const MAX_NEW_GOROUTINES = 1 << 20;
+const NONE = new Float64Array(0);
 
 /**
  * Reads the goroutines, Ms and Ps that are not in the plan, without which the runtime's lists would lead nowhere. Returns
- * the new goroutines, and all Ms. What cannot be read is missing: the analysis says so.
+ * the addresses of the new goroutines, and all Ms. What cannot be read is missing: the analysis says so.
  */
-export function readLists(late: LateReads): { born: readonly G[]; machines: readonly M[] } {
-  const born = newGoroutines(late).flatMap((g) => readGoroutine(late.program, g) ?? []);
+export function readLists(late: LateReads): { born: Float64Array; machines: readonly M[] } {
+  const born = readNewGoroutines(late);
   readNewProcessors(late);
   return { born, machines: readAllMachines(late) };
 }
 
 /** runtime.allgs grows at its end and moves when it is full. Its elements never change. */
-function newGoroutines(late: LateReads): Addr[] {
+function readNewGoroutines(late: LateReads): Float64Array {
   const { globals, goroutineReader, memory } = late.program;
   const planned = late.plan.stackPlan.goroutines.length;
   return onFault(
     () => {
       const [list, length] = [memory.ptr(globals.allgs), memory.word(globals.allgs, 8)];
-      if (length - planned > MAX_NEW_GOROUTINES) return [];
-      if (length <= planned && memory.has(list, 8 * length)) return [];
+      if (length - planned > MAX_NEW_GOROUTINES) return NONE;
+      if (length <= planned && memory.has(list, 8 * length)) return NONE;
       late.read([{ lo: list, hi: plus(list, 8 * length) }]);
-      const fresh: Addr[] = [];
-      for (let i = planned; i < length; i++) fresh.push(memory.ptr(list, 8 * i));
-      late.read(fresh.map((g) => ({ lo: g, hi: plus(g, goroutineReader.sizeBytes) })));
-      return fresh;
+      const born = new Float64Array(Math.max(0, length - planned));
+      const gs = new RangeList();
+      for (let i = 0; i < born.length; i++) {
+        const g = memory.ptr(list, 8 * (planned + i));
+        born[i] = g;
+        gs.add(g, g + goroutineReader.sizeBytes);
+      }
+      late.read(gs, MAX_GAP);
+      return born;
     },
-    () => [],
+    () => NONE,
   );
 }
 

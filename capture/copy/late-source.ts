@@ -1,9 +1,11 @@
 import { SegmentSource, type MemorySource, type Range, type Segment, type Window } from '../../snapshots/memory.js';
+import type { CopiedMemory } from '../../analyze/runtime/pointer-walk.js';
 import type { RunSource } from './run-source.js';
 
 /** Memory that grows batch by batch, as reads that were not planned come in. Where batches overlap, the last one wins. */
-export class LateSource implements MemorySource {
+export class LateSource implements MemorySource, CopiedMemory {
   readonly #batches: RunSource[] = [];
+  #found: DataView | null = null;
 
   add(batch: RunSource): void {
     this.#batches.unshift(batch);
@@ -12,6 +14,21 @@ export class LateSource implements MemorySource {
   /** True if one batch has all of [lo, hi). */
   has(lo: number, hi: number): boolean {
     return this.#batches.some((batch) => batch.has(lo, hi));
+  }
+
+  find(at: number, length: number): number {
+    for (const batch of this.#batches) {
+      const offset = batch.offsetOf(at, length);
+      if (offset < 0) continue;
+      this.#found = batch.view;
+      return offset;
+    }
+    return -1;
+  }
+
+  get view(): DataView {
+    if (this.#found === null) throw new RangeError('nothing was found yet');
+    return this.#found;
   }
 
   window(at: number): Window | null {

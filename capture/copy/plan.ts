@@ -16,7 +16,7 @@ import type { LiveProcess } from '../process/live-process.js';
 /** Ranges this close, in bytes, are read as one run: a run costs as much as some hundred bytes. */
 export const MAX_GAP = 512;
 /** Less for queues: between them is heap that the snapshot has no use for. */
-const MAX_QUEUE_GAP = 256;
+export const MAX_QUEUE_GAP = 256;
 
 /** New goroutines that are read one by one before all are planned anew: a share of all, and a number. */
 const UNPLANNED_SHARE = 0.05;

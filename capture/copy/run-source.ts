@@ -8,12 +8,15 @@ export class RunSource implements MemorySource {
   failed: readonly number[];
   readonly #runs: Runs;
   readonly #bytes: Uint8Array;
+  /** The buffer. */
+  readonly view: DataView;
 
   /** `bytes` holds the runs one after another. It is not copied: what is read into it later shows here. */
   constructor(runs: Runs, bytes: Uint8Array, failed: readonly number[] = []) {
     this.failed = failed;
     this.#runs = runs;
     this.#bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get sizeBytes(): number {
@@ -22,7 +25,13 @@ export class RunSource implements MemorySource {
 
   /** True if all of [lo, hi) is in one run that was read. */
   has(lo: number, hi: number): boolean {
-    return this.#runs.offsetOf(lo, hi - lo) >= 0 && !this.failed.includes(this.#runs.indexOf(lo));
+    return this.offsetOf(lo, hi - lo) >= 0;
+  }
+
+  /** The offset of `length` bytes at an address in the buffer; -1 unless one run that was read has all of them. */
+  offsetOf(addr: number, length: number): number {
+    const offset = this.#runs.offsetOf(addr, length);
+    return offset < 0 || this.failed.length === 0 || !this.failed.includes(this.#runs.indexOf(addr)) ? offset : -1;
   }
 
   window(addr: number): Window | null {

@@ -22,6 +22,7 @@ import {
 import { MemoryPort } from './memory-port.js';
 import { ProcessMemory } from './process-memory.js';
 import { RunReader } from './run-reader.js';
+import type { Slab } from './slab.js';
 
 const NOT_CAPTURED: CaptureFacts = {
   mode: 'live',
@@ -160,8 +161,8 @@ export class LiveProcess {
     this.#port.close();
   }
 
-  reader(runs: Runs): RunReader {
-    return new RunReader(this.#port, runs);
+  reader(runs: Runs, slab?: Slab): RunReader {
+    return new RunReader(this.#port, runs, slab);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Runs } from '../../snapshots/runs.js';
 import { Pinned } from '../libc.js';
 import type { MemoryPort } from './memory-port.js';
+import type { Slab } from './slab.js';
 
 const IOVEC_SIZE = 16;
 /** Elements that the kernel takes at most in a call. */
@@ -24,22 +25,24 @@ export class RunReader {
   readonly #port: MemoryPort;
   readonly #runs: Runs;
   readonly #buffer: Pinned;
-  readonly #local = new Pinned(IOVEC_SIZE);
+  readonly #local: Pinned;
   readonly #remote: Pinned;
   readonly #calls: readonly Call[];
   #end = 0;
   /** The lists for a call of {@link readSome}; made when it is first called. */
   #some: CallLists | null = null;
 
-  constructor(port: MemoryPort, runs: Runs) {
+  /** With a slab, the memory is taken from there, and lasts as long as its parts do. */
+  constructor(port: MemoryPort, runs: Runs, slab?: Slab) {
+    const take = (sizeBytes: number): Pinned => slab?.take(sizeBytes) ?? new Pinned(sizeBytes);
     this.#port = port;
     this.#runs = runs;
-    this.#buffer = new Pinned(runs.sizeBytes);
-    this.#remote = new Pinned(IOVEC_SIZE * runs.length);
+    this.#buffer = take(runs.sizeBytes);
+    this.#local = take(IOVEC_SIZE);
+    this.#remote = take(IOVEC_SIZE * runs.length);
     for (let i = 0; i < runs.length; i++) {
-      const { lo, hi } = runs.at(i);
-      this.#remote.setWord(IOVEC_SIZE * i, lo);
-      this.#remote.setWord(IOVEC_SIZE * i + 8, hi - lo);
+      this.#remote.setWord(IOVEC_SIZE * i, runs.startOf(i));
+      this.#remote.setWord(IOVEC_SIZE * i + 8, runs.lengthOf(i));
     }
     this.#calls = planCalls(runs);
   }
@@ -97,9 +100,9 @@ export class RunReader {
       const [at, count] = [IOVEC_SIZE * i, list.count - i];
       let left = this.#port.readVector(list.local.address + at, count, list.remote.address + at, count);
       for (; i < list.count; i++) {
-        const { lo, hi } = this.#runs.at(list.run(i));
-        if (left < hi - lo) break;
-        left -= hi - lo;
+        const length = this.#runs.lengthOf(list.run(i));
+        if (left < length) break;
+        left -= length;
       }
       if (i < list.count) failed.push(list.run(i++));
     }
@@ -114,12 +117,12 @@ export class RunReader {
   /** Reads the runs of a call that came back short: the kernel ends at each run that is not all there, which is skipped. */
   #readPiecemeal({ first, end, offset, sizeBytes }: Call, failed: number[]): void {
     for (let i = first; i < end;) {
-      const run = this.#runs.at(i);
-      let left = this.#readVector(i, end, run.offset, offset + sizeBytes - run.offset);
+      const place = this.#runs.placeOf(i);
+      let left = this.#readVector(i, end, place, offset + sizeBytes - place);
       for (; i < end; i++) {
-        const { lo, hi } = this.#runs.at(i);
-        if (left < hi - lo) break;
-        left -= hi - lo;
+        const length = this.#runs.lengthOf(i);
+        if (left < length) break;
+        left -= length;
       }
       if (i < end) failed.push(i++);
     }
@@ -148,14 +151,14 @@ class CallLists {
     let run = first;
     this.count = 0;
     while (run >= 0 && this.count < IOV_MAX) {
-      const { lo, hi, offset } = runs.at(run);
-      if (this.count > 0 && sizeBytes + hi - lo > MAX_CALL_BYTES) break;
-      sizeBytes += hi - lo;
+      const length = runs.lengthOf(run);
+      if (this.count > 0 && sizeBytes + length > MAX_CALL_BYTES) break;
+      sizeBytes += length;
       const at = IOVEC_SIZE * this.count;
-      this.local.setWord(at, buffer + offset);
-      this.local.setWord(at + 8, hi - lo);
-      this.remote.setWord(at, lo);
-      this.remote.setWord(at + 8, hi - lo);
+      this.local.setWord(at, buffer + runs.placeOf(run));
+      this.local.setWord(at + 8, length);
+      this.remote.setWord(at, runs.startOf(run));
+      this.remote.setWord(at + 8, length);
       this.#runs[this.count++] = run;
       run = marked.indexOf(1, run + 1);
     }
@@ -167,15 +170,14 @@ class CallLists {
 function planCalls(runs: Runs): Call[] {
   const calls: Call[] = [];
   for (let first = 0; first < runs.length;) {
-    const { offset } = runs.at(first);
     let end = first;
     let sizeBytes = 0;
     for (; end < runs.length && end - first < IOV_MAX; end++) {
-      const { lo, hi } = runs.at(end);
-      if (end > first && sizeBytes + hi - lo > MAX_CALL_BYTES) break;
-      sizeBytes += hi - lo;
+      const length = runs.lengthOf(end);
+      if (end > first && sizeBytes + length > MAX_CALL_BYTES) break;
+      sizeBytes += length;
     }
-    calls.push({ first, end, offset, sizeBytes });
+    calls.push({ first, end, offset: runs.placeOf(first), sizeBytes });
     first = end;
   }
   return calls;

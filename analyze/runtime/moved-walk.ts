@@ -1,0 +1,74 @@
+import { wordAt } from '../../snapshots/bytes.js';
+import { AncestorWalk } from './ancestors.js';
+import type { GoRuntime } from './go-runtime.js';
+import { LabelWalk } from './labels.js';
+import { PointerWalk, type CopiedMemory, type CopiedParts } from './pointer-walk.js';
+import { WaitWalk } from './wait-walk.js';
+
+/** Entries of the cache of label sets: many goroutines share one. A power of two. */
+const CACHED = 1024;
+
+/**
+ * Goes from goroutines that moved to all that a snapshot must hold of them beside their gs and stacks: what they wait for,
+ * their labels and their ancestors.
+ */
+export class MovedWalk {
+  readonly #walk = new PointerWalk();
+  readonly #waits: WaitWalk;
+  readonly #labels: LabelWalk;
+  readonly #ancestors: AncestorWalk;
+  /** Offsets in a g. */
+  readonly #at;
+  /** What was asked for lately, by a part of its address. */
+  readonly #asked = new Float64Array(CACHED);
+
+  readonly #knownAncestors: ReadonlySet<number>;
+
+  /** `knownAncestors` are the lists of ancestors that were planned. */
+  constructor(program: GoRuntime, knownAncestors: ReadonlySet<number>) {
+    const { layouts } = program;
+    this.#knownAncestors = knownAncestors;
+    const g = layouts.of('g');
+    this.#waits = new WaitWalk(program);
+    this.#labels = new LabelWalk(layouts.release);
+    this.#ancestors = new AncestorWalk(layouts);
+    this.#at = { labels: g.offset('labels'), ancestors: g.offset('ancestors') };
+  }
+
+  /** Begins a walk from this many goroutines. */
+  begin(goroutines: number): void {
+    this.#walk.begin(goroutines);
+    this.#asked.fill(0);
+  }
+
+  /**
+   * Adds a goroutine, whose g is at `address` and lies at the offset `g` of `view`. Its label set is not looked at if it is
+   * still `labelsBefore`.
+   */
+  add(copied: CopiedParts, view: DataView, g: number, address: number, labelsBefore: number): void {
+    this.#waits.start(this.#walk, copied, view, g, address);
+    const labels = wordAt(view, g + this.#at.labels);
+    if (labels !== labelsBefore) this.addLabels(labels);
+    const ancestors = wordAt(view, g + this.#at.ancestors);
+    if (ancestors !== 0 && !this.#knownAncestors.has(ancestors)) this.#ancestors.start(this.#walk, ancestors);
+  }
+
+  /** Adds a label set. */
+  addLabels(labels: number): void {
+    const slot = Math.floor(labels / 8) % CACHED;
+    if (labels === 0 || this.#asked[slot] === labels) return;
+    this.#asked[slot] = labels;
+    this.#labels.start(this.#walk, labels);
+  }
+
+  /** As {@link PointerWalk.follow}. Returns what must be read before the walk can go on. */
+  follow(records: CopiedMemory): PointerWalk['missing'] {
+    this.#walk.follow(records);
+    return this.#walk.missing;
+  }
+
+  /** As {@link PointerWalk.kept}. */
+  get kept(): PointerWalk['kept'] {
+    return this.#walk.kept;
+  }
+}

@@ -1,0 +1,138 @@
+import { wordAt } from '../../snapshots/bytes.js';
+import type { GoRuntime } from './go-runtime.js';
+import { GOROUTINE_STATUSES, GSCAN } from './goroutine.js';
+import { nothing, type CopiedMemory, type CopiedParts, type PointerWalk } from './pointer-walk.js';
+import { sudogOffsets, type SudogOffsets } from './sudog.js';
+import {
+  AFTER_SEMAPHORE,
+  BEFORE_SEMAPHORE,
+  COND_NOTIFY,
+  COND_REASON,
+  HIGHEST,
+  LOWEST,
+  MAX_CASES,
+  SCANNED_STACK,
+  SEMAPHORE_REASONS,
+} from './wait-records.js';
+
+const GWAITING = GOROUTINE_STATUSES.indexOf('waiting');
+const STATUS = GSCAN - 1;
+const REASONS = 256;
+
+/**
+ * Copies in the stop what WaitReader (wait-records.ts) reads of goroutines that are not where they were before it: sudogs,
+ * the headers of channels, and the words of sync types. It does not work out what they mean, so it may copy more.
+ */
+export class WaitWalk {
+  readonly #sudogSize: number;
+  readonly #hchanSize: number;
+  readonly #sudogAt: SudogOffsets;
+  /** Offsets in a g. */
+  readonly #at;
+  /** By wait reason, 1 if such a goroutine waits for a semaphore or a sync.Cond. */
+  readonly #onSemaphore = new Uint8Array(REASONS);
+  readonly #onCond = new Uint8Array(REASONS);
+
+  constructor({ layouts, waitReasons }: GoRuntime) {
+    const g = layouts.of('g');
+    this.#sudogSize = layouts.of('sudog').sizeBytes;
+    this.#hchanSize = layouts.of('hchan').sizeBytes;
+    this.#sudogAt = sudogOffsets(layouts);
+    this.#at = {
+      stack: g.offset('stack'),
+      sp: g.offset('sched') + layouts.of('gobuf').offset('sp'),
+      atomicstatus: g.offset('atomicstatus'),
+      waitreason: g.offset('waitreason'),
+      waiting: g.offset('waiting'),
+    };
+    for (let reason = 0; reason < REASONS; reason++) {
+      const text = waitReasons.at(reason) ?? '';
+      if (SEMAPHORE_REASONS.test(text)) this.#onSemaphore[reason] = 1;
+      if (text === COND_REASON) this.#onCond[reason] = 1;
+    }
+  }
+
+  /**
+   * Has a walk go to what a goroutine waits for. Its g, which is at `address`, lies at the offset `g` of `view`.
+   */
+  start(walk: PointerWalk, { records, stacks }: CopiedParts, view: DataView, g: number, address: number): void {
+    const at = this.#at;
+    if ((view.getUint32(g + at.atomicstatus, true) & STATUS) !== GWAITING) return;
+    const first = wordAt(view, g + at.waiting);
+    if (first !== 0) {
+      walk.want(this.#listed, first, this.#sudogSize, address, MAX_CASES);
+      return;
+    }
+    const reason = view.getUint8(g + at.waitreason);
+    if (this.#onSemaphore[reason] !== 1) return;
+    const sp = wordAt(view, g + at.sp);
+    const [lo, hi] = [wordAt(view, g + at.stack), wordAt(view, g + at.stack + 8)];
+    const length = Math.min(hi - sp, SCANNED_STACK);
+    const offset = sp < lo || sp % 8 !== 0 || length < 8 ? -1 : stacks.find(sp, length);
+    if (offset < 0) return;
+    const frames = stacks.view;
+    if (this.#onCond[reason] !== 1 && this.#isKnown(walk, frames, offset, length, address, records)) return;
+    for (let i = 0; i + 8 <= length; i += 8) {
+      const word = wordAt(frames, offset + i);
+      if (!isOutside(word, lo, hi)) continue;
+      walk.want(this.#possible, word, this.#sudogSize, address);
+      // The notifyList of a sync.Cond, or the sync.Cond.
+      if (this.#onCond[reason] === 1)
+        walk.want(nothing, word - BEFORE_SEMAPHORE, BEFORE_SEMAPHORE + COND_NOTIFY + AFTER_SEMAPHORE);
+    }
+  }
+
+  /** Looks for the goroutine's sudog among what was copied. If it is there, wants its semaphore and returns true. */
+  #isKnown(
+    walk: PointerWalk,
+    frames: DataView,
+    offset: number,
+    length: number,
+    g: number,
+    records: CopiedMemory,
+  ): boolean {
+    for (let i = 0; i + 8 <= length; i += 8) {
+      const word = wordAt(frames, offset + i);
+      if (word < LOWEST || word >= HIGHEST || word % 8 !== 0) continue;
+      const sudog = records.find(word, this.#sudogSize);
+      if (sudog < 0 || wordAt(records.view, sudog + this.#sudogAt.g) !== g) continue;
+      this.#wantSync(walk, wordAt(records.view, sudog + this.#sudogAt.elem));
+      return true;
+    }
+    return false;
+  }
+
+  /** A sudog in the list of g.waiting. */
+  readonly #listed = (walk: PointerWalk): void => {
+    const { view, offset, of, left } = walk;
+    const at = this.#sudogAt;
+    if (wordAt(view, offset + at.g) !== of) return;
+    walk.keep(walk.at, walk.length);
+    const c = wordAt(view, offset + at.c);
+    if (c === 0) {
+      this.#wantSync(walk, wordAt(view, offset + at.elem));
+      return;
+    }
+    walk.want(this.#leaf, c, this.#hchanSize);
+    if (left > 1) walk.want(this.#listed, wordAt(view, offset + at.waitlink), this.#sudogSize, of, left - 1);
+  };
+
+  /** What a word on the stack points to: a sudog, if it is the goroutine's. */
+  readonly #possible = (walk: PointerWalk): void => {
+    const { view, offset, of } = walk;
+    if (wordAt(view, offset + this.#sudogAt.g) !== of) return;
+    walk.keep(walk.at, walk.length);
+    this.#wantSync(walk, wordAt(view, offset + this.#sudogAt.elem));
+  };
+
+  #wantSync(walk: PointerWalk, sync: number): void {
+    if (sync > BEFORE_SEMAPHORE) walk.want(this.#leaf, sync - BEFORE_SEMAPHORE, BEFORE_SEMAPHORE + AFTER_SEMAPHORE);
+  }
+
+  readonly #leaf = (walk: PointerWalk): void => walk.keep(walk.at, walk.length);
+}
+
+/** True for a word that may point to something other than the stack itself. */
+function isOutside(word: number, lo: number, hi: number): boolean {
+  return word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < lo || word >= hi);
+}

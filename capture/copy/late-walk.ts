@@ -1,0 +1,49 @@
+import type { MovedWalk } from '../../analyze/runtime/moved-walk.js';
+import type { CopiedMemory, CopiedParts } from '../../analyze/runtime/pointer-walk.js';
+import type { LateReads } from './late-reads.js';
+import { MAX_QUEUE_GAP } from './plan.js';
+import type { RunSource } from './run-source.js';
+
+/** Steps along the list of a select's cases: what is known says where to read next. */
+const MAX_ROUNDS = 64;
+
+/**
+ * Reads what a walk comes upon and was not copied yet, round by round: all that one round misses in one go. Returns false if
+ * `deadline` (of performance.now()) came first.
+ */
+export function readWalk(late: LateReads, walk: MovedWalk, { records }: CopiedParts, deadline: number): boolean {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const missing = walk.follow(records);
+    if (missing.length === 0) return true;
+    if (performance.now() >= deadline) return false;
+    late.read(missing, MAX_QUEUE_GAP);
+  }
+  return true;
+}
+
+/** Planned runs that were read in this stop, and what was read late. */
+export class CopiedRuns implements CopiedMemory {
+  view: DataView;
+  readonly #planned: readonly RunSource[];
+  readonly #late: CopiedMemory;
+
+  constructor(planned: readonly [RunSource, ...RunSource[]], late: CopiedMemory) {
+    this.view = planned[0].view;
+    this.#planned = planned;
+    this.#late = late;
+  }
+
+  find(at: number, length: number): number {
+    const planned = this.#planned;
+    for (let i = 0; i < planned.length; i++) {
+      const source = planned[i];
+      const offset = source === undefined ? -1 : source.offsetOf(at, length);
+      if (source === undefined || offset < 0) continue;
+      this.view = source.view;
+      return offset;
+    }
+    const offset = this.#late.find(at, length);
+    if (offset >= 0) this.view = this.#late.view;
+    return offset;
+  }
+}
