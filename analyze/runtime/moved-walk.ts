@@ -21,6 +21,7 @@ export class MovedWalk {
   readonly #at;
   /** What was asked for lately, by a part of its address. */
   readonly #asked = new Float64Array(CACHED);
+  #hasAsked = false;
 
   readonly #knownAncestors: ReadonlySet<number>;
 
@@ -38,7 +39,8 @@ export class MovedWalk {
   /** Begins a walk from this many goroutines. */
   begin(goroutines: number): void {
     this.#walk.begin(goroutines);
-    this.#asked.fill(0);
+    if (this.#hasAsked) this.#asked.fill(0);
+    this.#hasAsked = false;
   }
 
   /**
@@ -58,12 +60,17 @@ export class MovedWalk {
     const slot = Math.floor(labels / 8) % CACHED;
     if (labels === 0 || this.#asked[slot] === labels) return;
     this.#asked[slot] = labels;
+    this.#hasAsked = true;
     this.#labels.start(this.#walk, labels);
   }
 
-  /** As {@link PointerWalk.follow}. Returns what must be read before the walk can go on. */
-  follow(records: CopiedMemory): PointerWalk['missing'] {
-    this.#walk.follow(records);
+  /** As {@link PointerWalk.follow}. */
+  follow(records: CopiedMemory): boolean {
+    return this.#walk.follow(records);
+  }
+
+  /** As {@link PointerWalk.missing}. */
+  get missing(): PointerWalk['missing'] {
     return this.#walk.missing;
   }
 

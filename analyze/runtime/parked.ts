@@ -150,6 +150,9 @@ export class ParkedWords {
   readonly #waitreason: number;
   readonly #trackingSeq: number | null;
   readonly #labels: number;
+  readonly #waiting: number;
+  /** Of each goroutine, where it was when the plan last had all that it waits for; 0 if it never had. */
+  readonly #covered: Int32Array;
   readonly #sizeBytes: number;
   readonly #isDead = Uint8Array.from(GOROUTINE_STATUSES, (status) => (status === 'dead' ? 1 : 0));
   readonly #isUncounted = new Uint8Array(REASONS);
@@ -170,6 +173,8 @@ export class ParkedWords {
     this.#waitreason = g.offset('waitreason');
     this.#trackingSeq = g.optional('trackingSeq');
     this.#labels = g.offset('labels');
+    this.#waiting = g.offset('waiting');
+    this.#covered = new Int32Array(count);
     this.#sizeBytes = g.sizeBytes;
     for (let reason = 0; reason < REASONS; reason++) {
       if (UNCOUNTED_REASONS.has(reasons.at(reason) ?? '')) this.#isUncounted[reason] = 1;
@@ -180,6 +185,29 @@ export class ParkedWords {
   /** Sets the offset of each goroutine's g in a buffer of records; -1 for one that is not there. */
   bind(offsets: Float64Array): void {
     this.#offsets = offsets;
+  }
+
+  /**
+   * True if the goroutine at an index was at {@link setCovered} where these records have it: parked, in the same wait. Not for
+   * the stop.
+   */
+  isCovered(index: number, records: DataView): boolean {
+    return this.#covered[index] === this.#hash(records, this.#offsets[index] ?? 0);
+  }
+
+  /** Notes that the plan has all that the goroutine at an index waits for, where these records have it. */
+  setCovered(index: number, records: DataView): void {
+    this.#covered[index] = this.#hash(records, this.#offsets[index] ?? 0);
+  }
+
+  /** Where a goroutine is, in one word that is never 0. */
+  #hash(records: DataView, g: number): number {
+    const fingerprint = this.fingerprint;
+    let hash = mix(this.#state(records, g), records.getUint32(g + this.#waiting, true));
+    for (let w = 0; w < fingerprint.length; w++) {
+      hash = mix(hash, records.getUint32(g + (fingerprint[w] ?? 0), true));
+    }
+    return hash === 0 ? 1 : hash;
   }
 
   /** Remembers of the records what {@link mark} compares others with. */
@@ -253,9 +281,16 @@ export class ParkedWords {
 
   /** Status without the scan bit, wait reason and trackingSeq in one number below 2^28. */
   #state(records: DataView, g: number): number {
-    const status = records.getUint32(g + this.#atomicstatus, true) & (STATUS_LIMIT - 1);
-    const reason = records.getUint8(g + this.#waitreason);
     const seq = this.#trackingSeq === null ? 0 : records.getUint8(g + this.#trackingSeq);
-    return status + STATUS_LIMIT * (reason + 256 * seq);
+    return stateOf(records.getUint32(g + this.#atomicstatus, true), records.getUint8(g + this.#waitreason), seq);
   }
+}
+
+function stateOf(status: number, reason: number, trackingSeq: number): number {
+  return (status & (STATUS_LIMIT - 1)) + STATUS_LIMIT * (reason + 256 * trackingSeq);
+}
+
+/** One word of two, as in FNV-1a: if one of them differs, so does the result, but for one time in 2^32. */
+function mix(hash: number, word: number): number {
+  return Math.imul(hash ^ word, 0x01000193);
 }

@@ -74,8 +74,11 @@ export class PointerWalk {
     if (this.#wasMissing) this.kept.add(at, at + length);
   }
 
-  /** Goes as far as what was copied leads. What was missing before and still is cannot be read: it is given up. */
-  follow(memory: CopiedMemory): void {
+  /**
+   * Goes as far as what was copied leads. What was missing before and still is cannot be read: it is given up. Returns true
+   * if nothing is {@link missing} then.
+   */
+  follow(memory: CopiedMemory): boolean {
     const tried = this.#missing;
     this.#missing = this.#tried;
     this.#tried = tried;
@@ -87,6 +90,7 @@ export class PointerWalk {
       if (this.#find(memory)) ready.step(this);
       else this.#miss(ready);
     }
+    return this.#missing.count === 0;
   }
 
   /** What must be read before the walk can go on. */

@@ -140,6 +140,24 @@ export class StackPlan {
     if (from >= 0) out.add(from, this.#usedTo(view, g, from));
   }
 
+  /**
+   * Marks in `uncovered` (1 by index) the goroutines of which not all that they wait for is in `copied`, which must have been
+   * read after these records: a goroutine that does not move from then on waits for just that. The planning cannot tell, since
+   * it reads a g and what it points to at different moments. Whoever stays where it was covered once is not looked at again.
+   * Not for the stop.
+   */
+  markUncovered(records: DataView, copied: CopiedParts, walk: MovedWalk, uncovered: Uint8Array): void {
+    if (!this.#countsRuns) return;
+    for (const [i, g] of this.#offsets.entries()) {
+      if (g < 0 || this.#parked.isDead(records, g) || this.#parked.isCovered(i, records)) continue;
+      walk.begin(1);
+      walk.add(copied, records, g, this.goroutines[i] ?? 0, this.#parked.labelsBefore(i));
+      if (walk.follow(copied.records)) this.#parked.setCovered(i, records);
+      else uncovered[i] = 1;
+    }
+    walk.begin(0);
+  }
+
   /** Adds to a walk the goroutines that are marked in `moved`. */
   addMoved(moved: Uint8Array, records: DataView, copied: CopiedParts, walk: MovedWalk): void {
     for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {

@@ -4,6 +4,7 @@ import { Runs, RangeList } from '../../snapshots/runs.js';
 import type { M } from '../../analyze/runtime/machine.js';
 import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
+import type { CopiedParts } from '../../analyze/runtime/pointer-walk.js';
 import { nextMarked } from '../../analyze/runtime/stack-plan.js';
 import type { RunReader } from '../process/run-reader.js';
 import { Slab } from '../process/slab.js';
@@ -52,6 +53,8 @@ export class Copy {
   #queueSource: RunSource;
   /** By index of a goroutine, 1 if it moved since the records were remembered. */
   readonly #moved: Uint8Array;
+  /** By index of a goroutine, 1 if what it waits for may not be in the plan, whether or not it moved since. */
+  readonly #uncovered: Uint8Array;
   /** By index of a run of stacks, 1 if it must be read again. */
   readonly #dirty: Uint8Array;
   /** Stacks in use that are not where they were planned. */
@@ -81,6 +84,7 @@ export class Copy {
     this.#stackSource = new RunSource(plan.stacks, this.#stacks.bytes);
     this.#queueSource = new RunSource(plan.queues, this.#queues.bytes);
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
+    this.#uncovered = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
     this.#walk = new MovedWalk(plan.program, plan.stackPlan.ancestors);
     this.#late = this.#newLateReads(null);
@@ -96,10 +100,12 @@ export class Copy {
     this.#slab.grow();
     this.#late = this.#newLateReads(null);
     this.#moved.fill(0);
+    this.#uncovered.fill(0);
     this.#records.read();
     stackPlan.remember(this.#view);
     this.#stackSource.failed = this.#stacks.read();
     this.#readQueues();
+    stackPlan.markUncovered(this.#view, this.#copiedWith(this.#late), this.#walk, this.#uncovered);
     this.#readRecords();
     stackPlan.markUnplanned(this.#view, this.#moved);
     stackPlan.markOnThreads(this.#view, this.#moved);
@@ -130,7 +136,7 @@ export class Copy {
       return [...new Set([...unread, ...this.#movedGoroutines()])].sort((a, b) => a - b);
     }
     this.#stackSource.failed = failed;
-    if (haveMany(this.#moved, MANY_MOVED)) this.#readQueues(deadline);
+    if (haveMany(this.#moved, MANY_MOVED) || haveMany(this.#uncovered, MANY_MOVED)) this.#readQueues(deadline);
     const { machines, isWhole } = this.#complete(late, deadline);
     this.#readThreadStacks(late, machines, threads);
     return isWhole ? null : this.#movedGoroutines();
@@ -267,16 +273,12 @@ export class Copy {
       machines.map(({ curg }) => curg),
       this.#moved,
     );
-    const planned = this.#queuesAreFresh
-      ? ([this.#queueSource, this.#recordSource] as const)
-      : ([this.#recordSource] as const);
-    const copied = {
-      records: new CopiedRuns(planned, late.batches),
-      stacks: new CopiedRuns([this.#stackSource], late.batches),
-    };
+    const copied = this.#copiedWith(late);
     const walk = this.#walk;
     walk.begin(this.#moved.length + born.length);
-    stackPlan.addMoved(this.#moved, this.#view, copied, walk);
+    const uncovered = this.#uncovered;
+    for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) uncovered[i] = 1;
+    stackPlan.addMoved(uncovered, this.#view, copied, walk);
     for (const g of born) {
       const offset = late.batches.find(g, sizeBytes);
       if (offset >= 0) walk.add(copied, late.batches.view, offset, g, 0);
@@ -289,6 +291,15 @@ export class Copy {
   #readThreadStacks(late: LateReads, machines: readonly M[], threads: readonly ThreadPosition[]): void {
     const missing = late.missing(threadStacks(late.program, machines, threads));
     late.read(missing.filter((range) => !this.#wasReadAgain(range)));
+  }
+
+  /** The planned runs that were just read, and what was read late. */
+  #copiedWith({ batches }: LateReads): CopiedParts {
+    const [records, queues] = [this.#recordSource, this.#queueSource];
+    return {
+      records: new CopiedRuns(this.#queuesAreFresh ? [queues, records] : [records], batches),
+      stacks: new CopiedRuns([this.#stackSource], batches),
+    };
   }
 
   #newLateReads(instead: RunSource | null): LateReads {

@@ -13,10 +13,9 @@ const MAX_ROUNDS = 64;
  */
 export function readWalk(late: LateReads, walk: MovedWalk, { records }: CopiedParts, deadline: number): boolean {
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const missing = walk.follow(records);
-    if (missing.length === 0) return true;
+    if (walk.follow(records)) return true;
     if (performance.now() >= deadline) return false;
-    late.read(missing, MAX_QUEUE_GAP);
+    late.read(walk.missing, MAX_QUEUE_GAP);
   }
   return true;
 }

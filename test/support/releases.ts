@@ -31,6 +31,7 @@ export type Fixture =
   | 'park'
   | 'many'
   | 'busy'
+  | 'pairs'
   | 'churn'
   | 'steps'
   | 'spin'
@@ -207,6 +208,12 @@ export const BUSY_CELLS: readonly Cell[] = (['1.15', '1.21', '1.26'] as const).m
   link: 'stripped',
 }));
 
+/** Programs nearly all of whose goroutines move, of releases that differ in what a goroutine waits in and in its labels. */
+export const PAIRS_CELLS: readonly Cell[] = ofAll(
+  ['1.12', '1.15', '1.21', '1.26', '1.27'],
+  ['1.12', '1.21', '1.26'],
+).map((release) => ({ fixture: 'pairs', release, link: 'stripped' }));
+
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {
   now: { fixture: 'churn', release: '1.26', link: 'stripped' },
@@ -333,6 +340,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
   ...Object.values(SEVERAL),
   ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
+  ...PAIRS_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
