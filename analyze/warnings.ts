@@ -32,6 +32,17 @@ export class WarningCollector {
     if (!this.#byKey.has(key)) this.#byKey.set(key, warning);
   }
 
+  /** Runs `pass` and lists what it adds in the order of goroutine ids, those of no goroutine first. */
+  listByGoid(pass: () => void): void {
+    const before = this.#byKey.size;
+    pass();
+    if (this.#byKey.size === before) return;
+    const added = [...this.#byKey].slice(before);
+    added.sort(([, a], [, b]) => (a.goid ?? 0) - (b.goid ?? 0));
+    for (const [key] of added) this.#byKey.delete(key);
+    for (const [key, warning] of added) this.#byKey.set(key, warning);
+  }
+
   /** In the order in which they were added; at the end how many goroutines are not listed, code by code. */
   get all(): readonly Warning[] {
     const more = [...this.#goroutines]

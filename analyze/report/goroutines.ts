@@ -2,6 +2,7 @@ import { onFault } from '../../snapshots/memory.js';
 import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { AncestorInfo } from '../runtime/ancestors.js';
+import type { GoroutineOrder } from '../runtime/go-runtime.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import { answer, StreamedAnswer } from './answer.js';
@@ -95,11 +96,16 @@ export interface Described {
   readonly goroutine: Goroutine;
 }
 
-/** The selected goroutines by id. The stack is followed where the selection needs it. */
-export function* selectGoroutines(program: GoProgram, describer: Describer, selection: Selection): Iterable<Described> {
+/** The selected goroutines, by id unless `order` says otherwise. The stack is followed where the selection needs it. */
+export function* selectGoroutines(
+  program: GoProgram,
+  describer: Describer,
+  selection: Selection,
+  order?: GoroutineOrder,
+): Iterable<Described> {
   const { func } = selection;
   const matches = matcher(selection);
-  for (const g of program.goroutines()) {
+  for (const g of program.goroutines(order)) {
     const goroutine = describer.describe(g);
     if (!matches(goroutine)) continue;
     if (func === undefined || describer.functionsOf(g).some((name) => func.test(name))) yield { g, goroutine };

@@ -1,12 +1,13 @@
 import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
+import type { GoroutineOrder } from '../runtime/go-runtime.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
-import type { PhysicalFrame } from '../stacks/step.js';
 import { answer, type Answer } from './answer.js';
 import { Describer, GOROUTINE_READS, selectGoroutines } from './goroutines.js';
 import type { Frame, Goroutine, Loc } from './model.js';
 import { LocationResolver, STACK_READS } from './locations.js';
 import type { Selection } from './selection.js';
+import { StackIds } from './stack-ids.js';
 
 /** What goroutines are grouped by. */
 export type GroupBy =
@@ -53,9 +54,13 @@ export const groupsAnalysis: Analysis = {
 /** Groups the selected goroutines, the largest group first. */
 export function groupGoroutines(program: GoProgram, by: GroupBy, selection: Selection = {}): Answer<Group[]> {
   const grouping = new Grouping(program, by);
-  for (const { g, goroutine } of selectGoroutines(program, new Describer(program), selection)) {
-    grouping.add(g, goroutine);
-  }
+  const group = (order: GoroutineOrder): void => {
+    for (const { g, goroutine } of selectGoroutines(program, new Describer(program), selection, order)) {
+      grouping.add(g, goroutine);
+    }
+  };
+  if (by.kind === 'stack') program.listWarningsByGoid(() => group('stack'));
+  else group('goid');
   return answer(program, grouping.groups());
 }
 
@@ -70,16 +75,13 @@ export class Grouping {
     this.#runtime = program.runtime.n;
   }
 
-  /** Adds a goroutine and returns the key of its group. */
-  add(g: G, goroutine: Goroutine): string {
+  /** Adds a goroutine and returns its group. */
+  add(g: G, goroutine: Goroutine): Pick<Group, 'key'> {
     const { id, describe } = this.#keys.of(g, goroutine);
     let group = this.#groups.get(id);
-    if (group === undefined) {
-      group = new OpenGroup(describe());
-      this.#groups.set(id, group);
-    }
-    group.add(goroutine);
-    return group.key;
+    if (group === undefined) this.#groups.set(id, (group = new OpenGroup()));
+    group.add(goroutine, describe);
+    return group;
   }
 
   /** The groups so far, the largest first. */
@@ -102,27 +104,42 @@ interface Common {
 
 /** A group that goroutines are still added to. */
 class OpenGroup {
-  readonly #common: Common;
+  /** What the goroutines have in common, as that of the lowest id shows it. */
+  #common: Common | null = null;
+  #describe: () => Common = () => ({ key: NONE });
+  #lowest = Infinity;
   readonly #goids: number[] = [];
-  readonly #status: Partial<Record<GoroutineStatus, number>> = {};
+  /** By status: how many, and the lowest id. */
+  readonly #statuses = new Map<GoroutineStatus, { count: number; lowest: number }>();
   readonly #reasons = new Set<string | null>();
   #count = 0;
   #minWaitNs: number | null = null;
   #maxWaitNs: number | null = null;
 
-  constructor(common: Common) {
-    this.#common = common;
-  }
-
   get key(): string {
-    return this.#common.key;
+    return this.common.key;
   }
 
-  add({ goid, status, waitReason, waitSinceNs }: Goroutine): void {
+  get common(): Common {
+    return (this.#common ??= this.#describe());
+  }
+
+  /** `describe` is called for the goroutine with the lowest id. */
+  add({ goid, status, waitReason, waitSinceNs }: Goroutine, describe: () => Common): void {
     this.#count++;
+    if (goid < this.#lowest) {
+      this.#lowest = goid;
+      this.#describe = describe;
+      this.#common = null;
+    }
     this.#goids.push(goid);
     if (this.#goids.length > 100 * SHOWN_GOIDS) this.#trim();
-    this.#status[status] = (this.#status[status] ?? 0) + 1;
+    const counted = this.#statuses.get(status);
+    if (counted === undefined) this.#statuses.set(status, { count: 1, lowest: goid });
+    else {
+      counted.count++;
+      if (goid < counted.lowest) counted.lowest = goid;
+    }
     this.#reasons.add(waitReason);
     if (waitSinceNs === null) return;
     this.#minWaitNs = Math.min(this.#minWaitNs ?? Infinity, waitSinceNs);
@@ -132,18 +149,25 @@ class OpenGroup {
   close(runtime: number): Group {
     this.#trim();
     const [reason] = this.#reasons;
+    const { key, loc, frames } = this.common;
     return {
       count: this.#count,
       runtime,
-      key: this.#common.key,
+      key,
       goids: this.#goids,
-      status: this.#status,
+      status: this.#countsByStatus(),
       waitReason: this.#reasons.size === 1 ? (reason ?? null) : null,
       minWaitNs: this.#minWaitNs,
       maxWaitNs: this.#maxWaitNs,
-      ...(this.#common.loc === undefined ? {} : { loc: this.#common.loc }),
-      ...(this.#common.frames === undefined ? {} : { frames: this.#common.frames }),
+      ...(loc === undefined ? {} : { loc }),
+      ...(frames === undefined ? {} : { frames }),
     };
+  }
+
+  /** In the order of the lowest ids. */
+  #countsByStatus(): Group['status'] {
+    const statuses = [...this.#statuses].sort(([, a], [, b]) => a.lowest - b.lowest);
+    return Object.fromEntries(statuses.map(([status, { count }]) => [status, count]));
   }
 
   #trim(): void {
@@ -155,7 +179,7 @@ class OpenGroup {
 interface GroupRef {
   /** Tells groups apart; cheaper to make than the key. */
   readonly id: string;
-  /** Called once a group. */
+  /** Called for the goroutine of a group with the lowest id. */
   readonly describe: () => Common;
 }
 
@@ -165,10 +189,7 @@ class Keys {
   readonly #by: GroupBy;
   readonly #locations: LocationResolver;
   readonly #describer: Describer;
-  /** Numbers of the lines of frames: frames with equal lines have equal numbers, whatever their pcs. */
-  readonly #lineNumbers = new Map<string, number>();
-  /** The same by pc: first of return addresses, then of traps. */
-  readonly #lineNumberAt: readonly [Map<number, number>, Map<number, number>] = [new Map(), new Map()];
+  readonly #stackIds = new StackIds();
 
   constructor(program: GoProgram, by: GroupBy) {
     this.#program = program;
@@ -199,29 +220,13 @@ class Keys {
   }
 
   #stack(g: G, goroutine: Goroutine): GroupRef {
-    const { frames, truncated } = this.#program.stackOf(g);
-    const id = `${frames.map((frame) => this.#lineNumber(frame)).join()}${truncated === null ? '' : '!'}`;
+    const stack = this.#program.stackOf(g);
     const describe = (): Common => {
-      const shown = this.#locations.frames(frames);
+      const shown = this.#locations.frames(stack.frames);
       const top = goroutine.entry?.func ?? shown.at(-1)?.func ?? NONE;
       return { key: shown.map(({ func, file, line }) => `${func} ${file}:${line}`).join('\n') || top, frames: shown };
     };
-    return { id, describe };
-  }
-
-  #lineNumber({ point, pc, trap }: PhysicalFrame): number {
-    const known = this.#lineNumberAt[trap ? 1 : 0];
-    let number = known.get(pc);
-    if (number === undefined) {
-      const text = point
-        .lines(trap)
-        .map(({ name, file, line }) => `${name} ${file}:${line}`)
-        .join('\n');
-      number = this.#lineNumbers.get(text) ?? this.#lineNumbers.size;
-      this.#lineNumbers.set(text, number);
-      known.set(pc, number);
-    }
-    return number;
+    return { id: this.#stackIds.idOf(stack), describe };
   }
 }
 

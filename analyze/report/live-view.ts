@@ -53,8 +53,8 @@ export function buildView(program: GoProgram, question: ViewQuery): LiveView {
   for (const g of program.goroutines()) {
     const goroutine = describer.describe(g);
     collector.add(goroutine);
-    const key = grouping.add(g, goroutine);
-    if (key === open && members.length < MAX_MEMBERS) members.push(g);
+    const group = grouping.add(g, goroutine);
+    if (open !== null && group.key === open && members.length < MAX_MEMBERS) members.push(g);
     if (g.goid === goid) shown ??= { g, goroutine };
     if (g.labels === 0) continue;
     for (const label of Object.keys(goroutine.labels)) if (labelKeys.size < MAX_LABEL_KEYS) labelKeys.add(label);

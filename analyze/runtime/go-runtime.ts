@@ -32,6 +32,12 @@ export interface Found {
   readonly warnings: readonly Warning[];
 }
 
+/**
+ * An order of goroutines: by id or, for reports in which the order does not show, as their stacks lie in memory, so that
+ * each part of an image is needed once.
+ */
+export type GoroutineOrder = 'goid' | 'stack';
+
 /** The Go runtime in an image: the layouts of its release, its globals, and typed views of its records. */
 export class GoRuntime {
   readonly image: ProcessImage;
@@ -87,6 +93,11 @@ export class GoRuntime {
     this.#collector.add(warning);
   }
 
+  /** Runs a pass over goroutines in any order. What it warns of is listed by goroutine id, as if it went by that. */
+  listWarningsByGoid(pass: () => void): void {
+    this.#collector.listByGoid(pass);
+  }
+
   get version(): GoVersion {
     return this.code.version;
   }
@@ -129,10 +140,10 @@ export class GoRuntime {
     return this.#columns;
   }
 
-  /** The goroutines that are not dead, by id. Adds a warning for each that cannot be read. */
-  *goroutines(): Iterable<G> {
+  /** The goroutines that are not dead, by id unless `order` says otherwise. Adds a warning for each that cannot be read. */
+  *goroutines(order: GoroutineOrder = 'goid'): Iterable<G> {
     const columns = this.goroutineColumns;
-    for (const row of columns.byGoid) {
+    for (const row of order === 'stack' ? columns.byStack() : columns.byGoid) {
       const g = this.goroutineIn(row);
       if (g !== null) yield g;
     }

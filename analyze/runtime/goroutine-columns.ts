@@ -94,6 +94,11 @@ export class GoroutineColumns {
     return this.#length;
   }
 
+  /** Rows in the order of the addresses of their stacks. */
+  byStack(): Uint32Array {
+    return ascendingOrder(this.stackLo.subarray(0, this.#length));
+  }
+
   isReadable(row: number): boolean {
     return this.status[row] !== UNREADABLE;
   }

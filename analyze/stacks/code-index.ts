@@ -1,5 +1,5 @@
 import { onFault, type Memory } from '../../snapshots/memory.js';
-import type { Func, FunctionTable } from '../binary/function-table.js';
+import { FuncFlag, type Func, type FunctionTable } from '../binary/function-table.js';
 import type { GoRelease } from '../runtime/releases.js';
 import { specialFunc, type SpecialFunc } from './special-functions.js';
 import { Symbolizer, UNKNOWN_FILE, type CodeLine } from './symbolize.js';
@@ -11,7 +11,10 @@ export class CodePoint {
   readonly special: SpecialFunc | null;
   readonly table: FunctionTable;
   readonly #symbolizer: Symbolizer;
+  /** The caller that was found here last: nearly all goroutines that stand here have the same. */
+  lastCaller: CodePoint | null = null;
   #spDelta: number | null | undefined;
+  #ordinarySize: number | undefined;
   #atCall: readonly CodeLine[] | undefined;
   #atPc: readonly CodeLine[] | undefined;
 
@@ -30,6 +33,18 @@ export class CodePoint {
   get spDelta(): number | null {
     if (this.#spDelta === undefined) this.#spDelta = this.table.value(this.func, 'pcsp', this.pc);
     return this.#spDelta;
+  }
+
+  /**
+   * {@link spDelta} of a function without a rule of its own, whose table of frame sizes holds in all of its code: neither
+   * the outermost of a stack nor one that writes SP. -1 for others.
+   */
+  get ordinarySize(): number {
+    if (this.#ordinarySize === undefined) {
+      const isOrdinary = this.special === null && (this.func.flag & (FuncFlag.topFrame | FuncFlag.spWrite)) === 0;
+      this.#ordinarySize = isOrdinary ? (this.spDelta ?? -1) : -1;
+    }
+    return this.#ordinarySize;
   }
 
   /**
@@ -71,6 +86,12 @@ export class CodeIndex {
     const point = this.#find(pc);
     this.#points.set(pc, point);
     return point;
+  }
+
+  /** As {@link at}, for the return address of a frame: faster where the frame had the same caller last time. */
+  callerOf(frame: CodePoint, pc: number): CodePoint | null {
+    const known = frame.lastCaller;
+    return known !== null && known.pc === pc ? known : (frame.lastCaller = this.at(pc));
   }
 
   /** True for a wrapper that the compiler made, which may jump to what it wraps. */

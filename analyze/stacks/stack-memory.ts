@@ -1,5 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
-import { Memory, onFault } from '../../snapshots/memory.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { Memory, onFault, type Window } from '../../snapshots/memory.js';
 
 /** A value that an unwinding rule used. */
 export interface UsedWord {
@@ -21,6 +22,8 @@ const CALL = 0xe8;
 export class StackMemory {
   readonly #memory: Memory;
   readonly #watch: WatchWords | null;
+  /** Around the last word that {@link wordIfKnown} found. */
+  #window: Window | null = null;
 
   constructor(memory: Memory, watch: WatchWords | null) {
     this.#memory = new Memory(memory.source);
@@ -37,6 +40,17 @@ export class StackMemory {
   word(addr: number, name: string): number {
     if (this.#watch !== null) this.#showWord(addr, name, this.#watch);
     return this.#memory.word(addr as Addr);
+  }
+
+  /** The word at `addr`, unwatched; -1 where it is absent, or at the end of what is cheap to read. */
+  wordIfKnown(addr: number): number {
+    let window = this.#window;
+    if (window === null || addr < window.lo || addr + 8 > window.hi) {
+      window = this.#memory.source.window(addr);
+      if (window === null || addr + 8 > window.hi) return -1;
+      this.#window = window;
+    }
+    return wordAt(window.view, addr - window.lo);
   }
 
   /** The same memory without those who watch, for what a rule only tries. */

@@ -2,6 +2,7 @@ import { hex } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { CodeIndex } from './code-index.js';
+import { OrdinaryFrames } from './ordinary-frames.js';
 import { UnwindRules } from './rules.js';
 import { StackMemory, type UsedWord } from './stack-memory.js';
 import { positionOf, type PhysicalFrame, type Position, type RuleCode, type Step } from './step.js';
@@ -33,11 +34,15 @@ const MAX_SIGNAL_FRAMES = 8;
 /** Follows stacks, from registers and memory to frames. {@link UnwindRules} has the rules. */
 export class Unwinder {
   readonly #rules: UnwindRules;
+  /** null where every step is observed. */
+  readonly #ordinary: OrdinaryFrames | null;
   readonly #observer: WalkObserver | null;
 
   constructor(memory: Memory, arch: Arch, code: CodeIndex, observer: WalkObserver | null = null) {
     const watch = observer === null ? null : (word: UsedWord) => observer.usesWord(word);
-    this.#rules = new UnwindRules(new StackMemory(memory, watch), arch, code);
+    const stackMemory = new StackMemory(memory, watch);
+    this.#rules = new UnwindRules(stackMemory, arch, code);
+    this.#ordinary = observer === null ? new OrdinaryFrames(stackMemory, code, arch === 'amd64' ? 8 : 0) : null;
     this.#observer = observer;
   }
 
@@ -58,6 +63,7 @@ export class Unwinder {
     if (start.machine === null && !isOnStack(start.user, at.sp)) return outside(start.user, at.sp);
     let signals = 0;
     for (let steps = 0; steps <= MAX_FRAMES; steps++) {
+      if (this.#ordinary !== null) at = this.#ordinary.follow(start.user, at, frames, limit);
       if (frames.length >= limit) return null;
       const step = this.#rules.step(start, at, frames[0]);
       this.#observer?.tookStep(at, step);

@@ -35,6 +35,7 @@ export class SampledProgram extends GoProgram {
     this.#target = target;
   }
 
+  /** Always by id: the order in which stacks are read in one go. */
   override goroutines(): Iterable<G> {
     this.#next = 0;
     return super.goroutines();

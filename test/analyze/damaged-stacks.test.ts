@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { specialFunc } from '../../analyze/stacks/special-functions.js';
-import type { Unwound } from '../../analyze/stacks/unwind.js';
+import type { Unwound, WalkObserver } from '../../analyze/stacks/unwind.js';
 import { plus, type Addr } from '../../snapshots/address.js';
 import { withWord } from '../support/altered-memory.js';
 import { openSample } from './report/samples.js';
@@ -27,6 +28,9 @@ function faults({ image: { arch } }: GoProgram, { stack, stktopsp }: G, { frames
   return wrong;
 }
 
+/** An observer makes every frame go through the general rules. */
+const UNINTERESTED: WalkObserver = { usesWord: () => undefined, tookStep: () => undefined };
+
 for (const sample of ['queue.gsp', 'go1.12.gsp', 'arm64.gsp']) {
   t.test(`damage: a stack with a wrong word ends early, or is a stack (${sample})`, (t) => {
     const program = openSample(t, sample);
@@ -41,9 +45,23 @@ for (const sample of ['queue.gsp', 'go1.12.gsp', 'arm64.gsp']) {
       const [from, to] = [frames[0]?.sp ?? 0, frames.at(-1)?.fp ?? 0];
       const code = (i: number): number => codes[(words * 7 + i) % codes.length] ?? 0;
       for (let at = from - 8; at < to; at += 8, words++) {
-        for (const word of [0, 1, 0xdead_beef_dead, at - 64, g.stack.hi, goexit, goexit - 1, code(0), code(3)]) {
+        for (const word of [
+          0,
+          1,
+          0xdead_beef_dead,
+          at - 64,
+          g.stack.hi,
+          2 ** 60,
+          goexit,
+          goexit - 1,
+          code(0),
+          code(3),
+        ]) {
           const damaged = program.over({ memory: withWord(program.image.memory, at as Addr, word) });
           const stack = damaged.stackOf(g);
+          if (!isDeepStrictEqual(stack, damaged.watchStackOf(g, UNINTERESTED))) {
+            wrong.push(`${g.goid}: ${word} at ${at}: rule by rule it is another stack`);
+          }
           wrong.push(...faults(program, g, stack).map((fault) => `${g.goid}: ${word} at ${at}: ${fault}`));
           if (stack.truncated === null) continue;
           ended++;
