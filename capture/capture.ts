@@ -24,7 +24,8 @@ import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { assertOwnProc } from './process/own-proc.js';
 import { collectGarbage } from './ptrace/garbage.js';
-import { lowerPriority } from './ptrace/priority.js';
+import { optimizeEarly, optimizeLate } from './ptrace/optimize.js';
+import { lowerPriority, reviewPriority } from './ptrace/priority.js';
 import { withStopped } from './ptrace/stop.js';
 import type { StoppedThread } from './ptrace/tracees.js';
 import { warmUpStop } from './ptrace/warm-up.js';
@@ -89,7 +90,7 @@ export async function captureToFile(pid: number, path: string, options: CaptureO
 async function captureAndWrite(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
   const captured = await captureToImage(pid, options);
   options.signal?.throwIfAborted();
-  options.progress?.(`writing ${path}`);
+  begin(options, `writing ${path}`);
   const { image } = captured;
   const content = { image, memory: captured.groups };
   const { bytesWritten } = await writeSnapshot(path, content, { signal: options.signal });
@@ -147,7 +148,7 @@ async function captureFrom(
   options.signal?.throwIfAborted();
   const { copies, metadata, mode } = await copyProcess(target, look, surveyed, options);
   options.signal?.throwIfAborted();
-  options.progress?.('making sense of what was read');
+  begin(options, 'making sense of what was read');
   const { surveyed: found } = copies;
   const { image } = found.programs[0];
   const warnings = [...metadata.facts.warnings, ...image.capture.warnings];
@@ -170,18 +171,18 @@ async function copyProcess(
   surveyed: Survey,
   options: CaptureOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode }> {
-  const { mode, signal, progress } = options;
+  const { mode, signal } = options;
   const frozen = copyFrozen(target, surveyed);
   if (frozen !== null) return { ...frozen, mode: mode === 'live' ? mode : 'stop' };
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
-    progress?.('cloning');
+    begin(options, 'cloning');
     const cloned = await copyClone(target, surveyed, signal);
     if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
     signal?.throwIfAborted();
   }
-  progress?.('planning');
+  begin(options, 'planning');
   let current = surveyed;
   const plan = (): Copies => {
     if (current.programs.some((program) => hasNewModules(program, target))) current = look();
@@ -190,6 +191,12 @@ async function copyProcess(
   if (mode === 'live') return { ...copyLive(target, plan), mode };
   const { copies, metadata } = await copyStopped(target, plan, options);
   return { copies, metadata: refused === null ? metadata : addRefusal(metadata, refused), mode: 'stop' };
+}
+
+/** Begins the next step. */
+function begin({ progress }: CaptureOptions, doing: string): void {
+  reviewPriority();
+  progress?.(doing);
 }
 
 /** Adds to a stop that an attempt at a clone came first, during which the process stood still too. */
@@ -206,7 +213,9 @@ async function copyStopped(
   { budgetMs, signal }: CaptureOptions,
 ): Promise<CapturedCopies> {
   let copies = plan();
+  optimizeEarly();
   rehearse(copies);
+  reviewPriority();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
   const body = (threads: readonly Pick<StoppedThread, 'tid' | 'registers'>[], deadline: number): Addr[] | null => {
@@ -230,6 +239,7 @@ async function copyStopped(
   copies.readAhead();
   const options = { arch: target.arch, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
+  optimizeLate();
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
   const facts = { ...at, ...describeStop(stop) };

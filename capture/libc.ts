@@ -18,6 +18,7 @@ interface Libc {
   readonly processVmReadv: NativeCall;
   readonly alarm: NativeCall;
   readonly sigaction: NativeCall;
+  readonly syscall: NativeCall;
   readonly addressOf: (bytes: Uint8Array) => number;
   /** libc's errno of the calling thread: its four bytes themselves, not a copy. */
   readonly errno: DataView;
@@ -51,6 +52,7 @@ function load(): Libc {
     processVmReadv: prepare(ffi, 'process_vm_readv', 'long', ['int', 'long', 'long', 'long', 'long', 'long']),
     alarm: prepare(ffi, 'alarm', 'int', ['int']),
     sigaction: prepare(ffi, 'sigaction', 'int', ['int', 'long', 'long']),
+    syscall: prepare(ffi, 'syscall', 'long', ['long', 'long', 'long', 'long']),
     addressOf: (bytes) => addressOf(ffi, bytes),
     errno: errnoOf(ffi),
   };
@@ -160,6 +162,32 @@ export function alarm(seconds: number): void {
 /** sigaction(2) with the addresses of two struct sigaction, 0 for none. Returns 0, or -1 on failure: see {@link errno}. */
 export function sigaction(signal: number, action: number, before: number): number {
   return libc().sigaction(signal, action, before);
+}
+
+/** Scheduling policies of the kernel that gospy uses: those of the fair class. */
+export const Policy = { other: 0, idle: 5 } as const;
+export type Policy = (typeof Policy)[keyof typeof Policy];
+
+/** Numbers of sched_setscheduler(2) and sched_getscheduler(2). musl has functions of that name, which do nothing. */
+const SCHEDULER_CALLS: Partial<Record<string, { readonly set: number; readonly get: number }>> = {
+  x64: { set: 144, get: 145 },
+  arm64: { set: 119, get: 120 },
+};
+/** A struct sched_param: priority 0, the only one of the fair class. */
+let fairPriority: Pinned | null = null;
+
+/** The policy of the calling thread; -1 if it cannot be told. */
+export function schedulingPolicy(): number {
+  const calls = SCHEDULER_CALLS[process.arch];
+  return calls === undefined ? -1 : libc().syscall(calls.get, 0);
+}
+
+/** Gives a thread, 0 for the calling one, another policy. Returns whether that was possible. */
+export function setSchedulingPolicy(tid: number, policy: Policy): boolean {
+  const calls = SCHEDULER_CALLS[process.arch];
+  if (calls === undefined) return false;
+  fairPriority ??= new Pinned(8);
+  return libc().syscall(calls.set, tid, policy, fairPriority.address) === 0;
 }
 
 /**

@@ -7,6 +7,7 @@ import { LiveProcess } from '../../capture/process/live-process.js';
 import { cloneHindrance } from '../../capture/clone/clone-capture.js';
 import { frozenWarning } from '../../capture/copy/frozen-copy.js';
 import { openLive } from '../../capture/copy/look-again.js';
+import { lowerPriority } from '../../capture/ptrace/priority.js';
 import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { runtimesOf, targetOfAll, warningsOf } from '../../analyze/report/all-runtimes.js';
@@ -122,6 +123,7 @@ interface Examined {
 /** Throws GospyError if the process is not a Go program, or is not understood. */
 function examine(pid: number, threadMs: number): Examined {
   const process = new LiveProcess(pid, 'read');
+  const restorePriority = lowerPriority();
   try {
     const programs = openLive(process);
     const about = { target: targetOfAll(programs), runtimes: runtimesOf(programs) };
@@ -140,6 +142,7 @@ function examine(pid: number, threadMs: number): Examined {
       cloneHindrance: cloneHindrance(pid, programs),
     };
   } finally {
+    restorePriority();
     process.close();
   }
 }

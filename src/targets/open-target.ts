@@ -23,9 +23,16 @@ export async function openTarget(spec: TargetSpec, opening: Opening = {}): Promi
 
 async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promise<OpenTarget> {
   const binary = await openBinary(bin);
-  const close = (): void => binary?.close();
+  let restorePriority = (): void => undefined;
+  const close = (): void => {
+    binary?.close();
+    restorePriority();
+  };
   try {
     const options = captureOptions('stop', binary, opening);
+    const { lowerPriority } = await import('../../capture/ptrace/priority.js');
+    // Until the target is closed: what is made of it is made on the machine where the process runs.
+    restorePriority = lowerPriority();
     const { captureToImage } = await import('../../capture/capture.js');
     const programs = await programsIn(await captureToImage(pid, options));
     return targetOf(binary?.lendTo(programs) ?? programs, NO_FILE, close);

@@ -2,6 +2,7 @@ import type { Programs } from '../../analyze/program.js';
 import type { CaptureOptions } from '../../capture/capture.js';
 import type { Captured } from '../../capture/copy/assemble-image.js';
 import { ProcessSampler } from '../../capture/copy/process-sampler.js';
+import { lowerPriority, reviewPriority } from '../../capture/ptrace/priority.js';
 import { chooseRuntime } from '../targets/choose-runtime.js';
 import { programsIn } from '../targets/live.js';
 import type { Mode } from './state.js';
@@ -13,12 +14,13 @@ export interface Sample {
   readonly pauseNs: number;
 }
 
-/** A running process that is sampled again and again. */
+/** A running process that is sampled again and again. gospy's priority is low until it is closed. */
 export class ProcessSource {
   readonly pid: number;
   mode: Mode;
   readonly #options: Omit<CaptureOptions, 'mode'>;
   readonly #runtime: string | undefined;
+  readonly #restorePriority: () => void;
   #sampler: ProcessSampler | null = null;
   /** The last sample, if stop mode took it: all that a snapshot holds. */
   #captured: Captured | null = null;
@@ -29,10 +31,12 @@ export class ProcessSource {
     this.pid = pid;
     this.mode = mode;
     this.#options = options;
+    this.#restorePriority = lowerPriority();
   }
 
   /** Samples the process. Throws GospyError, `noGoProcess` where it has ended. */
   async next(): Promise<Sample> {
+    reviewPriority();
     if (this.mode === 'stop') return this.#chosen(await sampleIn(await this.#capture()));
     this.#captured = null;
     this.#sampler ??= new ProcessSampler(this.pid, this.#options.inspect);
@@ -54,6 +58,7 @@ export class ProcessSource {
 
   close(): void {
     this.#sampler?.close();
+    this.#restorePriority();
   }
 
   #chosen({ programs, pauseNs }: Sample): Sample {

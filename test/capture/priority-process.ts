@@ -1,0 +1,30 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+/** Of a thread, as /proc shows it: policy 0 is SCHED_OTHER, 5 is SCHED_IDLE. */
+export interface Class {
+  readonly nice: number;
+  readonly policy: number;
+}
+
+/** The classes of a process's main thread and of all others, in each phase. */
+export type Phases = Record<string, { readonly main: Class; readonly helpers: readonly Class[] }>;
+
+export interface PhasesOptions {
+  /** A user to become before anything else. */
+  readonly uid?: number;
+  /** A Go process to open, in place of the stops of a child. */
+  readonly go?: number;
+  /** Whether a CPU is free: at first, and at the last review. */
+  readonly isFree: boolean[];
+  /** Enters SCHED_IDLE as if started in it, then raises the priority and undoes that. */
+  readonly startIdle?: true;
+}
+
+/** Runs priority-phases.js in a process of its own. */
+export async function phasesOf(options: PhasesOptions): Promise<Phases> {
+  const script = fileURLToPath(new URL('./priority-phases.js', import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(options)]);
+  return JSON.parse(stdout) as Phases;
+}
