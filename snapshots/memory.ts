@@ -22,6 +22,8 @@ export interface MemorySource {
   window(addr: number): Window | null;
   /** Returns the known ranges in [lo, hi), ascending and clipped to it. Neighbours may touch. */
   ranges(lo: number, hi: number): Iterable<Range>;
+  /** Says which addresses will be read next, in this order: a source may read ahead. */
+  expect?(addresses: Float64Array): void;
   /** Returns why the byte at `addr` is absent, as a part of a sentence, or null if no reason is known. */
   absence?(addr: number): string | null;
 }
@@ -283,6 +285,10 @@ export class LayeredSource implements MemorySource {
       if (reason !== null) return reason;
     }
     return null;
+  }
+
+  expect(addresses: Float64Array): void {
+    for (const layer of this.#layers) layer.expect?.(addresses);
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {

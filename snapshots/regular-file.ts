@@ -57,6 +57,11 @@ export class RegularFile implements FileBytes {
     throw badFile(`cannot read ${path}: it is ${stat.isDirectory() ? 'a folder' : 'not a regular file'}`);
   }
 
+  /** The open descriptor, for another thread that reads the file too; negative once it is closed. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   /** Throws {@link BytesError} if the file ends too early, and `badFile` if the system cannot read it. */
   read(offset: number, length: number): Buffer {
     if (this.#fd < 0) throw new BytesError(`${this.path} was closed`);

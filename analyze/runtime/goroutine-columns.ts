@@ -94,9 +94,12 @@ export class GoroutineColumns {
     return this.#length;
   }
 
-  /** Rows in the order of the addresses of their stacks. */
+  /** Rows in the order of the addresses of their stacks, which are to be read in this order next. */
   byStack(): Uint32Array {
-    return ascendingOrder(this.stackLo.subarray(0, this.#length));
+    const rows = ascendingOrder(this.stackLo.subarray(0, this.#length));
+    const tops = Float64Array.from(rows, (row) => (this.syscallsp[row] ?? 0) || (this.schedSp[row] ?? 0));
+    this.#memory.source.expect?.(tops);
+    return rows;
   }
 
   isReadable(row: number): boolean {
@@ -131,7 +134,9 @@ export class GoroutineColumns {
   #fill(addresses: Float64Array): Uint32Array {
     /** By index of the address, one more than its row; 0 where it has none. */
     const rows = new Uint32Array(addresses.length);
-    for (const i of ascendingOrder(addresses)) {
+    const order = ascendingOrder(addresses);
+    this.#memory.source.expect?.(Float64Array.from(order, (i) => addresses[i] ?? 0));
+    for (const i of order) {
       if (this.#add((addresses[i] ?? 0) as Addr)) rows[i] = this.#length;
     }
     const listed = rows.filter((row) => row > 0).map((row) => row - 1);

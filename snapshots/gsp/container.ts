@@ -16,6 +16,7 @@ import {
   type Trailer,
 } from './format.js';
 import { measure, unpack } from './msgpack.js';
+import { ReadAhead } from './read-ahead.js';
 
 /** Sections of unknown types may have any size: they are hashed in steps of this many bytes. */
 const HASH_STEP = 2 ** 20;
@@ -65,11 +66,12 @@ export class Container {
 
   /** Returns the content of a section, verified and uncompressed. */
   read(entry: SectionEntry): Uint8Array {
-    return this.#guard(entry.name, entry.offset, () => {
-      const bytes = this.#file.read(entry.offset, entry.length);
-      if (!sha256(bytes).equals(entry.sha256)) throw new BytesError('its SHA-256 does not match');
-      return inflate(bytes, entry.name, entry.rawBytes);
-    });
+    return readSection(this.#file, entry);
+  }
+
+  /** Begins to read sections in another thread. `numbers` says which those of the list are. */
+  readAhead(entries: readonly SectionEntry[], numbers: readonly number[]): ReadAhead {
+    return new ReadAhead(this.path, this.#file.fd, entries, numbers);
   }
 
   /** Decodes the content of a section with `decode`, whose errors then name the section and its offset. */
@@ -133,6 +135,18 @@ export class Container {
   #guard<T>(section: string, offset: number, action: () => T): T {
     return guard(this.path, section, offset, action);
   }
+}
+
+/** Returns the content of a section, verified and uncompressed. Throws `badFile`. */
+export function readSection(
+  file: RegularFile,
+  { name, offset, length, rawBytes, sha256: digest }: SectionEntry,
+): Uint8Array {
+  return guard(file.path, name, offset, () => {
+    const bytes = file.read(offset, length);
+    if (!sha256(bytes).equals(digest)) throw new BytesError('its SHA-256 does not match');
+    return inflate(bytes, name, rawBytes);
+  });
 }
 
 /**

@@ -12,6 +12,8 @@ export class RangeTable {
   readonly section: Uint32Array;
   /** Offset of the range's bytes in the section's content. */
   readonly offset: Uint32Array;
+  /** The range that was found last: reads go from one to the next. */
+  #near = 0;
 
   /** Throws BytesError if ranges overlap, or those of a section do not add up to its length. */
   constructor(sections: readonly RangedSection[]) {
@@ -29,8 +31,11 @@ export class RangeTable {
 
   /** Returns the index of the range that contains `addr`, or -1. */
   find(addr: number): number {
+    for (let i = this.#near; i <= this.#near + 1; i++) {
+      if (addr >= (this.lo[i] ?? Infinity) && addr < (this.hi[i] ?? 0)) return (this.#near = i);
+    }
     const i = this.lastAtOrBelow(addr);
-    return i >= 0 && addr < (this.hi[i] ?? 0) ? i : -1;
+    return i >= 0 && addr < (this.hi[i] ?? 0) ? (this.#near = i) : -1;
   }
 
   /** Returns the index of the last range that starts at or below `addr`, or -1. */

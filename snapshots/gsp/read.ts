@@ -37,7 +37,10 @@ export function openSnapshot(path: string): Snapshot {
       get damage() {
         return source.damage;
       },
-      close: () => file.close(),
+      close: () => {
+        source.stopReadingAhead();
+        file.close();
+      },
     };
   } catch (error) {
     file.close();
@@ -60,7 +63,7 @@ export function factsIn(file: Container): Facts {
 export function sourceOf(file: Container): SnapshotSource {
   const memory = file.sections.filter(({ name }) => name === 'memory');
   try {
-    return new SnapshotSource(memory, (entry) => file.read(entry));
+    return new SnapshotSource(memory, file);
   } catch (error) {
     if (!(error instanceof BytesError)) throw error;
     const { indexOffset } = file.trailer;

@@ -1,17 +1,29 @@
+import { availableParallelism } from 'node:os';
 import type { Addr } from '../address.js';
 import type { MemorySource, Range, Window } from '../memory.js';
 import type { SectionEntry } from './format.js';
+import type { ReadAhead } from './read-ahead.js';
 import { RangeTable } from './range-table.js';
 
 /** Upper bound for the uncompressed memory that is cached, in bytes. */
 const KEPT_BYTES = 256 * 2 ** 20;
+/** Fewer sections are read before another thread has begun. */
+const LEAST_AHEAD = 64;
+
+/** Reads sections of a file. */
+export interface SectionReader {
+  /** Returns the content of a section, or throws. */
+  read(entry: SectionEntry): Uint8Array;
+  /** Begins to read sections in another thread. `numbers` says which those of the list are. */
+  readAhead?(entries: readonly SectionEntry[], numbers: readonly number[]): ReadAhead;
+}
 
 /**
  * The memory of a snapshot. A section is read, verified and uncompressed when one of its addresses is needed; the least
  * recently used ones are dropped. The memory of a damaged section is absent.
  */
 export class SnapshotSource implements MemorySource {
-  readonly #read: (entry: SectionEntry) => Uint8Array;
+  readonly #reader: SectionReader;
   readonly #sections: readonly SectionEntry[];
   readonly #table: RangeTable;
   /** Content by index of the section. */
@@ -22,15 +34,12 @@ export class SnapshotSource implements MemorySource {
   readonly #keptBytes: number;
   #loadedBytes = 0;
   #clock = 0;
+  #ahead: ReadAhead | null = null;
 
-  /** `read` returns the content of a section, or throws. Throws BytesError if the ranges of sections are impossible. */
-  constructor(
-    sections: readonly SectionEntry[],
-    read: (entry: SectionEntry) => Uint8Array,
-    keptBytes: number = KEPT_BYTES,
-  ) {
+  /** Throws BytesError if the ranges of sections are impossible. */
+  constructor(sections: readonly SectionEntry[], reader: SectionReader, keptBytes: number = KEPT_BYTES) {
     this.#sections = sections;
-    this.#read = read;
+    this.#reader = reader;
     this.#keptBytes = keptBytes;
     this.#table = new RangeTable(sections);
     this.#usedAt = new Float64Array(sections.length);
@@ -46,6 +55,27 @@ export class SnapshotSource implements MemorySource {
     if (i < 0) return null;
     this.#usedAt[this.#table.section[i] ?? 0] = ++this.#clock;
     return this.#open(i);
+  }
+
+  expect(addresses: Float64Array): void {
+    this.stopReadingAhead();
+    if (this.#reader.readAhead === undefined || availableParallelism() < 2) return;
+    const numbers = new Set<number>();
+    let last = -1;
+    for (const addr of addresses) {
+      const i = this.#table.find(addr);
+      const section = i < 0 ? last : (this.#table.section[i] ?? last);
+      if (section !== last && !this.#loaded.has(section)) numbers.add(section);
+      last = section;
+    }
+    const entries = [...numbers].flatMap((number) => this.#sections[number] ?? []);
+    if (entries.length >= LEAST_AHEAD) this.#ahead = this.#reader.readAhead(entries, [...numbers]);
+  }
+
+  /** Ends the thread that reads what was expected. */
+  stopReadingAhead(): void {
+    this.#ahead?.close();
+    this.#ahead = null;
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
@@ -81,7 +111,7 @@ export class SnapshotSource implements MemorySource {
     const entry = this.#sections[section];
     if (entry === undefined || this.#damage.has(section)) return null;
     try {
-      const bytes = this.#read(entry);
+      const bytes = this.#ahead?.take(section) ?? this.#reader.read(entry);
       this.#makeRoom(bytes.length);
       this.#loaded.set(section, bytes);
       this.#loadedBytes += bytes.length;

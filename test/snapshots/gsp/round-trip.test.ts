@@ -98,9 +98,11 @@ t.test('gsp: all bytes are right if the cache is smaller than the sections that 
   let reads = 0;
   const source = new SnapshotSource(
     file.sections.filter(({ name }) => name === 'memory'),
-    (entry) => {
-      reads++;
-      return file.read(entry);
+    {
+      read: (entry) => {
+        reads++;
+        return file.read(entry);
+      },
     },
     3000,
   );
