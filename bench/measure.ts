@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { GoProcess } from '../test/support/go.js';
 
-export const GOSPY = fileURLToPath(new URL('../src/gospy.js', import.meta.url));
+export const GOSPY = fileURLToPath(new URL('../gospy/gospy.js', import.meta.url));
 export const run = promisify(execFile);
 
 /** Takes the place of a test for the helpers in test/support: runs what was registered for teardown at the end. */

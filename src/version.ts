@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 interface Manifest {
   readonly version: string;
@@ -6,9 +7,13 @@ interface Manifest {
   readonly bugs?: { readonly url?: string };
 }
 
-/** Reads gospy's own package.json, two folders above the built file. */
+/** Path of a file of gospy's package. The built file is two folders below the package, in a bundle or not. */
+export function packageFile(name: string): string {
+  return fileURLToPath(new URL(`../../${name}`, import.meta.url));
+}
+
 function readManifest(): Manifest {
-  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Manifest;
+  return JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as Manifest;
 }
 
 /** gospy's version, `X.Y.Z`. */

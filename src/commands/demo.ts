@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { esbuildPath, startServer } from '../demo/server.js';
@@ -11,11 +10,12 @@ import type { Io } from '../io.js';
 import { examples } from '../options.js';
 import { captureText } from '../render/capture.js';
 import { captureOptions } from '../targets/live.js';
+import { packageFile } from '../version.js';
 import { printSummary } from './summary.js';
 import { withPrograms } from './with-target.js';
 
 /** A snapshot of a small program, for machines that permit no capture. */
-const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
+const SAMPLE = packageFile('snapshots/samples/queue.gsp');
 
 /** `gospy demo`: captures a real Go process and explains what it did. */
 export function define(command: Command, io: Io): void {

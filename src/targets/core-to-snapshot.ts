@@ -38,7 +38,7 @@ export interface CoreSnapshotReport {
  * a snapshot, or the output cannot be written; nothing is left behind then.
  */
 export async function coreToSnapshot(spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
-  const kind = await kindOfTarget(spec.file);
+  const kind = kindOfTarget(spec.file);
   if (kind.kind !== 'core') throw badFile(`${spec.file} is already a snapshot, not a core`);
   checkOutput(path);
   opening.progress?.(`reading ${spec.file}`);

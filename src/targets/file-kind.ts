@@ -1,3 +1,4 @@
+import { describe, detectFile, unpackingAdvice } from '../../snapshots/detect.js';
 import { badFile } from '../../snapshots/errors.js';
 
 /** An ELF core, plain or in a compression that gospy can unpack. */
@@ -13,8 +14,7 @@ export type ReadableFile = CoreFile | { readonly kind: 'snapshot' };
  * Returns what a file is, judging by its first bytes. A compressed file is taken for a core: what is in it shows when
  * it is opened. Throws `badFile`, which says what the file is, where it is neither a snapshot nor a core.
  */
-export async function kindOfTarget(path: string): Promise<ReadableFile> {
-  const { describe, detectFile, unpackingAdvice } = await import('../../snapshots/detect.js');
+export function kindOfTarget(path: string): ReadableFile {
   const file = detectFile(path);
   if (file.kind === 'snapshot') return file;
   if (file.kind === 'core') return { kind: 'core', packing: null };

@@ -8,7 +8,7 @@ import type { FileTarget, Opening } from './target.js';
  * cores alone. Throws GospyError where the file is neither, or cannot be opened; other damage becomes a problem.
  */
 export async function inspectFile(spec: FileTarget, opening: Opening = {}): Promise<CoreInfo | SnapshotInfo> {
-  const kind = await kindOfTarget(spec.file);
+  const kind = kindOfTarget(spec.file);
   opening.signal?.throwIfAborted();
   if (kind.kind === 'snapshot') {
     const { snapshotInfo } = await import('./snapshot-info.js');

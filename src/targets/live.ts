@@ -1,4 +1,4 @@
-import type { Programs } from '../../analyze/program.js';
+import { reopenPrograms, type Programs } from '../../analyze/program.js';
 import type { CaptureMode, CaptureOptions } from '../../capture/capture.js';
 import type { Captured } from '../../capture/copy/assemble-image.js';
 import { unsupported } from '../../snapshots/errors.js';
@@ -39,7 +39,6 @@ export function captureOptions(mode: CaptureMode, binary: Binary | null, opening
 }
 
 /** Returns the captured programs over the memory that a snapshot of them would hold, without searching for them again. */
-export async function programsIn({ image, programs }: Captured): Promise<Programs> {
-  const { reopenPrograms } = await import('../../analyze/program.js');
+export function programsIn({ image, programs }: Captured): Programs {
   return reopenPrograms(image, programs);
 }

@@ -1,4 +1,5 @@
-import type { Programs } from '../../analyze/program.js';
+import { openPrograms, type Programs } from '../../analyze/program.js';
+import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { kindOfTarget, type CoreFile } from './file-kind.js';
 import { captureOptions, openBinary, programsIn } from './live.js';
 import {
@@ -17,7 +18,7 @@ import {
 export async function openTarget(spec: TargetSpec, opening: Opening = {}): Promise<OpenTarget> {
   opening.signal?.throwIfAborted();
   if ('pid' in spec) return openProcess(spec, opening);
-  const kind = await kindOfTarget(spec.file);
+  const kind = kindOfTarget(spec.file);
   return kind.kind === 'snapshot' ? openSnapshotFile(spec) : openCoreTarget(spec, kind, opening);
 }
 
@@ -34,7 +35,7 @@ async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promi
     // Until the target is closed: what is made of it is made on the machine where the process runs.
     restorePriority = lowerPriority();
     const { captureToImage } = await import('../../capture/capture.js');
-    const programs = await programsIn(await captureToImage(pid, options));
+    const programs = programsIn(await captureToImage(pid, options));
     return targetOf(binary?.lendTo(programs) ?? programs, NO_FILE, close);
   } catch (error) {
     close();
@@ -45,10 +46,6 @@ async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promi
 const NO_FILE: Pick<OpenTarget, 'damage'> = { damage: [] };
 
 async function openSnapshotFile({ file, bin }: FileTarget): Promise<OpenTarget> {
-  const [{ openSnapshot }, { openPrograms }] = await Promise.all([
-    import('../../snapshots/gsp/read.js'),
-    import('../../analyze/program.js'),
-  ]);
   const binary = await openBinary(bin);
   const close = (): void => binary?.close();
   try {

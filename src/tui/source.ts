@@ -37,7 +37,7 @@ export class ProcessSource {
   /** Samples the process. Throws GospyError, `noGoProcess` where it has ended. */
   async next(): Promise<Sample> {
     reviewPriority();
-    if (this.mode === 'stop') return this.#chosen(await sampleIn(await this.#capture()));
+    if (this.mode === 'stop') return this.#chosen(sampleIn(await this.#capture()));
     this.#captured = null;
     this.#sampler ??= new ProcessSampler(this.pid, this.#options.inspect);
     return this.#chosen({ programs: this.#sampler.look(), pauseNs: 0 });
@@ -52,7 +52,7 @@ export class ProcessSource {
     const isShown = this.#captured !== null;
     const captured = this.#captured ?? (await this.#capture());
     await writeSnapshot(path, { image: captured.image, memory: captured.groups });
-    const sample = this.#chosen(await sampleIn(captured));
+    const sample = this.#chosen(sampleIn(captured));
     return isShown ? { ...sample, pauseNs: 0 } : sample;
   }
 
@@ -73,6 +73,6 @@ export class ProcessSource {
   }
 }
 
-async function sampleIn(captured: Captured): Promise<Sample> {
-  return { programs: await programsIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
+function sampleIn(captured: Captured): Sample {
+  return { programs: programsIn(captured), pauseNs: captured.image.capture.pauseNs ?? 0 };
 }

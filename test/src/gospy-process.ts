@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** The built command. */
-export const GOSPY = fileURLToPath(new URL('../../src/gospy.js', import.meta.url));
+export const GOSPY = fileURLToPath(new URL('../../gospy/gospy.js', import.meta.url));
 
 export interface Ended {
   /** null if a signal ended it. */

@@ -100,7 +100,7 @@ t.test('targets: a live target gives the answers of its snapshot', async (t) => 
     await writeSnapshot(file, { image: captured.image, memory: captured.groups });
     const target = await openTarget({ file });
     const [program] = target.programs;
-    t.ok(isDeepStrictEqual(answersOf((await programsIn(captured))[0]), answersOf(program)), cell.fixture);
+    t.ok(isDeepStrictEqual(answersOf(programsIn(captured)[0]), answersOf(program)), cell.fixture);
     target.close();
   }
 });
