@@ -3,6 +3,7 @@ import { firstIndex } from '../../snapshots/binary-search.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from './module-data.js';
 import type { PclntabFormat } from './pclntab.js';
+import { findBytes } from './scan.js';
 
 /** Bits of _func.flag, set since Go 1.17 (internal/abi/symtab.go; runtime/symtab.go before 1.21). */
 export const FuncFlag = { topFrame: 1, spWrite: 2, asm: 4 } as const;
@@ -53,6 +54,8 @@ export interface NameGiver {
 }
 
 const MAX_NAME = 64 * 1024;
+/** More bytes than the names of any program have. */
+const MAX_NAMES = 2 ** 28;
 /** More steps than any table has: no function has as many instructions. */
 const MAX_STEPS = 1 << 20;
 const NO_FUNCDATA = 0xffffffff;
@@ -127,6 +130,21 @@ export class FunctionTable {
       if (name !== null && !found.has(name)) found.set(name, this.at(i));
     }
     return found;
+  }
+
+  /**
+   * True if one of `names` is among the names of the table, as a function's or an inlined call's, or may be in a part of
+   * them that is absent. Reads no further than to the first that it finds.
+   */
+  mayName(names: Iterable<string>): boolean {
+    const { data, length } = this.module.funcnametab;
+    const sizeBytes = Math.min(length, MAX_NAMES);
+    const range = { lo: data, hi: plus(data, sizeBytes) };
+    for (const name of names) {
+      const [found] = findBytes(this.#names, [range], Buffer.from(`\0${name}\0`), 1);
+      if (found !== undefined) return true;
+    }
+    return !this.#names.has(data, sizeBytes);
   }
 
   /** A name by its offset: a function's, or that of an inlined call. */

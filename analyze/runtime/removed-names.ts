@@ -3,7 +3,7 @@ import { FuncFlag, type FunctionTable, type Func, type NameGiver } from '../bina
 import type { GoRelease } from './releases.js';
 
 /** Functions that every runtime has, and by whose names stacks are followed. */
-const KEPT_NAMES: ReadonlySet<string> = new Set(['runtime.mcall', 'runtime.morestack', 'runtime.systemstack']);
+const KEPT_NAMES = ['runtime.mcall', 'runtime.morestack', 'runtime.systemstack'];
 
 const ASM_TOP_FRAME = FuncFlag.asm | FuncFlag.topFrame;
 
@@ -22,12 +22,7 @@ export function isUnnamedOfRuntime(name: string): boolean {
  * with `runtime.` before it if they lie in the files of that package: those of garble keep their folder and lines.
  */
 export function namesFor(table: FunctionTable, { funcIDs }: GoRelease): NameGiver | null {
-  // Where a part of the table is absent, names may be there.
-  const areRemoved = onFault(
-    () => table.named(KEPT_NAMES).size === 0,
-    () => false,
-  );
-  if (!areRemoved) return null;
+  if (table.mayName(KEPT_NAMES)) return null;
   const folder = onFault(
     () => folderOfRuntime(table, funcIDs.indexOf('goexit')),
     () => null,

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import t from 'tap';
-import type { FunctionTable } from '../../analyze/binary/function-table.js';
+import { FunctionTable } from '../../analyze/binary/function-table.js';
 import { openProgram } from '../../analyze/program.js';
+import { Memory, SegmentSource } from '../../snapshots/memory.js';
 import { buildGo, requireGo } from '../support/go.js';
 import { random } from '../support/gsp.js';
 import { TESTED_RELEASES } from '../support/releases.js';
@@ -40,6 +41,10 @@ for (const release of TESTED_RELEASES) {
       }
       t.same(strangers, [], `all ${table.length} functions have the name of the symbol at their entry`);
       t.ok(table.length > 1000);
+      t.equal(table.mayName(['main.nothing', 'runtime.mcall']), true);
+      t.equal(table.mayName(['runtime.mcal', 'untime.mcall', 'main.nothing']), false, 'only whole names count');
+      const absent = new FunctionTable(new Memory(new SegmentSource([])), table.module);
+      t.equal(absent.mayName(['main.nothing']), true, 'a name may be in what is absent');
       const { minpc, maxpc } = table.module;
       t.equal(table.find(minpc - 1), null);
       t.equal(table.find(maxpc), null);
