@@ -10,7 +10,7 @@ const COUNT = numberOption('--goroutines', 1_000_000);
 /** A step that takes longer is given up. */
 const LIMIT_S = numberOption('--limit', 600);
 /** What the program and a reader of it need at most, in bytes for each goroutine. */
-const NEEDED_BYTES = 12_000;
+const NEEDED_BYTES = 15_000;
 /** How often the peak memory of a step is looked at, in milliseconds. It ends with the process. */
 const LOOK_MS = 20;
 
