@@ -23,12 +23,8 @@ export class MovedWalk {
   readonly #asked = new Float64Array(CACHED);
   #hasAsked = false;
 
-  readonly #knownAncestors: ReadonlySet<number>;
-
-  /** `knownAncestors` are the lists of ancestors that were planned. */
-  constructor(program: GoRuntime, knownAncestors: ReadonlySet<number>) {
+  constructor(program: GoRuntime) {
     const { layouts } = program;
-    this.#knownAncestors = knownAncestors;
     const g = layouts.of('g');
     this.#waits = new WaitWalk(program);
     this.#labels = new LabelWalk(layouts.release);
@@ -45,18 +41,17 @@ export class MovedWalk {
 
   /**
    * Adds a goroutine, whose g is at `address` and lies at the offset `g` of `view`. Its label set is not looked at if it is
-   * still `labelsBefore`.
+   * still `knownLabels`.
    */
-  add(copied: CopiedParts, view: DataView, g: number, address: number, labelsBefore: number): void {
+  add(copied: CopiedParts, view: DataView, g: number, address: number, knownLabels = 0): void {
     this.#waits.start(this.#walk, copied, view, g, address);
     const labels = wordAt(view, g + this.#at.labels);
-    if (labels !== labelsBefore) this.addLabels(labels);
+    if (labels !== knownLabels) this.#addLabels(labels);
     const ancestors = wordAt(view, g + this.#at.ancestors);
-    if (ancestors !== 0 && !this.#knownAncestors.has(ancestors)) this.#ancestors.start(this.#walk, ancestors);
+    if (ancestors !== 0) this.#ancestors.start(this.#walk, ancestors);
   }
 
-  /** Adds a label set. */
-  addLabels(labels: number): void {
+  #addLabels(labels: number): void {
     const slot = Math.floor(labels / 8) % CACHED;
     if (labels === 0 || this.#asked[slot] === labels) return;
     this.#asked[slot] = labels;

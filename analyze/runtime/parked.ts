@@ -151,7 +151,7 @@ export class ParkedWords {
   readonly #trackingSeq: number | null;
   readonly #labels: number;
   readonly #waiting: number;
-  /** Of each goroutine, where it was when the plan last had all that it waits for; 0 if it never had. */
+  /** Of each goroutine, where it was when the plan last had all that it waits for and its labels; 0 if it never had. */
   readonly #covered: Int32Array;
   readonly #sizeBytes: number;
   readonly #isDead = Uint8Array.from(GOROUTINE_STATUSES, (status) => (status === 'dead' ? 1 : 0));
@@ -167,7 +167,7 @@ export class ParkedWords {
     const words = FIELDS.flatMap(({ inStop }) => (typeof inStop === 'function' ? [inStop(g, gobuf)] : []));
     // Ascending: reading each g from front to back takes two thirds of the time of another order.
     this.fingerprint = Int32Array.from(words).sort();
-    if (this.fingerprint.length >= LABELS) throw new RangeError('the fingerprint of a goroutine has too many words');
+    if (this.fingerprint.length !== 4) throw new RangeError('the fingerprint of a goroutine has four words');
     this.#m = g.offset('m');
     this.#atomicstatus = g.offset('atomicstatus');
     this.#waitreason = g.offset('waitreason');
@@ -188,14 +188,14 @@ export class ParkedWords {
   }
 
   /**
-   * True if the goroutine at an index was at {@link setCovered} where these records have it: parked, in the same wait. Not for
-   * the stop.
+   * True if the goroutine at an index was at {@link setCovered} where these records have it: parked, in the same wait, with the
+   * same labels. Not for the stop.
    */
   isCovered(index: number, records: DataView): boolean {
     return this.#covered[index] === this.#hash(records, this.#offsets[index] ?? 0);
   }
 
-  /** Notes that the plan has all that the goroutine at an index waits for, where these records have it. */
+  /** Notes that the plan has all of the goroutine at an index, where these records have it. */
   setCovered(index: number, records: DataView): void {
     this.#covered[index] = this.#hash(records, this.#offsets[index] ?? 0);
   }
@@ -204,6 +204,7 @@ export class ParkedWords {
   #hash(records: DataView, g: number): number {
     const fingerprint = this.fingerprint;
     let hash = mix(this.#state(records, g), records.getUint32(g + this.#waiting, true));
+    hash = mix(hash, records.getUint32(g + this.#labels, true));
     for (let w = 0; w < fingerprint.length; w++) {
       hash = mix(hash, records.getUint32(g + (fingerprint[w] ?? 0), true));
     }
@@ -242,26 +243,35 @@ export class ParkedWords {
   mark(records: DataView, moved: Uint8Array, first: number, end: number): number {
     const offsets = this.#offsets;
     const size = this.#sizeBytes;
+    const remembered = this.#remembered;
+    const isUncounted = this.#isUncounted;
+    const atomicstatus = this.#atomicstatus;
+    const waitreason = this.#waitreason;
+    const seq = this.#trackingSeq ?? waitreason;
+    const [a = 0, b = 0, c = 0, d = 0] = this.fingerprint;
     let i = first;
     for (; i < offsets.length; i++) {
       const g = offsets[i] ?? -1;
       if (g + size > end) break;
-      if (g >= 0 && moved[i] === 0 && this.#hasMoved(records, g, WORDS * i)) moved[i] = 1;
+      if (g < 0 || moved[i] !== 0) continue;
+      // What nearly all do, they stay parked, in one go: half as long as with calls and a loop over the fingerprint.
+      const at = WORDS * i;
+      const status = records.getUint32(g + atomicstatus, true) & (STATUS_LIMIT - 1);
+      const reason = records.getUint8(g + waitreason);
+      if (status !== GWAITING) {
+        if (this.#isDead[status] !== 1 || ((remembered[at] ?? 0) & (STATUS_LIMIT - 1)) !== status) moved[i] = 1;
+      } else if (
+        isUncounted[reason] === 1 ||
+        remembered[at] !== stateOf(status, reason, records.getUint8(g + seq)) ||
+        remembered[at + 1] !== records.getUint32(g + a, true) ||
+        remembered[at + 2] !== records.getUint32(g + b, true) ||
+        remembered[at + 3] !== records.getUint32(g + c, true) ||
+        remembered[at + 4] !== records.getUint32(g + d, true)
+      ) {
+        moved[i] = 1;
+      }
     }
     return i;
-  }
-
-  #hasMoved(records: DataView, g: number, at: number): boolean {
-    const state = this.#state(records, g);
-    const status = state % STATUS_LIMIT;
-    const remembered = this.#remembered;
-    if (status !== GWAITING) return this.#isDead[status] !== 1 || (remembered[at] ?? 0) % STATUS_LIMIT !== status;
-    const fingerprint = this.fingerprint;
-    if (remembered[at] !== state || this.#isUncounted[records.getUint8(g + this.#waitreason)] === 1) return true;
-    for (let w = 0; w < fingerprint.length; w++) {
-      if (remembered[at + 1 + w] !== records.getUint32(g + (fingerprint[w] ?? 0), true)) return true;
-    }
-    return false;
   }
 
   /**
@@ -281,13 +291,14 @@ export class ParkedWords {
 
   /** Status without the scan bit, wait reason and trackingSeq in one number below 2^28. */
   #state(records: DataView, g: number): number {
-    const seq = this.#trackingSeq === null ? 0 : records.getUint8(g + this.#trackingSeq);
+    const seq = records.getUint8(g + (this.#trackingSeq ?? this.#waitreason));
     return stateOf(records.getUint32(g + this.#atomicstatus, true), records.getUint8(g + this.#waitreason), seq);
   }
 }
 
+/** `trackingSeq` is another byte of the g where nothing is counted. */
 function stateOf(status: number, reason: number, trackingSeq: number): number {
-  return (status & (STATUS_LIMIT - 1)) + STATUS_LIMIT * (reason + 256 * trackingSeq);
+  return (status & (STATUS_LIMIT - 1)) | (reason << 12) | (trackingSeq << 20);
 }
 
 /** One word of two, as in FNV-1a: if one of them differs, so does the result, but for one time in 2^32. */

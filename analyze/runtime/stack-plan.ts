@@ -53,7 +53,6 @@ export class StackPlan {
       stack: g.offset('stack'),
       sp: g.offset('sched') + layouts.of('gobuf').offset('sp'),
       syscallsp: g.offset('syscallsp'),
-      labels: g.offset('labels'),
     };
     this.#parked = new ParkedWords(layouts, waitReasons, goroutines.length);
     this.#countsRuns = countsRuns(layouts);
@@ -141,30 +140,37 @@ export class StackPlan {
   }
 
   /**
-   * Marks in `uncovered` (1 by index) the goroutines of which not all that they wait for is in `copied`, which must have been
-   * read after these records: a goroutine that does not move from then on waits for just that. The planning cannot tell, since
-   * it reads a g and what it points to at different moments. Whoever stays where it was covered once is not looked at again.
-   * Not for the stop.
+   * Marks in `uncovered` (1 by index) the goroutines of which not all that they wait for or point to is in `copied`, which must
+   * have been read after these records: a goroutine that does not move from then on has just that. The planning cannot tell,
+   * since it reads a g and what it points to at different moments. Whoever stays where it was covered once is not looked at
+   * again. Not for the stop.
    */
   markUncovered(records: DataView, copied: CopiedParts, walk: MovedWalk, uncovered: Uint8Array): void {
-    if (!this.#countsRuns) return;
+    if (!this.#countsRuns) {
+      uncovered.fill(1);
+      return;
+    }
     for (const [i, g] of this.#offsets.entries()) {
       if (g < 0 || this.#parked.isDead(records, g) || this.#parked.isCovered(i, records)) continue;
       walk.begin(1);
-      walk.add(copied, records, g, this.goroutines[i] ?? 0, this.#parked.labelsBefore(i));
+      this.#addTo(walk, copied, records, i, 0);
       if (walk.follow(copied.records)) this.#parked.setCovered(i, records);
       else uncovered[i] = 1;
     }
     walk.begin(0);
   }
 
-  /** Adds to a walk the goroutines that are marked in `moved`. */
-  addMoved(moved: Uint8Array, records: DataView, copied: CopiedParts, walk: MovedWalk): void {
+  /** Adds to a walk the goroutines that are marked in `moved` or `uncovered`. */
+  addMarked(moved: Uint8Array, uncovered: Uint8Array, records: DataView, copied: CopiedParts, walk: MovedWalk): void {
     for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {
-      const g = this.#offsets[i] ?? -1;
-      if (g < 0 || this.#parked.isDead(records, g)) continue;
-      walk.add(copied, records, g, this.goroutines[i] ?? 0, this.#parked.labelsBefore(i));
+      if (uncovered[i] !== 1) this.#addTo(walk, copied, records, i, this.#parked.labelsBefore(i));
     }
+    for (let i = uncovered.indexOf(1); i >= 0; i = nextMarked(uncovered, i)) this.#addTo(walk, copied, records, i, 0);
+  }
+
+  #addTo(walk: MovedWalk, copied: CopiedParts, records: DataView, i: number, knownLabels: number): void {
+    const g = this.#offsets[i] ?? -1;
+    if (g >= 0 && !this.#parked.isDead(records, g)) walk.add(copied, records, g, this.goroutines[i] ?? 0, knownLabels);
   }
 
   /** Marks in `moved` the goroutines that a thread has: their gs do not show where they are. Not for the stop. */
@@ -237,18 +243,6 @@ export class StackPlan {
   /** Goroutines whose g is at or after an offset of the records. */
   goroutinesFrom(offset: number): Addr[] {
     return [...this.goroutines.filter((_, i) => (this.#offsets[i] ?? -1) >= offset)] as Addr[];
-  }
-
-  /** Label sets that goroutines were given since the planning. Not for the stop. */
-  newLabels(records: DataView): Addr[] {
-    const out = new Set<Addr>();
-    const { labels } = this.#at;
-    for (const g of this.#offsets) {
-      if (g < 0) continue;
-      const set = wordAt(records, g + labels) as Addr;
-      if (set !== 0 && !this.labels.has(set)) out.add(set);
-    }
-    return [...out];
   }
 }
 

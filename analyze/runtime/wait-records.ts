@@ -53,7 +53,7 @@ export class WaitReader {
     const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
     const onSemaphore = SEMAPHORE_REASONS.test(reason);
     if (!onSemaphore) return sudogs.length === 0 ? null : { sudogs, sync: 0 as Addr };
-    const sudog = sudogs[0] ?? this.#onStack(g);
+    const sudog = sudogs[0] ?? this.#onStack(g, reason === COND_REASON);
     if (sudog === null) return null;
     const sync = reason === COND_REASON && sudog.elem === 0 ? this.#condOf(g, sudog) : sudog.elem;
     return { sudogs: [sudog], sync };
@@ -89,15 +89,15 @@ export class WaitReader {
     return out;
   }
 
-  /** The goroutine's sudog that its innermost frames point to. */
-  #onStack(g: G): Sudog | null {
+  /** The goroutine's sudog that its innermost frames point to, of a semaphore or a sync.Cond. */
+  #onStack(g: G, onCond: boolean): Sudog | null {
     for (const word of this.#stackWords(g)) {
       if (!this.#sudogs.has(word)) continue;
       const sudog = onFault(
         () => (this.#sudogs.goroutineOf(word) === g.addr ? this.#sudogs.read(word) : null),
         () => null,
       );
-      if (sudog !== null) return sudog;
+      if (sudog !== null && isInUse(sudog.elem, sudog.c, onCond)) return sudog;
     }
     return null;
   }
@@ -149,6 +149,14 @@ function wordOnStack(memory: GoRuntime['memory'], at: Addr): Addr {
     if (error instanceof MemoryFault) return 0 as Addr;
     throw error;
   }
+}
+
+/**
+ * True if a goroutine may wait in a sudog, with these words, for a semaphore or a sync.Cond. Frames also point to sudogs that it
+ * has given back: those still name it, but have lost their elem (releaseSudog in proc.go). So has one for a sync.Cond.
+ */
+export function isInUse(elem: number, c: number, onCond: boolean): boolean {
+  return c === 0 && (elem !== 0 || onCond);
 }
 
 function around(sync: Addr): Range {

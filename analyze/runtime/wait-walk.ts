@@ -8,6 +8,7 @@ import {
   BEFORE_SEMAPHORE,
   COND_NOTIFY,
   COND_REASON,
+  isInUse,
   HIGHEST,
   LOWEST,
   MAX_CASES,
@@ -96,7 +97,9 @@ export class WaitWalk {
       if (word < LOWEST || word >= HIGHEST || word % 8 !== 0) continue;
       const sudog = records.find(word, this.#sudogSize);
       if (sudog < 0 || wordAt(records.view, sudog + this.#sudogAt.g) !== g) continue;
-      this.#wantSync(walk, wordAt(records.view, sudog + this.#sudogAt.elem));
+      const elem = wordAt(records.view, sudog + this.#sudogAt.elem);
+      if (!isInUse(elem, wordAt(records.view, sudog + this.#sudogAt.c), false)) continue;
+      this.#wantSync(walk, elem);
       return true;
     }
     return false;

@@ -53,7 +53,7 @@ export class Copy {
   #queueSource: RunSource;
   /** By index of a goroutine, 1 if it moved since the records were remembered. */
   readonly #moved: Uint8Array;
-  /** By index of a goroutine, 1 if what it waits for may not be in the plan, whether or not it moved since. */
+  /** By index of a goroutine, 1 if what it waits for or its labels may not be in the plan, whether or not it moved since. */
   readonly #uncovered: Uint8Array;
   /** By index of a run of stacks, 1 if it must be read again. */
   readonly #dirty: Uint8Array;
@@ -68,8 +68,6 @@ export class Copy {
   #lists: Lists = { areWhole: false, fresh: 0 };
   /** True if all queues were read since the last goroutine moved. */
   #queuesAreFresh = false;
-  /** Label sets that the plan did not have when the copy was read ahead. */
-  #newLabels: readonly Addr[] = [];
 
   constructor(plan: Plan, source: CopySource) {
     this.plan = plan;
@@ -86,7 +84,7 @@ export class Copy {
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#uncovered = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
-    this.#walk = new MovedWalk(plan.program, plan.stackPlan.ancestors);
+    this.#walk = new MovedWalk(plan.program);
     this.#late = this.#newLateReads(null);
   }
 
@@ -111,7 +109,6 @@ export class Copy {
     stackPlan.markOnThreads(this.#view, this.#moved);
     this.#queuesAreFresh = false;
     stackPlan.remember(this.#view);
-    this.#newLabels = stackPlan.newLabels(this.#view);
   }
 
   /**
@@ -276,14 +273,11 @@ export class Copy {
     const copied = this.#copiedWith(late);
     const walk = this.#walk;
     walk.begin(this.#moved.length + born.length);
-    const uncovered = this.#uncovered;
-    for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) uncovered[i] = 1;
-    stackPlan.addMoved(uncovered, this.#view, copied, walk);
+    stackPlan.addMarked(this.#moved, this.#uncovered, this.#view, copied, walk);
     for (const g of born) {
       const offset = late.batches.find(g, sizeBytes);
-      if (offset >= 0) walk.add(copied, late.batches.view, offset, g, 0);
+      if (offset >= 0) walk.add(copied, late.batches.view, offset, g);
     }
-    for (const labels of this.#newLabels) walk.addLabels(labels);
     return { born, machines, isWhole: readWalk(late, walk, copied, deadline) };
   }
 

@@ -6,8 +6,11 @@ import type { Slab } from './slab.js';
 const IOVEC_SIZE = 16;
 /** Elements that the kernel takes at most in a call. */
 const IOV_MAX = 1024;
-/** Takes about a millisecond, so that a deadline can be kept between two calls. The kernel takes up to 2^31. */
-const MAX_CALL_BYTES = 2 ** 22;
+/**
+ * Takes some tenths of a millisecond, so that a deadline can be kept between two calls; and what was read is still in the
+ * CPU's cache when it is looked at. The kernel takes up to 2^31.
+ */
+const MAX_CALL_BYTES = 2 ** 20;
 
 /** The runs that one system call reads, from index `first` up to `end`, into the buffer at `offset`. */
 interface Call {

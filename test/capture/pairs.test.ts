@@ -14,7 +14,7 @@ import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, PAIRS_CELLS } from '../support/releases.js';
 
 /** More in `npm run test:survival`. */
-const PLANS = process.env['GOSPY_TEST_ALL'] === '1' ? 50 : 2;
+const PLANS = process.env['GOSPY_TEST_ALL'] === '1' ? 20 : 2;
 /** The first of a plan knows nothing of what an earlier one missed. */
 const STOPS_A_PLAN = 3;
 const GOROUTINES = 1400;
