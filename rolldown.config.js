@@ -41,8 +41,7 @@ function licenceIn(folder) {
   throw new Error(`${dirname(folder)}: no licence text in ${folder}`);
 }
 
-export default {
-  // A file that runs as a worker is an entry of its own here: its URL, './NAME.js', is that of a file in this folder too.
+const command = {
   input: { gospy: 'dist/src/gospy.js' },
   platform: 'node',
   external: NOT_BUNDLED,
@@ -68,3 +67,18 @@ export default {
     },
   },
 };
+
+/** A file that runs as a worker is a bundle of its own: its URL, './NAME.js', is that of a file in this folder too. */
+const readAheadThread = {
+  input: { 'read-ahead-thread': 'dist/snapshots/gsp/read-ahead-thread.js' },
+  platform: 'node',
+  logLevel: 'warn',
+  output: {
+    dir: 'dist/gospy',
+    format: 'esm',
+    entryFileNames: '[name].js',
+    comments: { annotation: false, jsdoc: false },
+  },
+};
+
+export default [command, readAheadThread];
