@@ -3,13 +3,14 @@ import type { Addr } from '../snapshots/address.js';
 import type { Programs } from '../analyze/program.js';
 import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
-import { positionsOf } from '../analyze/runtime/memory-ranges.js';
+import { positionsOf, type ThreadPosition } from '../analyze/runtime/memory-ranges.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import type { Warning } from '../analyze/warnings.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { copyClone, type CloneRefused } from './clone/clone-capture.js';
 import { assembleImage, type Captured } from './copy/assemble-image.js';
 import {
+  UNSTOPPED,
   describeStop,
   joinThreads,
   readClocks,
@@ -27,7 +28,7 @@ import { collectGarbage } from './ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from './ptrace/optimize.js';
 import { lowerPriority, reviewPriority } from './ptrace/priority.js';
 import { withStopped } from './ptrace/stop.js';
-import type { StoppedThread } from './ptrace/tracees.js';
+import type { StoppedThread } from './ptrace/tracee.js';
 import { warmUpStop } from './ptrace/warm-up.js';
 
 /** How to get a consistent image: while the process stands still, from a frozen clone of it, or without any stop. */
@@ -56,6 +57,9 @@ export interface CaptureReport {
   readonly goVersion: string;
   readonly mode: CaptureMode;
   readonly pauseNs: number;
+  /** Threads that had not trapped when the copy was done, and for how long one of them stood still at most. */
+  readonly lateThreads: number;
+  readonly longestLateNs: number;
   /** Goroutines that had not ended. */
   readonly goroutines: number;
   readonly runtimes: readonly Runtime[];
@@ -69,6 +73,8 @@ export interface CaptureReport {
 /** The copy is rehearsed so many times before the stop, but not for longer than this in milliseconds. */
 const WARM_UP_ROUNDS = 20;
 const WARM_UP_MS = 100;
+/** Threads whose stacks are read in the rehearsal as those of late threads are. */
+const LATE_REHEARSED = 4;
 /** The plan is made again while a process outgrows it, but not more often. */
 const MAX_PLANS = 4;
 /** Without a stop, the copy is made again until nothing moves, but not more often. What moved in the last one is torn. */
@@ -94,7 +100,7 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
   const { image } = captured;
   const content = { image, memory: captured.groups };
   const { bytesWritten } = await writeSnapshot(path, content, { signal: options.signal });
-  const { mode, pauseNs, partial } = image.capture;
+  const { mode, pauseNs, lateThreads, longestLateNs, partial } = image.capture;
   const { programs } = captured;
   const runtimes = runtimesOf(programs);
   return {
@@ -103,6 +109,8 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
     goVersion: programs[0].version.text,
     mode: mode === 'core' ? 'stop' : mode,
     pauseNs: pauseNs ?? 0,
+    lateThreads: lateThreads ?? 0,
+    longestLateNs: longestLateNs ?? 0,
     goroutines: runtimes.reduce((sum, { goroutines }) => sum + goroutines, 0),
     runtimes,
     bytesRead: captured.bytesRead,
@@ -218,28 +226,32 @@ async function copyStopped(
   reviewPriority();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
-  const body = (threads: readonly Pick<StoppedThread, 'tid' | 'registers'>[], deadline: number): Addr[] | null => {
+  type Placed = Pick<StoppedThread, 'tid' | 'registers'>;
+  const positions = (threads: readonly Placed[]): ThreadPosition[] =>
+    positionsOf(threads, ({ tid }) => namespaceTids.get(tid) ?? target.namespaceTid(tid));
+  const body = (threads: readonly Placed[], deadline: number): Addr[] | null => {
     target.assertSameProgram();
-    return copies.readStopped(
-      positionsOf(threads, ({ tid }) => namespaceTids.get(tid) ?? target.namespaceTid(tid)),
-      deadline,
-    );
+    return copies.readStopped(positions(threads), deadline);
   };
-  await warmUpStop(({ registers }) =>
-    body(
-      before.map(({ tid }) => ({ tid, registers })),
-      Infinity,
-    ),
-  );
+  const late = (thread: Placed): void => {
+    for (const position of positions([thread])) copies.readThread(position);
+  };
+  await warmUpStop(({ registers }) => {
+    const placed = before.map(({ tid }) => ({ tid, registers }));
+    body(placed, Infinity);
+    placed.slice(0, LATE_REHEARSED).forEach(late);
+  });
   signal?.throwIfAborted();
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
   for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = plan();
   const at = readClocks();
   collectGarbage();
   copies.readAhead();
-  const options = { arch: target.arch, ...(budgetMs === undefined ? {} : { budgetMs }) };
+  const options = { arch: target.arch, late, realTime: true, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
   optimizeLate();
+  // An execve that was under way may have ended during the copy.
+  target.assertSameProgram();
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
   const facts = { ...at, ...describeStop(stop) };
@@ -274,7 +286,7 @@ function copyLive(target: LiveProcess, plan: () => Copies): CapturedCopies {
     const { threads, torn } = copies.completeLive(() => target.threads());
     const { areWhole, fresh } = copies.lists;
     if ((areWhole && (torn.length === 0 || tries >= LIVE_TRIES)) || tries === LIVE_MOST_TRIES)
-      return { copies, metadata: { threads, facts: { ...at, pauseNs: 0, partial: false, warnings: [], torn } } };
+      return { copies, metadata: { threads, facts: { ...at, ...UNSTOPPED, partial: false, warnings: [], torn } } };
     if (fresh > 0 || !areWhole) copies = plan();
   }
 }

@@ -164,8 +164,8 @@ export function sigaction(signal: number, action: number, before: number): numbe
   return libc().sigaction(signal, action, before);
 }
 
-/** Scheduling policies of the kernel that gospy uses: those of the fair class. */
-export const Policy = { other: 0, idle: 5 } as const;
+/** Scheduling policies of the kernel that gospy uses. */
+export const Policy = { other: 0, fifo: 1, idle: 5 } as const;
 export type Policy = (typeof Policy)[keyof typeof Policy];
 
 /** Numbers of sched_setscheduler(2) and sched_getscheduler(2). musl has functions of that name, which do nothing. */
@@ -173,21 +173,24 @@ const SCHEDULER_CALLS: Partial<Record<string, { readonly set: number; readonly g
   x64: { set: 144, get: 145 },
   arm64: { set: 119, get: 120 },
 };
-/** A struct sched_param: priority 0, the only one of the fair class. */
-let fairPriority: Pinned | null = null;
+/** The priorities that policies are given, each in a struct sched_param: 0 is the only one of policies that are not real-time. */
+const PRIORITIES = { [Policy.other]: 0, [Policy.fifo]: 1, [Policy.idle]: 0 } as const;
+let schedulingParameters: Pinned | null = null;
 
-/** The policy of the calling thread; -1 if it cannot be told. */
-export function schedulingPolicy(): number {
+/** The policy of a thread, 0 for the calling one; null if it cannot be told, or if gospy does not use it. */
+export function schedulingPolicy(tid: number): Policy | null {
   const calls = SCHEDULER_CALLS[process.arch];
-  return calls === undefined ? -1 : libc().syscall(calls.get, 0);
+  const policy = calls === undefined ? -1 : libc().syscall(calls.get, tid);
+  return policy === Policy.other || policy === Policy.fifo || policy === Policy.idle ? policy : null;
 }
 
-/** Gives a thread, 0 for the calling one, another policy. Returns whether that was possible. */
+/** Gives a thread, 0 for the calling one, another policy, at its lowest priority. Returns whether that was possible. */
 export function setSchedulingPolicy(tid: number, policy: Policy): boolean {
   const calls = SCHEDULER_CALLS[process.arch];
   if (calls === undefined) return false;
-  fairPriority ??= new Pinned(8);
-  return libc().syscall(calls.set, tid, policy, fairPriority.address) === 0;
+  schedulingParameters ??= new Pinned(8);
+  schedulingParameters.view.setInt32(0, PRIORITIES[policy], true);
+  return libc().syscall(calls.set, tid, policy, schedulingParameters.address) === 0;
 }
 
 /**

@@ -113,10 +113,17 @@ export interface CaptureFacts {
   /** CLOCK_MONOTONIC of the host in nanoseconds, which is what Go's nanotime() would have returned; null if unknown. */
   readonly monotonicNs: bigint | null;
   /**
-   * Nanoseconds from just before the first thread was interrupted until the last one was let go: 0 in live mode, null if
-   * unknown.
+   * Nanoseconds from just before the first thread was interrupted until the last of those was let go that had trapped when
+   * the copy was done: 0 in live mode, null if unknown.
    */
   readonly pauseNs: number | null;
+  /**
+   * Threads that had not trapped by then: they waited for a CPU, and executed nothing until they trapped. 0 in live mode,
+   * null if unknown.
+   */
+  readonly lateThreads: number | null;
+  /** Nanoseconds that one of them stood still at most, from its trap until it was let go; 0 if there is none. */
+  readonly longestLateNs: number | null;
   /** True if something that was asked for is missing; `warnings` says what. */
   readonly partial: boolean;
   readonly warnings: readonly ImageWarning[];

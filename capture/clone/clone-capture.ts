@@ -7,6 +7,7 @@ import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../c
 import { Copies } from '../copy/copies.js';
 import { copyMachines } from '../copy/machine-list.js';
 import { makePlans, type Survey } from '../copy/plan.js';
+import type { Pinned } from '../libc.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
@@ -16,8 +17,11 @@ import { RunReader } from '../process/run-reader.js';
 import { collectGarbage } from '../ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from '../ptrace/optimize.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
+import type { StoppedThread } from '../ptrace/tracee.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
-import { Cloner, collectLeftovers, endClone, tieToGospy, type Clone } from './clone.js';
+import { Cloner, collectLeftovers, endClone, findWaiting, tieToGospy, type Clone } from './clone.js';
+import { asInjectable } from './injection.js';
+import { LateThreads } from './late-threads.js';
 import { warmUpClone } from './warm-up.js';
 
 /** Why there is no clone, and how long the process stood still to find that out. */
@@ -29,6 +33,9 @@ export interface CloneRefused {
 /** A clone is still worth it if it takes longer than a stop by no more than this, a factor and a time: the models are no better. */
 const WORTH = 1.25;
 const WORTH_MS = 2;
+
+/** Threads of which one is to make the clone. */
+const MAX_FIRST = 3;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
 export function cloneHindrance(pid: number, programs: Programs): string | null {
@@ -75,15 +82,20 @@ export async function copyClone(
   signal?.throwIfAborted();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
-  const { stop, at } = cloneInStop(target, program, sites, namespaceTids);
+  const lateThreads = new LateThreads(target, (tid) => namespaceTids.get(tid) ?? target.namespaceTid(tid));
+  const { stop, at } = cloneInStop(target, program, sites, namespaceTids, lateThreads);
   optimizeLate();
   const clone = stop.value;
   if (typeof clone === 'string') return { reason: clone, pauseNs: stop.pauseNs };
+  if (stop.isTorn) {
+    endClone(clone);
+    return { reason: 'a thread that was just being made ran meanwhile', pauseNs: stop.pauseNs };
+  }
   let isCollected = false;
   let copies: Copies;
   try {
     tieToGospy(clone);
-    copies = copyFrom(clone, surveyed, (tid) => namespaceTids.get(tid) ?? target.namespaceTid(tid), stop.threads);
+    copies = copyFrom(clone, surveyed, lateThreads, stop.threads);
   } finally {
     isCollected = endClone(clone);
   }
@@ -101,6 +113,7 @@ function cloneInStop(
   program: GoProgram,
   sites: InjectionSites,
   namespaceTids: ReadonlyMap<number, number>,
+  lateThreads: LateThreads,
 ): { stop: Stop<Clone | string>; at: ReturnType<typeof readClocks> } {
   const { pid, arch } = target;
   // Those of now: a thread that has ended may have left its id, and its stack, to another.
@@ -109,7 +122,12 @@ function cloneInStop(
   try {
     collectGarbage();
     const at = readClocks();
-    const stop = withStopped(pid, { arch }, (threads) => {
+    const first = {
+      tids: [...findWaiting({ pid, sites })].slice(0, MAX_FIRST),
+      isReady: (thread: StoppedThread): boolean => asInjectable(thread, sites) !== null,
+    };
+    const late = (thread: StoppedThread): void => lateThreads.add(thread);
+    const stop = withStopped(pid, { arch, first, late, once: true, realTime: true }, (threads) => {
       target.assertSameProgram();
       return cloner.clone(threads, namespaceTids);
     });
@@ -119,13 +137,10 @@ function cloneInStop(
   }
 }
 
-/** Copies a clone; `threads` are those of the process when it was cloned. Throws MemoryFault if its lists are damaged. */
-function copyFrom(
-  clone: Clone,
-  surveyed: Survey,
-  namespaceTid: (tid: number) => number,
-  threads: Stop<unknown>['threads'],
-): Copies {
+/**
+ * Copies a clone; `threads` are those of the process when it was cloned, and `late` those of them that trapped later: if the
+ * kernel was just starting a signal handler there, the clone lacks the frame that it made. Throws MemoryFault if its lists are damaged. */
+function copyFrom(clone: Clone, surveyed: Survey, late: LateThreads, threads: Stop<unknown>['threads']): Copies {
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
@@ -133,11 +148,14 @@ function copyFrom(
     const source = {
       memory,
       reader: (runs: Runs): RunReader => new RunReader(port, runs),
+      readInto: (addr: number, into: Pinned, offset: number, length: number): number =>
+        late.overlay(addr, into, offset, port.read(addr, into, offset, length)),
       bytesNow: (addr: number, length: number): Uint8Array | null => port.bytes(addr, length),
     };
     const copies = new Copies(surveyed, makePlans(surveyed, { mappings, memory: memory() }), source);
     copies.readAhead();
-    copies.readStopped(positionsOf(threads, ({ tid }) => namespaceTid(tid)));
+    copies.readStopped(positionsOf(threads, ({ tid }) => late.namespaceTid(tid)));
+    late.forEach((position) => copies.readThread(position));
     return copies;
   } finally {
     port.close();

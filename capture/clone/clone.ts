@@ -7,7 +7,7 @@ import { errnoName } from '../libc.js';
 import { EXIT_KILL, reap, setOptions } from '../ptrace/ptrace.js';
 import { sleep } from '../ptrace/sleep.js';
 import { withStopped } from '../ptrace/stop.js';
-import type { StoppedThread } from '../ptrace/tracees.js';
+import type { StoppedThread } from '../ptrace/tracee.js';
 import { tryText } from '../process/procfs.js';
 import { asInjectable, awaitStop, inject, type Injected } from './injection.js';
 
@@ -194,7 +194,7 @@ function collectBy(target: CloneTarget, tid: number, namespacePid: number): bool
 }
 
 /** Threads that seem to wait at a site, by what the kernel says of them without a stop. */
-function* findWaiting({ pid, sites }: CloneTarget): Iterable<number> {
+export function* findWaiting({ pid, sites }: Pick<CloneTarget, 'pid' | 'sites'>): Iterable<number> {
   const pcs = new Set(sites.waits.map((site) => `0x${waitingPc(site).toString(16)}`));
   for (const name of listFolder(`/proc/${pid}/task`)) {
     const pc = readText(`/proc/${pid}/task/${name}/syscall`).trim().split(' ').at(-1) ?? '';

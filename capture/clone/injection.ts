@@ -2,6 +2,7 @@ import { waitingPc, type InjectionSite, type InjectionSites } from '../../analyz
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
 import { sleep } from '../ptrace/sleep.js';
 import {
+  CLONED,
   GONE,
   RegisterSlots,
   RUNNING,
@@ -15,13 +16,12 @@ import {
   setRegisters,
   signalOf,
 } from '../ptrace/ptrace.js';
-import type { StoppedThread } from '../ptrace/tracees.js';
+import type { StoppedThread } from '../ptrace/tracee.js';
 
 /** Result of a call that a signal interrupted before it ran; the kernel would restart it. */
 const ERESTARTNOINTR = -513;
 /** SIGTRAP and the bit of TRACE_SYSCALL_GOOD. No signal has that number, so none is delivered if gospy dies at this stop. */
 const SYSCALL_STOP = 0x85;
-const EVENT_CLONE = 0x305;
 /** Looks at the thread before gospy leaves the CPU to it. */
 const SPINS = 20;
 
@@ -89,7 +89,7 @@ function followCall(thread: StoppedThread): Injected {
       const value = resultOf(tid);
       if (value === null) break;
       return value === ERESTARTNOINTR ? { kind: 'interrupted' } : { kind: 'returned', value, child };
-    } else if (status === EVENT_CLONE) {
+    } else if (status === CLONED) {
       child = eventMessage(tid);
     } else if (isTrap(status)) {
       return { kind: 'interrupted' };

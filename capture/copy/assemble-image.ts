@@ -14,8 +14,9 @@ import {
 import { recordingMemory } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
-import { reopenPrograms, structsOf, type Programs } from '../../analyze/program.js';
-import { usedStacks } from '../../analyze/runtime/memory-ranges.js';
+import { isOnThread } from '../../analyze/runtime/goroutine.js';
+import { reopenPrograms, structsOf, type GoProgram, type Programs } from '../../analyze/program.js';
+import { readGoroutine, usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copies } from './copies.js';
 import { clipToMappings, type Survey } from './plan.js';
 
@@ -53,7 +54,10 @@ export function assembleImage(
   const image = { ...base, threads, capture: facts, memory, structs: structsOf(surveyed) };
   const programs = reopenPrograms(image, surveyed);
   programs.forEach(readWorkingSet);
-  const isPartial = programs.some(({ warnings }) => warnings.some(({ code }) => MISSING.has(code)));
+  const isPartial = programs.some(
+    (program) =>
+      program.warnings.some(({ code }) => MISSING.has(code)) || (facts.mode !== 'live' && lacksStack(program)),
+  );
   const capture = isPartial ? { ...facts, partial: true } : facts;
   const inUse = programs.flatMap((program) => [...usedStacks(program, threads)]);
   const used = [...new Runs(inUse, 0)].flatMap((range) => cut(stacks, range));
@@ -62,6 +66,14 @@ export function assembleImage(
   const groups = [records, used, queues, constant, tables];
   const kept = new Memory(new SegmentSource(groups.flat()));
   return { image: { ...image, capture, memory: kept }, programs, groups };
+}
+
+/** True if a goroutine was running on a thread that did not stop in time: where it is is not known. */
+function lacksStack(program: GoProgram): boolean {
+  return program.machines.some((m) => {
+    const g = m.curg === 0 || program.threadOf(m)?.registers !== null ? null : readGoroutine(program, m.curg);
+    return g !== null && isOnThread(g);
+  });
 }
 
 /** The bytes of a range, from segments that are sorted and do not overlap. */

@@ -1,7 +1,7 @@
 import type { CaptureFacts, Thread } from '../../snapshots/image.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { Stop } from '../ptrace/stop.js';
-import type { StoppedThread } from '../ptrace/tracees.js';
+import type { StoppedThread } from '../ptrace/tracee.js';
 import type { Copies } from './copies.js';
 
 /** What a capture learns of a process beside its memory. */
@@ -16,18 +16,29 @@ export interface CapturedCopies {
   readonly metadata: CaptureMetadata;
 }
 
-/** How long the process stood still, and which threads did not. */
+/**
+ * How long the process stood still, and which threads did not. The registers of a thread that did not stop in time are
+ * missing; what could have changed meanwhile is only what a thread that was not even asked to stop writes.
+ */
 export function describeStop({
   threads,
   pauseNs,
-}: Stop<unknown>): Pick<CaptureFacts, 'pauseNs' | 'partial' | 'warnings' | 'torn'> {
-  const moving = threads.filter((thread) => !thread.stopped);
-  const warnings = moving.map(({ tid }) => ({
+  lateThreads,
+  longestLateNs,
+}: Stop<unknown>): Omit<CaptureFacts, 'mode' | 'writer' | 'capturedAt' | 'monotonicNs'> {
+  const unknown = threads.filter(({ registers }) => registers === null);
+  const warnings = unknown.map(({ tid, interrupted }) => ({
     code: 'thread-not-stopped',
-    message: `thread ${tid} did not stop in time: what it runs may be inconsistent`,
+    message: interrupted
+      ? `thread ${tid} did not stop in time: where it is is not known`
+      : `thread ${tid} could not be stopped: what it runs may be inconsistent`,
   }));
-  return { pauseNs, partial: moving.length > 0, warnings, torn: [] };
+  const partial = threads.some(({ interrupted }) => !interrupted);
+  return { pauseNs, lateThreads, longestLateNs, partial, warnings, torn: [] };
 }
+
+/** What is stated of a process that was not stopped. */
+export const UNSTOPPED = { pauseNs: 0, lateThreads: 0, longestLateNs: 0 } as const;
 
 /** Threads with the state that they had before the stop and the registers that they had in it. */
 export function joinThreads(

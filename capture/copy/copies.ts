@@ -32,6 +32,11 @@ export class Copies {
     return unchecked?.sort((a, b) => a - b) ?? null;
   }
 
+  /** As {@link Copy.readThread}, of each. */
+  readThread(thread: ThreadPosition): void {
+    for (const copy of this.#all) copy.readThread(thread);
+  }
+
   /**
    * Copies each program without a stop, by itself: the shorter that takes, the less moves meanwhile. `listThreads` is asked
    * for the threads right after the Ms were copied. Returns the threads and the torn goroutines, as

@@ -14,6 +14,7 @@ import { CopiedRuns, readWalk } from './late-walk.js';
 import { copyMachines, type MachineList } from './machine-list.js';
 import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
+import { ThreadStacks } from './thread-stacks.js';
 
 /** What a look without a stop could see of the runtime's lists. */
 export interface Lists {
@@ -63,6 +64,10 @@ export class Copy {
   /** What is read late lies here. */
   readonly #slab = new Slab();
   #late: LateReads;
+  /** The Ms as the last look found them. */
+  #machines: readonly M[] = [];
+  /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
+  readonly #lateStacks: ThreadStacks;
   /** For the last look of {@link completeLive}. */
   #again: { readonly stacks: RunReader; readonly records: RunReader } | null = null;
   #lists: Lists = { areWhole: false, fresh: 0 };
@@ -72,6 +77,7 @@ export class Copy {
   constructor(plan: Plan, source: CopySource) {
     this.plan = plan;
     this.#source = source;
+    this.#lateStacks = new ThreadStacks(source);
     this.#records = source.reader(plan.records);
     this.#stacks = source.reader(plan.stacks);
     this.#queueRuns = plan.queues;
@@ -118,6 +124,7 @@ export class Copy {
    */
   readStopped(threads: readonly ThreadPosition[], deadline = Infinity): Addr[] | null {
     const { stackPlan, records } = this.plan;
+    this.#lateStacks.clear();
     this.#readRecords(deadline);
     stackPlan.markUncounted(this.#view, this.#moved);
     this.#dirty.fill(0);
@@ -127,7 +134,7 @@ export class Copy {
     const failed = this.#readStacks(deadline);
     const late = (this.#late = this.#newLateReads(null));
     if (performance.now() >= deadline) {
-      readLists(late);
+      this.#machines = readLists(late).machines;
       const { end } = this.#records;
       const unread = end < records.length ? stackPlan.goroutinesFrom(records.at(end).offset) : [];
       return [...new Set([...unread, ...this.#movedGoroutines()])].sort((a, b) => a - b);
@@ -137,6 +144,15 @@ export class Copy {
     const { machines, isWhole } = this.#complete(late, deadline);
     this.#readThreadStacks(late, machines, threads);
     return isWhole ? null : this.#movedGoroutines();
+  }
+
+  /**
+   * Reads the stacks of a thread that trapped after {@link readStopped}, while it stands still: they are its own, and still
+   * those of the moment when it was asked to stop, even if the others run on.
+   */
+  readThread(thread: ThreadPosition): void {
+    const own = this.#machines.filter(({ procid }) => procid === thread.namespaceTid);
+    this.#lateStacks.read(threadStacks(this.#late.program, own, [thread]));
   }
 
   /** The Ms as they are now, for {@link completeLive}: the threads should be listed right after this. */
@@ -201,13 +217,18 @@ export class Copy {
   /** Bytes that were read. */
   get sizeBytes(): number {
     const planned = [this.#records, this.#stacks, this.#queues].reduce((n, { bytes }) => n + bytes.length, 0);
-    return planned + this.#late.sizeBytes;
+    return planned + this.#late.sizeBytes + this.#lateStacks.sizeBytes;
   }
 
   /** What was read: the records with everything that was read late, and the planned stacks and queues in ascending order. */
   get segments(): Readonly<Record<'records' | 'stacks' | 'queues', readonly Segment[]>> {
     return {
-      records: [...this.#late.instead(), ...this.#recordSource.segments(), ...this.#late.segments()],
+      records: [
+        ...this.#late.instead(),
+        ...this.#lateStacks.segments,
+        ...this.#recordSource.segments(),
+        ...this.#late.segments(),
+      ],
       stacks: this.#stackSource.segments(),
       queues: this.#queueSource.segments(),
     };
@@ -260,6 +281,7 @@ export class Copy {
   #complete(late: LateReads, deadline: number): { born: Float64Array; machines: readonly M[]; isWhole: boolean } {
     const { stackPlan, program } = this.plan;
     const { born, machines } = readLists(late);
+    this.#machines = machines;
     const { sizeBytes } = program.goroutineReader;
     for (const g of born) {
       const offset = late.batches.find(g, sizeBytes);

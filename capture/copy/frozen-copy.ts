@@ -2,7 +2,7 @@ import type { ImageWarning } from '../../snapshots/image.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze, type Freeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
-import { readClocks, type CapturedCopies } from './capture-metadata.js';
+import { UNSTOPPED, readClocks, type CapturedCopies } from './capture-metadata.js';
 import { Copies } from './copies.js';
 import { planLive } from './look-again.js';
 import type { Survey } from './plan.js';
@@ -26,7 +26,7 @@ export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopie
     copies.readAhead();
     copies.readStopped(positionsOf(threads, ({ namespaceTid }) => namespaceTid));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;
-    const facts = { ...at, pauseNs: 0, partial: false, warnings: [frozenWarning(freeze)], torn: [] };
+    const facts = { ...at, ...UNSTOPPED, partial: false, warnings: [frozenWarning(freeze)], torn: [] };
     return { copies, metadata: { threads, facts } };
   }
   return null;

@@ -6,6 +6,7 @@ import { GospyError, noGoProcess } from '../../snapshots/errors.js';
 import type { CaptureFacts, Executable, Mapping, ProcessImage, StructLayout, Thread } from '../../snapshots/image.js';
 import { Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
+import type { Pinned } from '../libc.js';
 import { assertReachable } from './permission.js';
 import {
   executableLink,
@@ -29,6 +30,8 @@ const NOT_CAPTURED: CaptureFacts = {
   capturedAt: null,
   monotonicNs: null,
   pauseNs: null,
+  lateThreads: null,
+  longestLateNs: null,
   partial: false,
   warnings: [],
   torn: [],
@@ -91,6 +94,11 @@ export class LiveProcess {
   /** The bytes of a record as they are now; null if not all of them can be read, or there are more than 16 kB. */
   bytesNow(addr: Addr, length: number): Uint8Array | null {
     return this.#port.bytes(addr, length);
+  }
+
+  /** Copies bytes from `addr` on to an offset of `into`. Returns how many: fewer than `length` if a page is absent. */
+  readInto(addr: Addr, into: Pinned, offset: number, length: number): number {
+    return this.#port.read(addr, into, offset, length);
   }
 
   /** The mappings as they are now: they change as a program grows. Throws `noGoProcess` if the process has ended. */

@@ -1,4 +1,4 @@
-import { GONE, RUNNING, detach, interrupt, pollStop, reap } from './ptrace.js';
+import { CLONED, GONE, RUNNING, detach, eventMessage, interrupt, pollStatus, reap, signalOf } from './ptrace.js';
 
 /** How often the event loop tries to let pending threads go, in milliseconds. */
 const POLL_MS = 2;
@@ -47,10 +47,12 @@ export function pollPending(): number {
 
 /** True once the thread is not traced any more, or is dead and collected. */
 function tryDetach({ tid, ownChild }: PendingDetach): boolean {
-  const signal = pollStop(tid);
-  if (signal === GONE) return ownChild || reap(tid);
+  const status = pollStatus(tid);
+  if (status === GONE) return ownChild || reap(tid);
   // If a child of gospy's own has stopped, libuv may have collected the report of that: so try it without the report.
-  if (signal === RUNNING) return ownChild && detach(tid, 0) === 0;
+  if (status === RUNNING) return ownChild && detach(tid, 0) === 0;
+  const born = status === CLONED ? eventMessage(tid) : null;
+  if (born !== null) detachLater(born, false);
   // If this fails, the thread was killed meanwhile, and its death is reported next.
-  return detach(tid, signal) === 0;
+  return detach(tid, signalOf(status)) === 0;
 }

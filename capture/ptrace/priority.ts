@@ -52,7 +52,7 @@ export function raisePriority(): () => void {
   } catch {
     return () => undefined;
   }
-  const wasIdle = schedulingPolicy() === Policy.idle && setSchedulingPolicy(0, Policy.other);
+  const wasIdle = schedulingPolicy(0) === Policy.idle && setSchedulingPolicy(0, Policy.other);
   return () => {
     if (wasIdle) setSchedulingPolicy(0, Policy.idle);
     setPriority(before);
@@ -73,7 +73,7 @@ function mayRaise(): boolean {
  * the call. A gospy that was started in another class stays in it.
  */
 function mayLeaveIdle(): boolean {
-  return schedulingPolicy() === Policy.other && setSchedulingPolicy(0, Policy.other);
+  return schedulingPolicy(0) === Policy.other && setSchedulingPolicy(0, Policy.other);
 }
 
 /**

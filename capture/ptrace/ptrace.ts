@@ -11,9 +11,13 @@ const PTRACE_SETREGSET = 0x4205;
 const PTRACE_SEIZE = 0x4206;
 const PTRACE_INTERRUPT = 0x4207;
 const PTRACE_EVENT_STOP = 128;
+const SIGTRAP = 5;
+/** The status of a tracee with {@link TRACE_CLONE} that has made a thread: PTRACE_EVENT_CLONE. */
+export const CLONED = SIGTRAP + 256 * 3;
 
 /** Options of a tracee. Never set {@link EXIT_KILL} on a thread of the target: the target would die with gospy. */
 export const TRACE_SYSCALL_GOOD = 1;
+/** Threads that the tracee makes are tracees too, with the same options. They stop before their first instruction. */
 export const TRACE_CLONE = 8;
 export const EXIT_KILL = 0x100000;
 
@@ -33,14 +37,18 @@ const SI_PID = 16;
 const SI_STATUS = 24;
 const SIGINFO_SIZE = 128;
 
+let message: Pinned | null = null;
 let siginfo: Pinned | null = null;
 function waitInfo(): Pinned {
   return (siginfo ??= new Pinned(SIGINFO_SIZE));
 }
 
-/** Makes gospy the thread's tracer, without stopping it. Returns 0 or an errno: EPERM also for a thread that is exiting. */
-export function seize(tid: number): number {
-  return ptrace(PTRACE_SEIZE, tid, 0, 0) === 0 ? 0 : errno();
+/**
+ * Makes gospy the thread's tracer, without stopping it. Returns 0 or an errno: EPERM also for a thread that is exiting, or
+ * that gospy traces already.
+ */
+export function seize(tid: number, options = 0): number {
+  return ptrace(PTRACE_SEIZE, tid, 0, options) === 0 ? 0 : errno();
 }
 
 /** Asks a seized thread to stop as soon as it can. Returns 0 or an errno. */
@@ -72,11 +80,11 @@ export function pollStatus(tid: number): number {
 }
 
 /**
- * The signal that a thread was about to be given when it stopped with a status; 0 if none. It must be passed to
- * {@link detach}, or it is lost.
+ * The signal that a thread was about to be given when it stopped with a status; 0 if none, as at every event. It must be
+ * passed to {@link detach}, or it is lost.
  */
 export function signalOf(status: number): number {
-  return isTrap(status) ? 0 : status % 256;
+  return status < 256 ? status : 0;
 }
 
 /** True for the status of a stop that {@link interrupt} asked for, or of a group-stop. */
@@ -96,7 +104,7 @@ export function setOptions(tid: number, options: number): boolean {
 
 /** The message of the event at which a tracee has stopped, such as the pid of its new child; null if it is not stopped. */
 export function eventMessage(tid: number): number | null {
-  const message = new Pinned(8);
+  message ??= new Pinned(8);
   if (ptrace(PTRACE_GETEVENTMSG, tid, 0, message.address) !== 0) return null;
   return Number(message.view.getBigUint64(0, true));
 }

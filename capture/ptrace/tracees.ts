@@ -1,81 +1,35 @@
-import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs';
-import { noGoProcess, type GospyError } from '../../snapshots/errors.js';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync } from 'node:fs';
+import { GospyError, noGoProcess } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
-import { Registers, registerSetSize } from '../../snapshots/registers.js';
+import { registerSetSize } from '../../snapshots/registers.js';
 import { assertOwnProc } from '../process/own-proc.js';
 import { assertReachable, refusal } from '../process/permission.js';
 import { isAlive, readStatus, threadState } from '../process/procfs.js';
 import { detachLater, pollPending, takePending } from './pending-detach.js';
-import { GONE, RUNNING, RegisterSlots, detach, interrupt, pollStop, reap, seize } from './ptrace.js';
+import { RegisterSlots, TRACE_CLONE, seize } from './ptrace.js';
 import { sleep } from './sleep.js';
+import { Tracee, type StoppedThread, type TraceeKind } from './tracee.js';
+import { openChannels, type WaitChannel } from './wait-channel.js';
 
 /** Threads that can be born between the first look and the stop without an allocation in the stop. */
 const SPARE_SLOTS = 64;
 /** Looks at the threads that have not stopped yet before gospy leaves the CPU to them. */
 const SPINS = 3;
+/**
+ * How long to look for threads that trap at once before a copy that need not wait for the others, in milliseconds: so long,
+ * and so much longer per thread while each look finds more. An interrupt takes some microseconds to reach another CPU.
+ */
+const LOOK_MS = 0.1;
+const LOOK_MS_PER_THREAD = 0.01;
+/** Threads that are still late after so many milliseconds are looked at less often: this long apart. */
+const HASTE_MS = 20;
+const LONG_SLEEP_MS = 0.2;
 /** How long to look for a thread to seize: a process that is just executing another program has none for a while. */
 const SEIZE_MS = 500;
 /** How long to wait if all threads that are left sleep where no signal reaches them (state D). */
 const PATIENCE_MS = 20;
 /** How long to wait for threads that could not be let go at once before leaving them to the event loop. */
 const SETTLE_MS = 20;
-
-/** A thread of a stopped process. */
-export interface StoppedThread {
-  readonly tid: number;
-  /** False for a thread that did not stop in time, or that another tracer holds: it may be running. */
-  readonly stopped: boolean;
-  /** null if `stopped` is false. */
-  readonly registers: Registers | null;
-  /** Keeps a signal that the thread was about to be given, and delivers it as the thread is let go. */
-  holdSignal(signal: number): void;
-}
-
-/** A thread that gospy traces. */
-class Tracee implements StoppedThread {
-  readonly tid: number;
-  readonly #slots: RegisterSlots;
-  readonly #slot: number;
-  readonly #arch: Arch;
-  /** True for the first thread of a child of gospy's own: libuv must collect its death. */
-  readonly ownChild: boolean;
-  /** `reaped` also if reaping it is left to libuv. */
-  state: 'seized' | 'stopped' | 'released' | 'dead' | 'reaped' = 'seized';
-  /** The signal that it was about to be given when it stopped; 0 if none. Delivered as it is let go. */
-  signal = 0;
-  /** True once its registers were read: from then until it is let go, it stands still. */
-  stopped = false;
-
-  constructor(tid: number, ownChild: boolean, arch: Arch, slots: RegisterSlots, slot: number) {
-    this.tid = tid;
-    this.ownChild = ownChild;
-    this.#arch = arch;
-    this.#slots = slots;
-    this.#slot = slot;
-  }
-
-  /** Checks whether it has stopped, and reads its registers if so. */
-  poll(): void {
-    const signal = pollStop(this.tid);
-    if (signal === RUNNING) return;
-    if (signal === GONE) {
-      // Reap it now: a thread that executes another program waits until the other threads are reaped, and stops only then.
-      this.state = this.ownChild || reap(this.tid) ? 'reaped' : 'dead';
-      return;
-    }
-    this.state = 'stopped';
-    this.signal = signal;
-    this.stopped = this.#slots.read(this.tid, this.#slot);
-  }
-
-  holdSignal(signal: number): void {
-    this.signal = signal;
-  }
-
-  get registers(): Registers | null {
-    return this.stopped ? new Registers(this.#arch, this.#slots.bytes(this.#slot)) : null;
-  }
-}
 
 /**
  * The threads of one process, from the first SEIZE to the last DETACH. Everything is synchronous: to the kernel, the tracer
@@ -84,7 +38,7 @@ class Tracee implements StoppedThread {
 export class Tracees {
   /** How many threads there were at the first look. */
   readonly expected: number;
-  readonly #pid: number;
+  readonly pid: number;
   readonly #arch: Arch;
   readonly #ownChild: boolean;
   readonly #taskDir: number;
@@ -93,8 +47,18 @@ export class Tracees {
   readonly #seen = new Set<string>();
   /** Threads that could not be seized. */
   readonly #refused: number[] = [];
+  /** By thread; empty if the kernel does not say. */
+  readonly #channels: ReadonlyMap<number, WaitChannel>;
   readonly #only: number | null;
   #firstErrno = 0;
+  /** Threads that ran on until they were found, while others had been asked to stop already. */
+  #strangers = 0;
+  /** True once the copy was made. */
+  #isCopied = false;
+  /** True if a thread stopped because it had made another: that may have been before it was asked to. */
+  #hasCloned = false;
+  #lateThreads = 0;
+  #longestLateMs = 0;
   #slots: RegisterSlots;
   #nextSlot = 0;
 
@@ -104,34 +68,54 @@ export class Tracees {
    */
   constructor(pid: number, arch: Arch, only: number | null = null) {
     assertOwnProc();
-    this.#pid = pid;
+    this.pid = pid;
     this.#only = only;
     this.#arch = arch;
     this.#ownChild = readStatus(pid).parentPid === process.pid;
     this.expected = readTaskDir(pid).length;
     this.#slots = new RegisterSlots(this.expected + SPARE_SLOTS, registerSetSize(arch));
     this.#taskDir = openTaskDir(pid);
+    this.#channels = openChannels(pid, readTaskDir(pid).map(Number));
   }
 
-  /** Seizes the threads that were not seen before. Returns how many could be seized. */
+  /** True if a thread may have stood still since before it was asked to stop. */
+  get hasCloned(): boolean {
+    return this.#hasCloned;
+  }
+
+  /** Threads that had not trapped when the copy was done. */
+  get lateThreads(): number {
+    return this.#lateThreads;
+  }
+
+  /** The longest time that one of them can have stood still between its trap and its release. */
+  get longestLateNs(): number {
+    return Math.round(this.#longestLateMs * 1e6);
+  }
+
+  /** Seizes the threads that were not seen before. Returns how many are tracees now. */
   seizeNew(alsoInterrupt: boolean): number {
     let found = 0;
-    for (const name of readTaskDir(this.#pid)) {
+    for (const name of readTaskDir(this.pid)) {
       if (this.#seen.has(name)) continue;
       this.#seen.add(name);
       const tid = Number(name);
       if (this.#only !== null && tid !== this.#only) continue;
-      if (!takePending(tid)) {
-        const failed = seize(tid);
-        if (failed !== 0) {
-          this.#firstErrno ||= failed;
-          this.#refused.push(tid);
-          continue;
-        }
+      const failed = takePending(tid) ? 0 : seize(tid, TRACE_CLONE);
+      if (failed !== 0 && this.#adopt(tid, this.#isCopied ? 'newborn' : 'thread')) {
+        found++;
+        continue;
+      }
+      if (alsoInterrupt) this.#strangers++;
+      if (failed !== 0) {
+        this.#firstErrno ||= failed;
+        this.#refused.push(tid);
+        continue;
       }
       found++;
-      this.#tracees.push(this.#newTracee(tid));
-      if (alsoInterrupt) interrupt(tid);
+      const tracee = this.#newTracee(tid, 'thread');
+      this.#tracees.push(tracee);
+      if (alsoInterrupt) tracee.interrupt();
     }
     return found;
   }
@@ -146,18 +130,37 @@ export class Tracees {
       this.seizeNew(false);
       if (this.#tracees.length > 0) return;
       if (this.#only !== null) break;
-      assertReachable(this.#pid, 'stop');
+      assertReachable(this.pid, 'stop');
       this.#seen.clear();
       this.#refused.length = 0;
       sleep();
     } while (performance.now() < deadline);
     // No thread refused: there was none to ask.
-    if (this.#firstErrno === 0) throw endedEarly(this.#pid, undefined);
-    throw refusal(this.#pid, 'Attaching', this.#firstErrno);
+    if (this.#firstErrno === 0) throw endedEarly(this.pid, undefined);
+    throw refusal(this.pid, 'Attaching', this.#firstErrno);
   }
 
   interruptAll(): void {
-    for (const { tid } of this.#tracees) interrupt(tid);
+    for (const tracee of this.#tracees) tracee.interrupt();
+  }
+
+  /**
+   * Has some of the threads stop before the others, until one that `isReady` has. Returns the time of process.hrtime at
+   * which none of them had stopped yet.
+   */
+  stopFirst(tids: readonly number[], isReady: (thread: StoppedThread) => boolean, deadline: number): bigint {
+    const first = this.#tracees.filter(({ tid }) => tids.includes(tid));
+    let begun = process.hrtime.bigint();
+    for (const tracee of first) tracee.interrupt();
+    for (let looks = 0; performance.now() < deadline; looks++) {
+      const now = process.hrtime.bigint();
+      for (const tracee of first) if (tracee.state === 'seized') this.#meet(tracee.poll());
+      if (first.some((tracee) => tracee.stopped && isReady(tracee))) break;
+      if (first.every(({ state }) => state !== 'seized')) break;
+      if (!first.some(({ state }) => state === 'stopped')) begun = now;
+      if (looks > SPINS) sleep();
+    }
+    return begun;
   }
 
   /**
@@ -172,26 +175,109 @@ export class Tracees {
     } while (this.seizeNew(true) > 0 && performance.now() < deadline);
   }
 
+  /**
+   * Looks for a short while for threads that trap at once. Returns true if every thread has stopped; if not, all have at
+   * least been asked to, and execute nothing more before they do.
+   */
+  look(deadline: number): boolean {
+    const begun = performance.now();
+    const end = Math.min(deadline, begun + LOOK_MS + LOOK_MS_PER_THREAD * this.#tracees.length);
+    let pending = Infinity;
+    let idle = 0;
+    for (;;) {
+      const left = this.#pollAll();
+      const now = performance.now();
+      if (this.#isComplete() || this.seizeNew(true) === 0) {
+        if (left === 0) return true;
+        if (now >= end || (idle > SPINS && now >= begun + LOOK_MS)) return false;
+      }
+      idle = left < pending ? 0 : idle + 1;
+      pending = left;
+      if (idle > SPINS) sleep();
+    }
+  }
+
+  /**
+   * True if there is a thread that may have run while the copy was made: one that was not traced yet. It has been asked to
+   * stop. Threads that tracees made stop before their first instruction.
+   */
+  findStrangers(): boolean {
+    const before = this.#strangers;
+    if (!this.#isComplete()) this.seizeNew(true);
+    return this.#strangers > before;
+  }
+
   /** The threads that live, stopped or not. */
   threads(): StoppedThread[] {
-    const threads: StoppedThread[] = this.#tracees.filter(({ state }) => state !== 'dead' && state !== 'reaped');
+    const threads: StoppedThread[] = this.#tracees.filter(
+      ({ kind, state }) => kind === 'thread' && state !== 'dead' && state !== 'reaped',
+    );
     for (const tid of this.#refused) {
-      if (isAlive(this.#pid, tid)) threads.push({ tid, stopped: false, registers: null, holdSignal: () => undefined });
+      if (!isAlive(this.pid, tid)) continue;
+      threads.push({ tid, stopped: false, interrupted: false, registers: null, holdSignal: () => undefined });
     }
     return threads;
   }
 
-  /** Lets all stopped threads go. Does nothing else: the pause lasts until this returns. */
+  /** Lets all stopped threads go. Does nothing else: their pause lasts until this returns. */
   release(): void {
-    for (const tracee of this.#tracees) {
-      if (tracee.state !== 'stopped') continue;
-      if (detach(tracee.tid, tracee.signal) === 0) tracee.state = 'released';
+    for (const tracee of this.#tracees) tracee.release();
+  }
+
+  /**
+   * Lets go the threads that trapped while the copy was made. All that are left now are late. Each is shown to `serve`
+   * before it is let go.
+   */
+  releaseTrapped(serve: (thread: StoppedThread) => void): void {
+    this.#isCopied = true;
+    this.#serve(serve);
+    for (const { kind, state } of this.#tracees) if (kind === 'thread' && state === 'seized') this.#lateThreads++;
+  }
+
+  /**
+   * Waits for the late threads, and lets each go in the look that finds it. Gives up at `deadline` of performance.now(), or
+   * sooner if all that are left sleep where no signal reaches them: what the kernel shows of those is taken.
+   */
+  serveLate(deadline: number, serve: (thread: StoppedThread) => void): void {
+    const begun = performance.now();
+    const onTrap = (tracee: Tracee): void => {
+      const since = tracee.lookedAt;
+      if (tracee.kind === 'thread') serve(tracee);
+      tracee.release();
+      this.#longestLateMs = Math.max(this.#longestLateMs, performance.now() - since);
+    };
+    while (this.#serve(onTrap) > 0) {
+      const now = performance.now();
+      if (now >= deadline || (now >= begun + PATIENCE_MS && this.#onlySleepersLeft())) break;
+      sleep(now < begun + HASTE_MS ? undefined : LONG_SLEEP_MS);
     }
+    for (const tracee of this.#tracees) {
+      if (tracee.kind === 'thread' && tracee.state === 'seized' && tracee.takeShown(this.pid)) serve(tracee);
+    }
+  }
+
+  /** Looks at each thread that has not stopped yet, and lets it go if it has. Returns how many are left. */
+  #serve(onTrap: (tracee: Tracee) => void): number {
+    let left = 0;
+    for (const tracee of this.#tracees) {
+      if (tracee.state === 'seized') this.#meet(tracee.poll());
+      if (tracee.state === 'seized') left++;
+      if (tracee.state !== 'stopped') continue;
+      try {
+        onTrap(tracee);
+      } finally {
+        tracee.release();
+      }
+    }
+    return left;
   }
 
   /** After the pause: reaps the dead, and sees to it that threads that are still traced are let go once that is possible. */
   settle(): void {
+    this.#adoptUnseen();
     closeSync(this.#taskDir);
+    for (const tracee of this.#tracees) tracee.releaseTrapped();
+    for (const channel of this.#channels.values()) channel.close();
     for (const { tid, ownChild, state } of this.#tracees) {
       if (state !== 'released' && state !== 'reaped') detachLater(tid, ownChild);
     }
@@ -199,24 +285,68 @@ export class Tracees {
     while (pollPending() > 0 && performance.now() < deadline) sleep();
   }
 
-  #newTracee(tid: number): Tracee {
+  #newTracee(tid: number, kind: TraceeKind): Tracee {
     if (this.#nextSlot === this.#slots.capacity) {
       this.#slots = new RegisterSlots(this.#slots.capacity, registerSetSize(this.#arch));
       this.#nextSlot = 0;
     }
-    const ownChild = this.#ownChild && tid === this.#pid;
-    return new Tracee(tid, ownChild, this.#arch, this.#slots, this.#nextSlot++);
+    const ownChild = this.#ownChild && tid === this.pid;
+    return new Tracee(
+      tid,
+      kind,
+      ownChild,
+      this.#arch,
+      { slots: this.#slots, index: this.#nextSlot++ },
+      this.#channels.get(tid) ?? null,
+    );
+  }
+
+  /** Takes a thread or process that was born a tracee. Returns false if it was not: no first thread is. */
+  #adopt(tid: number, kind: TraceeKind): boolean {
+    if (tid === this.pid) return false;
+    const tracee = this.#newTracee(tid, kind);
+    tracee.poll();
+    if (tracee.state !== 'seized' && tracee.state !== 'stopped') return false;
+    this.#tracees.push(tracee);
+    return true;
+  }
+
+  /** Takes what a tracee has just made; `tid` is 0 if that is nothing. */
+  #meet(tid: number): void {
+    if (tid === 0) return;
+    this.#hasCloned = true;
+    if (this.#seen.has(String(tid))) return;
+    this.#seen.add(String(tid));
+    const isThread = existsSync(`/proc/${this.pid}/task/${tid}`);
+    this.#adopt(tid, !isThread ? 'process' : this.#isCopied ? 'newborn' : 'thread');
+  }
+
+  /** Takes threads that were born tracees, and whose parents could not say so. */
+  #adoptUnseen(): void {
+    if (this.#only !== null || this.#isComplete()) return;
+    try {
+      for (const name of readTaskDir(this.pid)) if (!this.#seen.has(name)) this.#adopt(Number(name), 'newborn');
+    } catch (error) {
+      if (!(error instanceof GospyError)) throw error;
+    }
+    this.release();
+  }
+
+  /** Looks at each thread that has not stopped yet. Returns how many are left. */
+  #pollAll(): number {
+    let left = 0;
+    for (const tracee of this.#tracees) {
+      if (tracee.state === 'seized') this.#meet(tracee.poll());
+      if (tracee.state === 'seized') left++;
+    }
+    return left;
   }
 
   #waitForKnown(patience: number, deadline: number): void {
     let pending = Infinity;
     let idle = 0;
     for (;;) {
-      let left = 0;
-      for (const tracee of this.#tracees) {
-        if (tracee.state === 'seized') tracee.poll();
-        if (tracee.state === 'seized') left++;
-      }
+      const left = this.#pollAll();
       const now = performance.now();
       if (left === 0 || now >= deadline || (now >= patience && this.#onlySleepersLeft())) return;
       idle = left < pending ? 0 : idle + 1;
@@ -228,7 +358,7 @@ export class Tracees {
   /** True if all threads that have not stopped sleep where no signal reaches them. */
   #onlySleepersLeft(): boolean {
     const pending = this.#tracees.filter(({ state }) => state === 'seized');
-    return pending.every(({ tid }) => threadState(this.#pid, tid) === 'D');
+    return pending.every(({ tid }) => threadState(this.pid, tid) === 'D');
   }
 
   /**
@@ -238,7 +368,7 @@ export class Tracees {
   #isComplete(): boolean {
     if (this.#only !== null) return true;
     let held = 0;
-    for (const { state } of this.#tracees) if (state !== 'reaped') held++;
+    for (const { kind, state } of this.#tracees) if (kind !== 'process' && state !== 'reaped') held++;
     return fstatSync(this.#taskDir).nlink - 2 === held;
   }
 }

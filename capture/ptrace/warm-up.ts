@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { hostArch } from '../process/procfs.js';
 import { withStopped } from './stop.js';
-import type { StoppedThread } from './tracees.js';
+import type { StoppedThread } from './tracee.js';
 
 /** Stops of the stand-in: enough that the code of a stop is compiled. Each takes about a quarter of a millisecond. */
 const ROUNDS = 30;
@@ -30,7 +30,7 @@ export async function warmUpStop(body: (thread: StoppedThread) => void): Promise
     try {
       const until = performance.now() + BODY_MS;
       for (let i = 0; i < ROUNDS && child.pid !== undefined; i++) {
-        withStopped(child.pid, { arch: hostArch() }, ([thread]) => {
+        withStopped(child.pid, { arch: hostArch(), late: () => undefined }, ([thread]) => {
           if (thread !== undefined && performance.now() < until) body(thread);
         });
       }

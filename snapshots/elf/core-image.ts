@@ -85,7 +85,7 @@ function coreOf(file: ElfFile, packing: PackingProblem | null): Core {
     executable,
     host: { hostname: '', kernel: '', bootId: null, cpus: 0, namespacePids: [notes.pid] },
     capture: {
-      ...{ mode: 'core', capturedAt: null, monotonicNs: null, pauseNs: null },
+      ...{ mode: 'core', capturedAt: null, monotonicNs: null, pauseNs: null, lateThreads: null, longestLateNs: null },
       ...{
         partial: file.missingBytes > 0 || packing?.isTrusted === false,
         warnings: warningsOf(problems),

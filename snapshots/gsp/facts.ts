@@ -149,12 +149,15 @@ function readHost(fields: Fields): HostFacts {
 }
 
 function plainCapture(capture: CaptureFacts): Plain<CaptureFacts> {
-  const { mode, capturedAt, monotonicNs, pauseNs, partial, warnings, torn, writer } = capture;
+  const { mode, capturedAt, monotonicNs, pauseNs, lateThreads, longestLateNs, partial, warnings, torn, writer } =
+    capture;
   return {
     mode,
     capturedAt,
     monotonicNs,
     pauseNs,
+    lateThreads,
+    longestLateNs,
     partial,
     warnings: warnings.map(({ code, message }) => ({ code, message })),
     torn,
@@ -172,6 +175,8 @@ function readCapture(fields: Fields): CaptureFacts {
     capturedAt: textOrNull(fields, 'capturedAt'),
     monotonicNs: fields.orNull('monotonicNs', (key) => fields.big(key)),
     pauseNs: fields.orNull('pauseNs', (key) => fields.count(key)),
+    lateThreads: countIfThere(fields, 'lateThreads'),
+    longestLateNs: countIfThere(fields, 'longestLateNs'),
     partial: fields.flag('partial'),
     warnings: fields.list('warnings', (item, where) => {
       const warning = new Fields(item, where);
@@ -219,6 +224,11 @@ function readSignal(facts: Fields): FatalSignal | null {
       tid: fields.count('tid'),
     };
   });
+}
+
+/** A count that older snapshots lack. */
+function countIfThere(fields: Fields, key: string): number | null {
+  return fields.has(key) ? fields.orNull(key, (k) => fields.count(k)) : null;
 }
 
 function textOrNull(fields: Fields, key: string): string | null {

@@ -61,6 +61,8 @@ function snapshotDocument({ facts, target, runtimes, warnings, ...file }: Snapsh
     host: facts?.host ?? null,
     executable: facts?.executable ?? null,
     partial: facts?.capture.partial ?? null,
+    lateThreads: facts?.capture.lateThreads ?? null,
+    longestLateNs: facts?.capture.longestLateNs ?? null,
     threads: facts?.threads.length ?? null,
     mappings: facts?.mappings.length ?? null,
     warnings,

@@ -19,16 +19,23 @@ export function captureText(report: Report): string {
   );
 }
 
-function pauseText({ mode, pauseNs }: Report): string {
+function pauseText(report: Report): string {
+  const { mode, pauseNs } = report;
   switch (mode) {
     case 'live':
       return 'The process was not stopped';
     case 'stop':
       if (pauseNs === 0) return 'The process stood still already, since it is frozen';
-      return `The process stood still for ${duration(pauseNs)}`;
+      return `The process stood still for ${duration(pauseNs)}${lateText(report)}`;
     case 'clone':
-      return `The process stood still for ${duration(pauseNs)} while it was cloned`;
+      return `The process stood still for ${duration(pauseNs)} while it was cloned${lateText(report)}`;
     case 'core':
       return 'It was made from a core';
   }
+}
+
+/** Threads that had no CPU in that time, so that they could not even be stopped. */
+function lateText({ lateThreads, longestLateNs }: Report): string {
+  if (lateThreads === null || longestLateNs === null || lateThreads === 0) return '';
+  return `, and ${pluralize(lateThreads, 'late thread')} for ${duration(longestLateNs)} at most`;
 }

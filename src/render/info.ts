@@ -1,4 +1,4 @@
-import type { HostFacts } from '../../snapshots/image.js';
+import type { CaptureFacts, HostFacts } from '../../snapshots/image.js';
 import type { SnapshotInfo } from '../targets/snapshot-info.js';
 import { factLines, type Fact } from './facts.js';
 import { programFacts } from './runtimes.js';
@@ -30,10 +30,17 @@ function captureFacts(facts: NonNullable<SnapshotInfo['facts']>): Fact[] {
     ['build id', printable(executable.buildId ?? executable.goBuildId ?? 'none')],
     ['captured', `${printable(capture.capturedAt ?? 'at an unknown time')}, mode ${capture.mode}`],
     ['pause', capture.pauseNs === null ? 'not known' : duration(capture.pauseNs)],
+    ...lateFact(capture),
     ['threads', withThousands(facts.threads.length)],
     ['mappings', withThousands(facts.mappings.length)],
     ['partial', capture.partial ? 'yes, the warnings say what is missing' : 'no'],
   ];
+}
+
+/** Nothing where no thread was late. */
+function lateFact({ lateThreads, longestLateNs }: CaptureFacts): Fact[] {
+  if (lateThreads === null || lateThreads === 0) return [];
+  return [['late threads', `${withThousands(lateThreads)}, stopped for ${duration(longestLateNs ?? 0)} at most`]];
 }
 
 /** Nothing for a core, which does not say where it was written. */

@@ -22,6 +22,8 @@ export interface CoreSnapshotReport {
   readonly mode: 'core';
   /** Unknown: another tool wrote the core. */
   readonly pauseNs: null;
+  readonly lateThreads: null;
+  readonly longestLateNs: null;
   /** Goroutines that had not ended. */
   readonly goroutines: number;
   readonly runtimes: readonly Runtime[];
@@ -75,7 +77,8 @@ async function writeExtract(
     const { bytesWritten } = await writeSnapshot(path, content, { signal });
     const { pid, threads } = image;
     return {
-      ...{ path, pid, goVersion: programs[0].version.text, mode: 'core', pauseNs: null, goroutines },
+      ...{ path, pid, goVersion: programs[0].version.text, mode: 'core', goroutines },
+      ...{ pauseNs: null, lateThreads: null, longestLateNs: null },
       ...{ runtimes, bytesRead: memory.sizeBytes, bytesWritten, threads: threads.length, partial, warnings },
     };
   } finally {

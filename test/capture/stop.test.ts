@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import tap, { test, type Test } from 'tap';
 import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
-import type { StoppedThread } from '../../capture/ptrace/tracees.js';
+import type { StoppedThread } from '../../capture/ptrace/tracee.js';
 import { startStopper } from './stopper-process.js';
 import {
   NO_PID,

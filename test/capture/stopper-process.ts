@@ -7,6 +7,8 @@ export interface StopperOptions {
   /** How long each stop lasts. */
   readonly holdMs?: number;
   readonly hardLimitSeconds?: number;
+  /** Whether the stops are logical ones. */
+  readonly logical?: boolean;
 }
 
 export interface Stopper {

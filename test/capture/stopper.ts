@@ -5,7 +5,12 @@ import type { StopperOptions } from './stopper-process.js';
 
 /** A process that stops another one over and over: `node stopper.js PID OPTIONS`, the options as JSON. */
 const pid = Number(process.argv[2]);
-const { count, holdMs = 0, hardLimitSeconds = 5 } = JSON.parse(process.argv[3] ?? '{}') as StopperOptions;
+const {
+  count,
+  holdMs = 0,
+  hardLimitSeconds = 5,
+  logical = false,
+} = JSON.parse(process.argv[3] ?? '{}') as StopperOptions;
 
 function hold(): void {
   const end = performance.now() + holdMs;
@@ -15,7 +20,8 @@ function hold(): void {
 process.stdout.write('begun\n');
 for (let i = 0; i < count; i++) {
   try {
-    withStopped(pid, { arch: hostArch(), hardLimitSeconds }, hold);
+    const late = logical ? { late: hold, realTime: true } : {};
+    withStopped(pid, { arch: hostArch(), hardLimitSeconds, ...late }, hold);
   } catch (error) {
     if (!(error instanceof GospyError) || error.exitCode !== ExitCode.noGoProcess) throw error;
   }

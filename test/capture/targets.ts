@@ -16,6 +16,8 @@ const programs = fileURLToPath(new URL('../../../test/capture/programs/', import
 export interface Programs {
   /** target.c: its first argument is what it does. */
   readonly c: string;
+  /** moment.c: threads whose lines of memory show whether they move. */
+  readonly moment: string;
   /** loader.c: runs the static program that its arguments name, from memory without a file. */
   readonly loader: string;
   readonly folder: string;
@@ -30,8 +32,8 @@ export function buildC(): Programs {
     execFileSync('gcc', ['-O1', '-pthread', '-o', out, join(programs, `${name}.c`)]);
     return out;
   };
-  const [c, loader] = [build('target'), build('loader')];
-  return { c, loader, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  const [c, moment, loader] = [build('target'), build('moment'), build('loader')];
+  return { c, moment, loader, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** Builds busy.go, and returns its path. */

@@ -44,7 +44,14 @@ export function someFacts(): Facts {
     executable: { path: '/usr/bin/prög', deleted: true, buildId: 'abcdef', goBuildId: null, sizeBytes: 2 ** 33 + 1 },
     host: { hostname: 'box', kernel: '6.1.0', bootId: null, cpus: 2, namespacePids: [4711, 1] },
     capture: {
-      ...{ mode: 'stop', capturedAt: '2026-01-02T03:04:05.678Z', monotonicNs: 2n ** 62n + 1n, pauseNs: 812_345 },
+      ...{
+        mode: 'stop',
+        capturedAt: '2026-01-02T03:04:05.678Z',
+        monotonicNs: 2n ** 62n + 1n,
+        pauseNs: 812_345,
+        lateThreads: 2,
+        longestLateNs: 34_567,
+      },
       ...{ partial: true, warnings: [{ code: 'thread-not-stopped', message: 'one' }], torn: [addr(0xc000000000)] },
       writer: '0.1.0',
     },

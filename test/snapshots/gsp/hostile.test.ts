@@ -179,6 +179,7 @@ t.test('gsp: memory that contradicts the index is absent', (t) => {
 /** Fields that may be missing in older files, by docs/format.md. */
 const MAY_BE_MISSING = new Set([
   ...['facts without structs', 'facts without signal'],
+  ...['facts.capture without lateThreads', 'facts.capture without longestLateNs'],
   ...[0, 1].map((i) => `facts.threads[${i}] without native`),
 ]);
 
