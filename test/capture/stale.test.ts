@@ -10,10 +10,13 @@ import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
+import { startLoad } from './moment.js';
 import { BUSY_CELLS, cellName } from '../support/releases.js';
 
 /** More in `npm run test:survival`. */
 const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? 1000 : 40;
+/** Processes that use their CPU and nothing else, beside it. */
+const LOADS = process.env['GOSPY_TEST_ALL'] === '1' ? [0, 10] : [0];
 /** The program makes no new goroutines and needs no new stacks, so that one plan is good for many captures. */
 const CAPTURES_A_PLAN = 20;
 
@@ -50,9 +53,11 @@ function differences(program: GoProgram, mine: Memory, full: Memory): { stale: s
 
 t.setTimeout(1_800_000);
 
-for (const cell of BUSY_CELLS) {
-  t.test(`copy: no stack that was read ahead is stale (${cellName(cell)}, ${CAPTURES} captures)`, async (t) => {
+for (const [cell, load] of BUSY_CELLS.flatMap((cell) => LOADS.map((load) => [cell, load] as const))) {
+  const what = `${cellName(cell)}, ${CAPTURES} captures, load ${load}`;
+  t.test(`copy: no stack that was read ahead is stale (${what})`, async (t) => {
     if (!requireGo(t)) return;
+    startLoad(t, load);
     const { pid } = await startGo(t, await buildGo(cell));
     const target = new LiveProcess(pid, 'stop');
     t.teardown(() => target.close());
@@ -68,7 +73,8 @@ for (const cell of BUSY_CELLS) {
       for (let i = 0; i < CAPTURES_A_PLAN && done < CAPTURES; i++, done++) {
         copy.readAhead();
         let failed: ReadonlySet<number> = new Set();
-        withStopped(pid, { arch: target.arch }, () => {
+        // While the threads wait for a CPU, the memory is of one moment all the same.
+        withStopped(pid, { arch: target.arch, late: () => undefined }, () => {
           copy.readStopped([]);
           failed = new Set(everything.read());
         });

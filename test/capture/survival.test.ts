@@ -1,16 +1,20 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import tap, { test, type Test } from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { GOSPY, gospy } from '../src/gospy-process.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { startLoad } from './moment.js';
 import { buildC, isFree, sleep, soon, threadStates, tracers, until } from './targets.js';
 
 /** All in `npm run test:survival`; some in every run. */
 const ALL = process.env['GOSPY_TEST_ALL'] === '1';
 const KILLS = ALL ? 200 : 10;
+/** Processes that use their CPU and nothing else, beside it. */
+const LOADS = ALL ? [0, 10] : [0];
 /** On a quiet machine, a capture of the program ends within this time after its start. */
 const KILL_WITHIN_MS = 900;
 const MODES = ['stop', 'clone', 'live'] as const;
@@ -55,17 +59,19 @@ async function wholeStacks(t: Test, pid: number, mode: Mode, path: string): Prom
   return goroutines.filter(({ frames }) => frames.at(-1)?.func === 'runtime.goexit');
 }
 
-for (const mode of MODES) {
-  test(`survival: ${KILLS} times killed at any instant, gospy harms nobody (mode ${mode})`, async (t) => {
+function killAtAnyInstant(mode: Mode, load: number): void {
+  test(`survival: ${KILLS} times killed at any instant, gospy harms nobody (mode ${mode}, load ${load})`, async (t) => {
     if (!requireGo(t)) return;
+    startLoad(t, load);
     const program = await start(t);
+    const killWithinMs = KILL_WITHIN_MS * Math.max(1, load / availableParallelism());
     const folder = temporaryFolder(t);
     const path = join(folder, 'many.gsp');
     for (let i = 0; i < KILLS; i++) {
       const args = [GOSPY, 'capture', '--pid', String(program.pid), '-o', path, '--mode', mode];
       const child = spawn(process.execPath, args, { stdio: 'ignore' });
       const ended = new Promise((done) => child.once('close', done));
-      await sleep(Math.random() * KILL_WITHIN_MS);
+      await sleep(Math.random() * killWithinMs);
       child.kill('SIGKILL');
       await soon(ended, 'the end of gospy');
       await isUnharmed(t, program);
@@ -75,6 +81,10 @@ for (const mode of MODES) {
     t.ok((await wholeStacks(t, program.pid, mode, path)).length >= PARKED);
     t.same(children(program.pid), [], 'no child is left');
   });
+}
+
+for (const mode of MODES) {
+  for (const load of LOADS) killAtAnyInstant(mode, load);
 
   test(`survival: a program stopped by SIGSTOP stays so (mode ${mode})`, async (t) => {
     if (!requireGo(t)) return;
