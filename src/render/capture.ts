@@ -36,6 +36,6 @@ function pauseText(report: Report): string {
 
 /** Threads that had no CPU in that time, so that they could not even be stopped. */
 function lateText({ lateThreads, longestLateNs }: Report): string {
-  if (lateThreads === null || longestLateNs === null || lateThreads === 0) return '';
+  if (lateThreads === null || lateThreads === 0) return '';
   return `, and ${pluralize(lateThreads, 'late thread')} for ${duration(longestLateNs)} at most`;
 }
