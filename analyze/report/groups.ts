@@ -190,6 +190,8 @@ class Keys {
   readonly #locations: LocationResolver;
   readonly #describer: Describer;
   readonly #stackIds = new StackIds();
+  /** The groups of places: the resolver returns the same object for equal addresses. */
+  readonly #places = new WeakMap<Loc, GroupRef>();
 
   constructor(program: GoProgram, by: GroupBy) {
     this.#program = program;
@@ -209,14 +211,24 @@ class Keys {
       case 'label':
         return byWords(goroutine.labels[this.#by.key] ?? NONE);
       case 'start':
-        return byPlace(goroutine.entry);
+        return this.#place(goroutine.entry);
       case 'caller':
-        return byPlace(goroutine.creator);
+        return this.#place(goroutine.creator);
       case 'current':
-        return byPlace(goroutine.current);
+        return this.#place(goroutine.current);
       case 'user':
-        return byPlace(this.#describer.user(g));
+        return this.#place(this.#describer.user(g));
     }
+  }
+
+  #place(loc: Loc | null): GroupRef {
+    if (loc === null) return NOWHERE;
+    let ref = this.#places.get(loc);
+    if (ref === undefined) {
+      const key = `${loc.func} (${loc.file}:${loc.line})`;
+      this.#places.set(loc, (ref = { id: key, describe: () => ({ key, loc }) }));
+    }
+    return ref;
   }
 
   #stack(g: G, goroutine: Goroutine): GroupRef {
@@ -234,10 +246,7 @@ function byWords(words: string): GroupRef {
   return { id: words, describe: () => ({ key: words }) };
 }
 
-function byPlace(loc: Loc | null): GroupRef {
-  const key = loc === null ? NONE : `${loc.func} (${loc.file}:${loc.line})`;
-  return { id: key, describe: () => ({ key, loc }) };
-}
+const NOWHERE: GroupRef = { id: NONE, describe: () => ({ key: NONE, loc: null }) };
 
 /** Returns the key of a goroutine's group by function names alone: files and lines change from build to build. */
 export function nameKey(program: GoProgram, by: GroupBy): (g: G, goroutine: Goroutine) => string {

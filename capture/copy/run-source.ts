@@ -34,6 +34,12 @@ export class RunSource implements MemorySource {
     return offset < 0 || this.failed.length === 0 || !this.failed.includes(this.#runs.indexOf(addr)) ? offset : -1;
   }
 
+  /** The bytes of [lo, hi), not copied; null unless all of it is in one run that was read. */
+  bytes(lo: number, hi: number): Uint8Array | null {
+    const offset = this.offsetOf(lo, hi - lo);
+    return offset < 0 ? null : this.#bytes.subarray(offset, offset + hi - lo);
+  }
+
   window(addr: number): Window | null {
     const index = this.#runs.indexOf(addr);
     if (index < 0 || this.failed.includes(index)) return null;

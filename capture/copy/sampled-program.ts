@@ -142,8 +142,7 @@ class ClippedSource implements MemorySource {
 /** True if two readings of a goroutine's stack are the same to the byte. */
 function isSameStack(g: G, one: RunSource, other: RunSource): boolean {
   const range = stackToRead(g);
-  if (range === null || !one.has(range.lo, range.hi) || !other.has(range.lo, range.hi)) return false;
-  const length = range.hi - range.lo;
-  const [a, b] = [one, other].map((source) => new Memory(source).bytes(range.lo, length));
-  return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
+  if (range === null) return false;
+  const [a, b] = [one.bytes(range.lo, range.hi), other.bytes(range.lo, range.hi)];
+  return a !== null && b !== null && Buffer.compare(a, b) === 0;
 }
