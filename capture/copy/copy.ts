@@ -113,6 +113,8 @@ export class Copy {
     this.#readRecords();
     stackPlan.markUnplanned(this.#view, this.#moved);
     stackPlan.markOnThreads(this.#view, this.#moved);
+    // What was covered at the first look is not what these have now.
+    for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) this.#uncovered[i] = 1;
     this.#queuesAreFresh = false;
     stackPlan.remember(this.#view);
   }
