@@ -26,7 +26,7 @@ export function extract(whole: Programs): Extracted {
   const { memory, recording } = recordingMemory(image.memory);
   const structs = structsOf(whole);
   const programs = openPrograms({ ...image, memory, structs });
-  programs.forEach(readWorkingSet);
+  for (const program of programs) readWorkingSet(program);
   const parts = [
     ...programs.map((program) => {
       const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);

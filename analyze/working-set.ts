@@ -3,6 +3,7 @@ import { onFault } from '../snapshots/memory.js';
 import type { PointerField, Reads } from './analysis.js';
 import { ANALYSES } from './analyses.js';
 import type { GoProgram } from './program.js';
+import type { G } from './runtime/goroutine.js';
 
 /** Each part once: analyses share them. */
 const ALL: readonly Reads[] = [...new Set(ANALYSES.flatMap(({ reads }) => reads))];
@@ -22,15 +23,18 @@ export function readPointed(program: GoProgram, field: PointerField, addresses: 
   }
 }
 
-/** Reads everything that the analyses need of a program, goroutine by goroutine. */
-export function readWorkingSet(program: GoProgram): void {
+/**
+ * Reads everything that the analyses need of a program, goroutine by goroutine. `goroutines` are all of them, in an order in
+ * which their stacks are quick to read.
+ */
+export function readWorkingSet(program: GoProgram, goroutines: Iterable<G> = program.goroutines()): void {
   readFixed(program);
   const ofThreads = ALL.flatMap(({ thread }) => thread?.(program) ?? []);
   for (const m of program.machines) {
     for (const read of ofThreads) ignoringFaults(() => read(m));
   }
   const ofGoroutines = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
-  for (const g of program.goroutines()) {
+  for (const g of goroutines) {
     for (const read of ofGoroutines) ignoringFaults(() => read(g));
     for (const { field, read } of POINTED) if (g[field] !== 0) ignoringFaults(() => read(program, g[field]));
   }

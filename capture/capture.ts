@@ -79,6 +79,8 @@ const LATE_REHEARSED = 4;
 const MAX_PLANS = 4;
 /** Without a stop, the copy is made again until nothing moves, but not more often. What moved in the last one is torn. */
 const LIVE_TRIES = 4;
+/** ... or until it took so many milliseconds, ... */
+const LIVE_MS = 500;
 /** ... or until no part of the lists of goroutines and Ms is missing, but not more often. */
 const LIVE_MOST_TRIES = 12;
 
@@ -180,7 +182,7 @@ async function copyProcess(
   options: CaptureOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode }> {
   const { mode, signal } = options;
-  const frozen = copyFrozen(target, surveyed);
+  const frozen = await copyFrozen(target, surveyed);
   if (frozen !== null) return { ...frozen, mode: mode === 'live' ? mode : 'stop' };
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
@@ -196,7 +198,7 @@ async function copyProcess(
     if (current.programs.some((program) => hasNewModules(program, target))) current = look();
     return new Copies(current, planLive(current, target), target);
   };
-  if (mode === 'live') return { ...copyLive(target, plan), mode };
+  if (mode === 'live') return { ...(await copyLive(target, plan)), mode };
   const { copies, metadata } = await copyStopped(target, plan, options);
   return { copies, metadata: refused === null ? metadata : addRefusal(metadata, refused), mode: 'stop' };
 }
@@ -221,6 +223,7 @@ async function copyStopped(
   { budgetMs, signal }: CaptureOptions,
 ): Promise<CapturedCopies> {
   let copies = plan();
+  await copies.prepare();
   optimizeEarly();
   rehearse(copies);
   reviewPriority();
@@ -243,7 +246,11 @@ async function copyStopped(
   });
   signal?.throwIfAborted();
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
-  for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = plan();
+  for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) {
+    copies = plan();
+    await copies.prepare();
+  }
+  signal?.throwIfAborted();
   const at = readClocks();
   collectGarbage();
   copies.readAhead();
@@ -279,14 +286,19 @@ function rehearse(copies: Copies): void {
 }
 
 /** `plan` prepares copies of the process as it is then. */
-function copyLive(target: LiveProcess, plan: () => Copies): CapturedCopies {
+async function copyLive(target: LiveProcess, plan: () => Copies): Promise<CapturedCopies> {
   let copies = plan();
+  await copies.prepare();
+  const begun = performance.now();
   for (let tries = 1; ; tries++) {
     const at = readClocks();
     const { threads, torn } = copies.completeLive(() => target.threads());
     const { areWhole, fresh } = copies.lists;
-    if ((areWhole && (torn.length === 0 || tries >= LIVE_TRIES)) || tries === LIVE_MOST_TRIES)
+    const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
+    if ((areWhole && isLast) || tries === LIVE_MOST_TRIES)
       return { copies, metadata: { threads, facts: { ...at, ...UNSTOPPED, partial: false, warnings: [], torn } } };
-    if (fresh > 0 || !areWhole) copies = plan();
+    if (fresh === 0 && areWhole) continue;
+    copies = plan();
+    await copies.prepare();
   }
 }

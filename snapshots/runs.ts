@@ -72,6 +72,11 @@ export class Runs implements Iterable<Range> {
     return (this.#lo[i] ?? Infinity) <= addr ? i : -1;
   }
 
+  /** True if a byte of [lo, hi) is in a run. */
+  touches(lo: number, hi: number): boolean {
+    return (this.#lo[this.firstEndingAbove(lo)] ?? Infinity) < hi;
+  }
+
   /** Returns the index of the first run that ends above an address, or {@link length} if none does. */
   firstEndingAbove(addr: number): number {
     return firstAbove(this.#hi, addr);

@@ -205,6 +205,21 @@ export class GoRuntime {
     return this.#machineAt.get(addr) ?? null;
   }
 
+  /** Addresses of all goroutines that are listed, in no order, dead ones included. Warns and throws as {@link goroutines}. */
+  listedAddresses(): Float64Array {
+    const { addresses, absent } = this.goroutineReader.presentAddresses(this.globals.allgs);
+    this.#warnAbsent(absent);
+    return addresses;
+  }
+
+  /** Of the goroutines at some addresses those that are not dead. Adds a warning for each that cannot be read. */
+  *goroutinesAt(addresses: Iterable<number>): Iterable<G> {
+    for (const address of addresses) {
+      const g = this.goroutineAt(address as Addr);
+      if (g !== null) yield g;
+    }
+  }
+
   /** The goroutine at an address. null where it is dead, or with a warning where it cannot be read. */
   protected goroutineAt(address: Addr): G | null {
     return onFault(

@@ -99,9 +99,13 @@ export function readGoroutine(program: GoRuntime, address: Addr): G | null {
   );
 }
 
-/** The part in use of every stack, of goroutines and of threads. */
-export function* usedStacks(program: GoRuntime, threads: readonly Thread[]): Iterable<Range> {
-  for (const { stack, syscallsp, sched } of program.goroutines()) {
+/** The part in use of every stack, of threads and of goroutines: of all unless given. */
+export function* usedStacks(
+  program: GoRuntime,
+  threads: readonly Thread[],
+  goroutines: Iterable<G> = program.goroutines(),
+): Iterable<Range> {
+  for (const { stack, syscallsp, sched } of goroutines) {
     const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
     if (range !== null) yield range;
   }

@@ -11,6 +11,15 @@ import { countsRuns, ParkedWords } from './parked.js';
 import type { CopiedParts } from './pointer-walk.js';
 import { WaitReader } from './wait-records.js';
 
+/** Goroutines that are looked at together. */
+const BATCH = 4096;
+
+/**
+ * Reads ranges of a program in one go, and returns the program over memory that has them. `what` they are: those of the same
+ * kind that were read before are not needed any more.
+ */
+export type ReadFirst = (program: GoRuntime, ranges: RangeList, what: 'gs' | 'sudogs') => GoRuntime;
+
 /**
  * Decides, while the program runs, which stack of which goroutine is read; and in the stop, which of those that were read
  * ahead can be kept. The checks touch every goroutine and are made for speed: some tens of nanoseconds each.
@@ -43,8 +52,8 @@ export class StackPlan {
   #offsets = new Float64Array(0);
   #runs = new Int32Array(0);
 
-  /** `goroutines` are the addresses of all gs. */
-  constructor(program: GoRuntime, goroutines: Float64Array) {
+  /** `goroutines` are the addresses of all gs. `readFirst` makes reading them quicker. */
+  constructor(program: GoRuntime, goroutines: Float64Array, readFirst: ReadFirst = (over) => over) {
     const { layouts, waitReasons } = program;
     const g = layouts.of('g');
     this.goroutines = goroutines.slice().sort();
@@ -60,22 +69,28 @@ export class StackPlan {
     this.#to = new Float64Array(goroutines.length);
     const labels = new Set<Addr>();
     const ancestors = new Set<Addr>();
-    const waits = new WaitReader(program);
-    for (const [i, address] of this.goroutines.entries()) {
-      const read = readGoroutine(program, address as Addr);
-      if (read === null) continue;
-      if (read.labels !== 0) labels.add(read.labels);
-      if (read.ancestors !== 0) ancestors.add(read.ancestors);
-      const waitsFor = waits.waitsFor(read);
-      if (waitsFor !== null) {
-        this.queues.addAll(waits.queuesOf(waitsFor));
-        this.syncWords.addAll(waits.wordsOf(waitsFor));
+    for (let first = 0; first < goroutines.length; first += BATCH) {
+      const addresses = this.goroutines.subarray(first, first + BATCH);
+      const withGs = readFirst(program, rangesOf(addresses, g.sizeBytes), 'gs');
+      const heads = new WaitReader(withGs).headsOf(addresses);
+      const over = readFirst(withGs, heads, 'sudogs');
+      const waits = new WaitReader(over);
+      for (const [i, address] of addresses.entries()) {
+        const read = readGoroutine(withGs, address as Addr);
+        if (read === null) continue;
+        if (read.labels !== 0) labels.add(read.labels);
+        if (read.ancestors !== 0) ancestors.add(read.ancestors);
+        const waitsFor = waits.waitsFor(read);
+        if (waitsFor !== null) {
+          this.queues.addAll(waits.queuesOf(waitsFor));
+          this.syncWords.addAll(waits.wordsOf(waitsFor));
+        }
+        const range = stackToRead(read);
+        if (range === null) continue;
+        this.ranges.add(range.lo, range.hi);
+        this.#from[first + i] = range.lo;
+        this.#to[first + i] = range.hi;
       }
-      const range = stackToRead(read);
-      if (range === null) continue;
-      this.ranges.add(range.lo, range.hi);
-      this.#from[i] = range.lo;
-      this.#to[i] = range.hi;
     }
     this.labels = labels;
     this.ancestors = ancestors;
@@ -151,13 +166,20 @@ export class StackPlan {
       return;
     }
     for (const [i, g] of this.#offsets.entries()) {
-      if (g < 0 || this.#parked.isDead(records, g) || this.#parked.isCovered(i, records)) continue;
-      walk.begin(1);
-      this.#addTo(walk, copied, records, i, 0);
-      if (walk.follow(copied.records)) this.#parked.setCovered(i, records);
-      else uncovered[i] = 1;
+      if (g < 0 || this.#parked.isDead(records, g)) continue;
+      if (!this.isCovered(i, records, copied, walk)) uncovered[i] = 1;
     }
     walk.begin(0);
+  }
+
+  /** The same for the living goroutine at an index: true if all of it is in `copied`, or was when it last was looked at. */
+  isCovered(i: number, records: DataView, copied: CopiedParts, walk: MovedWalk): boolean {
+    if (this.#parked.isCovered(i, records)) return true;
+    walk.begin(1);
+    this.#addTo(walk, copied, records, i, 0);
+    const isCovered = walk.follow(copied.records);
+    if (isCovered) this.#parked.setCovered(i, records);
+    return isCovered;
   }
 
   /** Adds to a walk the goroutines that are marked in `moved` or `uncovered`. */
@@ -187,29 +209,6 @@ export class StackPlan {
   }
 
   /**
-   * Marks in `moved` the goroutines whose stacks in use are not the same bytes in two readings of the planned runs. `failed`
-   * are the runs that could not be read.
-   */
-  markChanged(
-    records: DataView,
-    stacks: Runs,
-    [one, other]: readonly [Uint8Array, Uint8Array],
-    failed: readonly number[],
-    moved: Uint8Array,
-  ): void {
-    const unread = new Set(failed);
-    for (let i = 0; i < this.#offsets.length; i++) {
-      const g = this.#offsets[i] ?? -1;
-      const range = g < 0 || moved[i] === 1 || this.#parked.isDead(records, g) ? null : this.#stackInUse(records, g);
-      if (range === null) continue;
-      const from = stacks.offsetOf(range.lo, range.hi - range.lo);
-      const to = from + range.hi - range.lo;
-      const isRead = from >= 0 && !unread.has(this.#runs[i] ?? -1);
-      if (!isRead || Buffer.compare(one.subarray(from, to), other.subarray(from, to)) !== 0) moved[i] = 1;
-    }
-  }
-
-  /**
    * Marks in `moved` the goroutines that moved between the planning and the first reading of the records: those whose stack
    * in use is not wholly within what was planned.
    */
@@ -220,6 +219,29 @@ export class StackPlan {
       const range = this.#stackInUse(records, g);
       if (range !== null && (range.lo < (this.#from[i] ?? 0) || range.hi > (this.#to[i] ?? 0))) moved[i] = 1;
     }
+  }
+
+  /** The part in use of the stack of the goroutine at an index, by these records; null if there is none. */
+  stackInUse(i: number, records: DataView): Range | null {
+    const g = this.#offsets[i] ?? -1;
+    return g < 0 || this.#parked.isDead(records, g) ? null : this.#stackInUse(records, g);
+  }
+
+  /** The indices of the goroutines that have a planned stack, in ascending order of the stacks. */
+  get inStackOrder(): Int32Array {
+    const from = this.#from.filter((lo) => lo !== 0).sort();
+    const order = new Int32Array(from.length);
+    /** By the last place of equal stacks, how many of them have a place. */
+    const placed = new Int32Array(from.length);
+    for (let i = 0; i < this.#from.length; i++) {
+      const lo = this.#from[i] ?? 0;
+      if (lo === 0) continue;
+      const last = firstAbove(from, lo) - 1;
+      const before = placed[last] ?? 0;
+      placed[last] = before + 1;
+      order[last - before] = i;
+    }
+    return order;
   }
 
   #stackInUse(records: DataView, g: number): Range | null {
@@ -254,4 +276,10 @@ export function stackToRead({ stack, sched, syscallsp }: G): Range | null {
 /** The index of the next 1 after an index, or -1. Quick whether nearly all or nearly none are ones. */
 export function nextMarked(marks: Uint8Array, index: number): number {
   return marks[index + 1] === 1 ? index + 1 : marks.indexOf(1, index + 1);
+}
+
+function rangesOf(addresses: Float64Array, sizeBytes: number): RangeList {
+  const out = new RangeList();
+  for (const address of addresses) out.add(address, address + sizeBytes);
+  return out;
 }

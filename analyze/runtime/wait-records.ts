@@ -1,5 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, onFault, type Range } from '../../snapshots/memory.js';
+import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { SudogReader, type Sudog } from './sudog.js';
@@ -57,6 +58,17 @@ export class WaitReader {
     if (sudog === null) return null;
     const sync = reason === COND_REASON && sudog.elem === 0 ? this.#condOf(g, sudog) : sudog.elem;
     return { sudogs: [sudog], sync };
+  }
+
+  /** The first sudogs that goroutines wait in, by the addresses of their gs. What is absent or damaged is left out. */
+  headsOf(goroutines: Float64Array): RangeList {
+    const out = new RangeList();
+    const { memory } = this.#program;
+    for (const g of goroutines) {
+      const head = wordOr0(memory, (g + this.#waiting) as Addr);
+      if (head >= LOWEST && head < HIGHEST) out.add(head, head + this.#sudogs.sizeBytes);
+    }
+    return out;
   }
 
   /** The queues that a goroutine waits in: sudogs, and the headers of channels. */
@@ -135,14 +147,14 @@ export class WaitReader {
     const hi = Math.min(stack.hi, sched.sp + SCANNED_STACK);
     if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
     for (let at = sched.sp; at + 8 <= hi; at += 8) {
-      const word = wordOnStack(memory, at as Addr);
+      const word = wordOr0(memory, at as Addr);
       if (word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < stack.lo || word >= stack.hi)) yield word;
     }
   }
 }
 
-/** A word of a stack; 0 if it is absent. Called for a hundred words a goroutine, so without a closure. */
-function wordOnStack(memory: GoRuntime['memory'], at: Addr): Addr {
+/** A word; 0 if it is absent. Called for a hundred words of a stack, so without a closure. */
+function wordOr0(memory: GoRuntime['memory'], at: Addr): Addr {
   try {
     return memory.word(at) as Addr;
   } catch (error) {

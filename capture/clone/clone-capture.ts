@@ -14,6 +14,8 @@ import { MemoryPort } from '../process/memory-port.js';
 import { ProcessMemory } from '../process/process-memory.js';
 import { readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
+import type { Slab } from '../process/slab.js';
+import { SparseReader } from '../process/sparse-reader.js';
 import { collectGarbage } from '../ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from '../ptrace/optimize.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
@@ -95,7 +97,7 @@ export async function copyClone(
   let copies: Copies;
   try {
     tieToGospy(clone);
-    copies = copyFrom(clone, surveyed, lateThreads, stop.threads);
+    copies = await copyFrom(clone, surveyed, lateThreads, stop.threads);
   } finally {
     isCollected = endClone(clone);
   }
@@ -140,19 +142,30 @@ function cloneInStop(
 /**
  * Copies a clone; `threads` are those of the process when it was cloned, and `late` those of them that trapped later: if the
  * kernel was just starting a signal handler there, the clone lacks the frame that it made. Throws MemoryFault if its lists are damaged. */
-function copyFrom(clone: Clone, surveyed: Survey, late: LateThreads, threads: Stop<unknown>['threads']): Copies {
+async function copyFrom(
+  clone: Clone,
+  surveyed: Survey,
+  late: LateThreads,
+  threads: Stop<unknown>['threads'],
+): Promise<Copies> {
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
     const memory = (): Memory => new Memory(new ProcessMemory(port, mappings, () => mappings));
     const source = {
       memory,
-      reader: (runs: Runs): RunReader => new RunReader(port, runs),
+      reader: (runs: Runs, slab?: Slab): RunReader => new RunReader(port, runs, slab),
+      sparseReader: (runs: Runs): SparseReader => new SparseReader(port, runs),
       readInto: (addr: number, into: Pinned, offset: number, length: number): number =>
         late.overlay(addr, into, offset, port.read(addr, into, offset, length)),
       bytesNow: (addr: number, length: number): Uint8Array | null => port.bytes(addr, length),
     };
-    const copies = new Copies(surveyed, makePlans(surveyed, { mappings, memory: memory() }), source);
+    const copies = new Copies(
+      surveyed,
+      makePlans(surveyed, { mappings, memory: memory(), reader: source.reader }),
+      source,
+    );
+    await copies.prepare();
     copies.readAhead();
     copies.readStopped(positionsOf(threads, ({ tid }) => late.namespaceTid(tid)));
     late.forEach((position) => copies.readThread(position));

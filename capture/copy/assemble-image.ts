@@ -12,19 +12,21 @@ import {
   type Window,
 } from '../../snapshots/memory.js';
 import { recordingMemory } from '../../snapshots/recording.js';
-import { Runs } from '../../snapshots/runs.js';
+import type { MemoryGroup } from '../../snapshots/gsp/chunks.js';
+import { RangeList, Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
-import { isOnThread } from '../../analyze/runtime/goroutine.js';
+import { isOnThread, type G } from '../../analyze/runtime/goroutine.js';
 import { reopenPrograms, structsOf, type GoProgram, type Programs } from '../../analyze/program.js';
 import { readGoroutine, usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copies } from './copies.js';
+import type { CopyContents } from './copy.js';
 import { clipToMappings, type Survey } from './plan.js';
 
 /** What a capture gives: the image, and its memory in the groups in which it is written to a file. */
 export interface Captured {
   readonly image: ProcessImage;
   readonly programs: Programs;
-  readonly groups: readonly (readonly Segment[])[];
+  readonly groups: readonly MemoryGroup[];
 }
 
 /** What the analysis warns of where parts of the runtime's lists could not be copied. */
@@ -44,27 +46,43 @@ export function assembleImage(
   threads: readonly Thread[],
   facts: CaptureFacts,
 ): Captured {
-  const { records, stacks, queues } = copies.segments;
-  const whole = new SegmentSource([...records, ...stacks, ...queues, ...tables]);
+  const { contents } = copies;
+  const known = contents.flatMap(({ records, stacks, queues }) => [...records, ...stacks, ...queues]);
+  const evicted = makeDisjoint(contents, [...known, ...tables]);
+  const whole = new SegmentSource([...known, ...evicted, ...tables]);
+  const stored = contents.map((content) => content.stored);
+  const copied = new DisjointSource([...stored, whole]);
   const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)));
   const memory = new Memory(
-    new LayeredSource([whole, readOnly.memory.source]),
-    new Memory(new LayeredSource([whole, readOnly.memory.unrecorded.source])),
+    new LayeredSource([copied, readOnly.memory.source]),
+    new Memory(new LayeredSource([copied, readOnly.memory.unrecorded.source])),
   );
   const image = { ...base, threads, capture: facts, memory, structs: structsOf(surveyed) };
   const programs = reopenPrograms(image, surveyed);
-  programs.forEach(readWorkingSet);
+  const inUse = new RangeList();
+  for (const [i, program] of programs.entries()) {
+    const others = program.listedAddresses().filter((g) => stored[i]?.holds(g) !== true);
+    readWorkingSet(program, goroutinesAt(program, [stored[i]?.goroutines() ?? [], others]));
+    inUse.addAll(usedStacks(program, threads, program.goroutinesAt(others)));
+  }
   const isPartial = programs.some(
     (program) =>
       program.warnings.some(({ code }) => MISSING.has(code)) || (facts.mode !== 'live' && lacksStack(program)),
   );
   const capture = isPartial ? { ...facts, partial: true } : facts;
-  const inUse = programs.flatMap((program) => [...usedStacks(program, threads)]);
-  const used = [...new Runs(inUse, 0)].flatMap((range) => cut(stacks, range));
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
   const constant = [...read].flatMap(({ lo, hi }) => [...segmentsIn(readOnly.memory.unrecorded, lo, hi)]);
-  const groups = [records, used, queues, constant, tables];
-  const kept = new Memory(new SegmentSource(groups.flat()));
+  const stacks = contents.flatMap((content) => content.stacks).sort((a, b) => a.addr - b.addr);
+  const used = [...new Runs(inUse, 0)].flatMap((range) => cut(stacks, range));
+  const segments = [
+    contents.flatMap(({ records }) => records),
+    [...used, ...evicted],
+    contents.flatMap(({ queues }) => queues),
+    constant,
+    tables,
+  ];
+  const kept = new Memory(new DisjointSource([new SegmentSource(segments.flat()), ...stored]));
+  const groups = [...segments, ...stored.flatMap((stacks) => [...stacks.groups()])];
   return { image: { ...image, capture, memory: kept }, programs, groups };
 }
 
@@ -74,6 +92,39 @@ function lacksStack(program: GoProgram): boolean {
     const g = m.curg === 0 || program.threadOf(m)?.registers !== null ? null : readGoroutine(program, m.curg);
     return g !== null && isOnThread(g);
   });
+}
+
+/** Takes out of the stored stacks what is also in segments, or in those of another program. Returns what is left of it. */
+function makeDisjoint(contents: readonly CopyContents[], segments: readonly Segment[]): Segment[] {
+  const ranges = new RangeList();
+  for (const { addr, bytes } of segments) ranges.add(addr, addr + bytes.length);
+  return contents.flatMap(({ stored }) => {
+    const evicted = stored.evict(new Runs(ranges, 0));
+    if (contents.length > 1) ranges.addAll(stored.ranges(0, Infinity));
+    return evicted;
+  });
+}
+
+function* goroutinesAt(program: GoProgram, lists: readonly Iterable<number>[]): Iterable<G> {
+  for (const addresses of lists) yield* program.goroutinesAt(addresses);
+}
+
+/** Sources of which no two have the same byte. */
+class DisjointSource extends LayeredSource {
+  readonly #parts: readonly MemorySource[];
+
+  constructor(parts: readonly MemorySource[]) {
+    super(parts);
+    this.#parts = parts;
+  }
+
+  override window(addr: number): Window | null {
+    for (const part of this.#parts) {
+      const window = part.window(addr);
+      if (window !== null) return window;
+    }
+    return null;
+  }
 }
 
 /** The bytes of a range, from segments that are sorted and do not overlap. */

@@ -1,8 +1,7 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Thread } from '../../snapshots/image.js';
-import type { Segment } from '../../snapshots/memory.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
-import { Copy, type Lists } from './copy.js';
+import { Copy, type CopyContents, type Lists } from './copy.js';
 import type { CopySource } from './late-reads.js';
 import type { Plan, Survey } from './plan.js';
 
@@ -15,6 +14,11 @@ export class Copies {
   constructor(surveyed: Survey, plans: readonly Plan[], source: CopySource) {
     this.surveyed = surveyed;
     this.#all = plans.map((plan) => new Copy(plan, source));
+  }
+
+  /** As {@link Copy.prepare}, of each. */
+  async prepare(): Promise<void> {
+    for (const copy of this.#all) await copy.prepare();
   }
 
   /** As {@link Copy.readAhead}, of each. */
@@ -72,15 +76,8 @@ export class Copies {
     return this.#all.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }
 
-  /** As {@link Copy.segments}, of all together. */
-  get segments(): Copy['segments'] {
-    const parts = this.#all.map(({ segments }) => segments);
-    const ascending = (kind: 'stacks' | 'queues'): Segment[] =>
-      parts.flatMap((part) => [...part[kind]]).sort((a, b) => a.addr - b.addr);
-    return {
-      records: parts.flatMap(({ records }) => [...records]),
-      stacks: ascending('stacks'),
-      queues: ascending('queues'),
-    };
+  /** As {@link Copy.contents}, of each. */
+  get contents(): readonly CopyContents[] {
+    return this.#all.map((copy) => copy.contents);
   }
 }

@@ -1,5 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import { onFault, type Range, type Segment } from '../../snapshots/memory.js';
+import { LayeredSource, Memory, onFault, type Range, type Segment } from '../../snapshots/memory.js';
 import { Runs, RangeList } from '../../snapshots/runs.js';
 import type { M } from '../../analyze/runtime/machine.js';
 import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
@@ -8,12 +8,16 @@ import type { CopiedParts } from '../../analyze/runtime/pointer-walk.js';
 import { nextMarked } from '../../analyze/runtime/stack-plan.js';
 import type { RunReader } from '../process/run-reader.js';
 import { Slab } from '../process/slab.js';
+import type { SparseReader } from '../process/sparse-reader.js';
 import { hasAllGoroutines, readLists } from './late-lists.js';
 import { LateReads, type CopySource } from './late-reads.js';
-import { CopiedRuns, readWalk } from './late-walk.js';
+import { CopiedRuns, OneStack, readWalk } from './late-walk.js';
 import { copyMachines, type MachineList } from './machine-list.js';
 import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
+import { SparseSource } from './sparse-source.js';
+import { markChanged } from './stack-batches.js';
+import { StoredStacks } from './stored-stacks.js';
 import { ThreadStacks } from './thread-stacks.js';
 
 /** What a look without a stop could see of the runtime's lists. */
@@ -24,13 +28,22 @@ export interface Lists {
   readonly fresh: number;
 }
 
+/** What was read: by kind, and each but the stored stacks in ascending order. Of what is there twice, the first counts. */
+export interface CopyContents {
+  /** The records with everything that was read late. */
+  readonly records: readonly Segment[];
+  /** Runs of stacks that were read again. */
+  readonly stacks: readonly Segment[];
+  /** Stacks that were read ahead, and not again. */
+  readonly stored: StoredStacks;
+  readonly queues: readonly Segment[];
+}
+
 /** New Ms that are read one by one in the stop before the process is planned again: each takes some microseconds. */
 const MANY_NEW_MACHINES = 8;
 
 /** If more than this part of the goroutines moved, all queues are read again in one go, since they are small. */
 const MANY_MOVED = 1 / 64;
-/** If more than this part of the runs of stacks must be read again, all are: that needs no lists of which. */
-const MOST_STACKS = 3 / 4;
 /** Queues that a stop had to read without a plan, and at most so many bytes of them, are planned for the next one. */
 const WORTH_PLANNING = 32;
 const MOST_QUEUE_BYTES = 1 << 28;
@@ -43,14 +56,17 @@ export class Copy {
   readonly plan: Plan;
   readonly #source: CopySource;
   readonly #records: RunReader;
-  readonly #stacks: RunReader;
+  /** Stacks that were read again, each as a whole run. */
+  readonly #stacks: SparseReader;
   /** The queues of the plan, and those that earlier stops of this copy came upon: the rehearsal finds most. */
   #queueRuns: Runs;
   #queues: RunReader;
   /** The buffer of the records. */
   readonly #view: DataView;
   readonly #recordSource: RunSource;
-  readonly #stackSource: RunSource;
+  readonly #stackSource: SparseSource;
+  /** Stacks that were read ahead, and not again. */
+  readonly #stored: StoredStacks;
   #queueSource: RunSource;
   /** By index of a goroutine, 1 if it moved since the records were remembered. */
   readonly #moved: Uint8Array;
@@ -69,8 +85,10 @@ export class Copy {
   /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
   readonly #lateStacks: ThreadStacks;
   /** For the last look of {@link completeLive}. */
-  #again: { readonly stacks: RunReader; readonly records: RunReader } | null = null;
+  #again: RunReader | null = null;
   #lists: Lists = { areWhole: false, fresh: 0 };
+  /** True if the last stop had the time to read the stacks of all that moved. */
+  #movedWasRead = false;
   /** True if all queues were read since the last goroutine moved. */
   #queuesAreFresh = false;
 
@@ -79,13 +97,14 @@ export class Copy {
     this.#source = source;
     this.#lateStacks = new ThreadStacks(source);
     this.#records = source.reader(plan.records);
-    this.#stacks = source.reader(plan.stacks);
+    this.#stacks = source.sparseReader(plan.stacks);
     this.#queueRuns = plan.queues;
     this.#queues = source.reader(plan.queues);
     const { buffer, byteOffset, byteLength } = this.#records.bytes;
     this.#view = new DataView(buffer, byteOffset, byteLength);
     this.#recordSource = new RunSource(plan.records, this.#records.bytes);
-    this.#stackSource = new RunSource(plan.stacks, this.#stacks.bytes);
+    this.#stackSource = new SparseSource(plan.stacks, this.#stacks);
+    this.#stored = new StoredStacks(plan.stackPlan, source);
     this.#queueSource = new RunSource(plan.queues, this.#queues.bytes);
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#uncovered = new Uint8Array(plan.stackPlan.goroutines.length);
@@ -95,20 +114,49 @@ export class Copy {
   }
 
   /**
-   * Reads everything while the program runs: the records, the stacks, and the records once more. Whatever moved between the
-   * two looks at the records is read again in the stop in any case.
+   * Reads the stacks of all goroutines that are parked, and packs them if they are many: a large process takes seconds.
+   * {@link readAhead} makes up for what moves meanwhile, and does this itself, without packing, if it was not done.
+   */
+  async prepare(): Promise<void> {
+    const { stackPlan } = this.plan;
+    this.#lookFirst();
+    this.#readQueues();
+    const stack = new OneStack();
+    const copied = { records: this.#copiedWith(this.#late).records, stacks: stack };
+    // A packed stack is not at hand in the stop: what its goroutine waits for must be known.
+    await this.#stored.fillPacked(this.#view, this.#moved, (read) => {
+      stack.set(read);
+      return stackPlan.isCovered(read.owner, this.#view, copied, this.#walk);
+    });
+  }
+
+  /**
+   * Reads while the program runs what the stop must look at: the records, the stacks of what moved since they were read, and
+   * the records once more. Whatever moved between these two looks is read again in the stop in any case.
    */
   readAhead(): void {
     const { stackPlan } = this.plan;
+    this.#movedWasRead = false;
+    if (!this.#stored.isFilled) {
+      this.#lookFirst();
+      this.#stored.fill(this.#view, this.#moved);
+    }
     this.#planMoreQueues();
     this.#slab.grow();
     this.#late = this.#newLateReads(null);
+    this.#stored.drop(this.#moved);
+    this.#readRecords();
+    stackPlan.markUncounted(this.#view, this.#moved);
+    this.#stored.drop(this.#moved);
+    stackPlan.remember(this.#view);
+    this.#stacks.forget();
+    this.#dirty.fill(0);
+    this.#elsewhere.clear();
+    stackPlan.markStacks(this.#stored.dropped, this.#view, this.#dirty, this.#elsewhere);
+    this.#stackSource.failed = this.#stacks.read(this.#dirty);
+    this.#readQueues();
     this.#moved.fill(0);
     this.#uncovered.fill(0);
-    this.#records.read();
-    stackPlan.remember(this.#view);
-    this.#stackSource.failed = this.#stacks.read();
-    this.#readQueues();
     stackPlan.markUncovered(this.#view, this.#copiedWith(this.#late), this.#walk, this.#uncovered);
     this.#readRecords();
     stackPlan.markUnplanned(this.#view, this.#moved);
@@ -117,6 +165,16 @@ export class Copy {
     for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) this.#uncovered[i] = 1;
     this.#queuesAreFresh = false;
     stackPlan.remember(this.#view);
+  }
+
+  /** Reads the records, and marks the goroutines whose stacks cannot be kept, wherever they are. */
+  #lookFirst(): void {
+    const { stackPlan } = this.plan;
+    this.#recordSource.failed = this.#records.read();
+    stackPlan.remember(this.#view);
+    this.#moved.fill(0);
+    stackPlan.compare(this.#view, this.#moved);
+    stackPlan.markUncounted(this.#view, this.#moved);
   }
 
   /**
@@ -133,7 +191,7 @@ export class Copy {
     this.#elsewhere.clear();
     stackPlan.markStacks(this.#moved, this.#view, this.#dirty, this.#elsewhere);
     for (const run of this.#stackSource.failed) this.#dirty[run] = 1;
-    const failed = this.#readStacks(deadline);
+    const failed = this.#stacks.read(this.#dirty, deadline);
     const late = (this.#late = this.#newLateReads(null));
     if (performance.now() >= deadline) {
       this.#machines = readLists(late).machines;
@@ -142,6 +200,7 @@ export class Copy {
       return [...new Set([...unread, ...this.#movedGoroutines()])].sort((a, b) => a - b);
     }
     this.#stackSource.failed = failed;
+    this.#movedWasRead = true;
     if (haveMany(this.#moved, MANY_MOVED) || haveMany(this.#uncovered, MANY_MOVED)) this.#readQueues(deadline);
     const { machines, isWhole } = this.#complete(late, deadline);
     this.#readThreadStacks(late, machines, threads);
@@ -177,17 +236,13 @@ export class Copy {
     late.readMissing(threadStacks(late.program, listed, []));
     const areWhole = machines.isWhole && hasAllGoroutines(late.program) && !hasNewModules(plan.program, this.#source);
     this.#lists = { areWhole, fresh: born.length };
-    const again = (this.#again ??= {
-      stacks: this.#source.reader(plan.stacks),
-      records: this.#source.reader(plan.records),
-    });
-    const failed = [...this.#stackSource.failed, ...again.stacks.read()];
-    again.records.read();
-    const { buffer, byteOffset, byteLength } = again.records.bytes;
-    const view = new DataView(buffer, byteOffset, byteLength);
+    const again = (this.#again ??= this.#source.reader(plan.records));
+    const before = new Memory(new LayeredSource([this.#stackSource, this.#stored]));
+    markChanged(stackPlan, this.#source, this.#view, before, this.#moved);
+    again.read();
+    const view = new DataView(again.bytes.buffer, again.bytes.byteOffset, again.bytes.byteLength);
     stackPlan.compare(view, this.#moved);
     stackPlan.markOnThreads(view, this.#moved);
-    stackPlan.markChanged(this.#view, plan.stacks, [this.#stacks.bytes, again.stacks.bytes], failed, this.#moved);
     return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 
@@ -218,12 +273,14 @@ export class Copy {
 
   /** Bytes that were read. */
   get sizeBytes(): number {
-    const planned = [this.#records, this.#stacks, this.#queues].reduce((n, { bytes }) => n + bytes.length, 0);
-    return planned + this.#late.sizeBytes + this.#lateStacks.sizeBytes;
+    const planned = this.#records.bytes.length + this.#queues.bytes.length;
+    const stacks = this.#stored.sizeBytes + this.#stacks.sizeBytes;
+    return planned + stacks + this.#late.sizeBytes + this.#lateStacks.sizeBytes;
   }
 
-  /** What was read: the records with everything that was read late, and the planned stacks and queues in ascending order. */
-  get segments(): Readonly<Record<'records' | 'stacks' | 'queues', readonly Segment[]>> {
+  /** What was read. */
+  get contents(): CopyContents {
+    if (this.#movedWasRead) this.#stored.drop(this.#moved);
     return {
       records: [
         ...this.#late.instead(),
@@ -232,6 +289,7 @@ export class Copy {
         ...this.#late.segments(),
       ],
       stacks: this.#stackSource.segments(),
+      stored: this.#stored,
       queues: this.#queueSource.segments(),
     };
   }
@@ -248,13 +306,6 @@ export class Copy {
   #readQueues(deadline = Infinity): void {
     this.#queueSource.failed = this.#queues.read(deadline);
     this.#queuesAreFresh = this.#queues.end === this.#queueRuns.length;
-  }
-
-  /** Reads the stacks that are marked as dirty, or all if nearly all are. */
-  #readStacks(deadline: number): readonly number[] {
-    if (!haveMany(this.#dirty, MOST_STACKS)) return this.#stacks.readSome(this.#dirty, deadline);
-    this.#dirty.fill(1);
-    return this.#stacks.read(deadline);
   }
 
   /**
@@ -316,7 +367,7 @@ export class Copy {
     const [records, queues] = [this.#recordSource, this.#queueSource];
     return {
       records: new CopiedRuns(this.#queuesAreFresh ? [queues, records] : [records], batches),
-      stacks: new CopiedRuns([this.#stackSource], batches),
+      stacks: new CopiedRuns([this.#stackSource, this.#stored], batches),
     };
   }
 

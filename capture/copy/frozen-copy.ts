@@ -14,7 +14,7 @@ const TRIES = 3;
  * Copies a process that stands still because its cgroup is frozen: nothing is waited for, and no thread is touched. Returns
  * null if it is not frozen, or did not stay so.
  */
-export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopies | null {
+export async function copyFrozen(target: LiveProcess, surveyed: Survey): Promise<CapturedCopies | null> {
   for (let tries = 0; tries < TRIES; tries++) {
     const freeze = readFreeze(target.pid, target.arch);
     if (freeze === null) return null;
@@ -23,6 +23,7 @@ export function copyFrozen(target: LiveProcess, surveyed: Survey): CapturedCopie
       .threads()
       .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));
     const copies = new Copies(surveyed, planLive(surveyed, target), target);
+    await copies.prepare();
     copies.readAhead();
     copies.readStopped(positionsOf(threads, ({ namespaceTid }) => namespaceTid));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;

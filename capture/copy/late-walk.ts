@@ -3,6 +3,7 @@ import type { CopiedMemory, CopiedParts } from '../../analyze/runtime/pointer-wa
 import type { LateReads } from './late-reads.js';
 import { MAX_QUEUE_GAP } from './plan.js';
 import type { RunSource } from './run-source.js';
+import type { ReadStack } from './stack-batches.js';
 
 /** Steps along the list of a select's cases: what is known says where to read next. */
 const MAX_ROUNDS = 64;
@@ -20,13 +21,15 @@ export function readWalk(late: LateReads, walk: MovedWalk, { records }: CopiedPa
   return true;
 }
 
+type CopiedSource = Pick<RunSource, 'view' | 'offsetOf'>;
+
 /** Planned runs that were read in this stop, and what was read late. */
 export class CopiedRuns implements CopiedMemory {
   view: DataView;
-  readonly #planned: readonly RunSource[];
+  readonly #planned: readonly CopiedSource[];
   readonly #late: CopiedMemory;
 
-  constructor(planned: readonly [RunSource, ...RunSource[]], late: CopiedMemory) {
+  constructor(planned: readonly [CopiedSource, ...CopiedSource[]], late: CopiedMemory) {
     this.view = planned[0].view;
     this.#planned = planned;
     this.#late = late;
@@ -44,5 +47,24 @@ export class CopiedRuns implements CopiedMemory {
     const offset = this.#late.find(at, length);
     if (offset >= 0) this.view = this.#late.view;
     return offset;
+  }
+}
+
+/** A stack that was just read. */
+export class OneStack implements CopiedMemory {
+  #stack: ReadStack = { owner: -1, addr: 0, bytes: new Uint8Array(0) };
+
+  set(stack: ReadStack): void {
+    this.#stack = stack;
+  }
+
+  find(at: number, length: number): number {
+    const { addr, bytes } = this.#stack;
+    return at >= addr && at + length <= addr + bytes.length ? at - addr : -1;
+  }
+
+  get view(): DataView {
+    const { bytes } = this.#stack;
+    return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 }

@@ -2,7 +2,7 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import { firstIndex } from '../../snapshots/binary-search.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
-import type { Range, Segment } from '../../snapshots/memory.js';
+import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
 import { readFixed, readPointed } from '../../analyze/working-set.js';
@@ -10,8 +10,10 @@ import { openPrograms, type GoProgram, type Programs } from '../../analyze/progr
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
-import { StackPlan } from '../../analyze/runtime/stack-plan.js';
+import { StackPlan, type ReadFirst } from '../../analyze/runtime/stack-plan.js';
 import type { LiveProcess } from '../process/live-process.js';
+import { Slab } from '../process/slab.js';
+import { RunSource } from './run-source.js';
 
 /** Ranges this close, in bytes, are read as one run: a run costs as much as some hundred bytes. */
 export const MAX_GAP = 512;
@@ -63,23 +65,21 @@ export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
   return { programs, tables, recording };
 }
 
+/** What a process holds now, with nothing cached from before. */
+export type Contents = Pick<ProcessImage, 'mappings' | 'memory'> & Pick<LiveProcess, 'reader'>;
+
 /** Makes a plan for each program. Throws as {@link makePlan} does. */
-export function makePlans({ programs, recording }: Survey, live: Pick<ProcessImage, 'mappings' | 'memory'>): Plan[] {
+export function makePlans({ programs, recording }: Survey, live: Contents): Plan[] {
   return programs.map((program) => makePlan(program, recording, live));
 }
 
 /**
- * Looks at every goroutine of a running program. `live` is what the process holds now, with nothing cached from before.
- * Throws MemoryFault if its lists changed while they were read.
+ * Looks at every goroutine of a running program. Throws MemoryFault if its lists changed while they were read.
  */
-export function makePlan(
-  program: GoProgram,
-  recording: RecordingSource,
-  live: Pick<ProcessImage, 'mappings' | 'memory'>,
-): Plan {
-  const now = program.over(live);
+export function makePlan(program: GoProgram, recording: RecordingSource, live: Contents): Plan {
+  const now = program.over({ mappings: live.mappings, memory: live.memory });
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
-  const stackPlan = new StackPlan(now, goroutines);
+  const stackPlan = new StackPlan(now, goroutines, readFirst(live));
   const pointed = recordingMemory(live.memory);
   const over = now.over({ memory: pointed.memory });
   readPointed(over, 'labels', stackPlan.labels);
@@ -93,6 +93,18 @@ export function makePlan(
   const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
   return { program, records, stacks, queues, stackPlan };
+}
+
+/** Reads into the same room again and again: windows of a process's memory would each be memory of their own. */
+function readFirst(live: Contents): ReadFirst {
+  const slabs = { gs: new Slab(), sudogs: new Slab() };
+  return (program, ranges, what) => {
+    const runs = new Runs(ranges, MAX_GAP);
+    slabs[what].grow();
+    const reader = live.reader(runs, slabs[what]);
+    const read = new RunSource(runs, reader.bytes, reader.read());
+    return program.over({ memory: new Memory(new LayeredSource([read, program.memory.source])) });
+  };
 }
 
 /** True if a program has loaded a plugin since it was surveyed. */

@@ -24,6 +24,7 @@ import { MemoryPort } from './memory-port.js';
 import { ProcessMemory } from './process-memory.js';
 import { RunReader } from './run-reader.js';
 import type { Slab } from './slab.js';
+import { SparseReader } from './sparse-reader.js';
 
 const NOT_CAPTURED: CaptureFacts = {
   mode: 'live',
@@ -72,7 +73,8 @@ export class LiveProcess {
       arch: this.arch,
       pid: this.pid,
       threads: this.threads(),
-      ...this.contents(),
+      mappings: this.currentMappings(),
+      memory: this.memory(),
       executable: this.executable,
       host: readHostFacts(this.pid),
       capture: NOT_CAPTURED,
@@ -82,8 +84,9 @@ export class LiveProcess {
   }
 
   /** The memory as it is from now on, with the mappings of now. Throws `noGoProcess` if the process has ended. */
-  contents(): Pick<ProcessImage, 'mappings' | 'memory'> {
-    return { mappings: this.currentMappings(), memory: this.memory() };
+  contents(): Pick<ProcessImage, 'mappings' | 'memory'> & Pick<LiveProcess, 'reader'> {
+    const mappings = this.currentMappings();
+    return { mappings, memory: this.memory(), reader: (runs, slab) => this.reader(runs, slab) };
   }
 
   /** The memory as it is from now on; what is read once is kept. */
@@ -171,6 +174,10 @@ export class LiveProcess {
 
   reader(runs: Runs, slab?: Slab): RunReader {
     return new RunReader(this.#port, runs, slab);
+  }
+
+  sparseReader(runs: Runs): SparseReader {
+    return new SparseReader(this.#port, runs);
   }
 }
 

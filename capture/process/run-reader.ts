@@ -3,14 +3,14 @@ import { Pinned } from '../libc.js';
 import type { MemoryPort } from './memory-port.js';
 import type { Slab } from './slab.js';
 
-const IOVEC_SIZE = 16;
+export const IOVEC_SIZE = 16;
 /** Elements that the kernel takes at most in a call. */
-const IOV_MAX = 1024;
+export const IOV_MAX = 1024;
 /**
  * Takes some tenths of a millisecond, so that a deadline can be kept between two calls; and what was read is still in the
  * CPU's cache when it is looked at. The kernel takes up to 2^31.
  */
-const MAX_CALL_BYTES = 2 ** 20;
+export const MAX_CALL_BYTES = 2 ** 20;
 
 /** The runs that one system call reads, from index `first` up to `end`, into the buffer at `offset`. */
 interface Call {
@@ -32,8 +32,6 @@ export class RunReader {
   readonly #remote: Pinned;
   readonly #calls: readonly Call[];
   #end = 0;
-  /** The lists for a call of {@link readSome}; made when it is first called. */
-  #some: CallLists | null = null;
 
   /** With a slab, the memory is taken from there, and lasts as long as its parts do. */
   constructor(port: MemoryPort, runs: Runs, slab?: Slab) {
@@ -83,34 +81,6 @@ export class RunReader {
     return failed;
   }
 
-  /** Reads the runs that are marked by a 1. Returns the indices of those that could not be read whole. */
-  readSome(marked: Uint8Array, deadline = Infinity): readonly number[] {
-    const failed: number[] = [];
-    const list = (this.#some ??= new CallLists());
-    for (let first = marked.indexOf(1); first >= 0 && performance.now() < deadline;) {
-      first = list.fill(this.#runs, this.#buffer.address, marked, first);
-      this.#readListed(list, failed);
-    }
-    return failed;
-  }
-
-  #readListed(list: CallLists, failed: number[]): void {
-    if (this.#port.method === '/proc/PID/mem') {
-      for (let i = 0; i < list.count; i++) this.#readRun(list.run(i), failed);
-      return;
-    }
-    for (let i = 0; i < list.count;) {
-      const [at, count] = [IOVEC_SIZE * i, list.count - i];
-      let left = this.#port.readVector(list.local.address + at, count, list.remote.address + at, count);
-      for (; i < list.count; i++) {
-        const length = this.#runs.lengthOf(list.run(i));
-        if (left < length) break;
-        left -= length;
-      }
-      if (i < list.count) failed.push(list.run(i++));
-    }
-  }
-
   #readVector(first: number, end: number, offset: number, sizeBytes: number): number {
     this.#local.setWord(0, this.#buffer.address + offset);
     this.#local.setWord(8, sizeBytes);
@@ -134,38 +104,6 @@ export class RunReader {
   #readRun(run: number, failed: number[]): void {
     const { lo, hi, offset } = this.#runs.at(run);
     if (this.#port.readFile(lo, this.#buffer.bytes, offset, hi - lo) !== hi - lo) failed.push(run);
-  }
-}
-
-/** The lists of iovecs for one system call that reads some of the runs. */
-class CallLists {
-  readonly local = new Pinned(IOVEC_SIZE * IOV_MAX);
-  readonly remote = new Pinned(IOVEC_SIZE * IOV_MAX);
-  readonly #runs = new Int32Array(IOV_MAX);
-  count = 0;
-
-  run(i: number): number {
-    return this.#runs[i] ?? 0;
-  }
-
-  /** Lists marked runs from `first` on, as many as one call takes. Returns the first one left over, or -1. */
-  fill(runs: Runs, buffer: number, marked: Uint8Array, first: number): number {
-    let sizeBytes = 0;
-    let run = first;
-    this.count = 0;
-    while (run >= 0 && this.count < IOV_MAX) {
-      const length = runs.lengthOf(run);
-      if (this.count > 0 && sizeBytes + length > MAX_CALL_BYTES) break;
-      sizeBytes += length;
-      const at = IOVEC_SIZE * this.count;
-      this.local.setWord(at, buffer + runs.placeOf(run));
-      this.local.setWord(at + 8, length);
-      this.remote.setWord(at, runs.startOf(run));
-      this.remote.setWord(at + 8, length);
-      this.#runs[this.count++] = run;
-      run = marked.indexOf(1, run + 1);
-    }
-    return run;
   }
 }
 

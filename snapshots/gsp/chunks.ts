@@ -3,23 +3,25 @@ import type { Segment } from '../memory.js';
 import { firstWins } from '../overlaps.js';
 import { RangeList, Runs } from '../runs.js';
 import { Limit } from './format.js';
-import { RangeWriter } from './ranges.js';
+import { RangeWriter, readRanges } from './ranges.js';
+import { ReadyChunk, type Chunk } from './ready-chunk.js';
 
-/** The content of one memory section. */
-export interface Chunk {
-  readonly bytes: Uint8Array;
-  /** Which addresses the bytes belong to, as {@link RangeWriter} encodes them. */
-  readonly ranges: Uint8Array;
-}
+/** Memory that is likely to be read together: segments, or what is a chunk already. */
+export type MemoryGroup = readonly Segment[] | ReadyChunk;
 
 /**
  * Packs groups of segments into chunks. Small segments share a chunk, in the order given; large ones are split. A chunk
- * never holds bytes of two groups, and an address that came before is not stored again. `take` must return a buffer of
- * {@link Limit.chunk} bytes for the chunk that comes next; a chunk that one segment fills is a view of that segment.
+ * never holds bytes of two groups, and an address that came before is not stored again. A chunk that is ready stays as it
+ * is unless it has such addresses. `take` must return a buffer of {@link Limit.chunk} bytes for the chunk that comes next; a
+ * chunk that one segment fills is a view of that segment.
  */
-export function* chunksOf(groups: Iterable<readonly Segment[]>, take: () => Uint8Array): Generator<Chunk> {
+export function* chunksOf(groups: Iterable<MemoryGroup>, take: () => Uint8Array): Generator<Chunk | ReadyChunk> {
   const stored = new StoredRanges();
-  for (const group of groups) yield* chunksOfGroup(stored.addNew(group), take);
+  for (const group of groups) {
+    if (!(group instanceof ReadyChunk)) yield* chunksOfGroup(stored.addNew(group), take);
+    else if (stored.addWhole(group)) yield group;
+    else yield* chunksOfGroup(stored.addNew(group.segments()), take);
+  }
 }
 
 function* chunksOfGroup(group: readonly Segment[], take: () => Uint8Array): Generator<Chunk> {
@@ -50,15 +52,21 @@ function wholeChunk(addr: number, bytes: Uint8Array): Chunk {
 }
 
 /** A chunk that still has room. */
-class OpenChunk {
+export class OpenChunk {
   readonly #buffer: Uint8Array;
   readonly #ranges = new RangeWriter();
   #used = 0;
   #lo = 0;
   #hi = 0;
 
+  /** `buffer` has room for {@link Limit.chunk} bytes. */
   constructor(buffer: Uint8Array) {
     this.#buffer = buffer;
+  }
+
+  /** Bytes that it holds. */
+  get used(): number {
+    return this.#used;
   }
 
   get full(): boolean {
@@ -91,9 +99,13 @@ class OpenChunk {
 /** The addresses that are in chunks so far. */
 class StoredRanges {
   #known = new Runs([], 0);
+  /** Of ready chunks since, ascending: a million of them are not sorted anew with each. */
+  #ready = new RangeList();
+  #readyEnd = 0;
 
   /** Adds a group. Returns its segments without the addresses that an earlier group or segment has. */
   addNew(group: readonly Segment[]): readonly Segment[] {
+    this.#mergeReady();
     const before = this.#known;
     const ranges = new RangeList();
     let sizeBytes = 0;
@@ -109,6 +121,33 @@ class StoredRanges {
     const out: Segment[] = [];
     for (const segment of once) pushOutside(out, segment, before);
     return out;
+  }
+
+  /** Adds a chunk if its ranges ascend and have no address that occurred before. Returns whether it did. */
+  addWhole({ ranges }: ReadyChunk): boolean {
+    const list = new RangeList();
+    readRanges(ranges, (lo, hi) => {
+      list.add(lo, hi);
+    });
+    const [starts, ends] = [list.lo, list.hi];
+    if ((starts[0] ?? 0) < this.#readyEnd) this.#mergeReady();
+    let end = 0;
+    for (let i = 0; i < starts.length; i++) {
+      const [lo, hi] = [starts[i] ?? 0, ends[i] ?? 0];
+      if (lo < end || this.#known.touches(lo, hi)) return false;
+      end = hi;
+    }
+    this.#ready.addAll(list);
+    this.#readyEnd = Math.max(this.#readyEnd, end);
+    return true;
+  }
+
+  #mergeReady(): void {
+    if (this.#readyEnd === 0) return;
+    this.#ready.addAll(this.#known);
+    this.#known = new Runs(this.#ready, 0);
+    this.#ready = new RangeList();
+    this.#readyEnd = 0;
   }
 }
 

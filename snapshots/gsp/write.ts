@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { deflateRaw } from 'node:zlib';
 import { ExitCode, GospyError } from '../errors.js';
-import type { Segment } from '../memory.js';
 import { AtomicFile } from '../atomic-file.js';
-import { chunksOf, type Chunk } from './chunks.js';
+import { chunksOf, type MemoryGroup } from './chunks.js';
+import { compress, IN_FLIGHT } from './compress.js';
 import { packFacts, type Facts } from './facts.js';
+import { ReadyChunk, type Chunk } from './ready-chunk.js';
 import {
   FORMAT_VERSION,
   Limit,
@@ -27,24 +26,7 @@ export interface SnapshotContent {
    * section of the file holds bytes of two groups. An address that occurred before is skipped. The bytes must not change
    * until the file is written.
    */
-  readonly memory: Iterable<readonly Segment[]>;
-}
-
-/**
- * Compression level of zlib, chosen by measurements on two cores. Function tables: levels 1 to 3 take the same time; 3
- * makes them 2 % smaller than 1, and 6 another 3 % in 1.7 times the time. Stacks and heap: 3 takes 1.5 times as long as 1
- * (350 MB/s) and makes them 8 % smaller; 6 takes 3.7 times as long as 3.
- */
-const LEVEL = 3;
-
-/** Number of sections that are compressed at the same time, in Node's thread pool. */
-const IN_FLIGHT = 4;
-
-const deflate = promisify<Uint8Array, { level: number; chunkSize: number; memLevel: number }, Buffer>(deflateRaw);
-
-function compress(bytes: Uint8Array): Promise<Buffer> {
-  // One output buffer that holds even incompressible bytes: another one would cost a round trip through the thread pool.
-  return deflate(bytes, { level: LEVEL, memLevel: 9, chunkSize: Math.max(1024, bytes.length + 1024) });
+  readonly memory: Iterable<MemoryGroup>;
 }
 
 /**
@@ -133,7 +115,12 @@ async function* compressChunks(memory: SnapshotContent['memory']): AsyncGenerato
     own.add(buffer.buffer);
     return buffer;
   };
-  const start = async ({ bytes, ranges }: Chunk): Promise<CompressedChunk> => {
+  const start = async (chunk: Chunk | ReadyChunk): Promise<CompressedChunk> => {
+    const { ranges } = chunk;
+    if (chunk instanceof ReadyChunk) {
+      return { rawBytes: chunk.rawBytes, data: chunk.packed ?? (await compress(chunk.bytes())), ranges };
+    }
+    const { bytes } = chunk;
     const data = await compress(bytes);
     if (own.has(bytes.buffer)) spare.push(new Uint8Array(bytes.buffer));
     return { rawBytes: bytes.length, data, ranges };

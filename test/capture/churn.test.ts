@@ -33,9 +33,9 @@ function open(t: { teardown(end: () => void): void }, pid: number): LiveProcess 
 
 /** The program as a copy shows it; code and its tables are read from the process. */
 function programOf(copy: Copy): GoProgram {
-  const { records, stacks } = copy.segments;
+  const { records, stacks, stored } = copy.contents;
   const { program } = copy.plan;
-  const source = new LayeredSource([new SegmentSource([...records, ...stacks]), program.memory.source]);
+  const source = new LayeredSource([new SegmentSource([...records, ...stacks]), stored, program.memory.source]);
   return program.over({ memory: new Memory(source) });
 }
 

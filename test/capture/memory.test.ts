@@ -8,6 +8,7 @@ import { Pinned } from '../../capture/libc.js';
 import { ProcessMemory } from '../../capture/process/process-memory.js';
 import { readMappings } from '../../capture/process/procfs.js';
 import { RunReader } from '../../capture/process/run-reader.js';
+import { SparseReader } from '../../capture/process/sparse-reader.js';
 import { MemoryPort } from '../../capture/process/memory-port.js';
 import { Target, buildC, thrownBy, until } from './targets.js';
 
@@ -86,16 +87,26 @@ for (const method of METHODS) {
       }
       reader.bytes.fill(0);
     }
+    const sparse = new SparseReader(port, runs);
     const odd = Uint8Array.from(indices, (i) => i % 2);
-    t.strictSame(
-      reader.readSome(odd),
-      indices.filter((i) => i % 2 === 1 && absent(i)),
-    );
-    for (const i of indices.filter((index) => !absent(index))) {
-      const { lo, hi, offset } = runs.at(i);
-      const wanted = i % 2 === 1 ? expected(lo - memory, hi - lo) : new Uint8Array(hi - lo);
-      if (!Buffer.from(wanted).equals(reader.bytes.subarray(offset, offset + hi - lo))) t.fail(`run ${i} of some`);
+    const every = Uint8Array.from(indices, () => 1);
+    for (const marked of [odd, every, odd]) {
+      if (marked === every) sparse.forget();
+      t.strictSame(
+        sparse.read(marked),
+        indices.filter((i) => marked[i] === 1 && absent(i)),
+      );
     }
+    for (const i of indices.filter((index) => !absent(index))) {
+      const { lo, hi } = runs.at(i);
+      const place = sparse.placeOf(i);
+      const bytes = place === null ? undefined : new Uint8Array(place.view.buffer, place.offset, hi - lo);
+      if (bytes === undefined || !Buffer.from(expected(lo - memory, hi - lo)).equals(bytes)) t.fail(`run ${i} of some`);
+    }
+    sparse.forget();
+    sparse.read(odd);
+    t.equal(sparse.placeOf(0), null, 'what was not asked for takes no room');
+    t.equal(sparse.sizeBytes, 24 * odd.filter((mark) => mark === 1).length);
     port.close();
   });
 }

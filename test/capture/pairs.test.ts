@@ -111,7 +111,7 @@ for (const cell of PAIRS_CELLS) {
             return lookAt(plan.program.over(target.contents()));
           },
         );
-        const { records, stacks, queues } = copy.segments;
+        const { records, stacks, stored, queues } = copy.contents;
         // The program's code and constants are read from the process: they never change.
         const constant = target.contents();
         const readOnly = constant.mappings.filter(({ writable }) => !writable);
@@ -120,6 +120,7 @@ for (const cell of PAIRS_CELLS) {
         );
         const source = new LayeredSource([
           new SegmentSource([...records, ...stacks, ...queues]),
+          stored,
           new SegmentSource(fixed),
         ]);
         const mine = lookAt(plan.program.over({ memory: new Memory(source) }));

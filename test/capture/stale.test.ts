@@ -5,7 +5,14 @@ import { Copy } from '../../capture/copy/copy.js';
 import { makePlan, survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
-import { LayeredSource, Memory, onFault, SegmentSource, type Segment } from '../../snapshots/memory.js';
+import {
+  LayeredSource,
+  Memory,
+  onFault,
+  SegmentSource,
+  type MemorySource,
+  type Segment,
+} from '../../snapshots/memory.js';
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
@@ -78,18 +85,18 @@ for (const [cell, load] of BUSY_CELLS.flatMap((cell) => LOADS.map((load) => [cel
           copy.readStopped([]);
           failed = new Set(everything.read());
         });
-        const { records, stacks } = copy.segments;
+        const { records, stacks, stored } = copy.contents;
         const full: Segment[] = [];
         for (let run = 0; run < plan.stacks.length; run++) {
           const { lo, hi, offset } = plan.stacks.at(run);
           if (!failed.has(run)) full.push({ addr: lo, bytes: everything.bytes.subarray(offset, offset + hi - lo) });
         }
         // Code and its tables are read from the process.
-        const layered = (segments: readonly Segment[]): Memory =>
-          new Memory(new LayeredSource([new SegmentSource(segments), image.memory.source]));
+        const layered = (segments: readonly Segment[], ...more: MemorySource[]): Memory =>
+          new Memory(new LayeredSource([new SegmentSource(segments), ...more, image.memory.source]));
         const result = differences(
           openProgram(image),
-          layered([...records, ...stacks]),
+          layered([...records, ...stacks], stored),
           layered([...records, ...full]),
         );
         stale.push(...result.stale);
