@@ -46,7 +46,7 @@ export class GlobalChecks {
 
   /**
    * Returns the length of the slice at `a` if at least 90 % of the gs that the image has are valid, else 0. `absentIsOk`
-   * decides where the image has none of them: true for an address that is known from elsewhere.
+   * decides where the image has none of them, or less than half of the list: true for an address that is known from elsewhere.
    */
   allgs(a: Addr, absentIsOk = false): number {
     return this.#attempt(0, () => {
@@ -54,16 +54,21 @@ export class GlobalChecks {
       const length = this.#memory.word(a, 8);
       if (length < 1 || length > this.#memory.word(a, 16) || length > MAX_GOROUTINES || list % 8 !== 0) return 0;
       const step = Math.max(1, Math.floor(length / SAMPLE));
+      let sampled = 0;
+      let listed = 0;
       let seen = 0;
       let good = 0;
       for (let i = 0; i < length; i += i % NEIGHBOURS === NEIGHBOURS - 1 ? 1 + NEIGHBOURS * (step - 1) : 1) {
+        sampled++;
         if (this.#isAbsent(plus(list, 8 * i), 8)) continue;
+        listed++;
         const g = this.#memory.ptr(list, 8 * i);
         if (this.#isAbsent(g, this.#gSelf + 8)) continue;
         seen++;
         if (this.goroutine(g)) good++;
       }
-      return (seen > 0 || absentIsOk) && good >= seen * 0.9 ? length : 0;
+      const isEnough = absentIsOk || (seen > 0 && listed >= sampled / 2);
+      return isEnough && good >= seen * 0.9 ? length : 0;
     });
   }
 

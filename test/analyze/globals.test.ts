@@ -72,3 +72,36 @@ t.test('globals: a heap of timers that lie far apart is not taken for the list o
   t.equal(new GlobalChecks(memory, new Layouts(version, NO_DEBUG_INFO)).namesMachines(addr(slice)), false);
   t.end();
 });
+
+/**
+ * The page allocator has the address of free memory and two numbers of chunks in a row (pageAlloc in mpagealloc.go), which look
+ * like a slice header. An array that allgs had outgrown may lie there, near the end of what the heap has mapped.
+ */
+t.test('globals: an outgrown allgs at the end of the heap is not taken for the list of goroutines', (t) => {
+  const version = parseGoVersion('go1.26.8');
+  if (version === null) throw new Error('no version');
+  const layouts = new Layouts(version, NO_DEBUG_INFO);
+  const [slice, gs, list, base] = [0x10000, 0x10100, 0x1ff00, 0x10000];
+  const bytes = new Uint8Array(0x10000);
+  const view = new DataView(bytes.buffer);
+  const put = (at: number, value: number): void => view.setBigUint64(at - base, BigInt(value), true);
+  const { sizeBytes } = layouts.of('g');
+  const self = layouts.of('g').offset('sched') + layouts.of('gobuf').offset('g');
+  for (let i = 0; i < 32; i++) {
+    const g = gs + i * sizeBytes;
+    put(list + 8 * i, g);
+    put(g + self, g);
+    put(g + layouts.of('g').offset('goid'), i + 1);
+  }
+  put(slice, list);
+  const checks = new GlobalChecks(new Memory(new SegmentSource([{ addr: addr(base), bytes }])), layouts);
+  for (const [length, wanted] of [
+    [32, 32],
+    [196_608, 0],
+  ] as const) {
+    put(slice + 8, length);
+    put(slice + 16, length + 1);
+    t.equal(checks.allgs(addr(slice)), wanted);
+  }
+  t.end();
+});
