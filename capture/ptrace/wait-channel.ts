@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** More files are not opened. */
-const MAX_CHANNELS = 256;
+/** More files are not opened: gospy may have no more than 256 of them. */
+const MAX_CHANNELS = 64;
 /** What /proc/PID/task/TID/wchan holds of a thread that is on a CPU, or waits for one. */
 const QUEUED = '0'.charCodeAt(0);
 
@@ -34,17 +34,23 @@ export class WaitChannel {
   }
 }
 
-/** Files of the threads of a process, unless they say nothing: a process has a thread that sleeps. */
+/**
+ * Files of the threads of a process. None if they say nothing, since a process has a thread that sleeps; and none if gospy may
+ * not open that many.
+ */
 export function openChannels(pid: number, tids: readonly number[]): Map<number, WaitChannel> {
   const channels = new Map<number, WaitChannel>();
+  let isFull = false;
   for (const tid of tids.slice(0, MAX_CHANNELS)) {
     try {
       channels.set(tid, new WaitChannel(pid, tid));
-    } catch {
-      // It has ended.
+    } catch (error) {
+      // Otherwise, it has ended.
+      isFull = (error as NodeJS.ErrnoException).code === 'EMFILE';
+      if (isFull) break;
     }
   }
-  if ([...channels.values()].some((channel) => !channel.isQueued())) return channels;
+  if (!isFull && [...channels.values()].some((channel) => !channel.isQueued())) return channels;
   for (const channel of channels.values()) channel.close();
   return new Map();
 }
