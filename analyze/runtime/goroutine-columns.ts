@@ -109,24 +109,24 @@ export class GoroutineColumns {
   /** The goroutine of a row that {@link isReadable}. */
   at(row: number): G {
     return {
-      addr: (this.addr[row] ?? 0) as Addr,
-      goid: this.goid[row] ?? 0,
+      addr: wordOf(this.addr, row) as Addr,
+      goid: wordOf(this.goid, row),
       status: STATUSES[this.status[row] ?? DEAD] ?? 'dead',
       waitreason: this.waitreason[row] ?? 0,
-      waitsince: this.waitsince[row] ?? 0,
+      waitsince: wordOf(this.waitsince, row),
       trackingSeq: this.trackingSeq === null ? null : (this.trackingSeq[row] ?? 0),
-      stack: { lo: (this.stackLo[row] ?? 0) as Addr, hi: (this.stackHi[row] ?? 0) as Addr },
-      sched: { sp: this.schedSp[row] ?? 0, pc: this.schedPc[row] ?? 0, lr: this.schedLr[row] ?? 0 },
-      stktopsp: this.stktopsp[row] ?? 0,
-      syscallsp: this.syscallsp[row] ?? 0,
-      syscallpc: this.syscallpc[row] ?? 0,
-      m: (this.m[row] ?? 0) as Addr,
-      lockedm: (this.lockedm[row] ?? 0) as Addr,
-      gopc: this.gopc[row] ?? 0,
-      startpc: this.startpc[row] ?? 0,
-      parentGoid: this.parentGoid === null ? null : (this.parentGoid[row] ?? 0),
-      labels: (this.labels[row] ?? 0) as Addr,
-      ancestors: (this.ancestors[row] ?? 0) as Addr,
+      stack: { lo: wordOf(this.stackLo, row) as Addr, hi: wordOf(this.stackHi, row) as Addr },
+      sched: { sp: wordOf(this.schedSp, row), pc: wordOf(this.schedPc, row), lr: wordOf(this.schedLr, row) },
+      stktopsp: wordOf(this.stktopsp, row),
+      syscallsp: wordOf(this.syscallsp, row),
+      syscallpc: wordOf(this.syscallpc, row),
+      m: wordOf(this.m, row) as Addr,
+      lockedm: wordOf(this.lockedm, row) as Addr,
+      gopc: wordOf(this.gopc, row),
+      startpc: wordOf(this.startpc, row),
+      parentGoid: this.parentGoid === null ? null : wordOf(this.parentGoid, row),
+      labels: wordOf(this.labels, row) as Addr,
+      ancestors: wordOf(this.ancestors, row) as Addr,
     };
   }
 
@@ -196,6 +196,16 @@ export class GoroutineColumns {
     this.status[this.#length] = status;
     this.#length++;
   }
+}
+
+/**
+ * A word of a column, as a small integer of the engine's where it is one: else each 0 of each goroutine would be a number
+ * object of its own, and slow as a key of a Map.
+ */
+function wordOf(column: Float64Array, row: number): number {
+  const word = column[row] ?? 0;
+  const integer = word | 0;
+  return integer === word ? integer : word;
 }
 
 /** A column, and the offset of the word in a g that it holds. */
