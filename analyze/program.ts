@@ -94,6 +94,12 @@ export class GoProgram extends GoRuntime {
     return stack;
   }
 
+  /** The pcs of {@link stackOf}, as {@link Unwinder.pcsOfWhole} finds them: 0 for stacks of which only that can tell. */
+  pcsOfWhole(g: G, pcs: Float64Array): number {
+    const start = this.startOf(g);
+    return start === null ? 0 : this.#unwinder.pcsOfWhole(start, pcs);
+  }
+
   protected followStack(g: G, limit?: number): Unwound {
     const start = this.startOf(g);
     return start === null ? NO_REGISTERS : this.#unwinder.unwind(start, limit);

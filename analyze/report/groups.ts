@@ -232,13 +232,13 @@ class Keys {
   }
 
   #stack(g: G, goroutine: Goroutine): GroupRef {
-    const stack = this.#program.stackOf(g);
+    const { id, stack } = this.#stackIds.of(this.#program, g);
     const describe = (): Common => {
-      const shown = this.#locations.frames(stack.frames);
+      const shown = this.#locations.frames((stack ?? this.#program.stackOf(g)).frames);
       const top = goroutine.entry?.func ?? shown.at(-1)?.func ?? NONE;
       return { key: shown.map(({ func, file, line }) => `${func} ${file}:${line}`).join('\n') || top, frames: shown };
     };
-    return { id: this.#stackIds.idOf(stack), describe };
+    return { id, describe };
   }
 }
 

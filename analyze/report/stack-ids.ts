@@ -1,8 +1,13 @@
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { Unwound } from '../stacks/unwind.js';
 
 /** Stacks whose ids are remembered: when there are more, all are forgotten. */
 const MAX_KNOWN = 1 << 16;
+
+/** Frames of a stack that is recognized by its pcs alone. */
+const MOST_PCS = 1024;
 
 /** A stack by its return addresses. */
 interface KnownStack {
@@ -19,19 +24,38 @@ export class StackIds {
   /** By a hash of the return addresses. */
   readonly #known = new Map<number, KnownStack[]>();
   #count = 0;
+  /** Of the stack that is looked at. */
+  readonly #pcs = new Float64Array(MOST_PCS);
   /** Numbers of the lines of frames: frames with equal lines have equal numbers, whatever their pcs. */
   readonly #lineNumbers = new Map<string, number>();
   /** The same by pc: first of return addresses, then of traps. */
   readonly #lineNumberAt: readonly [Map<number, number>, Map<number, number>] = [new Map(), new Map()];
 
-  idOf({ frames, truncated }: Unwound): string {
+  /** The id of a goroutine's stack; and the stack, if it had to be followed frame by frame. */
+  of(program: GoProgram, g: G): { readonly id: string; readonly stack: Unwound | null } {
+    const count = program.pcsOfWhole(g, this.#pcs);
+    const known = count === 0 ? null : this.#knownWhole(count);
+    if (known !== null) return { id: known, stack: null };
+    const stack = program.stackOf(g);
+    return { id: this.#idOf(stack), stack };
+  }
+
+  /** The id of the whole stack of the first `count` of {@link #pcs}; null where it has not come before. */
+  #knownWhole(count: number): string | null {
+    let hash = 0;
+    for (let i = 0; i < count; i++) hash = hashOn(hash, this.#pcs[i] ?? 0);
+    for (const { frames, isWhole, id } of this.#known.get(hash) ?? NO_STACKS) {
+      if (isWhole && frames.length === count && areReturnAddresses(frames, this.#pcs)) return id;
+    }
+    return null;
+  }
+
+  #idOf({ frames, truncated }: Unwound): string {
     const isWhole = truncated === null;
-    const hash = hashOf(frames);
+    const hash = frames.reduce((hash, { pc }) => hashOn(hash, pc), 0);
     let alike = this.#known.get(hash);
-    if (alike !== undefined) {
-      for (const known of alike) {
-        if (known.isWhole === isWhole && areAtSamePcs(known.frames, frames)) return known.id;
-      }
+    for (const known of alike ?? NO_STACKS) {
+      if (known.isWhole === isWhole && areAtSamePcs(known.frames, frames)) return known.id;
     }
     const id = `${frames.map((frame) => this.#lineNumber(frame)).join()}${isWhole ? '' : '!'}`;
     if (++this.#count > MAX_KNOWN) {
@@ -60,10 +84,19 @@ export class StackIds {
   }
 }
 
-function hashOf(frames: readonly PhysicalFrame[]): number {
-  let hash = 0;
-  for (const { pc } of frames) hash = (Math.imul(hash, 31) + (pc | 0)) | 0;
-  return hash;
+const NO_STACKS: readonly KnownStack[] = [];
+
+/** The hash of a list of pcs with one more. */
+function hashOn(hash: number, pc: number): number {
+  return (Math.imul(hash, 31) + (pc | 0)) | 0;
+}
+
+function areReturnAddresses(frames: readonly PhysicalFrame[], pcs: Float64Array): boolean {
+  for (let i = 0; i < frames.length; i++) {
+    const frame = frames[i];
+    if (frame === undefined || frame.pc !== pcs[i] || frame.trap) return false;
+  }
+  return true;
 }
 
 function areAtSamePcs(a: readonly PhysicalFrame[], b: readonly PhysicalFrame[]): boolean {

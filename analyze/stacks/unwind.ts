@@ -56,6 +56,19 @@ export class Unwinder {
     return { frames, truncated };
   }
 
+  /**
+   * Writes the pcs of a stack to `pcs`, innermost first: for those that come by the million. Returns how many there are;
+   * 0 for a stack that is not whole, or of other than ordinary functions: {@link unwind} tells of all.
+   */
+  pcsOfWhole(start: UnwindStart, pcs: Float64Array): number {
+    const ordinary = this.#ordinary;
+    if (ordinary === null) return 0;
+    return onFault(
+      () => ordinary.pcsOfWhole(start, pcs),
+      () => 0,
+    );
+  }
+
   /** Adds to `frames`, and returns why the stack ends early, or null. Throws MemoryFault. */
   #walk(start: UnwindStart, frames: PhysicalFrame[], limit: number): string | null {
     let at = positionOf(start.registers, start.trap);

@@ -41,6 +41,11 @@ export class SampledProgram extends GoProgram {
     return super.goroutines();
   }
 
+  /** Only {@link followStack} checks what it reads. */
+  override pcsOfWhole(): number {
+    return 0;
+  }
+
   protected override followStack(g: G, limit?: number): Unwound {
     if (!this.#batch.has(g.addr)) this.#readBatch(g.addr);
     const parked = this.#batch.get(g.addr);

@@ -38,7 +38,8 @@ for (const sample of ['queue.gsp', 'go1.12.gsp', 'arm64.gsp']) {
     const codes = parked.flatMap((g) => program.stackOf(g).frames.map(({ pc }) => pc));
     const goexit = codes.find((pc) => program.index.at(pc)?.special === 'goexit') ?? 0;
     const wrong: string[] = [];
-    let [words, ended] = [0, 0];
+    const pcs = new Float64Array(100);
+    let [words, ended, whole] = [0, 0, 0];
     for (const g of parked) {
       const { frames, truncated } = program.stackOf(g);
       t.equal(truncated, null);
@@ -62,6 +63,15 @@ for (const sample of ['queue.gsp', 'go1.12.gsp', 'arm64.gsp']) {
           if (!isDeepStrictEqual(stack, damaged.watchStackOf(g, UNINTERESTED))) {
             wrong.push(`${g.goid}: ${word} at ${at}: rule by rule it is another stack`);
           }
+          const count = damaged.pcsOfWhole(g, pcs);
+          const isSame =
+            stack.truncated === null &&
+            isDeepStrictEqual(
+              [...pcs.subarray(0, count)],
+              stack.frames.map(({ pc }) => pc),
+            );
+          if (count > 0 && !isSame) wrong.push(`${g.goid}: ${word} at ${at}: by its pcs it is another stack`);
+          if (count > 0) whole++;
           wrong.push(...faults(program, g, stack).map((fault) => `${g.goid}: ${word} at ${at}: ${fault}`));
           if (stack.truncated === null) continue;
           ended++;
@@ -71,6 +81,7 @@ for (const sample of ['queue.gsp', 'go1.12.gsp', 'arm64.gsp']) {
       }
     }
     t.same(wrong.slice(0, 20), []);
+    t.ok(whole > 0, `${whole} stacks were recognized by their pcs`);
     t.ok(words > 100 && ended > words / 2, `${words} words; ${ended} stacks ended early`);
     t.end();
   });
