@@ -1,4 +1,4 @@
-import { readlinkSync, statfsSync } from 'node:fs';
+import { readdirSync, readlinkSync, statfsSync } from 'node:fs';
 import { permissionError } from '../../snapshots/errors.js';
 import { readStatus } from './procfs.js';
 
@@ -62,6 +62,12 @@ export function procFault({ pid, fileSystem, self, namespacePids }: ProcFacts): 
 export function assertOwnProc(): void {
   const fault = procFault(readProcFacts());
   if (fault !== null) throw permissionError(`Processes cannot be reached: ${fault.finding}.`, { hint: fault.advice });
+}
+
+/** gospy's threads, by the ids that system calls take; none if /proc does not show those. */
+export function ownThreads(): number[] {
+  const isOwn = orNull(() => procFault(readProcFacts()) === null) ?? false;
+  return isOwn ? (orNull(() => readdirSync('/proc/self/task').map(Number)) ?? []) : [];
 }
 
 function orNull<T>(read: () => T): T | null {

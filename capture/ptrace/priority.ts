@@ -1,6 +1,7 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { availableParallelism, getPriority, setPriority } from 'node:os';
 import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
+import { ownThreads } from '../process/own-proc.js';
 
 /** Of the main thread outside the stop: with every CPU busy, it gets a third of the time that a thread of the target gets. */
 const LOW_PRIORITY = 5;
@@ -81,7 +82,7 @@ function mayLeaveIdle(): boolean {
  * a new thread or process inherits those of the thread that made it.
  */
 function setThreads(priority: number, helpers: Policy | null): void {
-  for (const tid of threadIds()) {
+  for (const tid of ownThreads()) {
     try {
       setPriority(tid, priority);
     } catch {
@@ -91,16 +92,12 @@ function setThreads(priority: number, helpers: Policy | null): void {
   }
 }
 
-function threadIds(): number[] {
-  return readdirSync('/proc/self/task').map(Number);
-}
-
 /** Whether fewer threads of other programs want to run than there are CPUs. */
 function hasFreeCpu(): boolean {
   try {
     // "0.20 0.18 0.12 3/11 11": the fourth field begins with how many threads run or wait for a CPU, gospy's own with them.
     const runnable = Number(/ (\d+)\//.exec(readFileSync('/proc/loadavg', 'latin1'))?.[1]);
-    return runnable - threadIds().filter(isRunnable).length < availableParallelism();
+    return runnable - ownThreads().filter(isRunnable).length < availableParallelism();
   } catch {
     return false;
   }

@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs';
 import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
+import { ownThreads } from '../process/own-proc.js';
 
 /**
  * Gives gospy a CPU whenever it wants one, if it may: without this, a busy machine takes the CPU from it for milliseconds in
@@ -9,8 +9,7 @@ import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
  */
 export function enterRealTime(): () => void {
   const before = new Map<number, Policy>();
-  for (const name of readdirSync('/proc/self/task')) {
-    const tid = Number(name);
+  for (const tid of ownThreads()) {
     const policy = schedulingPolicy(tid);
     if (policy !== null && setSchedulingPolicy(tid, Policy.fifo)) before.set(tid, policy);
   }
