@@ -41,22 +41,29 @@ function licenceIn(folder) {
   throw new Error(`${dirname(folder)}: no licence text in ${folder}`);
 }
 
-const command = {
-  input: { gospy: 'dist/src/gospy.js' },
+const common = {
   platform: 'node',
   external: NOT_BUNDLED,
-  plugins: [licences()],
   // Its entry for Node looks for a native library first, which takes longer than it saves.
   resolve: { alias: { msgpackr$: 'msgpackr/pack' } },
   // Imports that delay the loading of a file do no harm where the file comes along in any case.
   checks: { ineffectiveDynamicImport: false },
   logLevel: 'warn',
+};
+const output = {
+  dir: 'dist/gospy',
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: '[name].js',
+  comments: { legal: true, annotation: false, jsdoc: false },
+};
+
+const command = {
+  ...common,
+  input: { gospy: 'dist/src/gospy.js' },
+  plugins: [licences()],
   output: {
-    dir: 'dist/gospy',
-    format: 'esm',
-    entryFileNames: '[name].js',
-    chunkFileNames: '[name].js',
-    comments: { legal: true, annotation: false, jsdoc: false },
+    ...output,
     codeSplitting: {
       groups: [
         // The executable waits for the command, and the files of the command import these: it cannot be among them.
@@ -68,17 +75,14 @@ const command = {
   },
 };
 
-/** A file that runs as a worker is a bundle of its own: its URL, './NAME.js', is that of a file in this folder too. */
+/**
+ * A file that runs as a worker is a bundle of its own: its URL, './NAME.js', is that of a file in this folder too. It has no
+ * library that the command does not have.
+ */
 const readAheadThread = {
+  ...common,
   input: { 'read-ahead-thread': 'dist/snapshots/gsp/read-ahead-thread.js' },
-  platform: 'node',
-  logLevel: 'warn',
-  output: {
-    dir: 'dist/gospy',
-    format: 'esm',
-    entryFileNames: '[name].js',
-    comments: { annotation: false, jsdoc: false },
-  },
+  output,
 };
 
 export default [command, readAheadThread];
