@@ -23,7 +23,10 @@ t.test('demo: shows the whole story and leaves nothing', async (t) => {
   const temporary = emptyFolder('story');
   const { code, stdout, stderr } = await gospy(['demo'], { env: { TMPDIR: temporary } });
   t.equal(code, 0, stderr);
-  t.match(stdout, /^The process stood still for [\d.]+ (us|ms)(, and \d+ late threads? for [\d.]+ (us|ms) at most)?\.$/m);
+  t.match(
+    stdout,
+    /^The process stood still for [\d.]+ (us|ms)(, and \d+ late threads? for [\d.]+ (us|ms) at most)?\.$/m,
+  );
   t.match(stdout, /^bin: .*esbuild, goVer: 1\.\d+/m);
   t.match(stdout, /^1 - waiting for .*: runtime\.main \(/m);
   t.match(stdout, /still answers/);
