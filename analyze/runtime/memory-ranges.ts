@@ -22,8 +22,8 @@ const SYSTEM_STACK_SLACK = 2 << 10;
  */
 const ABOVE_SYSTEM_STACK = 256;
 const ALIGNED = 1024;
-/** amd64's red zone, which leaf code may use below the stack pointer. */
-const RED_ZONE = 128;
+/** amd64's red zone, in bytes, which leaf code may use below the stack pointer. */
+export const RED_ZONE = 128;
 /** Stacks up to this size are planned whole: neighbours merge into long runs, which are cheaper than many short ones. */
 const SMALL_STACK = 8 << 10;
 /** How much deeper than at planning a goroutine with a large stack may be parked in the stop without a second read. */

@@ -1,5 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
-import { firstAbove } from '../../snapshots/binary-search.js';
+import { ascendingOrder } from '../../snapshots/ascending-order.js';
+import { firstAbove, firstIndex } from '../../snapshots/binary-search.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
@@ -203,9 +204,15 @@ export class StackPlan {
   /** Marks in `moved` the goroutines whose gs are at these addresses. */
   markThese(addresses: readonly Addr[], moved: Uint8Array): void {
     for (const g of addresses) {
-      const i = firstAbove(this.goroutines, g) - 1;
-      if (this.goroutines[i] === g) moved[i] = 1;
+      const i = this.indexOf(g);
+      if (i >= 0) moved[i] = 1;
     }
+  }
+
+  /** The index of the goroutine whose g is at an address; -1 if the plan does not have it. */
+  indexOf(g: number): number {
+    const i = firstAbove(this.goroutines, g) - 1;
+    return this.goroutines[i] === g ? i : -1;
   }
 
   /**
@@ -228,20 +235,9 @@ export class StackPlan {
   }
 
   /** The indices of the goroutines that have a planned stack, in ascending order of the stacks. */
-  get inStackOrder(): Int32Array {
-    const from = this.#from.filter((lo) => lo !== 0).sort();
-    const order = new Int32Array(from.length);
-    /** By the last place of equal stacks, how many of them have a place. */
-    const placed = new Int32Array(from.length);
-    for (let i = 0; i < this.#from.length; i++) {
-      const lo = this.#from[i] ?? 0;
-      if (lo === 0) continue;
-      const last = firstAbove(from, lo) - 1;
-      const before = placed[last] ?? 0;
-      placed[last] = before + 1;
-      order[last - before] = i;
-    }
-    return order;
+  get inStackOrder(): Uint32Array {
+    const order = ascendingOrder(this.#from);
+    return order.subarray(firstIndex(order.length, (k) => (this.#from[order[k] ?? 0] ?? 0) > 0));
   }
 
   #stackInUse(records: DataView, g: number): Range | null {

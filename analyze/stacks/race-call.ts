@@ -1,3 +1,4 @@
+import { RED_ZONE } from '../runtime/memory-ranges.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import type { StackMemory } from './stack-memory.js';
 import type { Position } from './step.js';
@@ -12,8 +13,6 @@ import { isOnStack, type UserStack } from './unwind-start.js';
 
 /** Functions that such C code is called for, by the instrumented code or by one another. */
 const ENTRIES = /^(runtime\.(race|Race|do[amls]+san|[amls]+san)|sync\/atomic\.|(race|msan|asan)\w*$)/;
-/** Bytes below SP that leaf functions may use. */
-const RED_ZONE = 128;
 /** Bytes of the system stack that are searched: C code of these libraries is shallow. */
 const MOST_SEARCHED = 64 << 10;
 /** CALL rel32. */

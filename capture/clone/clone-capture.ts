@@ -141,7 +141,9 @@ function cloneInStop(
 
 /**
  * Copies a clone; `threads` are those of the process when it was cloned, and `late` those of them that trapped later: if the
- * kernel was just starting a signal handler there, the clone lacks the frame that it made. Throws MemoryFault if its lists are damaged. */
+ * kernel was just starting a signal handler there, the clone lacks the frame that it made. Throws MemoryFault if its lists are
+ * damaged.
+ */
 async function copyFrom(
   clone: Clone,
   surveyed: Survey,

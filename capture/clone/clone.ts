@@ -1,6 +1,7 @@
 import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { waitingPc, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
+import { RED_ZONE } from '../../analyze/runtime/memory-ranges.js';
 import { GospyError } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { errnoName } from '../libc.js';
@@ -20,7 +21,6 @@ const CLONE_ARGS_BYTES = 64;
 const WNOHANG_WALL = 0x40000001;
 
 /** What is written below a thread's stack pointer: after the red zone, and within the thread's system stack. */
-const RED_ZONE = 128;
 const SCRATCH_BYTES = 512;
 /** The stack of an orphaned clone, within the scratch bytes. */
 const STACK_AT = 128;

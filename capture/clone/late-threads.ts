@@ -1,4 +1,4 @@
-import { positionsOf, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
+import { RED_ZONE, positionsOf, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { plus, type Addr } from '../../snapshots/address.js';
 import { ThreadStacks } from '../copy/thread-stacks.js';
 import type { Pinned } from '../libc.js';
@@ -7,7 +7,6 @@ import type { StoppedThread } from '../ptrace/tracee.js';
 
 /** Kept of each stack: more than the kernel writes for a signal handler, with the red zone below the stack pointer. */
 const KEPT_BYTES = 16 << 10;
-const RED_ZONE = 128;
 
 /**
  * Threads that trapped after the process was cloned, with the innermost part of their stacks as it was then. The kernel may

@@ -1,12 +1,12 @@
 import type { Addr } from '../../snapshots/address.js';
-import { firstAbove } from '../../snapshots/binary-search.js';
+import { firstAbove, firstIndex } from '../../snapshots/binary-search.js';
 import { OpenChunk, type MemoryGroup } from '../../snapshots/gsp/chunks.js';
 import { IN_FLIGHT } from '../../snapshots/gsp/compress.js';
 import { Limit } from '../../snapshots/gsp/format.js';
 import { ReadyChunk } from '../../snapshots/gsp/ready-chunk.js';
 import type { MemorySource, Range, Segment, Window } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
-import type { StackPlan } from '../../analyze/runtime/stack-plan.js';
+import { nextMarked, type StackPlan } from '../../analyze/runtime/stack-plan.js';
 import type { CopySource } from './late-reads.js';
 import { readStacks, type ReadStack } from './stack-batches.js';
 
@@ -66,9 +66,7 @@ export class StoredStacks implements MemorySource {
 
   /** True if the stack of the goroutine whose g is at an address is here. */
   holds(g: number): boolean {
-    const { goroutines } = this.#plan;
-    const i = firstAbove(goroutines, g) - 1;
-    return goroutines[i] === g && this.#dropped[i] === 0;
+    return this.#dropped[this.#plan.indexOf(g)] === 0;
   }
 
   /** Addresses of the goroutines whose stacks are here, in the order of their stacks. */
@@ -122,7 +120,7 @@ export class StoredStacks implements MemorySource {
   /** Drops the stacks of the goroutines that are marked by a 1. */
   drop(marked: Uint8Array): void {
     const dropped = this.#dropped;
-    for (let i = marked.indexOf(1); i >= 0; i = marked.indexOf(1, i + 1)) dropped[i] = 1;
+    for (let i = marked.indexOf(1); i >= 0; i = nextMarked(marked, i)) dropped[i] = 1;
   }
 
   /** Takes out the stacks that have bytes in runs which are known better, and returns them. */
@@ -192,14 +190,7 @@ export class StoredStacks implements MemorySource {
   }
 
   #chunkOf(piece: number): number {
-    const { length } = this.#firstOf;
-    let [lo, hi] = [0, length];
-    while (lo < hi) {
-      const mid = (lo + hi) >>> 1;
-      if ((this.#firstOf[mid] ?? Infinity) > piece) hi = mid;
-      else lo = mid + 1;
-    }
-    return lo - 1;
+    return firstIndex(this.#firstOf.length, (c) => (this.#firstOf[c] ?? Infinity) > piece) - 1;
   }
 
   #bytesOf(index: number): Uint8Array {

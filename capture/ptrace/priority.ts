@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, getPriority, setPriority } from 'node:os';
 import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
 import { ownThreads } from '../process/own-proc.js';
+import { threadState } from '../process/procfs.js';
 
 /** Of the main thread outside the stop: with every CPU busy, it gets a third of the time that a thread of the target gets. */
 const LOW_PRIORITY = 5;
@@ -103,11 +104,7 @@ function hasFreeCpu(): boolean {
   }
 }
 
-/** Whether a thread of gospy runs or waits for a CPU: the state follows the name, which is in parentheses. */
+/** Whether a thread of gospy runs or waits for a CPU. */
 function isRunnable(tid: number): boolean {
-  try {
-    return /\) R [^)]*$/.test(readFileSync(`/proc/self/task/${tid}/stat`, 'latin1'));
-  } catch {
-    return false; // It has ended.
-  }
+  return threadState(process.pid, tid) === 'R';
 }
