@@ -21,6 +21,7 @@ import { Copies } from './copy/copies.js';
 import { copyFrozen } from './copy/frozen-copy.js';
 import { planLive, surveyLive } from './copy/look-again.js';
 import { hasNewModules, type Survey } from './copy/plan.js';
+import type { Packing } from './copy/stored-stacks.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { assertOwnProc } from './process/own-proc.js';
@@ -48,6 +49,8 @@ export interface CaptureOptions {
   readonly inspect?: (programs: Programs) => void;
   /** Aborts the capture at its next step, with nothing left behind. */
   readonly signal?: AbortSignal;
+  /** When stacks are packed ahead: only if they are many unless given. */
+  readonly packing?: Packing;
 }
 
 /** What `gospy capture --json` prints. */
@@ -96,7 +99,7 @@ export async function captureToFile(pid: number, path: string, options: CaptureO
 }
 
 async function captureAndWrite(pid: number, path: string, options: CaptureOptions): Promise<CaptureReport> {
-  const captured = await captureToImage(pid, options);
+  const captured = await captureToImage(pid, { ...options, packing: 'always' });
   options.signal?.throwIfAborted();
   begin(options, `writing ${path}`);
   const { image } = captured;
@@ -181,22 +184,24 @@ async function copyProcess(
   surveyed: Survey,
   options: CaptureOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode }> {
-  const { mode, signal } = options;
-  const frozen = await copyFrozen(target, surveyed);
+  const { mode, signal, packing = 'if many' } = options;
+  const frozen = await copyFrozen(target, surveyed, packing);
   if (frozen !== null) return { ...frozen, mode: mode === 'live' ? mode : 'stop' };
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     begin(options, 'cloning');
-    const cloned = await copyClone(target, surveyed, signal);
+    const cloned = await copyClone(target, surveyed, packing, signal);
     if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
     signal?.throwIfAborted();
   }
   begin(options, 'planning');
   let current = surveyed;
-  const plan = (): Copies => {
+  const plan = async (): Promise<Copies> => {
     if (current.programs.some((program) => hasNewModules(program, target))) current = look();
-    return new Copies(current, planLive(current, target), target);
+    const copies = new Copies(current, planLive(current, target), target);
+    await copies.prepare(packing);
+    return copies;
   };
   if (mode === 'live') return { ...(await copyLive(target, plan)), mode };
   const { copies, metadata } = await copyStopped(target, plan, options);
@@ -219,11 +224,10 @@ function addRefusal({ threads, facts }: CaptureMetadata, { reason, pauseNs }: Cl
 /** `plan` prepares copies of the process as it is then. */
 async function copyStopped(
   target: LiveProcess,
-  plan: () => Copies,
+  plan: () => Promise<Copies>,
   { budgetMs, signal }: CaptureOptions,
 ): Promise<CapturedCopies> {
-  let copies = plan();
-  await copies.prepare();
+  let copies = await plan();
   optimizeEarly();
   rehearse(copies);
   reviewPriority();
@@ -246,10 +250,7 @@ async function copyStopped(
   });
   signal?.throwIfAborted();
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
-  for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) {
-    copies = plan();
-    await copies.prepare();
-  }
+  for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = await plan();
   signal?.throwIfAborted();
   const at = readClocks();
   collectGarbage();
@@ -286,9 +287,8 @@ function rehearse(copies: Copies): void {
 }
 
 /** `plan` prepares copies of the process as it is then. */
-async function copyLive(target: LiveProcess, plan: () => Copies): Promise<CapturedCopies> {
-  let copies = plan();
-  await copies.prepare();
+async function copyLive(target: LiveProcess, plan: () => Promise<Copies>): Promise<CapturedCopies> {
+  let copies = await plan();
   const begun = performance.now();
   for (let tries = 1; ; tries++) {
     const at = readClocks();
@@ -298,7 +298,6 @@ async function copyLive(target: LiveProcess, plan: () => Copies): Promise<Captur
     if ((areWhole && isLast) || tries === LIVE_MOST_TRIES)
       return { copies, metadata: { threads, facts: { ...at, ...UNSTOPPED, partial: false, warnings: [], torn } } };
     if (fresh === 0 && areWhole) continue;
-    copies = plan();
-    await copies.prepare();
+    copies = await plan();
   }
 }

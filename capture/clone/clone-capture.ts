@@ -7,6 +7,7 @@ import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../c
 import { Copies } from '../copy/copies.js';
 import { copyMachines } from '../copy/machine-list.js';
 import { makePlans, type Survey } from '../copy/plan.js';
+import type { Packing } from '../copy/stored-stacks.js';
 import type { Pinned } from '../libc.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
@@ -71,6 +72,7 @@ function findSites(programs: Programs): { readonly program: GoProgram; readonly 
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
+  packing: Packing,
   signal?: AbortSignal,
 ): Promise<CapturedCopies | CloneRefused> {
   const { programs } = surveyed;
@@ -97,7 +99,7 @@ export async function copyClone(
   let copies: Copies;
   try {
     tieToGospy(clone);
-    copies = await copyFrom(clone, surveyed, lateThreads, stop.threads);
+    copies = await copyFrom(clone, surveyed, packing, lateThreads, stop.threads);
   } finally {
     isCollected = endClone(clone);
   }
@@ -147,6 +149,7 @@ function cloneInStop(
 async function copyFrom(
   clone: Clone,
   surveyed: Survey,
+  packing: Packing,
   late: LateThreads,
   threads: Stop<unknown>['threads'],
 ): Promise<Copies> {
@@ -167,7 +170,7 @@ async function copyFrom(
       makePlans(surveyed, { mappings, memory: memory(), reader: source.reader }),
       source,
     );
-    await copies.prepare();
+    await copies.prepare(packing);
     copies.readAhead();
     copies.readStopped(positionsOf(threads, ({ tid }) => late.namespaceTid(tid)));
     late.forEach((position) => copies.readThread(position));

@@ -4,6 +4,7 @@ import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
 import type { CopySource } from './late-reads.js';
 import type { Plan, Survey } from './plan.js';
+import type { Packing } from './stored-stacks.js';
 
 /** The copies of all Go programs of a process, made in one stop. Usually there is one. */
 export class Copies {
@@ -17,8 +18,8 @@ export class Copies {
   }
 
   /** As {@link Copy.prepare}, of each. */
-  async prepare(): Promise<void> {
-    for (const copy of this.#all) await copy.prepare();
+  async prepare(packing: Packing): Promise<void> {
+    for (const copy of this.#all) await copy.prepare(packing);
   }
 
   /** As {@link Copy.readAhead}, of each. */

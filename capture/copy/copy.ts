@@ -17,7 +17,7 @@ import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 import { SparseSource } from './sparse-source.js';
 import { markChanged } from './stack-batches.js';
-import { StoredStacks } from './stored-stacks.js';
+import { StoredStacks, type Packing } from './stored-stacks.js';
 import { ThreadStacks } from './thread-stacks.js';
 
 /** What a look without a stop could see of the runtime's lists. */
@@ -114,17 +114,17 @@ export class Copy {
   }
 
   /**
-   * Reads the stacks of all goroutines that are parked, and packs them if they are many: a large process takes seconds.
+   * Reads the stacks of all goroutines that are parked, and packs them: a large process takes seconds.
    * {@link readAhead} makes up for what moves meanwhile, and does this itself, without packing, if it was not done.
    */
-  async prepare(): Promise<void> {
+  async prepare(packing: Packing): Promise<void> {
     const { stackPlan } = this.plan;
     this.#lookFirst();
     this.#readQueues();
     const stack = new OneStack();
     const copied = { records: this.#copiedWith(this.#late).records, stacks: stack };
     // A packed stack is not at hand in the stop: what its goroutine waits for must be known.
-    await this.#stored.fillPacked(this.#view, this.#moved, (read) => {
+    await this.#stored.fillPacked(this.#view, this.#moved, packing, (read) => {
       stack.set(read);
       return stackPlan.isCovered(read.owner, this.#view, copied, this.#walk);
     });

@@ -6,6 +6,7 @@ import { UNSTOPPED, readClocks, type CapturedCopies } from './capture-metadata.j
 import { Copies } from './copies.js';
 import { planLive } from './look-again.js';
 import type { Survey } from './plan.js';
+import type { Packing } from './stored-stacks.js';
 
 /** A process that is thawed and frozen again as it is copied is copied so often; then it is one that runs. */
 const TRIES = 3;
@@ -14,7 +15,11 @@ const TRIES = 3;
  * Copies a process that stands still because its cgroup is frozen: nothing is waited for, and no thread is touched. Returns
  * null if it is not frozen, or did not stay so.
  */
-export async function copyFrozen(target: LiveProcess, surveyed: Survey): Promise<CapturedCopies | null> {
+export async function copyFrozen(
+  target: LiveProcess,
+  surveyed: Survey,
+  packing: Packing,
+): Promise<CapturedCopies | null> {
   for (let tries = 0; tries < TRIES; tries++) {
     const freeze = readFreeze(target.pid, target.arch);
     if (freeze === null) return null;
@@ -23,7 +28,7 @@ export async function copyFrozen(target: LiveProcess, surveyed: Survey): Promise
       .threads()
       .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));
     const copies = new Copies(surveyed, planLive(surveyed, target), target);
-    await copies.prepare();
+    await copies.prepare(packing);
     copies.readAhead();
     copies.readStopped(positionsOf(threads, ({ namespaceTid }) => namespaceTid));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;

@@ -12,6 +12,9 @@ import { readStacks, type ReadStack } from './stack-batches.js';
 
 /** Stacks of so many bytes together are kept as they are; of more, the chunks are packed as they fill. */
 const PLAIN_BYTES = 256 << 20;
+/** When chunks are packed: if they are too many to be kept as they are, or always, since a file will be written. */
+export type Packing = 'if many' | 'always';
+
 /** Unpacked chunks that are kept. */
 const UNPACKED = 64;
 
@@ -89,26 +92,31 @@ export class StoredStacks implements MemorySource {
   }
 
   /**
-   * As {@link fill}, and packs the chunks if they are many, so that they take no more memory than in a file. Stacks that
-   * `isWanted` does not want are not packed: they count as dropped.
+   * As {@link fill}, and packs the chunks as they fill. If they are few the bytes are kept beside, and `packing` says whether
+   * there is a use for that; if not, they take no more memory than in a file. Then stacks that `isWanted` does not want are
+   * left out: they count as dropped.
    */
   async fillPacked(
     records: DataView,
     passedOver: Uint8Array,
-    isWanted: (stack: ReadStack) => boolean = () => true,
+    packing: Packing,
+    isWanted: (stack: ReadStack) => boolean,
   ): Promise<void> {
-    if (this.#bytesIn(records, passedOver) <= this.#plainBytes) {
+    const areFew = this.#bytesIn(records, passedOver) <= this.#plainBytes;
+    if (areFew && packing === 'if many') {
       this.fill(records, passedOver);
       return;
     }
     const spare: Uint8Array[] = [];
     const take = (): Uint8Array => spare.pop() ?? new Uint8Array(Limit.chunk);
+    const isTaken = areFew ? () => true : isWanted;
     const running: Promise<void>[] = [];
     try {
-      for (const chunk of this.#fill(records, passedOver, take, isWanted)) {
+      for (const chunk of this.#fill(records, passedOver, take, isTaken)) {
         const { buffer } = chunk.bytes();
         this.#chunks.push(chunk);
-        running.push(chunk.pack().then(() => void spare.push(new Uint8Array(buffer))));
+        const packed = chunk.pack(areFew);
+        running.push(areFew ? packed : packed.then(() => void spare.push(new Uint8Array(buffer))));
         if (running.length >= IN_FLIGHT) await running.shift();
       }
       await Promise.all(running);
@@ -150,7 +158,7 @@ export class StoredStacks implements MemorySource {
     const i = this.#pieceAt(addr);
     if (i < 0 || !this.#has(i) || addr + length > (this.#hi[i] ?? 0)) return -1;
     const chunk = this.#chunks[this.#chunkOf(i)];
-    if (chunk === undefined || chunk.packed !== null) return -1;
+    if (chunk?.isPlain !== true) return -1;
     const { buffer, byteOffset } = chunk.bytes();
     if (this.view.buffer !== buffer) this.view = new DataView(buffer);
     return byteOffset + (this.#offset[i] ?? 0) + addr - (this.#lo[i] ?? 0);
@@ -196,7 +204,7 @@ export class StoredStacks implements MemorySource {
   #bytesOf(index: number): Uint8Array {
     const chunk = this.#chunks[index];
     if (chunk === undefined) throw new RangeError(`no chunk ${index}`);
-    if (chunk.packed === null) return chunk.bytes();
+    if (chunk.isPlain) return chunk.bytes();
     let bytes = this.#unpacked.get(index);
     if (bytes !== undefined) return bytes;
     bytes = chunk.bytes();

@@ -4,7 +4,7 @@ import type { MemoryPort } from './memory-port.js';
 import { IOV_MAX, IOVEC_SIZE, MAX_CALL_BYTES } from './run-reader.js';
 
 /** Room that is made ready for what is read in a stop, in bytes, unless all runs together need less. */
-const LEAST_ROOM = 32 << 20;
+const LEAST_ROOM = 16 << 20;
 /** What is read again may grow by this factor until the next time without memory that was never touched. */
 const GROWTH = 2;
 

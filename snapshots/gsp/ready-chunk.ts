@@ -33,12 +33,17 @@ export class ReadyChunk {
     return this.#packed;
   }
 
-  /** Compresses the bytes in Node's thread pool and lets go of them: their buffer may be used again. */
-  async pack(): Promise<void> {
+  /** True if the bytes are at hand without being unpacked. */
+  get isPlain(): boolean {
+    return this.#bytes !== null;
+  }
+
+  /** Compresses the bytes in Node's thread pool. Lets go of them unless they are to be kept: their buffer may be used again. */
+  async pack(keepsBytes: boolean): Promise<void> {
     if (this.#bytes === null) return;
     // A copy: what zlib returns may be a part of a buffer that is as large as the chunk.
     this.#packed = Buffer.from(await compress(this.#bytes));
-    this.#bytes = null;
+    if (!keepsBytes) this.#bytes = null;
   }
 
   /** The bytes; if they are packed, a copy that the caller should keep for as long as it reads them. */

@@ -29,8 +29,12 @@ function inProcess(pid: number, { lo, hi }: { lo: Addr; hi: Addr }): Buffer {
   }
 }
 
-for (const packed of [false, true]) {
-  t.test(`stored stacks: hold what the process has, ${packed ? 'packed' : 'plain'}`, async (t) => {
+for (const [how, plainBytes, packing] of [
+  ['plain', Infinity, 'if many'],
+  ['packed, since they are many', 0, 'if many'],
+  ['packed for a file, and plain', Infinity, 'always'],
+] as const) {
+  t.test(`stored stacks: hold what the process has, ${how}`, async (t) => {
     if (!requireGo(t)) return;
     const executable = await buildGo({ fixture: 'many', release: '1.26', link: 'plain' });
     const { pid } = await startGo(t, executable, { args: ['-n', String(GOROUTINES)] });
@@ -46,8 +50,8 @@ for (const packed of [false, true]) {
     const passedOver = new Uint8Array(stackPlan.goroutines.length);
     stackPlan.remember(view);
     stackPlan.compare(view, passedOver);
-    const stored = new StoredStacks(stackPlan, target, packed ? 0 : Infinity);
-    await stored.fillPacked(view, passedOver);
+    const stored = new StoredStacks(stackPlan, target, plainBytes);
+    await stored.fillPacked(view, passedOver, packing, () => true);
 
     const memory = new Memory(stored);
     const held = [...stored.goroutines()];
@@ -86,7 +90,7 @@ for (const packed of [false, true]) {
     const groups = [...stored.groups()];
     t.ok(groups.length > 1 && groups.slice(1).every((group) => group instanceof ReadyChunk));
     t.equal(
-      groups.slice(1).every((group) => group instanceof ReadyChunk && (group.packed !== null) === packed),
+      groups.slice(1).every((group) => group instanceof ReadyChunk && (group.packed !== null) === (how !== 'plain')),
       true,
     );
     const path = join(temporaryFolder(t), 'stacks.gsp');
@@ -115,7 +119,7 @@ t.test('stored stacks: a copy gives up those of goroutines that it reads again',
   const [plan] = planLive(surveyLive(target, NO_DEBUG_INFO), target);
   if (plan === undefined) throw new Error('no plan');
   const copy = new Copy(plan, target);
-  await copy.prepare();
+  await copy.prepare('always');
   copy.readAhead();
   copy.readStopped([]);
   const { stored, stacks } = copy.contents;
