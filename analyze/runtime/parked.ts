@@ -238,9 +238,9 @@ export class ParkedWords {
   /**
    * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those that neither stayed dead
    * nor stayed parked, from the index `first` on, up to the first whose g ends after the offset `end` of the records. Returns
-   * the index of that one.
+   * the index of that one. `records` begin at the offset `from` of all.
    */
-  mark(records: DataView, moved: Uint8Array, first: number, end: number): number {
+  mark(records: DataView, moved: Uint8Array, first: number, end: number, from = 0): number {
     const offsets = this.#offsets;
     const size = this.#sizeBytes;
     const remembered = this.#remembered;
@@ -251,7 +251,7 @@ export class ParkedWords {
     const [a = 0, b = 0, c = 0, d = 0] = this.fingerprint;
     let i = first;
     for (; i < offsets.length; i++) {
-      const g = offsets[i] ?? -1;
+      const g = (offsets[i] ?? -1) - from;
       if (g + size > end) break;
       if (g < 0 || moved[i] !== 0) continue;
       // What nearly all do, they stay parked, in one go: half as long as with calls and a loop over the fingerprint.
@@ -275,12 +275,13 @@ export class ParkedWords {
   }
 
   /**
-   * Marks in `moved` the goroutines that a thread has. Not for the stop, which reads the goroutine of every M again in any
-   * case.
+   * Marks in `moved` the goroutines that a thread has, of those with an index from `first` up to `end`. `records` begin at the
+   * offset `from` of all. Not for the stop, which reads the goroutine of every M again in any case.
    */
-  markOnThreads(records: DataView, moved: Uint8Array): void {
+  markOnThreads(records: DataView, moved: Uint8Array, first = 0, end = moved.length, from = 0): void {
     const m = this.#m;
-    for (const [i, g] of this.#offsets.entries()) {
+    for (let i = first; i < end; i++) {
+      const g = (this.#offsets[i] ?? -1) - from;
       if (g >= 0 && moved[i] === 0 && wordAt(records, g + m) !== 0 && !this.isDead(records, g)) moved[i] = 1;
     }
   }

@@ -201,6 +201,15 @@ export class StackPlan {
     this.#parked.markOnThreads(records, moved);
   }
 
+  /**
+   * As {@link compare} and {@link markOnThreads}, of a part of the records that begins at the offset `from`. Not for the stop.
+   */
+  comparePart(part: DataView, moved: Uint8Array, first: number, from: number): number {
+    const end = this.#parked.mark(part, moved, first, part.byteLength, from);
+    this.#parked.markOnThreads(part, moved, first, end, from);
+    return end;
+  }
+
   /** Marks in `moved` the goroutines whose gs are at these addresses. */
   markThese(addresses: readonly Addr[], moved: Uint8Array): void {
     for (const g of addresses) {

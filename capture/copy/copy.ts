@@ -16,7 +16,7 @@ import { copyMachines, type MachineList } from './machine-list.js';
 import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 import { SparseSource } from './sparse-source.js';
-import { markChanged } from './stack-batches.js';
+import { lookAtRecords, markChanged } from './stack-batches.js';
 import { StoredStacks, type Packing } from './stored-stacks.js';
 import { ThreadStacks } from './thread-stacks.js';
 
@@ -84,8 +84,6 @@ export class Copy {
   #machines: readonly M[] = [];
   /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
   readonly #lateStacks: ThreadStacks;
-  /** For the last look of {@link completeLive}. */
-  #again: RunReader | null = null;
   #lists: Lists = { areWhole: false, fresh: 0 };
   /** True if the last stop had the time to read the stacks of all that moved. */
   #movedWasRead = false;
@@ -236,13 +234,11 @@ export class Copy {
     late.readMissing(threadStacks(late.program, listed, []));
     const areWhole = machines.isWhole && hasAllGoroutines(late.program) && !hasNewModules(plan.program, this.#source);
     this.#lists = { areWhole, fresh: born.length };
-    const again = (this.#again ??= this.#source.reader(plan.records));
     const before = new Memory(new LayeredSource([this.#stackSource, this.#stored]));
     markChanged(stackPlan, this.#source, this.#view, before, this.#moved);
-    again.read();
-    const view = new DataView(again.bytes.buffer, again.bytes.byteOffset, again.bytes.byteLength);
-    stackPlan.compare(view, this.#moved);
-    stackPlan.markOnThreads(view, this.#moved);
+    lookAtRecords(this.#source, plan.records, (part, from, first) =>
+      stackPlan.comparePart(part, this.#moved, first, from),
+    );
     return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 

@@ -78,6 +78,34 @@ function* readBatch(
 }
 
 /**
+ * Reads records part by part. `look` is called with each part, the offset at which it begins among all, and what `look`
+ * returned for the last one, 0 at first.
+ */
+export function lookAtRecords(
+  source: CopySource,
+  records: Runs,
+  look: (part: DataView, from: number, next: number) => number,
+): void {
+  const slab = new Slab();
+  let next = 0;
+  for (let first = 0; first < records.length;) {
+    const from = records.placeOf(first);
+    const part = new RangeList();
+    let end = first;
+    while (end < records.length && records.placeOf(end) - from < BATCH_BYTES) {
+      part.add(records.startOf(end), records.startOf(end) + records.lengthOf(end));
+      end++;
+    }
+    slab.grow();
+    const reader = source.reader(new Runs(part, 0), slab);
+    reader.read();
+    const { buffer, byteOffset, byteLength } = reader.bytes;
+    next = look(new DataView(buffer, byteOffset, byteLength), from, next);
+    first = end;
+  }
+}
+
+/**
  * Reads stacks once more, by what `records` say, and marks in `moved` (1 by index) the goroutines whose stack in use is not the
  * same bytes as `before`. Those that are marked already are passed over.
  */
