@@ -11,8 +11,13 @@ import { holdSysmon } from '../support/sysmon.js';
 
 /** One round takes some ten thousand instructions, most of them for the panics. */
 const MOST_STEPS = 50_000;
-/** Instructions to step through while sysmon preempts: enough for some hundred preemptions. */
+/** Instructions to step through while sysmon preempts: a handler takes some 600, a preemption 1,000 more. */
 const PREEMPTED_STEPS = 15_000;
+/**
+ * Instructions from one handler to the next. A handler that is stepped through takes longer than sysmon waits: the next
+ * signal is due as it returns, and if the thread cannot be preempted where it is, it would never come further.
+ */
+const BETWEEN_HANDLERS = 200;
 /**
  * Instructions outside of Go code at which the stack is compared. The vDSO starts over whenever the kernel's clock has
  * ticked: with a comparison at every step it would never come out.
@@ -149,8 +154,10 @@ class Steps {
       }
       this.#source.refresh();
       at = this.#at();
-      if (back) shadow.returnedFromSignal(at);
-      else if (call) shadow.called(at);
+      if (back) {
+        shadow.returnedFromSignal(at);
+        this.#stepper.keepPreemptionBack(BETWEEN_HANDLERS);
+      } else if (call) shadow.called(at);
       else shadow.moved(at);
     }
     return outcome;

@@ -9,6 +9,8 @@ import { Registers, registerSetSize } from '../../snapshots/registers.js';
 
 const PTRACE_SINGLESTEP = 9;
 const SIGTRAP = 5;
+/** With it Go preempts a thread (sigPreempt in signal_unix.go, Go 1.14+). */
+const SIGURG = 23;
 const PAGE = 4096;
 const SPINS = 200;
 const NAP_MS = 0.05;
@@ -18,14 +20,18 @@ const PATIENCE_MS = 20_000;
 export class Stepper {
   readonly #tid: number;
   readonly #slots = new RegisterSlots(1, registerSetSize(hostArch()));
+  /** The next step delivers it. */
   #signal = 0;
+  /** For so many steps more SIGURG is kept back. */
+  #unpreempted = 0;
+  #keptBack = 0;
 
   /** Stops the thread. Throws if it cannot be traced. */
   constructor(tid: number) {
     this.#tid = tid;
     const failed = seize(tid) || interrupt(tid);
     if (failed !== 0) throw new Error(`thread ${tid} cannot be traced: errno ${failed}`);
-    this.#wait();
+    this.#signal = this.#wait();
   }
 
   /** The registers before the next instruction. */
@@ -39,14 +45,33 @@ export class Stepper {
    * leaves the thread at the start of the handler.
    */
   step(): number {
-    if (ptrace(PTRACE_SINGLESTEP, this.#tid, 0, this.#signal) !== 0) throw new Error('the thread cannot be stepped');
-    const stop = this.#wait();
-    this.#signal = stop === SIGTRAP ? 0 : stop;
-    return this.#signal;
+    if (this.#unpreempted > 0) this.#unpreempted--;
+    else if (this.#keptBack !== 0) {
+      this.#signal = this.#keptBack;
+      this.#keptBack = 0;
+      return this.#signal;
+    }
+    this.#signal = this.#executeOne();
+    if (this.#signal !== SIGURG || this.#unpreempted === 0) return this.#signal;
+    this.#keptBack = SIGURG;
+    this.#signal = 0;
+    return this.step();
+  }
+
+  /** Keeps SIGURG back for so many steps: it is due after them. */
+  keepPreemptionBack(steps: number): void {
+    this.#unpreempted = steps;
   }
 
   close(): void {
-    detach(this.#tid, this.#signal);
+    detach(this.#tid, this.#signal || this.#keptBack);
+  }
+
+  /** Returns the signal that is due then, or 0. */
+  #executeOne(): number {
+    if (ptrace(PTRACE_SINGLESTEP, this.#tid, 0, this.#signal) !== 0) throw new Error('the thread cannot be stepped');
+    const stop = this.#wait();
+    return stop === SIGTRAP ? 0 : stop;
   }
 
   #wait(): number {
