@@ -11,8 +11,8 @@ import { holdSysmon } from '../support/sysmon.js';
 
 /** One round takes some ten thousand instructions, most of them for the panics. */
 const MOST_STEPS = 50_000;
-/** Instructions to step through while sysmon preempts: a handler takes some 600, a preemption 1,000 more. */
-const PREEMPTED_STEPS = 15_000;
+/** Instructions to step through while sysmon preempts: a handler takes some 600, a preemption 1,000 to 5,000 more. */
+const PREEMPTED_STEPS = 30_000;
 /**
  * Instructions from one handler to the next. A handler that is stepped through takes longer than sysmon waits: the next
  * signal is due as it returns, and if the thread cannot be preempted where it is, it would never come further.
@@ -26,6 +26,10 @@ const MOST_OUTSIDE = 40;
 /** Functions that switch stacks. They are not compared: whether a stack shows them depends on how far they came. */
 const SWITCHES =
   /^runtime\.(mcall|morestack|morestack_noctxt|systemstack_switch|systemstack|asmcgocall|asmcgocall_landingpad|nanotime1?|walltime1?|gogo)$|^(gogo|time\.now|crosscall2)$/;
+/** It is about to jump to the innermost frame of a goroutine, which the shadow stack does not have yet. */
+const RESUMES = /^(runtime\.)?gogo$/;
+/** They call C code on the system stack, whose frames lie between theirs and the thread: the stack begins below them. */
+const CALLS_C = /^runtime\.callCgo/;
 /** It stores the frame that it will resume in into g.sched, while the frames of the panic are still on the stack. */
 const REWRITES = 'runtime.recovery';
 /** Functions that a signal handler makes the interrupted code call. */
@@ -220,10 +224,12 @@ class Steps {
     const isCompared = (pc: number): boolean =>
       this.#isCompared(pc) && !(shadow.inSignal && INJECTED.test(this.#nameAt(pc) ?? ''));
     const got = frames.map(({ pc }) => pc).filter(isCompared);
-    const all = [at.pc, ...shadow.callers].filter(isCompared);
-    // gogo is about to jump to the innermost frame, which the shadow stack does not have yet.
-    if (/^(runtime\.)?gogo$/.test(this.#nameAt(at.pc) ?? '') && got.length === all.length + 1) got.shift();
-    const wanted = running ? all : all.slice(all.length - got.length);
+    const pcs = [at.pc, ...shadow.callers];
+    const all = pcs.filter(isCompared);
+    const resumes = pcs.findIndex((pc) => RESUMES.test(this.#nameAt(pc) ?? ''));
+    if (resumes >= 0 && got.length === all.length + 1) got.splice(pcs.slice(0, resumes).filter(isCompared).length, 1);
+    const inC = this.#outside(at.pc) && CALLS_C.test(this.#nameAt(pcs.find((pc) => !this.#outside(pc)) ?? 0) ?? '');
+    const wanted = running && !inC ? all : all.slice(all.length - got.length);
     // In a system call, its pc is where it called entersyscall.
     if (g.status === 'syscall' && this.#nameAt(got[0] ?? 0) === this.#nameAt(wanted[0] ?? 0)) got[0] = wanted[0] ?? 0;
     const agrees =
