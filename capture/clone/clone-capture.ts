@@ -82,7 +82,8 @@ export async function copyClone(
   const { program, sites } = found;
   collectLeftovers(program, sites);
   optimizeEarly();
-  await warmUpClone();
+  const rehearsed = new LateThreads(target, (tid) => tid);
+  await warmUpClone((thread) => rehearsed.add(thread));
   signal?.throwIfAborted();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));

@@ -1,5 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import { hostArch } from '../process/procfs.js';
+import type { StoppedThread } from '../ptrace/tracee.js';
 import { warmUpStop } from '../ptrace/warm-up.js';
 import { Cloner } from './clone.js';
 
@@ -8,8 +9,11 @@ const SYSCALL_BYTES = 2;
 /** What the kernel leaves as the result of the stand-in's interrupted read(2). */
 const ERESTARTSYS = -512;
 
-/** As {@link warmUpStop}, for a clone: injects a system call into the stand-in in the same way, but a harmless one. */
-export async function warmUpClone(): Promise<void> {
+/**
+ * As {@link warmUpStop}, for a clone: injects a system call into the stand-in in the same way, but a harmless one. Then calls
+ * `late` with the thread, as if it had trapped late.
+ */
+export async function warmUpClone(late: (thread: StoppedThread) => void): Promise<void> {
   let cloner: Cloner | null = null;
   try {
     await warmUpStop((thread) => {
@@ -21,6 +25,7 @@ export async function warmUpClone(): Promise<void> {
       const target = { pid: tid, arch: hostArch(), sites: { waits: [site], exit: 0 as Addr } };
       cloner ??= new Cloner(target, new Map([[tid, 0]]), tid, SYS_GETPID);
       cloner.clone([thread], new Map());
+      late(thread);
     });
   } finally {
     (cloner as Cloner | null)?.close();
