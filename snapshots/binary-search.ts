@@ -14,12 +14,10 @@ export function firstIndex(length: number, isPast: (index: number) => boolean): 
 }
 
 /**
- * Returns the first index whose value is above `limit`, or the array's length if there is none. `ascending` must be
- * sorted. Allocates nothing, so that it can run while a process is stopped.
+ * Returns the first index in [lo, hi) whose value is above `limit`, or `hi` if there is none. `ascending` must be sorted.
+ * Allocates nothing, so that it can run while a process is stopped.
  */
-export function firstAbove(ascending: Float64Array, limit: number): number {
-  let lo = 0;
-  let hi = ascending.length;
+export function firstAbove(ascending: Float64Array, limit: number, lo = 0, hi = ascending.length): number {
   while (lo < hi) {
     const mid = (lo + hi) >>> 1;
     if ((ascending[mid] ?? Infinity) > limit) hi = mid;

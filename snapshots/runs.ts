@@ -1,6 +1,6 @@
 import type { Addr } from './address.js';
-import { firstAbove } from './binary-search.js';
 import type { Range } from './memory.js';
+import { SearchTable } from './search-table.js';
 
 /**
  * Ranges merged into ascending runs whose bytes lie next to each other in one buffer, as they are read from a process in
@@ -13,6 +13,7 @@ export class Runs implements Iterable<Range> {
   readonly #lo: Float64Array;
   readonly #hi: Float64Array;
   readonly #offset: Float64Array;
+  readonly #ends: SearchTable;
 
   constructor(ranges: Iterable<Range>, maxGap: number) {
     const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
@@ -33,6 +34,7 @@ export class Runs implements Iterable<Range> {
       size += (ends[i] ?? 0) - (starts[i] ?? 0);
     }
     this.sizeBytes = size;
+    this.#ends = new SearchTable(this.#hi);
   }
 
   /** Returns the run at an index, with the offset of its bytes in the buffer. Throws RangeError if there is none. */
@@ -79,7 +81,7 @@ export class Runs implements Iterable<Range> {
 
   /** Returns the index of the first run that ends above an address, or {@link length} if none does. */
   firstEndingAbove(addr: number): number {
-    return firstAbove(this.#hi, addr);
+    return this.#ends.firstAbove(addr);
   }
 }
 
