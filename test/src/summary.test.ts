@@ -60,12 +60,14 @@ if (requireGo(t)) {
     t.match(wait?.message, /share one wait: chan receive$/);
     t.match(text, /^Look here first: 3000 of /m);
     t.equal(document.longestWaits.length, 5);
-    for (const { waitSinceNs, waitReason, entry } of document.longestWaits) {
+    for (const { goid, waitSinceNs, waitReason, entry } of document.longestWaits) {
       t.ok(waitSinceNs > 0 && waitSinceNs < 60e9, 'since the collections began');
+      // Collections stamp goroutines in system calls too: main has read its input since then if the first began late.
+      if (goid === 1) continue;
       t.equal(waitReason, 'chan receive');
       t.match(entry.func, /^main\./);
     }
-    t.match(text, /^Longest waits: goroutine \d+ [\d.]+ \S+\+ for chan receive in main\./m);
+    t.match(text, /^Longest waits: .*goroutine \d+ [\d.]+ \S+\+ for chan receive in main\./m);
   });
 
   t.test('summary: knows the phase of the garbage collection', async (t) => {
