@@ -36,6 +36,8 @@ export interface ModuleData {
   /** Base of the funcdata offsets; null where funcdata holds addresses (before Go 1.18). */
   readonly gofunc: Addr | null;
   readonly textsectmap: Slice;
+  /** The type descriptors that the compiler made, and their names: from `types` to `etypes`. */
+  readonly types: Range;
   /** noptrdata, data, bss and noptrbss, in this order; empty ones are left out. */
   readonly data: readonly Range[];
   /** The next module's moduledata, or 0. */

@@ -98,7 +98,8 @@ function readChecked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: F
     if (lo > hi) return null;
     if (lo < hi) data.push({ lo, hi });
   }
-  if (data.length === 0 || word('types') > word('etypes')) return null;
+  const types = { lo: word('types'), hi: word('etypes') };
+  if (data.length === 0 || types.lo > types.hi) return null;
   const textsectmap = slice('textsectmap');
   if (textsectmap.length > MAX_TEXT_SECTIONS) return null;
   const inPclntable = pclntab.format.parts === null;
@@ -118,6 +119,7 @@ function readChecked(memory: Memory, at: Addr, pclntab: PclntabHeader, layout: F
     etext,
     gofunc: layout.has('gofunc') ? word('gofunc') : null,
     textsectmap,
+    types,
     data,
     next: word('next'),
   };

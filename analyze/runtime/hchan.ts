@@ -1,4 +1,4 @@
-import type { Addr } from '../../snapshots/address.js';
+import { NIL, type Addr } from '../../snapshots/address.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
@@ -10,6 +10,10 @@ export interface Hchan {
   readonly dataqsiz: number;
   readonly elemsize: number;
   readonly closed: boolean;
+  /** The descriptor of the type of its values. */
+  readonly elemtype: Addr;
+  /** The timer that sends on it; 0 for other channels, and before Go 1.23. */
+  readonly timer: Addr;
   /** The first sudog in each queue (waitq.first), or 0. */
   readonly recvq: Addr;
   readonly sendq: Addr;
@@ -18,6 +22,7 @@ export interface Hchan {
 /** Throws MemoryFault where it is absent or its words cannot be a channel's. */
 export function readHchan(memory: Memory, layouts: Layouts, addr: Addr): Hchan {
   const layout = layouts.of('hchan');
+  const timer = layout.optional('timer');
   const first = layouts.of('waitq').offset('first');
   return {
     addr,
@@ -25,6 +30,8 @@ export function readHchan(memory: Memory, layouts: Layouts, addr: Addr): Hchan {
     dataqsiz: memory.word(addr, layout.offset('dataqsiz')),
     elemsize: memory.u16(addr, layout.offset('elemsize')),
     closed: memory.u32(addr, layout.offset('closed')) !== 0,
+    elemtype: memory.ptr(addr, layout.offset('elemtype')),
+    timer: timer === null ? NIL : memory.ptr(addr, timer),
     recvq: memory.ptr(addr, layout.offset('recvq') + first),
     sendq: memory.ptr(addr, layout.offset('sendq') + first),
   };

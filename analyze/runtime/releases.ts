@@ -39,6 +39,12 @@ export interface GoRelease {
   readonly globalQueueLength: { readonly field: string; readonly offset: number };
   /** Offset of the address in sudog.elem and sudog.c: maybeTraceablePtr.vu since 1.26. runtime/runtime2.go. */
   readonly sudogPointer: number;
+  /** How the length of a type's name is written: name.nameLen in runtime/type.go; Name.ReadVarint in internal/abi/type.go. */
+  readonly nameLength: 'two bytes' | 'varint';
+  /** Offset of the Mutex in a sync.Once: sync/once.go. */
+  readonly onceMutex: number;
+  /** Where a sync.WaitGroup has its 64 bits of state: at an aligned place in three words, or first. sync/waitgroup.go. */
+  readonly waitGroupState: 'aligned' | 'first';
   /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
   readonly labels: LabelMap | LabelList;
 }
@@ -144,6 +150,9 @@ const GO_1_12: GoRelease = {
   statusInSyscall: 'syscall',
   globalQueueLength: { field: 'runqsize', offset: 0 },
   sudogPointer: 0,
+  nameLength: 'two bytes',
+  onceMutex: 0,
+  waitGroupState: 'aligned',
   labels: {
     hmap: { logBuckets: 9, buckets: 16, oldBuckets: 24 },
     bucket: { slots: 8, keys: 8, values: 8 + 8 * 16, overflow: 8 + 16 * 16, sizeBytes: 16 + 16 * 16, minTopHash: 5 },
@@ -155,6 +164,7 @@ const GO_1_13: GoRelease = {
   since: 13,
   inlineTree: { pcdata: 2, funcdata: 4 },
   waitReason: { number: 24, text: 'GC worker (idle)' },
+  onceMutex: 4,
 };
 
 const GO_1_14: GoRelease = {
@@ -175,13 +185,20 @@ const GO_1_16: GoRelease = {
   inlineTree: { pcdata: 2, funcdata: 3 },
 };
 
-const GO_1_17: GoRelease = { ...GO_1_16, since: 17, funcIDs: FUNC_IDS_1_17, flagsTopFrames: true };
+const GO_1_17: GoRelease = {
+  ...GO_1_16,
+  since: 17,
+  funcIDs: FUNC_IDS_1_17,
+  flagsTopFrames: true,
+  nameLength: 'varint',
+};
 
 const GO_1_18: GoRelease = {
   ...GO_1_17,
   since: 18,
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
   funcIDs: FUNC_IDS_1_18,
+  waitGroupState: 'first',
 };
 
 const GO_1_20: GoRelease = {

@@ -33,6 +33,11 @@ export interface WaitsFor {
   readonly sync: Addr;
 }
 
+/** True for a goroutine that waits; also if the garbage collector found that nothing can wake it (_Gleaked since Go 1.26). */
+export function isBlocked({ status }: Pick<G, 'status'>): boolean {
+  return status === 'waiting' || status === 'leaked';
+}
+
 /** Finds what goroutines wait for. What it reads, a capture copies in the stop: wait-walk.ts goes the same way. */
 export class WaitReader {
   readonly #program: GoRuntime;
@@ -49,7 +54,7 @@ export class WaitReader {
 
   /** null if the goroutine waits for none of these. What is absent or damaged is left out. */
   waitsFor(g: G): WaitsFor | null {
-    if (g.status !== 'waiting') return null;
+    if (!isBlocked(g)) return null;
     const sudogs = this.#listed(g);
     const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
     const onSemaphore = SEMAPHORE_REASONS.test(reason);

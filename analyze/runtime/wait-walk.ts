@@ -17,6 +17,7 @@ import {
 } from './wait-records.js';
 
 const GWAITING = GOROUTINE_STATUSES.indexOf('waiting');
+const GLEAKED = GOROUTINE_STATUSES.indexOf('leaked');
 const STATUS = GSCAN - 1;
 const REASONS = 256;
 
@@ -58,7 +59,8 @@ export class WaitWalk {
    */
   start(walk: PointerWalk, { records, stacks }: CopiedParts, view: DataView, g: number, address: number): void {
     const at = this.#at;
-    if ((view.getUint32(g + at.atomicstatus, true) & STATUS) !== GWAITING) return;
+    const status = view.getUint32(g + at.atomicstatus, true) & STATUS;
+    if (status !== GWAITING && status !== GLEAKED) return;
     const first = wordAt(view, g + at.waiting);
     if (first !== 0) {
       walk.want(this.#listed, first, this.#sudogSize, address, MAX_CASES);

@@ -19,6 +19,7 @@ function tableOf(pctab: readonly number[], quantum: number): FunctionTable {
     ...{ ftab: NONE, pclntable: NONE, funcnametab: NONE, cutab: NONE, filetab: NONE, textsectmap: NONE },
     pctab: { data: addr(PCTAB), length: bytes.length },
     ...{ minpc: addr(ENTRY), maxpc: addr(ENTRY + 4096), text: addr(ENTRY), etext: addr(ENTRY + 4096) },
+    types: { lo: NIL, hi: NIL },
     ...{ gofunc: null, data: [], next: NIL },
   };
   return new FunctionTable(new Memory(new SegmentSource([{ addr: addr(PCTAB), bytes }])), module);

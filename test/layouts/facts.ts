@@ -12,7 +12,7 @@ export const FACT_STRUCTS = [
   ...['runtime._func', 'runtime.functab', 'runtime.pcHeader', 'runtime.inlinedCall'],
   ...['runtime.schedt', 'runtime.gQueue', 'runtime.sudog', 'runtime.maybeTraceablePtr'],
   ...['runtime/pprof.labelMap', 'runtime/pprof.label', 'internal/runtime/pprof/label.Label'],
-  ...['runtime.hmap', 'bucket<string,string>'],
+  ...['runtime.hmap', 'bucket<string,string>', 'sync.Once'],
 ];
 
 /**
@@ -32,6 +32,11 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     statusInSyscall: statusInSyscall(source),
     globalQueueLength: globalQueueLength(program),
     sudogPointer: program.struct('runtime.maybeTraceablePtr')?.fields['vu'] ?? 0,
+    nameLength: /\breadvarint\(/i.test(source.text('internal/abi/type.go') + source.text('runtime/type.go'))
+      ? 'varint'
+      : 'two bytes',
+    onceMutex: offsetOf(program.struct('sync.Once'), 'm'),
+    waitGroupState: source.text('sync/waitgroup.go').includes('state1 [3]uint32') ? 'aligned' : 'first',
     labels: labels(program, source),
   };
 }

@@ -28,6 +28,7 @@ export type Link = (typeof LINKS)[number];
 
 /** A folder of test/fixtures. */
 export type Fixture =
+  | 'allwaits'
   | 'park'
   | 'many'
   | 'busy'
@@ -214,6 +215,15 @@ export const PAIRS_CELLS: readonly Cell[] = ofAll(
   ['1.12', '1.21', '1.26'],
 ).map((release) => ({ fixture: 'pairs', release, link: 'stripped' }));
 
+/** Programs that say what each goroutine waits on, of releases that differ in how that is found. */
+export const ALL_WAITS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  '1.12',
+  '1.17',
+  '1.22',
+  '1.26',
+  '1.27',
+]).map((release) => ({ fixture: 'allwaits', release, link: 'stripped' }));
+
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {
   now: { fixture: 'churn', release: '1.26', link: 'stripped' },
@@ -341,6 +351,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...Object.values(SEVERAL),
   ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
   ...PAIRS_CELLS,
+  ...ALL_WAITS_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),

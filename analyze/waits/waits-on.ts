@@ -1,0 +1,142 @@
+import type { Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import { readHchan, type Hchan } from '../runtime/hchan.js';
+import { SudogReader, type Sudog } from '../runtime/sudog.js';
+import { TypeNames } from '../runtime/type-names.js';
+import { isBlocked, LOWEST, WaitReader } from '../runtime/wait-records.js';
+import type { PhysicalFrame } from '../stacks/step.js';
+import type { WaitsOn } from './model.js';
+import { syncRole } from './sync-frames.js';
+import { SyncTypes } from './sync-types.js';
+
+/** Frames between a goroutine's innermost one and the function that called a method of package sync, inlined or not. */
+const SYNC_DEPTH = 12;
+/** Sudogs in one queue of a channel that are searched for a case of a select, where both queues have some. */
+const MAX_QUEUE = 1024;
+
+/** Reads what goroutines wait on: of a goroutine that is blocked, the objects that it is blocked on. */
+export class WaitsOnReader {
+  readonly #program: GoProgram;
+  readonly #records: WaitReader;
+  readonly #sudogs: SudogReader;
+  readonly #types: TypeNames;
+  readonly #sync: SyncTypes;
+  readonly #waiting: number;
+
+  constructor(program: GoProgram) {
+    const { memory, layouts, code } = program;
+    this.#program = program;
+    this.#records = new WaitReader(program);
+    this.#sudogs = new SudogReader(memory, layouts);
+    this.#types = new TypeNames(
+      memory,
+      code.modules.map(({ module }) => module),
+      layouts.release,
+    );
+    this.#sync = new SyncTypes(memory, layouts.release);
+    this.#waiting = layouts.of('g').offset('waiting');
+  }
+
+  /**
+   * What a goroutine waits on: one thing, or one for each case of a select. Empty where it is not blocked, waits for the
+   * runtime's own work, or where what it waits on is absent or damaged. `frames` are those of its stack, at least the
+   * innermost dozen, if they are known already.
+   */
+  of(g: G, frames?: readonly PhysicalFrame[]): readonly WaitsOn[] {
+    if (!isBlocked(g)) return [];
+    const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
+    const [, verb, what] =
+      /^(chan send|chan receive|select|semacquire|sync\.)(?:.*\((nil chan|no cases)\))?/.exec(reason) ?? [];
+    switch (verb) {
+      case 'chan send':
+      case 'chan receive': {
+        const op = verb === 'chan send' ? 'send' : 'recv';
+        if (what === 'nil chan') return [{ kind: 'nilchan', addr: null, op }];
+        return (this.#records.waitsFor(g)?.sudogs ?? []).slice(0, 1).map(({ c }) => this.#channel(c, op));
+      }
+      case 'select':
+        return what === 'no cases' ? NEVER : this.#select(g);
+      case 'semacquire':
+      case 'sync.':
+        return this.#semaphore(g, reason, frames);
+      default:
+        return [];
+    }
+  }
+
+  #channel(c: Addr, op: 'send' | 'recv'): WaitsOn {
+    const channel = this.#hchan(c);
+    return { kind: isTimer(channel) ? 'timer' : 'chan', addr: c, op, ...this.#contents(channel) };
+  }
+
+  #select(g: G): readonly WaitsOn[] {
+    const sudogs = this.#records.waitsFor(g)?.sudogs ?? [];
+    // Cases whose channel is nil have no sudog.
+    if (sudogs.length === 0 && this.#hasNoSudogs(g)) return NEVER;
+    return sudogs.map((sudog) => {
+      const channel = this.#hchan(sudog.c);
+      return { kind: 'select', addr: sudog.c, op: this.#direction(sudog, channel), ...this.#contents(channel) };
+    });
+  }
+
+  #hasNoSudogs({ addr }: G): boolean {
+    return onFault(
+      () => this.#program.memory.word(addr, this.#waiting) === 0,
+      () => false,
+    );
+  }
+
+  #semaphore(g: G, reason: string, frames?: readonly PhysicalFrame[]): readonly WaitsOn[] {
+    const sync = this.#records.waitsFor(g)?.sync ?? 0;
+    if (sync < LOWEST) return [];
+    const role = syncRole(reason, frames ?? this.#program.stackOf(g, SYNC_DEPTH).frames);
+    return [this.#sync.waitOn(role, sync as Addr)];
+  }
+
+  #hchan(c: Addr): Hchan | null {
+    const { memory, layouts } = this.#program;
+    return onFault(
+      () => readHchan(memory, layouts, c),
+      () => null,
+    );
+  }
+
+  #contents(channel: Hchan | null): Pick<WaitsOn, 'len' | 'cap' | 'elemType' | 'closed'> {
+    if (channel === null || channel.qcount > channel.dataqsiz) return {};
+    const { qcount, dataqsiz, closed, elemtype } = channel;
+    return { len: qcount, cap: dataqsiz, elemType: this.#types.at(elemtype), closed };
+  }
+
+  /** Whether a case of a select sends or receives: by the queue that its sudog is in. */
+  #direction(sudog: Sudog, channel: Hchan | null): 'send' | 'recv' | null {
+    if (channel === null) return null;
+    const { recvq, sendq } = channel;
+    // Both have some only while one goroutine would both send and receive.
+    if (recvq === 0 || sendq === 0) return recvq !== 0 ? 'recv' : sendq !== 0 ? 'send' : null;
+    if (this.#isQueued(recvq, sudog)) return 'recv';
+    return this.#isQueued(sendq, sudog) ? 'send' : null;
+  }
+
+  #isQueued(first: Addr, { addr }: Sudog): boolean {
+    return onFault(
+      () => {
+        for (let at = first, i = 0; at !== 0 && i < MAX_QUEUE; i++) {
+          if (at === addr) return true;
+          at = this.#sudogs.read(at).next;
+        }
+        return false;
+      },
+      () => false,
+    );
+  }
+}
+
+/** Of a select without cases, or with nil channels only: nothing ends it. */
+const NEVER: readonly WaitsOn[] = [{ kind: 'select', addr: null, op: null }];
+
+/** True for the channel of a time.Timer or time.Ticker, which has a timer since Go 1.23. */
+function isTimer(channel: Hchan | null): boolean {
+  return channel !== null && channel.timer !== 0;
+}
