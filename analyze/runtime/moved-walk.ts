@@ -1,4 +1,5 @@
 import { wordAt } from '../../snapshots/bytes.js';
+import type { Range } from '../../snapshots/memory.js';
 import { AncestorWalk } from './ancestors.js';
 import type { GoRuntime } from './go-runtime.js';
 import { LabelWalk } from './labels.js';
@@ -23,10 +24,11 @@ export class MovedWalk {
   readonly #asked = new Float64Array(CACHED);
   #hasAsked = false;
 
-  constructor(program: GoRuntime) {
+  /** `gs` has the gs of all goroutines. */
+  constructor(program: GoRuntime, gs: Range) {
     const { layouts } = program;
     const g = layouts.of('g');
-    this.#waits = new WaitWalk(program);
+    this.#waits = new WaitWalk(program, gs);
     this.#labels = new LabelWalk(layouts.release);
     this.#ancestors = new AncestorWalk(layouts);
     this.#at = { labels: g.offset('labels'), ancestors: g.offset('ancestors') };

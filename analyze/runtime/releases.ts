@@ -45,6 +45,11 @@ export interface GoRelease {
   readonly onceMutex: number;
   /** Where a sync.WaitGroup has its 64 bits of state: at an aligned place in three words, or first. sync/waitgroup.go. */
   readonly waitGroupState: 'aligned' | 'first';
+  /**
+   * Where a heap of timers is: a slice at an offset in a timersBucket, or in p.timers; and the size of its entries, which
+   * begin with the address of a timer. runtime/time.go; p in runtime/runtime2.go.
+   */
+  readonly timerHeap: { readonly of: 'bucket' | 'p'; readonly slice: number; readonly entryBytes: number };
   /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
   readonly labels: LabelMap | LabelList;
 }
@@ -153,6 +158,7 @@ const GO_1_12: GoRelease = {
   nameLength: 'two bytes',
   onceMutex: 0,
   waitGroupState: 'aligned',
+  timerHeap: { of: 'bucket', slice: 40, entryBytes: 8 },
   labels: {
     hmap: { logBuckets: 9, buckets: 16, oldBuckets: 24 },
     bucket: { slots: 8, keys: 8, values: 8 + 8 * 16, overflow: 8 + 16 * 16, sizeBytes: 16 + 16 * 16, minTopHash: 5 },
@@ -173,6 +179,7 @@ const GO_1_14: GoRelease = {
   funcIDs: FUNC_IDS_1_14,
   waitReason: { number: 25, text: 'preempted' },
   vdsoSpShift: { amd64: 0, arm64: 0 },
+  timerHeap: { of: 'p', slice: 0, entryBytes: 8 },
 };
 
 const GO_1_15: GoRelease = { ...GO_1_14, since: 15, waitReason: { number: 26, text: 'debug call' } };
@@ -216,8 +223,10 @@ const GO_1_22: GoRelease = {
   waitReason: { number: 36, text: 'coroutine' },
 };
 
+const GO_1_23: GoRelease = { ...GO_1_22, since: 23, timerHeap: { of: 'p', slice: 8, entryBytes: 16 } };
+
 const GO_1_24: GoRelease = {
-  ...GO_1_22,
+  ...GO_1_23,
   since: 24,
   waitReason: { number: 43, text: 'select (synctest)' },
   labels: { pair: { key: 0, value: 16, sizeBytes: 32 } },
@@ -247,6 +256,7 @@ export const RELEASES: readonly GoRelease[] = [
     GO_1_18,
     GO_1_20,
     GO_1_22,
+    GO_1_23,
     GO_1_24,
     GO_1_25,
     GO_1_26,

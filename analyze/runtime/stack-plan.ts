@@ -10,16 +10,10 @@ import { plannedStack, readGoroutine, usedFrom, usedTo } from './memory-ranges.j
 import type { MovedWalk } from './moved-walk.js';
 import { countsRuns, ParkedWords } from './parked.js';
 import type { CopiedParts } from './pointer-walk.js';
-import { WaitReader } from './wait-records.js';
+import { WaitPlan, type ReadFirst } from './wait-plan.js';
 
 /** Goroutines that are looked at together. */
 const BATCH = 4096;
-
-/**
- * Reads ranges of a program in one go, and returns the program over memory that has them. `what` they are: those of the same
- * kind that were read before are not needed any more.
- */
-export type ReadFirst = (program: GoRuntime, ranges: RangeList, what: 'gs' | 'sudogs') => GoRuntime;
 
 /**
  * Decides, while the program runs, which stack of which goroutine is read; and in the stop, which of those that were read
@@ -32,10 +26,8 @@ export class StackPlan {
   readonly goroutines: Float64Array;
   /** The stacks to read. */
   readonly ranges = new RangeList();
-  /** The queues that goroutines wait in. They stay valid for as long as the stacks do. */
-  readonly queues = new RangeList();
-  /** The words of the mutexes and other sync types that goroutines wait for. */
-  readonly syncWords = new RangeList();
+  /** What goroutines wait in. */
+  readonly waits: WaitPlan;
   /** The label sets of all goroutines: shared by many, and never changed once made. */
   readonly labels: ReadonlySet<Addr>;
   /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
@@ -68,33 +60,36 @@ export class StackPlan {
     this.#countsRuns = countsRuns(layouts);
     this.#from = new Float64Array(goroutines.length);
     this.#to = new Float64Array(goroutines.length);
+    this.waits = new WaitPlan(program, this.gs, readFirst);
     const labels = new Set<Addr>();
     const ancestors = new Set<Addr>();
     for (let first = 0; first < goroutines.length; first += BATCH) {
       const addresses = this.goroutines.subarray(first, first + BATCH);
       const withGs = readFirst(program, rangesOf(addresses, g.sizeBytes), 'gs');
-      const heads = new WaitReader(withGs).headsOf(addresses);
-      const over = readFirst(withGs, heads, 'sudogs');
-      const waits = new WaitReader(over);
+      const batch: G[] = [];
       for (const [i, address] of addresses.entries()) {
         const read = readGoroutine(withGs, address as Addr);
         if (read === null) continue;
         if (read.labels !== 0) labels.add(read.labels);
         if (read.ancestors !== 0) ancestors.add(read.ancestors);
-        const waitsFor = waits.waitsFor(read);
-        if (waitsFor !== null) {
-          this.queues.addAll(waits.queuesOf(waitsFor));
-          this.syncWords.addAll(waits.wordsOf(waitsFor));
-        }
+        batch.push(read);
         const range = stackToRead(read);
         if (range === null) continue;
         this.ranges.add(range.lo, range.hi);
         this.#from[first + i] = range.lo;
         this.#to[first + i] = range.hi;
       }
+      this.waits.add(withGs, addresses, batch);
     }
+    this.waits.addFromHeaps(program);
     this.labels = labels;
     this.ancestors = ancestors;
+  }
+
+  /** From the first g to the end of the last. */
+  get gs(): Range {
+    const last = this.goroutines.at(-1) ?? 0;
+    return { lo: (this.goroutines[0] ?? 0) as Addr, hi: (last + this.#sizeBytes) as Addr };
   }
 
   /** Offsets in a g of the 32-bit words that are compared in the stop, beside its state. */

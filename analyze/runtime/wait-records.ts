@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, onFault, type Range } from '../../snapshots/memory.js';
+import { MemoryFault, onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
@@ -42,12 +42,15 @@ export function isBlocked({ status }: Pick<G, 'status'>): boolean {
 export class WaitReader {
   readonly #program: GoRuntime;
   readonly #sudogs: SudogReader;
+  /** For words that may point elsewhere: what is there is no part of what a snapshot needs. */
+  readonly #unrecorded: SudogReader;
   readonly #waiting: number;
   readonly #hchanSize: number;
 
   constructor(program: GoRuntime) {
     this.#program = program;
     this.#sudogs = new SudogReader(program.memory, program.layouts);
+    this.#unrecorded = new SudogReader(program.memory.unrecorded, program.layouts);
     this.#waiting = program.layouts.of('g').offset('waiting');
     this.#hchanSize = program.layouts.of('hchan').sizeBytes;
   }
@@ -77,9 +80,13 @@ export class WaitReader {
   }
 
   /** The queues that a goroutine waits in: sudogs, and the headers of channels. */
-  queuesOf({ sudogs }: WaitsFor): Range[] {
-    const channels = sudogs.filter(({ c }) => c !== 0).map(({ c }) => ({ lo: c, hi: plus(c, this.#hchanSize) }));
-    return [...sudogs.map(({ addr }) => this.#sudogs.range(addr)), ...channels];
+  queuesOf(waitsFor: WaitsFor): Range[] {
+    return [...waitsFor.sudogs.map(({ addr }) => this.#sudogs.range(addr)), ...this.channelsOf(waitsFor)];
+  }
+
+  /** The headers of the channels alone. */
+  channelsOf({ sudogs }: WaitsFor): Range[] {
+    return sudogs.filter(({ c }) => c !== 0).map(({ c }) => ({ lo: c, hi: plus(c, this.#hchanSize) }));
   }
 
   /** The words of the sync type, which other goroutines change while this one waits. */
@@ -108,10 +115,10 @@ export class WaitReader {
 
   /** The goroutine's sudog that its innermost frames point to, of a semaphore or a sync.Cond. */
   #onStack(g: G, onCond: boolean): Sudog | null {
-    for (const word of this.#stackWords(g)) {
-      if (!this.#sudogs.has(word)) continue;
+    for (const word of stackWords(this.#program.memory, g, SCANNED_STACK)) {
+      if (!this.#unrecorded.has(word)) continue;
       const sudog = onFault(
-        () => (this.#sudogs.goroutineOf(word) === g.addr ? this.#sudogs.read(word) : null),
+        () => (this.#unrecorded.goroutineOf(word) === g.addr ? this.#sudogs.read(word) : null),
         () => null,
       );
       if (sudog !== null && isInUse(sudog.elem, sudog.c, onCond)) return sudog;
@@ -121,45 +128,47 @@ export class WaitReader {
 
   /** The notifyList that holds a sudog, of a sync.Cond that the innermost frames point to; 0 if there is none. */
   #condOf(g: G, { addr }: Sudog): Addr {
-    for (const word of this.#stackWords(g)) {
-      for (const list of [word, plus(word, COND_NOTIFY)]) if (this.#holds(list, addr)) return list;
+    const { memory } = this.#program;
+    for (const word of stackWords(memory, g, SCANNED_STACK)) {
+      for (const list of [word, plus(word, COND_NOTIFY)]) {
+        if (holds(memory.unrecorded, this.#unrecorded, list, addr) && holds(memory, this.#sudogs, list, addr))
+          return list;
+      }
     }
     return 0 as Addr;
   }
+}
 
-  /** True if the notifyList at an address holds a sudog. */
-  #holds(list: Addr, wanted: Addr): boolean {
-    return onFault(
-      () => {
-        const { memory } = this.#program;
-        const tail = memory.ptr(list, NOTIFY_TAIL);
-        let found = false;
-        for (let at = memory.ptr(list, NOTIFY_HEAD), i = 0; at !== 0 && i < MAX_QUEUE; i++) {
-          found ||= at === wanted;
-          // The stack may also point into the middle of a list, from where nothing ends at the tail.
-          if (at === tail) return found;
-          at = this.#sudogs.read(at).next;
-        }
-        return false;
-      },
-      () => false,
-    );
-  }
+/** True if the notifyList at an address holds a sudog. */
+function holds(memory: Memory, sudogs: SudogReader, list: Addr, wanted: Addr): boolean {
+  return onFault(
+    () => {
+      const tail = memory.ptr(list, NOTIFY_TAIL);
+      let found = false;
+      for (let at = memory.ptr(list, NOTIFY_HEAD), i = 0; at !== 0 && i < MAX_QUEUE; i++) {
+        found ||= at === wanted;
+        // The stack may also point into the middle of a list, from where nothing ends at the tail.
+        if (at === tail) return found;
+        at = sudogs.read(at).next;
+      }
+      return false;
+    },
+    () => false,
+  );
+}
 
-  /** Words of the innermost frames that may point to something other than the stack itself. */
-  *#stackWords({ stack, sched }: G): Iterable<Addr> {
-    const { memory } = this.#program;
-    const hi = Math.min(stack.hi, sched.sp + SCANNED_STACK);
-    if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
-    for (let at = sched.sp; at + 8 <= hi; at += 8) {
-      const word = wordOr0(memory, at as Addr);
-      if (word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < stack.lo || word >= stack.hi)) yield word;
-    }
+/** Words of the innermost frames of a goroutine, of so many bytes, that may point to something other than its stack. */
+export function* stackWords(memory: Memory, { stack, sched }: G, length: number): Iterable<Addr> {
+  const hi = Math.min(stack.hi, sched.sp + length);
+  if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
+  for (let at = sched.sp; at + 8 <= hi; at += 8) {
+    const word = wordOr0(memory, at as Addr);
+    if (word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < stack.lo || word >= stack.hi)) yield word;
   }
 }
 
 /** A word; 0 if it is absent. Called for a hundred words of a stack, so without a closure. */
-function wordOr0(memory: GoRuntime['memory'], at: Addr): Addr {
+function wordOr0(memory: Memory, at: Addr): Addr {
   try {
     return memory.word(at) as Addr;
   } catch (error) {

@@ -1,7 +1,10 @@
 import { wordAt } from '../../snapshots/bytes.js';
+import type { Range } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
 import { GOROUTINE_STATUSES, GSCAN } from './goroutine.js';
+import { IO_REASON, POLL_STACK, PollDescPlaces, pollDescOffsets, type PollDescOffsets } from './poll-desc.js';
 import { nothing, type CopiedMemory, type CopiedParts, type PointerWalk } from './pointer-walk.js';
+import { SLEEP_REASON } from './timers.js';
 import { sudogOffsets, type SudogOffsets } from './sudog.js';
 import {
   AFTER_SEMAPHORE,
@@ -22,8 +25,9 @@ const STATUS = GSCAN - 1;
 const REASONS = 256;
 
 /**
- * Copies in the stop what WaitReader (wait-records.ts) reads of goroutines that are not where they were before it: sudogs,
- * the headers of channels, and the words of sync types. It does not work out what they mean, so it may copy more.
+ * Copies in the stop what WaitReader (wait-records.ts) and its like read of goroutines that are not where they were before it: sudogs,
+ * the headers of channels, the words of sync types, pollDescs
+ * and timers. It does not work out what they mean, so it may copy more.
  */
 export class WaitWalk {
   readonly #sudogSize: number;
@@ -31,11 +35,23 @@ export class WaitWalk {
   readonly #sudogAt: SudogOffsets;
   /** Offsets in a g. */
   readonly #at;
+  readonly #timerSize: number;
+  readonly #hchanTimer: number | null;
+  readonly #pollDescSize: number;
+  readonly #pollDescAt: PollDescOffsets;
+  /** The g.timer of goroutines that sleep; null if their gs say until when. */
+  readonly #sleepTimer: number | null;
   /** By wait reason, 1 if such a goroutine waits for a semaphore or a sync.Cond. */
   readonly #onSemaphore = new Uint8Array(REASONS);
   readonly #onCond = new Uint8Array(REASONS);
+  /** ... for a descriptor, or sleeps. */
+  readonly #onDescriptor = new Uint8Array(REASONS);
+  readonly #asleep = new Uint8Array(REASONS);
+  readonly #places: PollDescPlaces;
 
-  constructor({ layouts, waitReasons }: GoRuntime) {
+  /** `gs` has all of the goroutines' gs. */
+  constructor(program: GoRuntime, gs: Range) {
+    const { layouts, waitReasons } = program;
     const g = layouts.of('g');
     this.#sudogSize = layouts.of('sudog').sizeBytes;
     this.#hchanSize = layouts.of('hchan').sizeBytes;
@@ -51,7 +67,15 @@ export class WaitWalk {
       const text = waitReasons.at(reason) ?? '';
       if (SEMAPHORE_REASONS.test(text)) this.#onSemaphore[reason] = 1;
       if (text === COND_REASON) this.#onCond[reason] = 1;
+      if (text === IO_REASON) this.#onDescriptor[reason] = 1;
+      if (text === SLEEP_REASON) this.#asleep[reason] = 1;
     }
+    this.#timerSize = layouts.of('timer').sizeBytes;
+    this.#hchanTimer = layouts.of('hchan').optional('timer');
+    this.#pollDescSize = layouts.of('pollDesc').sizeBytes;
+    this.#pollDescAt = pollDescOffsets(layouts);
+    this.#sleepTimer = g.has('sleepWhen') ? null : g.offset('timer');
+    this.#places = new PollDescPlaces(program, gs);
   }
 
   /**
@@ -67,13 +91,20 @@ export class WaitWalk {
       return;
     }
     const reason = view.getUint8(g + at.waitreason);
-    if (this.#onSemaphore[reason] !== 1) return;
+    const onDescriptor = this.#onDescriptor[reason] === 1;
+    if (this.#asleep[reason] === 1 && this.#sleepTimer !== null)
+      walk.want(this.#leaf, wordAt(view, g + this.#sleepTimer), this.#timerSize);
+    if (this.#onSemaphore[reason] !== 1 && !onDescriptor) return;
     const sp = wordAt(view, g + at.sp);
     const [lo, hi] = [wordAt(view, g + at.stack), wordAt(view, g + at.stack + 8)];
-    const length = Math.min(hi - sp, SCANNED_STACK);
+    const length = Math.min(hi - sp, onDescriptor ? POLL_STACK : SCANNED_STACK);
     const offset = sp < lo || sp % 8 !== 0 || length < 8 ? -1 : stacks.find(sp, length);
     if (offset < 0) return;
     const frames = stacks.view;
+    if (onDescriptor) {
+      this.#startAtDescriptor(walk, frames, offset, length, address, records);
+      return;
+    }
     if (this.#onCond[reason] !== 1 && this.#isKnown(walk, frames, offset, length, address, records)) return;
     for (let i = 0; i + 8 <= length; i += 8) {
       const word = wordAt(frames, offset + i);
@@ -107,6 +138,43 @@ export class WaitWalk {
     return false;
   }
 
+  /**
+   * Looks for the goroutine's pollDesc among what was copied. If it is not there, wants what its frames point to where pollDescs
+   * may be: that is one or two.
+   */
+  #startAtDescriptor(
+    walk: PointerWalk,
+    frames: DataView,
+    offset: number,
+    length: number,
+    g: number,
+    records: CopiedMemory,
+  ): void {
+    const places = this.#places;
+    for (const isKnown of [true, false]) {
+      for (let i = 0; i + 8 <= length; i += 8) {
+        const word = wordAt(frames, offset + i);
+        if (word < LOWEST || word >= HIGHEST || word % 8 !== 0) continue;
+        if (!places.has(word)) continue;
+        if (!isKnown) walk.want(this.#possiblePollDesc, word, this.#pollDescSize, g);
+        else {
+          const at = records.find(word, this.#pollDescSize);
+          if (at >= 0 && this.#isPollDesc(records.view, at, g)) return;
+        }
+      }
+    }
+  }
+
+  /** What a word on the stack points to: a pollDesc, if the goroutine waits for it. */
+  readonly #possiblePollDesc = (walk: PointerWalk): void => {
+    if (this.#isPollDesc(walk.view, walk.offset, walk.of)) walk.keep(walk.at, walk.length);
+  };
+
+  #isPollDesc(view: DataView, offset: number, g: number): boolean {
+    const { rg, wg } = this.#pollDescAt;
+    return wordAt(view, offset + rg) === g || wordAt(view, offset + wg) === g;
+  }
+
   /** A sudog in the list of g.waiting. */
   readonly #listed = (walk: PointerWalk): void => {
     const { view, offset, of, left } = walk;
@@ -118,8 +186,14 @@ export class WaitWalk {
       this.#wantSync(walk, wordAt(view, offset + at.elem));
       return;
     }
-    walk.want(this.#leaf, c, this.#hchanSize);
+    walk.want(this.#channel, c, this.#hchanSize);
     if (left > 1) walk.want(this.#listed, wordAt(view, offset + at.waitlink), this.#sudogSize, of, left - 1);
+  };
+
+  readonly #channel = (walk: PointerWalk): void => {
+    walk.keep(walk.at, walk.length);
+    if (this.#hchanTimer !== null)
+      walk.want(this.#leaf, wordAt(walk.view, walk.offset + this.#hchanTimer), this.#timerSize);
   };
 
   /** What a word on the stack points to: a sudog, if it is the goroutine's. */

@@ -16,7 +16,10 @@ export interface WaitsOn {
     | 'sleep'
     | 'timer'
     | 'fd';
-  /** The channel, or the object of package sync or internal/poll that it is (not the semaphore in it); null if there is none. */
+  /**
+   * The channel, or the object of package sync or internal/poll that it is (not the semaphore in it); of a descriptor, the
+   * runtime's record of it (pollDesc). null if there is none.
+   */
   readonly addr: Addr | null;
   readonly op: 'send' | 'recv' | 'lock' | 'rlock' | 'wait' | 'read' | 'write' | null;
   /** Of a channel: values in its buffer, room for them, the name of their type, and whether it is closed. */
@@ -31,12 +34,13 @@ export interface WaitsOn {
   /** Of a descriptor, with when it is given up: nanoseconds from the capture, negative if that is past; null if never. */
   readonly fd?: number;
   readonly deadlineNs?: number | null;
-  /** Of a timer: nanoseconds from the capture. */
-  readonly dueNs?: number;
+  /** Of a timer: nanoseconds from the capture; null if it was stopped, or has fired. */
+  readonly dueNs?: number | null;
 }
 
 /** What the words of a sync.Mutex or sync.RWMutex tell. */
 export interface LockState {
+  /** Whether one goroutine has it for itself: of an RWMutex, a writer. */
   readonly locked: boolean;
   /** Of an RWMutex: readers that hold it. */
   readonly readers: number;

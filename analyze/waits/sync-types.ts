@@ -1,5 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
+import { MAX_FD } from '../runtime/poll-desc.js';
 import type { GoRelease } from '../runtime/releases.js';
 import { COND_NOTIFY } from '../runtime/wait-records.js';
 import type { LockState, WaitsOn } from './model.js';
@@ -18,9 +19,6 @@ const MAX_READERS = 2 ** 30;
 const WAIT_GROUP = { sema: 8, counter: 4 } as const;
 /** In internal/poll.fdMutex (fd_mutex.go), which an FD begins with; the descriptor follows it (fd_unix.go). */
 const FD_MUTEX = { rsema: 8, wsema: 12, sysfd: 16 } as const;
-/** Descriptors beyond are damage: the kernel's own limit (sysctl_nr_open_max) is near 2^31, but nobody has as many. */
-const MAX_FD = 2 ** 24;
-
 /** Which semaphore of which type a goroutine waits for. `writers` is the Mutex in an RWMutex, for which a second writer waits. */
 export type SyncRole =
   'mutex' | 'writers' | 'writer' | 'reader' | 'waitgroup' | 'once' | 'cond' | 'fdmutex' | 'semaphore';

@@ -1,9 +1,12 @@
-import type { Addr } from '../../snapshots/address.js';
+import { NIL, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { readHchan, type Hchan } from '../runtime/hchan.js';
+import { IO_REASON, PollDescReader } from '../runtime/poll-desc.js';
 import { SudogReader, type Sudog } from '../runtime/sudog.js';
+import { mayBeTimed } from '../runtime/timer-heaps.js';
+import { SLEEP_REASON, TimerReader } from '../runtime/timers.js';
 import { TypeNames } from '../runtime/type-names.js';
 import { isBlocked, LOWEST, WaitReader } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
@@ -23,7 +26,10 @@ export class WaitsOnReader {
   readonly #sudogs: SudogReader;
   readonly #types: TypeNames;
   readonly #sync: SyncTypes;
+  readonly #polls: PollDescReader;
+  readonly #timers: TimerReader;
   readonly #waiting: number;
+  readonly #now: number | null;
 
   constructor(program: GoProgram) {
     const { memory, layouts, code } = program;
@@ -36,6 +42,10 @@ export class WaitsOnReader {
       layouts.release,
     );
     this.#sync = new SyncTypes(memory, layouts.release);
+    this.#polls = new PollDescReader(program);
+    this.#timers = new TimerReader(program);
+    const { monotonicNs } = program.image.capture;
+    this.#now = monotonicNs === null ? null : Number(monotonicNs);
     this.#waiting = layouts.of('g').offset('waiting');
   }
 
@@ -48,7 +58,8 @@ export class WaitsOnReader {
     if (!isBlocked(g)) return [];
     const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
     const [, verb, what] =
-      /^(chan send|chan receive|select|semacquire|sync\.)(?:.*\((nil chan|no cases)\))?/.exec(reason) ?? [];
+      /^(chan send|chan receive|select|semacquire|sync\.|sleep|IO wait)(?:.*\((nil chan|no cases)\))?/.exec(reason) ??
+      [];
     switch (verb) {
       case 'chan send':
       case 'chan receive': {
@@ -61,6 +72,10 @@ export class WaitsOnReader {
       case 'semacquire':
       case 'sync.':
         return this.#semaphore(g, reason, frames);
+      case SLEEP_REASON:
+        return [{ kind: 'sleep', addr: null, op: null, ...this.#due(this.#timers.sleepOf(g)) }];
+      case IO_REASON:
+        return this.#descriptor(g);
       default:
         return [];
     }
@@ -68,7 +83,7 @@ export class WaitsOnReader {
 
   #channel(c: Addr, op: 'send' | 'recv'): WaitsOn {
     const channel = this.#hchan(c);
-    return { kind: isTimer(channel) ? 'timer' : 'chan', addr: c, op, ...this.#contents(channel) };
+    return { kind: this.#timerOf(channel) === 0 ? 'chan' : 'timer', addr: c, op, ...this.#contents(channel) };
   }
 
   #select(g: G): readonly WaitsOn[] {
@@ -79,6 +94,25 @@ export class WaitsOnReader {
       const channel = this.#hchan(sudog.c);
       return { kind: 'select', addr: sudog.c, op: this.#direction(sudog, channel), ...this.#contents(channel) };
     });
+  }
+
+  #descriptor(g: G): readonly WaitsOn[] {
+    const wait = this.#polls.waitOf(g);
+    if (wait === null) return [];
+    const { addr, fd, op, deadline } = wait;
+    const left = deadline === 0 ? null : deadline < 0 ? deadline : this.#untilNs(deadline);
+    return [{ kind: 'fd', addr, op, fd, ...(left === undefined ? {} : { deadlineNs: left }) }];
+  }
+
+  /** When something is due; `when` is 0 if it never is, and null if that is not known. */
+  #due(when: number | null): Pick<WaitsOn, 'dueNs'> {
+    const left = when === null ? undefined : when === 0 ? null : this.#untilNs(when);
+    return left === undefined ? {} : { dueNs: left };
+  }
+
+  /** From the capture to a time of the runtime's clock; undefined where the capture did not look at it. */
+  #untilNs(when: number): number | undefined {
+    return this.#now === null ? undefined : when - this.#now;
   }
 
   #hasNoSudogs({ addr }: G): boolean {
@@ -103,10 +137,18 @@ export class WaitsOnReader {
     );
   }
 
-  #contents(channel: Hchan | null): Pick<WaitsOn, 'len' | 'cap' | 'elemType' | 'closed'> {
+  #contents(channel: Hchan | null): Pick<WaitsOn, 'len' | 'cap' | 'elemType' | 'closed' | 'dueNs'> {
     if (channel === null || channel.qcount > channel.dataqsiz) return {};
     const { qcount, dataqsiz, closed, elemtype } = channel;
-    return { len: qcount, cap: dataqsiz, elemType: this.#types.at(elemtype), closed };
+    const timer = this.#timerOf(channel);
+    const due = timer === 0 ? {} : this.#due(this.#timers.whenOf(timer));
+    return { len: qcount, cap: dataqsiz, elemType: this.#types.at(elemtype), closed, ...due };
+  }
+
+  /** The timer of the channel of a time.Timer or time.Ticker; 0 for others. */
+  #timerOf(channel: Hchan | null): Addr {
+    if (channel === null) return NIL;
+    return mayBeTimed(channel) ? this.#timers.ofChannel(channel.addr) : channel.timer;
   }
 
   /** Whether a case of a select sends or receives: by the queue that its sudog is in. */
@@ -135,8 +177,3 @@ export class WaitsOnReader {
 
 /** Of a select without cases, or with nil channels only: nothing ends it. */
 const NEVER: readonly WaitsOn[] = [{ kind: 'select', addr: null, op: null }];
-
-/** True for the channel of a time.Timer or time.Ticker, which has a timer since Go 1.23. */
-function isTimer(channel: Hchan | null): boolean {
-  return channel !== null && channel.timer !== 0;
-}

@@ -10,7 +10,8 @@ import { openPrograms, type GoProgram, type Programs } from '../../analyze/progr
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
-import { StackPlan, type ReadFirst } from '../../analyze/runtime/stack-plan.js';
+import { StackPlan } from '../../analyze/runtime/stack-plan.js';
+import type { ReadFirst } from '../../analyze/runtime/wait-plan.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { Slab } from '../process/slab.js';
 import { RunSource } from './run-source.js';
@@ -35,7 +36,7 @@ export interface Plan {
   /** Globals, allgs, gs, Ms, Ps: read first, since they show which stacks must be read again. */
   readonly records: Runs;
   readonly stacks: Runs;
-  /** What goroutines wait in: sudogs and the headers of channels. */
+  /** What goroutines wait in: sudogs, the headers of channels, timers and pollDescs. */
   readonly queues: Runs;
   readonly stackPlan: StackPlan;
 }
@@ -85,19 +86,19 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   readPointed(over, 'labels', stackPlan.labels);
   readPointed(over, 'ancestors', stackPlan.ancestors);
   const known = runtimeRanges(now, goroutines);
-  for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.syncWords]) {
+  for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.waits.syncWords]) {
     known.addAll(clipToMappings(ranges, live.mappings, ({ writable }) => writable));
   }
   const records = new Runs(known, MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
-  const queues = new Runs(stackPlan.queues, MAX_QUEUE_GAP);
+  const queues = new Runs(stackPlan.waits.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
   return { program, records, stacks, queues, stackPlan };
 }
 
 /** Reads into the same room again and again: windows of a process's memory would each be memory of their own. */
 function readFirst(live: Contents): ReadFirst {
-  const slabs = { gs: new Slab(), sudogs: new Slab() };
+  const slabs = { gs: new Slab(), sudogs: new Slab(), channels: new Slab(), frames: new Slab(), timers: new Slab() };
   return (program, ranges, what) => {
     const runs = new Runs(ranges, MAX_GAP);
     slabs[what].grow();

@@ -13,6 +13,7 @@ export const FACT_STRUCTS = [
   ...['runtime.schedt', 'runtime.gQueue', 'runtime.sudog', 'runtime.maybeTraceablePtr'],
   ...['runtime/pprof.labelMap', 'runtime/pprof.label', 'internal/runtime/pprof/label.Label'],
   ...['runtime.hmap', 'bucket<string,string>', 'sync.Once'],
+  ...['runtime.timersBucket', 'runtime.timers', 'runtime.timerWhen'],
 ];
 
 /**
@@ -37,6 +38,7 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
       : 'two bytes',
     onceMutex: offsetOf(program.struct('sync.Once'), 'm'),
     waitGroupState: source.text('sync/waitgroup.go').includes('state1 [3]uint32') ? 'aligned' : 'first',
+    timerHeap: timerHeap(program),
     labels: labels(program, source),
   };
 }
@@ -139,6 +141,13 @@ function globalQueueLength(program: BuiltProgram): GoRelease['globalQueueLength'
   const field = offsetOf(program.struct('runtime.schedt'), 'runqsize') === null ? 'runq' : 'runqsize';
   if (field === 'runqsize') return { field, offset: 0 };
   return whole({ field, offset: offsetOf(program.struct('runtime.gQueue'), 'size') });
+}
+
+function timerHeap(program: BuiltProgram): GoRelease['timerHeap'] | null {
+  const [bucket, timers] = [program.struct('runtime.timersBucket'), program.struct('runtime.timers')];
+  const slice = bucket === null && timers === null ? 0 : (offsetOf(bucket, 't') ?? offsetOf(timers, 'heap'));
+  const entryBytes = program.struct('runtime.timerWhen')?.sizeBytes ?? 8;
+  return slice === null ? null : { of: bucket === null ? 'p' : 'bucket', slice, entryBytes };
 }
 
 function labels(program: BuiltProgram, source: GoSource): GoRelease['labels'] | null {
