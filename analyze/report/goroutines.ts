@@ -5,10 +5,12 @@ import type { AncestorInfo } from '../runtime/ancestors.js';
 import type { GoroutineOrder } from '../runtime/go-runtime.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
+import { WaitsOnReader } from '../waits/waits-on.js';
 import { answer, StreamedAnswer } from './answer.js';
 import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
 import type { Goroutine, GoroutineWithStack, Loc, LocatedGoroutine, Traceback } from './model.js';
 import { isRuntime } from './runtime-code.js';
+import { describeWait, WAIT_READS } from './waiting.js';
 import { compareBy, matcher, type Selection, type Sort } from './selection.js';
 
 /** Numbers of wait reasons that are tried: no release has as many (1.27 has about 45). */
@@ -40,7 +42,7 @@ const ANCESTOR_READS: Reads = {
 /** What a goroutine without its stack takes. */
 export const GOROUTINE_READS: readonly Reads[] = [WAIT_REASON_READS, PLACE_READS, LABEL_READS];
 /** What it takes with its stack. */
-export const WHOLE_GOROUTINE_READS: readonly Reads[] = [...GOROUTINE_READS, STACK_READS, ANCESTOR_READS];
+export const WHOLE_GOROUTINE_READS: readonly Reads[] = [...GOROUTINE_READS, STACK_READS, ANCESTOR_READS, WAIT_READS];
 
 export const goroutinesAnalysis: Analysis = {
   name: 'goroutines',
@@ -123,6 +125,7 @@ export class Describer {
   };
   readonly #program: GoProgram;
   readonly #locations: LocationResolver;
+  readonly #waits: WaitsOnReader;
   readonly #machines: ReadonlyMap<number, M>;
   readonly #torn: ReadonlySet<number>;
   readonly #now: number | null;
@@ -130,6 +133,7 @@ export class Describer {
   constructor(program: GoProgram) {
     this.#program = program;
     this.#locations = new LocationResolver(program);
+    this.#waits = new WaitsOnReader(program);
     this.#machines = new Map(program.machines.map((m) => [m.addr, m]));
     this.#torn = new Set(program.image.capture.torn);
     const { monotonicNs } = program.image.capture;
@@ -177,6 +181,7 @@ export class Describer {
     return {
       ...goroutine,
       user: this.#locations.user(frames),
+      waitsOn: this.#waits.of(g, frames).map(describeWait),
       frames: this.#locations.frames(frames),
       truncated,
       torn,

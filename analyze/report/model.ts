@@ -1,6 +1,7 @@
 import type { GoroutineStatus, LiveStatus } from '../runtime/goroutine.js';
 import type { ProcessorStatus } from '../runtime/processor.js';
 import type { GcPhase, Sched } from '../runtime/sched.js';
+import type { WaitsOn } from '../waits/model.js';
 
 /**
  * The plain data that reports consist of, in the shape that docs/cli.md promises for JSON. Addresses are hex strings.
@@ -65,8 +66,15 @@ export interface LocatedGoroutine extends Goroutine {
   readonly user: Loc | null;
 }
 
+/** What a goroutine waits on, as {@link WaitsOn} has it. */
+export interface Wait extends Omit<WaitsOn, 'addr'> {
+  readonly addr: string | null;
+}
+
 /** A goroutine and its whole stack. */
 export interface GoroutineWithStack extends LocatedGoroutine {
+  /** One thing, or one for each case of a select; empty where it is not blocked, or what it waits on is not known. */
+  readonly waitsOn: readonly Wait[];
   /** Innermost first. */
   readonly frames: readonly Frame[];
   /** Why the stack ends early, or null. */

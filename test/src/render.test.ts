@@ -24,6 +24,7 @@ const parked: GoroutineWithStack = {
   entry: loc('runtime.main', '/usr/local/go/src/runtime/proc.go', 110),
   current: loc('runtime.gopark', '/usr/local/go/src/runtime/proc.go', 302),
   user: loc('main.main', '/src/main.go', 17),
+  waitsOn: [],
   frames: [],
   truncated: null,
   torn: false,

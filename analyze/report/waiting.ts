@@ -1,0 +1,18 @@
+import { hex } from '../../snapshots/address.js';
+import type { Reads } from '../analysis.js';
+import type { WaitsOn } from '../waits/model.js';
+import { WaitsOnReader } from '../waits/waits-on.js';
+import type { Wait } from './model.js';
+
+/** The names of the types of channels; what goroutines wait in is copied in the stop (wait-records.ts). */
+export const WAIT_READS: Reads = {
+  goroutine: (program) => {
+    const waits = new WaitsOnReader(program);
+    return (g) => waits.of(g);
+  },
+};
+
+/** What a goroutine waits on as plain data. */
+export function describeWait({ kind, addr, ...rest }: WaitsOn): Wait {
+  return { kind, addr: addr === null ? null : hex(addr), ...rest };
+}
