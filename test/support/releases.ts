@@ -215,14 +215,25 @@ export const PAIRS_CELLS: readonly Cell[] = ofAll(
   ['1.12', '1.21', '1.26'],
 ).map((release) => ({ fixture: 'pairs', release, link: 'stripped' }));
 
-/** Programs that say what each goroutine waits on, of releases that differ in how that is found. */
-export const ALL_WAITS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
-  '1.12',
-  '1.17',
-  '1.22',
-  '1.26',
-  '1.27',
-]).map((release) => ({ fixture: 'allwaits', release, link: 'stripped' }));
+/** Programs that say what each goroutine waits on, of releases and builds that differ in how that is found. */
+export const ALL_WAITS_CELLS: readonly Cell[] = [
+  ...ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.17', '1.22', '1.27']).map((release): Cell => ({
+    fixture: 'allwaits',
+    release,
+    link: 'stripped',
+  })),
+  { fixture: 'allwaits', release: '1.26', link: 'stripped-pie' },
+  ...ofAll(['1.12', '1.19', '1.26'], ['1.26']).map((release): Cell => ({
+    ...{ fixture: 'allwaits', release, link: 'plain', args: ['-gcflags=all=-N -l'] },
+  })),
+  ...ofAll(['1.26'], []).flatMap((release): Cell[] => [
+    { fixture: 'allwaits', release, link: 'cgo' },
+    { fixture: 'allwaits', release, link: 'cgo', args: ['-race'] },
+  ]),
+];
+export const ALL_WAITS_CORE_CELLS: readonly Cell[] = ofAll(['1.12', '1.19', '1.26'], ['1.19', '1.26']).map(
+  (release) => ({ fixture: 'allwaits', release, link: 'stripped' }),
+);
 
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {
@@ -352,6 +363,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
   ...PAIRS_CELLS,
   ...ALL_WAITS_CELLS,
+  ...ALL_WAITS_CORE_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
