@@ -14,6 +14,7 @@ import { openCorePrograms } from '../../src/targets/core-files.js';
 import { gcore } from '../support/cores.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { untilQuiet } from '../support/quiet.js';
 import { ALL_WAITS_CELLS, ALL_WAITS_CORE_CELLS, cellName } from '../support/releases.js';
 
 /** What `allwaits` says that a goroutine waits on: some of what is known of it. */
@@ -91,6 +92,7 @@ for (const cell of ALL_WAITS_CELLS) {
     // Programs that were written for Go 1.22 and older have timers of the old kind, up to Go 1.26.
     const env = cell.args === undefined ? {} : { GODEBUG: 'asynctimerchan=1' };
     const running = await startGo(t, await buildGo(cell), { env });
+    await untilQuiet(running.pid);
     for (const mode of ['stop', 'clone', 'live'] as const) {
       const { image } = await captureToImage(running.pid, { mode, writer: 'test' });
       t.equal(image.capture.mode, mode);
