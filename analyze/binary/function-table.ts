@@ -58,6 +58,8 @@ const MAX_NAME = 64 * 1024;
 const MAX_NAMES = 2 ** 28;
 /** More steps than any table has: no function has as many instructions. */
 const MAX_STEPS = 1 << 20;
+/** More than arguments take; assembly code says 0x80000000 for an unknown number (ArgsSizeUnknown). */
+const MAX_ARGUMENTS = 2 ** 31;
 const NO_FUNCDATA = 0xffffffff;
 
 /**
@@ -161,6 +163,12 @@ export class FunctionTable {
   /** The code addresses around `pc` for which a function's table has the same entry; null where it has none. */
   range(func: Func, table: PcTable, pc: number): { readonly from: number; readonly to: number } | null {
     return this.#entryAt(func.tables[table], func, pc);
+  }
+
+  /** Bytes of a function's arguments and results on the stack (_func.args, which follows its name); null where it does not say. */
+  argumentBytes(func: Func): number | null {
+    const bytes = this.#funcs.u32(func.tables.addr, this.#format.func.name + 4);
+    return bytes < MAX_ARGUMENTS ? bytes : null;
   }
 
   /** The source file of a function's first instruction; `?` where there is none. */

@@ -50,6 +50,23 @@ export interface GoRelease {
    * begin with the address of a timer. runtime/time.go; p in runtime/runtime2.go.
    */
   readonly timerHeap: { readonly of: 'bucket' | 'p'; readonly slice: number; readonly entryBytes: number };
+  /**
+   * FUNCDATA_StackObjects (internal/abi/symtab.go; runtime/symtab.go before 1.21), and whether the records there have the
+   * size of an object, or a pointer to its type: stackObjectRecord in runtime/stack.go.
+   */
+  readonly stackObjects: { readonly funcdata: number; readonly have: 'type' | 'size' };
+  /** True where arguments are passed in registers on amd64: ABIInternal in cmd/compile/abi-internal.md. */
+  readonly registerArguments: boolean;
+  /**
+   * FUNCDATA_OpenCodedDeferInfo (internal/abi/funcdata.go; runtime/funcdata.go before 1.21), and what it lists after the
+   * offset of the bits that say which calls are pending (emitOpenDeferInfo in cmd/compile/internal/ssagen/ssa.go, gc/ssa.go
+   * before 1.17): each call with its closure and arguments, the offset of each closure, or that of an array of closures.
+   * null where functions have none.
+   */
+  readonly openDefers: {
+    readonly funcdata: number;
+    readonly lists: 'arguments' | 'closures' | 'array';
+  } | null;
   /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
   readonly labels: LabelMap | LabelList;
 }
@@ -159,6 +176,9 @@ const GO_1_12: GoRelease = {
   onceMutex: 0,
   waitGroupState: 'aligned',
   timerHeap: { of: 'bucket', slice: 40, entryBytes: 8 },
+  stackObjects: { funcdata: 4, have: 'type' },
+  registerArguments: false,
+  openDefers: null,
   labels: {
     hmap: { logBuckets: 9, buckets: 16, oldBuckets: 24 },
     bucket: { slots: 8, keys: 8, values: 8 + 8 * 16, overflow: 8 + 16 * 16, sizeBytes: 16 + 16 * 16, minTopHash: 5 },
@@ -169,6 +189,7 @@ const GO_1_13: GoRelease = {
   ...GO_1_12,
   since: 13,
   inlineTree: { pcdata: 2, funcdata: 4 },
+  stackObjects: { funcdata: 3, have: 'type' },
   waitReason: { number: 24, text: 'GC worker (idle)' },
   onceMutex: 4,
 };
@@ -180,6 +201,7 @@ const GO_1_14: GoRelease = {
   waitReason: { number: 25, text: 'preempted' },
   vdsoSpShift: { amd64: 0, arm64: 0 },
   timerHeap: { of: 'p', slice: 0, entryBytes: 8 },
+  openDefers: { funcdata: 5, lists: 'arguments' },
 };
 
 const GO_1_15: GoRelease = { ...GO_1_14, since: 15, waitReason: { number: 26, text: 'debug call' } };
@@ -190,6 +212,8 @@ const GO_1_16: GoRelease = {
   funcIDs: FUNC_IDS_1_16,
   pclntab: { magic: 0xfffffffa, ftab: 'addresses', parts: 24, func: FUNC_1_16 },
   inlineTree: { pcdata: 2, funcdata: 3 },
+  stackObjects: { funcdata: 2, have: 'type' },
+  openDefers: { funcdata: 4, lists: 'arguments' },
 };
 
 const GO_1_17: GoRelease = {
@@ -198,6 +222,8 @@ const GO_1_17: GoRelease = {
   funcIDs: FUNC_IDS_1_17,
   flagsTopFrames: true,
   nameLength: 'varint',
+  stackObjects: { funcdata: 2, have: 'size' },
+  registerArguments: true,
 };
 
 const GO_1_18: GoRelease = {
@@ -206,6 +232,7 @@ const GO_1_18: GoRelease = {
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
   funcIDs: FUNC_IDS_1_18,
   waitGroupState: 'first',
+  openDefers: { funcdata: 4, lists: 'closures' },
 };
 
 const GO_1_20: GoRelease = {
@@ -220,6 +247,7 @@ const GO_1_22: GoRelease = {
   ...GO_1_20,
   since: 22,
   funcIDs: FUNC_IDS_1_22,
+  openDefers: { funcdata: 4, lists: 'array' },
   waitReason: { number: 36, text: 'coroutine' },
 };
 

@@ -39,6 +39,9 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     onceMutex: offsetOf(program.struct('sync.Once'), 'm'),
     waitGroupState: source.text('sync/waitgroup.go').includes('state1 [3]uint32') ? 'aligned' : 'first',
     timerHeap: timerHeap(program),
+    stackObjects: stackObjects(source),
+    registerArguments: registerArguments(source),
+    openDefers: openDefers(source),
     labels: labels(program, source),
   };
 }
@@ -148,6 +151,26 @@ function timerHeap(program: BuiltProgram): GoRelease['timerHeap'] | null {
   const slice = bucket === null && timers === null ? 0 : (offsetOf(bucket, 't') ?? offsetOf(timers, 'heap'));
   const entryBytes = program.struct('runtime.timerWhen')?.sizeBytes ?? 8;
   return slice === null ? null : { of: bucket === null ? 'p' : 'bucket', slice, entryBytes };
+}
+
+function stackObjects(source: GoSource): GoRelease['stackObjects'] | null {
+  const record = /^type stackObjectRecord struct \{[^]*?^\}/m.exec(source.text('runtime/stack.go'))?.[0] ?? '';
+  return whole<GoRelease['stackObjects']>({
+    funcdata: source.constant('FUNCDATA_StackObjects', 'internal/abi/symtab.go', 'runtime/symtab.go'),
+    have: /^\s*size\s/m.test(record) ? 'size' : /^\s*typ\s/m.test(record) ? 'type' : null,
+  });
+}
+
+function registerArguments(source: GoSource): boolean {
+  return /\bIntArgRegs\s*=\s*9\b/.test(source.text('internal/abi/abi_amd64.go'));
+}
+
+function openDefers(source: GoSource): GoRelease['openDefers'] {
+  const files = ['internal/abi/symtab.go', 'runtime/symtab.go'];
+  const funcdata = source.constant('FUNCDATA_OpenCodedDeferInfo', ...files);
+  if (funcdata === null) return null;
+  const reader = source.functionText('runtime/panic.go', 'runOpenDeferFrame');
+  return { funcdata, lists: reader === '' ? 'array' : /argWidth/.test(reader) ? 'arguments' : 'closures' };
 }
 
 function labels(program: BuiltProgram, source: GoSource): GoRelease['labels'] | null {

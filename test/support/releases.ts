@@ -36,6 +36,7 @@ export type Fixture =
   | 'churn'
   | 'steps'
   | 'spin'
+  | 'locks'
   | 'flow'
   | 'pluginhost'
   | 'profiled'
@@ -145,6 +146,11 @@ export const SEVERAL = {
   oldLibrary: { fixture: 'several', release: '1.19', link: 'cgo', args: ['-buildmode=c-shared'] },
   newLibrary: { fixture: 'several', release: '1.26', link: 'cgo', args: ['-buildmode=c-shared'] },
 } as const satisfies Record<string, Cell>;
+
+/** Programs whose goroutines hold locks, which say who. */
+export const LOCKS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  ...(['1.12', '1.14', '1.17', '1.19', '1.22', '1.24', '1.27'] as const),
+]).map((release): Cell => ({ fixture: 'locks', release, link: 'stripped' }));
 
 /** Programs that are captured while they run. */
 export const SPIN_CELLS: readonly Cell[] = [
@@ -350,6 +356,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...GARBLE_CELLS,
   ...STEPS_CELLS,
   ...SPIN_CELLS,
+  ...LOCKS_CELLS,
   CTHREADS_CELL,
   ...RACE_CELLS,
   ...FLOW_CELLS,

@@ -1,0 +1,103 @@
+import { Instruction } from './amd64.js';
+
+/** A run of instructions that is entered at its first only, and left at its last. */
+export interface Block {
+  /** Offsets in the code: of the first instruction, and behind the last. */
+  readonly start: number;
+  readonly end: number;
+  /** Where control may go on, by the offsets of blocks: the next one first, then where the branch leads. */
+  readonly next: number | null;
+  readonly taken: readonly number[];
+}
+
+/** Blocks by their start, ascending. */
+export type Blocks = ReadonlyMap<number, Block>;
+
+/** What is known of a function's code besides its bytes. Offsets are in the code. */
+export interface CodeFacts {
+  /** True where the call at an offset, of what lies at another, never returns. */
+  readonly isLast: (target: number) => boolean;
+  /** Where the indirect jump may lead that is the instruction; null where that is not known. */
+  readonly jumpTargets: (jump: Instruction, leaOffset: number | null) => readonly number[] | null;
+}
+
+const MAX_BLOCKS = 8192;
+
+/**
+ * The blocks of a function that control reaches from its entry. null where an instruction is not known, a jump leads into
+ * the middle of one, or nothing tells where it leads: then nothing is said of the whole function.
+ */
+export function blocksOf(code: DataView, facts: CodeFacts): Blocks | null {
+  const size = code.byteLength;
+  /** 1 where an instruction begins, 2 in the rest of it. */
+  const seen = new Uint8Array(size);
+  const leaders = new Set<number>([0]);
+  /** By the offset of the last instruction of a run: where it ends, and where control goes on. */
+  const ends = new Map<
+    number,
+    { readonly end: number; readonly next: number | null; readonly taken: readonly number[] }
+  >();
+  const waiting = [0];
+  const instruction = new Instruction();
+  for (let from = waiting.pop(); from !== undefined; from = waiting.pop()) {
+    let lea: number | null = null;
+    for (let at = from; seen[at] !== 1;) {
+      if (seen[at] === 2 || !instruction.decode(code, at) || instruction.end > size) return null;
+      const { end, flow, target, isRelative, map, opcode, displacement } = instruction;
+      seen.fill(2, at, end);
+      seen[at] = 1;
+      if (map === 0 && opcode === LEA && isRelative) lea = end + displacement;
+      const falls =
+        flow === 'next' || flow === 'branch' || (flow === 'call' && !facts.isLast(target)) || flow === 'call-indirect';
+      let taken: readonly number[] = [];
+      if (flow === 'branch') taken = [target];
+      // A jump to another function ends this one.
+      else if (flow === 'jump' && target >= 0 && target < size) taken = [target];
+      else if (flow === 'jump-indirect') {
+        const targets = facts.jumpTargets(instruction, lea);
+        if (targets === null) return null;
+        taken = targets;
+      }
+      if (taken.some((to) => to < 0 || to >= size) || (falls && end >= size)) return null;
+      if (!falls || taken.length > 0) {
+        ends.set(at, { end, next: falls ? end : null, taken });
+        for (const to of falls ? [end, ...taken] : taken) {
+          leaders.add(to);
+          waiting.push(to);
+        }
+        if (leaders.size > MAX_BLOCKS) return null;
+        break;
+      }
+      at = end;
+    }
+  }
+  return cut(seen, leaders, ends);
+}
+
+const LEA = 0x8d;
+
+function cut(
+  seen: Uint8Array,
+  leaders: ReadonlySet<number>,
+  ends: ReadonlyMap<number, { readonly end: number; readonly next: number | null; readonly taken: readonly number[] }>,
+): Blocks | null {
+  const blocks = new Map<number, Block>();
+  for (const start of [...leaders].sort((a, b) => a - b)) {
+    if (seen[start] !== 1) return null;
+    for (let at = start; ;) {
+      const last = ends.get(at);
+      if (last !== undefined) {
+        blocks.set(start, { start, ...last });
+        break;
+      }
+      do at++;
+      while (seen[at] === 2);
+      if (seen[at] !== 1) return null;
+      if (leaders.has(at)) {
+        blocks.set(start, { start, end: at, next: at, taken: [] });
+        break;
+      }
+    }
+  }
+  return blocks;
+}

@@ -1,0 +1,49 @@
+import type { FrameRange, Registers } from './code-registers.js';
+import type { Value } from './code-values.js';
+import type { LockCall, Mode, SlowPath } from './lock-functions.js';
+import type { Hold, LockStates } from './lock-states.js';
+
+/** What code does with locks in the instructions of one function. Offsets are in its code. */
+export interface CodeCalls {
+  /** What a direct call at an offset does, of what lies at another. */
+  readonly callee: (target: number) => Callee;
+  /** The method of a lock whose atomic instruction lies at an offset, inlined; null if there is none. */
+  readonly inlined: (at: number) => LockCall | null;
+  /** Variables of the frame that the functions it calls may change. */
+  readonly changed: readonly FrameRange[];
+  /** Whether the receiver of a call is in RAX, or on the stack. */
+  readonly inRegisters: boolean;
+  /** Bytes at the stack pointer that a callee may change of which nothing is known. */
+  readonly argumentBytes: number;
+}
+
+export interface Callee {
+  readonly lock: LockCall | null;
+  /** The inlined method whose slow path it is. */
+  readonly slowPath: SlowPath | null;
+  /** What it has done with its caller's locks when it returns, in terms of what the callee was given. */
+  readonly summary: LockStates | null;
+  /** True for runtime.deferreturn, which runs the deferred calls. */
+  readonly runsDefers: boolean;
+  /** Bytes at the stack pointer that it may change; null where that is not known. */
+  readonly argumentBytes: number | null;
+}
+
+/** One event: that a lock was acquired or released. */
+export interface LockEvent {
+  /** Behind the instruction. */
+  readonly end: number;
+  readonly does: 'acquire' | 'release';
+  readonly value: Value | null;
+  readonly mode: Mode;
+}
+
+/** Where a goroutine stands in the code of a function, and what that code has done with locks. */
+export interface Stand {
+  readonly registers: Registers;
+  readonly locks: LockStates;
+  /** Locks that it may release before it acquires them again. */
+  readonly next: readonly Hold[];
+  /** What the slow path of an inlined method waits for, which the code before it may seem to have acquired. */
+  readonly waitsFor: { readonly value: Value | null; readonly mode: Mode } | null;
+}

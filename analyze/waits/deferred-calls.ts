@@ -1,0 +1,148 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import type { Layout } from '../runtime/layouts.js';
+import type { CodePoint } from '../stacks/code-index.js';
+import type { PhysicalFrame } from '../stacks/step.js';
+
+/** A call that a function has deferred and that is still to come. */
+export interface DeferredCall {
+  /** The funcval: the address of the code, followed by what it has captured. */
+  readonly closure: Addr;
+  /** The arguments that were saved for it, word by word. */
+  readonly saved: readonly number[];
+  /** The stack pointer of the frame that deferred it. */
+  readonly sp: number;
+}
+
+/** More deferred calls than any goroutine of interest has. */
+const MAX_RECORDS = 1000;
+/** Calls that the compiler codes into a function (maxOpenDefers in cmd/compile), and words of their arguments. */
+const MAX_OPEN = 8;
+const MAX_ARGUMENTS = 64;
+/** On amd64 the frame pointer and the return address lie between a function's variables and its caller's frame. */
+const BELOW_CALLER = 16;
+const WORD = 8;
+
+/** Finds deferred calls that are pending: in the records of a goroutine, and in frames of functions that have them coded in. */
+export class DeferredCalls {
+  readonly #program: GoProgram;
+  readonly #record: Layout;
+  readonly #head: number;
+  /** By pc: where the list of a function's coded calls lies; null for nearly all. */
+  readonly #lists = new Map<number, Addr | null>();
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+    this.#record = program.layouts.of('_defer');
+    this.#head = program.layouts.of('g').offset('_defer');
+  }
+
+  /** The first record of a goroutine; 0 where it has none. Throws MemoryFault. */
+  firstRecord(g: Addr): Addr {
+    return this.#program.memory.ptr(g, this.#head);
+  }
+
+  /** The calls in records (_defer in runtime2.go), the latest first. Throws MemoryFault where they are absent or damaged. */
+  recorded({ addr }: G): DeferredCall[] {
+    const { memory } = this.#program;
+    const record = this.#record;
+    const out: DeferredCall[] = [];
+    const [fn, sp, link] = [record.offset('fn'), record.offset('sp'), record.offset('link')];
+    const open = record.optional('openDefer');
+    const size = record.optional('siz');
+    const seen = new Set<Addr>();
+    for (let at = this.firstRecord(addr); at !== 0 && !seen.has(at); at = memory.ptr(at, link)) {
+      if (seen.add(at).size > MAX_RECORDS) throw new MemoryFault(at, 'a list of deferred calls without end');
+      const closure = memory.ptr(at, fn);
+      if (closure === 0 || (open !== null && memory.u8(at, open) !== 0)) continue;
+      const bytes = size === null ? 0 : memory.u32(at, size);
+      const words = Math.min(MAX_ARGUMENTS, Math.floor(bytes / WORD));
+      // Arguments follow the record.
+      const saved = Array.from({ length: words }, (_, i) => memory.word(at, record.sizeBytes + WORD * i));
+      out.push({ closure, saved, sp: memory.word(at, sp) });
+    }
+    return out;
+  }
+
+  /** True for a place in a function that has deferred calls coded in. */
+  hasCoded(point: CodePoint): boolean {
+    return this.#listOf(point) !== null;
+  }
+
+  /**
+   * The calls that the compiler coded into the function of a frame, as far as their bits are set: `lists` of openDefers in
+   * releases.ts. Throws MemoryFault.
+   */
+  coded({ point, sp, fp }: PhysicalFrame): DeferredCall[] {
+    const list = this.#listOf(point);
+    const openDefers = this.#program.layouts.release.openDefers;
+    if (list === null || openDefers === null) return [];
+    const { memory } = this.#program;
+    const next = varints(memory, list);
+    const variables = fp - BELOW_CALLER;
+    if (openDefers.lists === 'arguments') next();
+    const bits = memory.u8((variables - next()) as Addr);
+    if (openDefers.lists === 'array') {
+      const first = variables - next();
+      const pending = Array.from({ length: MAX_OPEN }, (_, i) => i).filter((i) => ((bits >>> i) & 1) === 1);
+      return pending.map((i) => ({ closure: memory.ptr((first + WORD * i) as Addr), saved: [], sp }));
+    }
+    const out: DeferredCall[] = [];
+    const count = next();
+    for (let i = 0; i < Math.min(count, MAX_OPEN); i++) {
+      if (openDefers.lists === 'arguments') next();
+      const at = (variables - next()) as Addr;
+      const isPending = ((bits >>> i) & 1) === 1;
+      const saved = openDefers.lists === 'arguments' ? this.#arguments(next, variables, isPending) : [];
+      if (isPending) out.push({ closure: memory.ptr(at), saved, sp });
+    }
+    return out;
+  }
+
+  /** The words of arguments: of each, where it lies in the frame, its size, and where it goes in the call. */
+  #arguments(next: () => number, variables: number, isPending: boolean): number[] {
+    const { memory } = this.#program;
+    const saved: number[] = [];
+    const count = Math.min(next(), MAX_ARGUMENTS);
+    for (let i = 0; i < count; i++) {
+      const at = variables - next();
+      const words = Math.min(MAX_ARGUMENTS, Math.floor(next() / WORD));
+      const to = next() / WORD;
+      if (!isPending || !Number.isInteger(to) || to > MAX_ARGUMENTS) continue;
+      for (let k = 0; k < words; k++) saved[to + k] = memory.word((at + WORD * k) as Addr);
+    }
+    return saved;
+  }
+
+  #listOf({ pc, func, table }: CodePoint): Addr | null {
+    let list = this.#lists.get(pc);
+    if (list === undefined) {
+      const { openDefers } = this.#program.layouts.release;
+      const isNative = this.#program.image.arch === 'amd64';
+      list = onFault(
+        () => (openDefers === null || !isNative ? null : table.funcdata(func, openDefers.funcdata)),
+        () => null,
+      );
+      if (list === 0) list = null;
+      this.#lists.set(pc, list);
+    }
+    return list;
+  }
+}
+
+/** Reads unsigned numbers of variable length, one after another (readvarintUnsafe in runtime/panic.go). */
+function varints(memory: Memory, start: Addr): () => number {
+  let at = start;
+  return () => {
+    let value = 0;
+    for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
+      const byte = memory.u8(at);
+      at = plus(at, 1);
+      value += (byte % 128) * scale;
+      if (byte < 128) return value;
+    }
+    throw new MemoryFault(start, 'a number that does not end');
+  };
+}

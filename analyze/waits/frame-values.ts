@@ -1,0 +1,75 @@
+import type { Addr } from '../../snapshots/address.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
+import { RDX } from './amd64.js';
+import type { Registers } from './code-registers.js';
+import { type Origin, type Value } from './code-values.js';
+
+/** What a value of the code is in one frame. */
+export interface Concrete {
+  readonly address: number;
+  /** False where it was read through a pointer that may have changed since the code used it. */
+  readonly isSure: boolean;
+}
+
+/** Works out what values of the code are in a frame, from the words that the frame still holds. */
+export class FrameValues {
+  readonly #memory: Memory;
+  readonly #registers: Registers;
+  /** The stack pointer at the function's entry, where its return address lies. */
+  readonly #entrySp: number;
+
+  constructor(memory: Memory, registers: Registers, entrySp: number) {
+    this.#memory = memory;
+    this.#registers = registers;
+    this.#entrySp = entrySp;
+  }
+
+  /** null where nothing in the frame tells. */
+  find({ origin, offset }: Value): Concrete | null {
+    const found = this.#origin(origin);
+    return found === null ? null : { ...found, address: found.address + offset };
+  }
+
+  #origin(origin: Origin): Concrete | null {
+    if (origin.kind === 'address') return { address: 0, isSure: true };
+    if (origin.kind === 'frame') return { address: this.#entrySp, isSure: true };
+    for (const [slot, value] of this.#registers.slots) {
+      if (value.origin.key !== origin.key) continue;
+      const word = readWord(this.#memory, this.#entrySp + slot);
+      if (word !== null) return { address: word - value.offset, isSure: true };
+    }
+    if (origin.base === null) return null;
+    const base = this.find(origin.base);
+    const word = base === null ? null : readWord(this.#memory, base.address);
+    if (base === null || word === null) return null;
+    // What a closure has captured stays what it is.
+    const { kind, number } = origin.base.origin;
+    return { address: word, isSure: base.isSure && kind === 'register' && number === RDX };
+  }
+}
+
+/** What a value of a deferred function is when it is called: by its closure, and by the arguments that were saved for it. */
+export function whenCalled(memory: Memory, value: Value, closure: number, saved: readonly number[]): Concrete | null {
+  const { origin, offset } = value;
+  if (origin.kind === 'address') return { address: offset, isSure: true };
+  if (origin.kind === 'register') return origin.number === RDX ? { address: closure + offset, isSure: true } : null;
+  if (origin.kind === 'argument') {
+    const word = saved[origin.number / 8 - 1];
+    return word === undefined ? null : { address: word + offset, isSure: true };
+  }
+  if (origin.base === null) return null;
+  const base = whenCalled(memory, origin.base, closure, saved);
+  const word = base === null ? null : readWord(memory, base.address);
+  if (base === null || word === null) return null;
+  const isCaptured = origin.base.origin.kind === 'register';
+  return { address: word + offset, isSure: base.isSure && isCaptured };
+}
+
+/** A word that may be an address; null where it is absent or cannot be one. */
+export function readWord(memory: Memory, at: number): Addr | null {
+  if (!(at > 0)) return null;
+  return onFault(
+    () => memory.ptr(at as Addr),
+    () => null,
+  );
+}

@@ -1,0 +1,192 @@
+import type { Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { PhysicalFrame } from '../stacks/step.js';
+import { keyOf, type Value } from './code-values.js';
+import type { DeferredCall } from './deferred-calls.js';
+import { FrameValues, readWord, whenCalled, type Concrete } from './frame-values.js';
+import type { LockCode } from './lock-code.js';
+import type { Stand } from './code-calls.js';
+import { lockCallOf, type Mode } from './lock-functions.js';
+import type { Hold } from './lock-states.js';
+
+/** Which locks are asked for. */
+export interface WantedAddresses {
+  has(address: number, mode: Mode): boolean;
+  readonly all: readonly { readonly address: number; readonly mode: Mode }[];
+}
+
+/** Why a goroutine seems to hold a lock. The function is the one whose code or deferred call says so. */
+export interface Claim {
+  readonly address: number;
+  readonly mode: Mode;
+  /** The function between whose Lock and Unlock the goroutine is, and how certain that is; null without such. */
+  position: { readonly func: string; readonly isCertain: boolean; readonly isSure: boolean } | null;
+  /** True where that function releases it later. */
+  isReleasedNext: boolean;
+  /** The function that will release it without having acquired it. */
+  ahead: string | null;
+  /** The function that has deferred its release, and whether that always releases it. */
+  deferred: { readonly func: string; readonly isCertain: boolean } | null;
+  /** True where a function that was called since may have released it. */
+  isDoubtful: boolean;
+}
+
+/** Bytes above a frame in which its callee may have kept the arguments that it got in registers. */
+const SPILLED = 64;
+/** Frames are searched for the pointer to a lock up to this many bytes. */
+const MAX_FRAME = 1 << 16;
+
+/** What one goroutine holds: a walk over its frames from the outermost to the innermost, for each gives or takes locks. */
+export class HeldLocks {
+  readonly #program: GoProgram;
+  readonly #code: LockCode;
+  readonly #wanted: WantedAddresses;
+  readonly #claims = new Map<string, Claim>();
+
+  constructor(program: GoProgram, code: LockCode, wanted: WantedAddresses) {
+    this.#program = program;
+    this.#code = code;
+    this.#wanted = wanted;
+  }
+
+  get claims(): Iterable<Claim> {
+    return this.#claims.values();
+  }
+
+  /** Adds a frame: those around it were added before. */
+  add(frame: PhysicalFrame, deferred: readonly DeferredCall[]): void {
+    const { point, trap, fp } = frame;
+    const place = this.#code.at(point, trap);
+    const func = this.#program.index.symbolizer.printedName(point.func.name);
+    const isUnderstood = place !== null || !this.#code.isConcerned(point);
+    if (place !== null)
+      this.#position(frame, place, new FrameValues(this.#program.memory, place.registers, fp - 8), func);
+    const past = place === null ? new Set<string>() : this.#pastIn(place, fp);
+    for (const call of deferred) this.#defer(call, func, isUnderstood, past);
+  }
+
+  /** Nothing is known of what was released since. */
+  doubtAll(): void {
+    for (const claim of this.#claims.values()) claim.isDoubtful = true;
+  }
+
+  drop(address: number): void {
+    for (const [key, claim] of this.#claims) if (claim.address === address) this.#claims.delete(key);
+  }
+
+  #position(frame: PhysicalFrame, { locks, next, waitsFor }: Stand, values: FrameValues, func: string): void {
+    for (const { value, mode, isCertain } of locks.released) {
+      const at = values.find(value);
+      if (at === null) this.#doubt(mode);
+      else if (isCertain && at.isSure) this.#claims.delete(`${mode} ${at.address}`);
+      else this.#doubt(mode, at.address);
+    }
+    if (locks.isWild) this.doubtAll();
+    const awaited = waitsFor?.value == null ? null : values.find(waitsFor.value);
+    for (const hold of locks.held) {
+      // The code may know what it waits for by another name, too, under which it seems to have it.
+      const isInWay = waitsFor !== null && waitsFor.mode === hold.mode;
+      const isReleasedNext = next.some(({ mode, value }) => mode === hold.mode && keyOf(value) === keyOf(hold.value));
+      for (const { address, isSure } of this.#addressesOf(frame, values, hold)) {
+        if (isInWay && awaited?.address === address) continue;
+        const claim = this.#claim(address, hold.mode);
+        const position = { func, isCertain: hold.isCertain, isSure };
+        // The same lock may go by several names in the code, of which some paths know one only.
+        if (claim.position?.func !== func || weight(position) >= weight(claim.position)) claim.position = position;
+        claim.isReleasedNext ||= isReleasedNext;
+        claim.isDoubtful = isInWay && awaited === null;
+      }
+    }
+    const held = new Set([...locks.held, ...locks.past].map(({ mode, value }) => `${mode} ${keyOf(value)}`));
+    for (const { value, mode } of next) {
+      if (held.has(`${mode} ${keyOf(value)}`)) continue;
+      const at = values.find(value);
+      if (at?.isSure === true && this.#wanted.has(at.address, mode)) this.#claim(at.address, mode).ahead ??= func;
+    }
+  }
+
+  /** The wanted lock that a value is; where the frame does not tell which it is, those that its words may point to. */
+  #addressesOf(frame: PhysicalFrame, values: FrameValues, { value, mode }: Hold): Concrete[] {
+    const at = values.find(value);
+    if (at !== null) return this.#wanted.has(at.address, mode) ? [at] : [];
+    const words = this.#wordsOf(frame);
+    const { offset } = value;
+    return this.#wanted.all
+      .filter((lock) => lock.mode === mode && (words.has(lock.address) || words.has(lock.address - offset)))
+      .map(({ address }) => ({ address, isSure: false }));
+  }
+
+  #wordsOf({ sp, fp }: PhysicalFrame): Set<number> {
+    const words = new Set<number>();
+    const end = Math.min(fp + SPILLED, sp + MAX_FRAME);
+    for (let at = sp; at + 8 <= end; at += 8) {
+      const word = readWord(this.#program.memory, at);
+      if (word !== null && word !== 0) words.add(word);
+    }
+    return words;
+  }
+
+  /** Locks that the code has acquired before and does not hold, as far as is known which they are. */
+  #pastIn({ registers, locks }: Stand, fp: number): Set<string> {
+    const values = new FrameValues(this.#program.memory, registers, fp - 8);
+    const past = new Set<string>();
+    const held = new Set([...locks.held].map(({ mode, value }) => `${mode} ${keyOf(value)}`));
+    for (const { value, mode } of locks.past) {
+      if (held.has(`${mode} ${keyOf(value)}`)) continue;
+      const at = values.find(value);
+      if (at !== null) past.add(`${mode} ${at.address}`);
+    }
+    return past;
+  }
+
+  #defer({ closure, saved }: DeferredCall, func: string, isUnderstood: boolean, past: ReadonlySet<string>): void {
+    for (const { value, mode, isCertain } of this.#releasedBy(closure)) {
+      const at = whenCalled(this.#program.memory, value, closure, saved);
+      if (at === null || !this.#wanted.has(at.address, mode)) continue;
+      // It gave the lock back in between, and has not taken it again.
+      if (past.has(`${mode} ${at.address}`)) continue;
+      const claim = this.#claim(at.address, mode);
+      claim.deferred = { func, isCertain: isCertain && at.isSure && isUnderstood };
+      claim.isDoubtful = false;
+    }
+  }
+
+  /** What a deferred function releases, in terms of its closure and arguments. */
+  #releasedBy(closure: Addr): Iterable<Pick<Hold, 'value' | 'mode' | 'isCertain'>> {
+    return onFault(
+      () => {
+        const pc = readWord(this.#program.memory, closure);
+        const point = pc === null ? null : this.#program.index.at(pc);
+        if (point === null || point.func.entry !== pc) return [];
+        const call = lockCallOf(point.func.name);
+        if (call?.does === 'release') return [{ value: RECEIVER, mode: call.mode, isCertain: true }];
+        return this.#code.afterCallOf(point)?.released ?? [];
+      },
+      () => [],
+    );
+  }
+
+  #claim(address: number, mode: Mode): Claim {
+    const key = `${mode} ${address}`;
+    let claim = this.#claims.get(key);
+    if (claim === undefined) {
+      claim = { address, mode, position: null, isReleasedNext: false, ahead: null, deferred: null, isDoubtful: false };
+      this.#claims.set(key, claim);
+    }
+    return claim;
+  }
+
+  #doubt(mode: Mode, address: number | null = null): void {
+    for (const claim of this.#claims.values()) {
+      if (claim.mode === mode && (address === null || claim.address === address)) claim.isDoubtful = true;
+    }
+  }
+}
+
+function weight({ isCertain, isSure }: NonNullable<Claim['position']>): number {
+  return (isCertain ? 2 : 0) + (isSure ? 1 : 0);
+}
+
+/** The receiver of a method that is deferred itself: its first argument. */
+const RECEIVER: Value = { origin: { kind: 'argument', key: 'argument 8', number: 8, base: null }, offset: 0 };

@@ -1,0 +1,244 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import { COND_NOTIFY, COND_REASON, WaitReader } from '../runtime/wait-records.js';
+import type { PhysicalFrame } from '../stacks/step.js';
+import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
+import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
+import { LockCode } from './lock-code.js';
+import type { Mode } from './lock-functions.js';
+import type { Evidence, Holder, Strength, WantedLock } from './model.js';
+
+/** sync.Once has a Mutex, behind `done` from Go 1.13 on (sync/once.go). */
+const ONCE_MUTEX = { since: 13, offset: 4 } as const;
+/** sync.Mutex.state, its bit mutexLocked, and sema (sync/mutex.go); RWMutex.readerCount (sync/rwmutex.go). */
+const LOCKED = 1;
+const MUTEX_SEMA = 4;
+const READER_COUNT = 16;
+const COND_WAIT = 'sync.(*Cond).Wait';
+/** The data word of the interface sync.Cond.L, which is the first field. */
+const COND_LOCKER = 8;
+const MAX_PCS = 4096;
+
+/** Strongest first. */
+const STRENGTHS: readonly Strength[] = ['exact', 'strong', 'probable', 'candidate'];
+
+/**
+ * Finds who holds each of some locks, the likeliest first, in one pass over the stacks of all goroutines; nobody where no
+ * goroutine shows that it holds one. What tells is the machine code of the functions on the stacks, the words of their frames, and
+ * the calls that they have deferred. For amd64: others have no holders.
+ */
+export function findHolders(
+  program: GoProgram,
+  locks: readonly WantedLock[],
+): ReadonlyMap<WantedLock, readonly Holder[]> {
+  const wanted = new Wanted(program, locks);
+  const found = new Map<WantedLock, Found[]>();
+  if (wanted.all.length > 0) {
+    const finder = new HolderFinder(program, wanted);
+    for (const g of program.goroutines('stack')) {
+      for (const claim of finder.claimsOf(g)) {
+        for (const lock of wanted.at(claim.address, claim.mode)) {
+          const holder = judge(g, claim, lock.waiters.has(g.addr));
+          if (holder !== null) found.set(lock, [...(found.get(lock) ?? []), holder]);
+        }
+      }
+    }
+  }
+  return new Map(locks.map((lock) => [lock, ranked(lock, found.get(lock) ?? [])]));
+}
+
+interface Found extends Holder {
+  readonly isWaiter: boolean;
+}
+
+/** The locks that are asked for, by the address of the Mutex or RWMutex; without those that nobody holds. */
+class Wanted implements WantedAddresses {
+  readonly all: readonly { readonly address: number; readonly mode: Mode }[];
+  readonly #locks: Readonly<Record<Mode, Map<number, WantedLock[]>>> = { write: new Map(), read: new Map() };
+
+  constructor(program: GoProgram, locks: readonly WantedLock[]) {
+    const once = program.version.minor < ONCE_MUTEX.since ? 0 : ONCE_MUTEX.offset;
+    for (const lock of locks) {
+      const address = plus(lock.addr, lock.kind === 'once' ? once : 0);
+      if (!mayBeHeld(program, address, lock.held)) continue;
+      const known = this.#locks[lock.held].get(address);
+      if (known === undefined) this.#locks[lock.held].set(address, [lock]);
+      else known.push(lock);
+    }
+    this.all = (['write', 'read'] as const).flatMap((mode) =>
+      [...this.#locks[mode].keys()].map((address) => ({ address, mode })),
+    );
+  }
+
+  has(address: number, mode: Mode): boolean {
+    return this.#locks[mode].has(address);
+  }
+
+  at(address: number, mode: Mode): readonly WantedLock[] {
+    return this.#locks[mode].get(address) ?? [];
+  }
+}
+
+/** False where the words of the lock say that nobody holds it. */
+function mayBeHeld({ memory }: GoProgram, address: Addr, mode: Mode): boolean {
+  return onFault(
+    () => (mode === 'read' ? memory.u32(address, READER_COUNT) !== 0 : (memory.u32(address) & LOCKED) !== 0),
+    () => true,
+  );
+}
+
+/** Finds what goroutines hold, one after another. */
+class HolderFinder {
+  readonly #program: GoProgram;
+  readonly #wanted: WantedAddresses;
+  readonly #code: LockCode;
+  readonly #defers: DeferredCalls;
+  readonly #waits: WaitReader;
+  readonly #torn: ReadonlySet<Addr>;
+  readonly #pcs = new Float64Array(MAX_PCS);
+  /** By pc, whether its code may hold locks. */
+  readonly #concerned = new Map<number, boolean>();
+
+  constructor(program: GoProgram, wanted: WantedAddresses) {
+    this.#program = program;
+    this.#wanted = wanted;
+    this.#code = new LockCode(program);
+    this.#defers = new DeferredCalls(program);
+    this.#waits = new WaitReader(program);
+    this.#torn = new Set(program.image.capture.torn);
+  }
+
+  /** Nothing for a goroutine that moved while it was copied. */
+  claimsOf(g: G): Iterable<Claim> {
+    if (this.#torn.has(g.addr) || !this.#mayHold(g)) return [];
+    const { frames } = this.#program.stackOf(g);
+    const held = new HeldLocks(this.#program, this.#code, this.#wanted);
+    const records = this.#recordsOf(g);
+    for (const frame of [...frames].reverse()) {
+      held.add(frame, [...records.filter(({ sp }) => sp === frame.sp), ...this.#codedIn(frame)]);
+      if (frame.point.func.name === COND_WAIT) this.#giveBack(g, held);
+    }
+    return held.claims;
+  }
+
+  /** Quick, since most goroutines stand where most others do. */
+  #mayHold(g: G): boolean {
+    const count = this.#program.pcsOfWhole(g, this.#pcs);
+    if (count === 0 || this.#hasRecords(g)) return true;
+    for (let i = 0; i < count; i++) if (this.#isConcerned(this.#pcs[i] ?? 0)) return true;
+    return false;
+  }
+
+  #isConcerned(pc: number): boolean {
+    let known = this.#concerned.get(pc);
+    if (known === undefined) {
+      const point = this.#program.index.at(pc);
+      known = point !== null && (this.#defers.hasCoded(point) || this.#mayClaim(point, pc));
+      this.#concerned.set(pc, known);
+    }
+    return known;
+  }
+
+  /** False for a frame whose code neither holds a lock where it stands nor will release one. */
+  #mayClaim(point: NonNullable<ReturnType<GoProgram['index']['at']>>, pc: number): boolean {
+    const place = this.#code.at(point, false);
+    if (place === null) return pc <= point.func.entry;
+    return [...place.locks.held].length + place.next.length > 0;
+  }
+
+  #hasRecords({ addr }: G): boolean {
+    return onFault(
+      () => this.#defers.firstRecord(addr) !== 0,
+      () => false,
+    );
+  }
+
+  #recordsOf(g: G): DeferredCall[] {
+    return onFault(
+      () => this.#defers.recorded(g),
+      () => [],
+    );
+  }
+
+  #codedIn(frame: PhysicalFrame): DeferredCall[] {
+    return onFault(
+      () => this.#defers.coded(frame),
+      () => [],
+    );
+  }
+
+  /** A goroutine in sync.Cond.Wait has given back the lock of the Cond, or waits to get it again. */
+  #giveBack(g: G, held: HeldLocks): void {
+    const { memory, waitReasons } = this.#program;
+    const sync = this.#waits.waitsFor(g)?.sync ?? 0;
+    const isWaiting = waitReasons.at(g.waitreason) === COND_REASON;
+    const lock = onFault(
+      () => (isWaiting && sync !== 0 ? memory.ptr((sync - COND_NOTIFY) as Addr, COND_LOCKER) : sync - MUTEX_SEMA),
+      () => 0,
+    );
+    held.drop(lock);
+    held.doubtAll();
+  }
+}
+
+/** How much a claim bears; null where it bears nothing. */
+function judge({ goid }: G, claim: Claim, isWaiter: boolean): Found | null {
+  const { position, deferred, ahead } = claim;
+  // One that waits for the lock holds it only if its code says so: it deferred the Unlock for when it will.
+  if (isWaiter && position?.isCertain !== true) return null;
+  const evidence: Evidence[] = [];
+  const [unlock, lock] = claim.mode === 'read' ? ['RUnlock', 'RLock'] : ['Unlock', 'Lock'];
+  if (deferred !== null) {
+    const message = `${unlock} deferred in ${deferred.func}`;
+    evidence.push({ code: deferred.isCertain ? 'unlock-deferred' : 'unlock-deferred-maybe', message });
+  }
+  if (position !== null) {
+    const where = `between ${lock} and ${unlock} in ${position.func}`;
+    if (!position.isCertain)
+      evidence.push({ code: 'lock-held-on-some-path', message: `${where}, on one of its paths` });
+    else if (!position.isSure)
+      evidence.push({ code: 'lock-held-by-pointer', message: `${where}, as far as its pointers tell` });
+    else
+      evidence.push({ code: 'lock-held', message: claim.isReleasedNext ? where : `after ${lock} in ${position.func}` });
+  }
+  if (ahead !== null && evidence.length === 0) {
+    evidence.push({ code: 'unlock-ahead', message: `${unlock} ahead in ${ahead}, without ${lock} before it` });
+  }
+  if (evidence.length === 0) return null;
+  return { goid, strength: strengthOf(claim), evidence, isWaiter };
+}
+
+function strengthOf({ position, deferred, isReleasedNext, isDoubtful }: Claim): Strength {
+  const isHeld = position !== null && position.isCertain && position.isSure;
+  const isDeferred = deferred?.isCertain === true;
+  if (isHeld && isDeferred) return isDoubtful ? 'probable' : 'exact';
+  if (isDeferred || (isHeld && isReleasedNext)) return isDoubtful ? 'probable' : 'strong';
+  if (isHeld || deferred !== null || position?.isCertain === true || position?.isSure === true)
+    return isDoubtful ? 'candidate' : 'probable';
+  return position === null && !isDoubtful ? 'probable' : 'candidate';
+}
+
+/**
+ * The strongest first. One alone holds a lock for writing: where one surely does, the others are left out, and where several
+ * seem to, none of them surely does. Those that wait for the lock themselves count only where nobody else does, or if they surely
+ * hold it.
+ */
+function ranked({ held }: WantedLock, found: readonly Found[]): Holder[] {
+  const sure = found.filter(({ strength }) => isSure(strength));
+  const others = found.filter(({ isWaiter, strength }) => !isWaiter || isSure(strength));
+  const likely = others.some(({ strength }) => strength !== 'candidate') ? others : found;
+  const isDisputed = held === 'write' && sure.length > 1;
+  return (held === 'write' && sure.length === 1 ? sure : likely)
+    .map(({ goid, strength, evidence }) => ({
+      goid,
+      strength: isDisputed && isSure(strength) ? ('probable' as const) : strength,
+      evidence,
+    }))
+    .sort((a, b) => STRENGTHS.indexOf(a.strength) - STRENGTHS.indexOf(b.strength) || a.goid - b.goid);
+}
+
+function isSure(strength: Strength): boolean {
+  return strength === 'exact' || strength === 'strong';
+}

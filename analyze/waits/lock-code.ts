@@ -1,0 +1,235 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { Func } from '../binary/function-table.js';
+import type { GoProgram } from '../program.js';
+import type { CodePoint } from '../stacks/code-index.js';
+import { blocksOf } from './code-blocks.js';
+import type { FrameRange } from './code-registers.js';
+import { isOfLocks, lockCallOf, neverReturns, slowPathOf, type LockCall } from './lock-functions.js';
+import type { Callee, Stand } from './code-calls.js';
+import { LockFlow } from './lock-flow.js';
+import type { LockStates } from './lock-states.js';
+
+/** Longer functions are left alone, and so are longer callees, which are looked into for every call. */
+const MAX_CODE = 64 * 1024;
+const MAX_CALLEE = 4096;
+const MAX_CASES = 1024;
+/** The most that a callee of unknown kind is taken to have. */
+const STACK_ARGUMENTS = 40;
+const MAX_OBJECTS = 1024;
+/** Bytes from the stack pointer at the function's entry to where variables end, below the frame pointer, and arguments begin. */
+const VARIABLES = -8;
+const ARGUMENTS = 8;
+const CALL = 0xe8;
+const LOCK = 0xf0;
+
+/**
+ * What the code of functions does with locks: of those on stacks, and of those that they call. Everything is worked out
+ * once. For amd64 alone: nothing is known of code of other CPUs.
+ */
+export class LockCode {
+  readonly #program: GoProgram;
+  readonly #touches = new Map<number, boolean>();
+  readonly #flows = new Map<number, LockFlow | null>();
+  readonly #summaries = new Map<number, LockStates | null>();
+  readonly #callees = new Map<number, CodePoint | null>();
+  readonly #places = new Map<number, Stand | null>();
+  readonly #trapPlaces = new Map<number, Stand | null>();
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+  }
+
+  /** What the code has done with locks where a frame stands; null where it has to do with none, or is not understood. */
+  at(point: CodePoint, isTrap: boolean): Stand | null {
+    const places = isTrap ? this.#trapPlaces : this.#places;
+    const known = places.get(point.pc);
+    if (known !== undefined) return known;
+    const place = onFault(
+      () => this.#at(point, isTrap),
+      () => null,
+    );
+    places.set(point.pc, place);
+    return place;
+  }
+
+  /** True for code that has to do with locks, directly or one call away. */
+  isConcerned(point: CodePoint): boolean {
+    return onFault(
+      () =>
+        this.#program.image.arch === 'amd64' &&
+        (this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#touchesLocks(callee))),
+      () => false,
+    );
+  }
+
+  /** What a function has done with its callers' locks when it returns, deferred calls apart; null where that is not understood. */
+  afterCallOf(point: CodePoint): LockStates | null {
+    return this.isConcerned(point) ? (this.#flowOf(point)?.atReturn ?? null) : null;
+  }
+
+  /** The same of a function that is called by the one that is looked at; null also where it does nothing. */
+  #summaryOf(point: CodePoint): LockStates | null {
+    const { func } = point;
+    const known = this.#summaries.get(func.entry);
+    if (known !== undefined) return known;
+    // A function that calls itself has done nothing yet.
+    this.#summaries.set(func.entry, null);
+    const flow = func.end - func.entry <= MAX_CALLEE && this.#touchesLocks(point) ? this.#flowOf(point) : null;
+    const summary = flow?.atReturn ?? null;
+    this.#summaries.set(func.entry, summary);
+    return summary;
+  }
+
+  #at(point: CodePoint, isTrap: boolean): Stand | null {
+    const { func, pc } = point;
+    if (isOfLocks(func.name) || !this.isConcerned(point)) return null;
+    const place = this.#flowOf(point)?.at(pc - func.entry, !isTrap) ?? null;
+    // What the code does to its stack pointer must be what the function table says.
+    return place !== null && place.registers.sp === -(point.spDelta ?? NaN) ? place : null;
+  }
+
+  /** True for a function that calls methods of locks or their slow paths, or has such methods inlined. */
+  #touchesLocks({ func }: CodePoint): boolean {
+    const known = this.#touches.get(func.entry);
+    if (known !== undefined) return known;
+    const found = onFault(
+      () =>
+        !isOfLocks(func.name) &&
+        !func.name.startsWith('runtime.') &&
+        (this.#calleesOf(func).some(({ func: { name } }) => lockCallOf(name) !== null || slowPathOf(name) !== null) ||
+          this.#lockedIn(func).some((pc) => this.#inlinedAt(pc) !== null)),
+      () => false,
+    );
+    this.#touches.set(func.entry, found);
+    return found;
+  }
+
+  /** Functions that the code may call: every five bytes that look like a call of one. */
+  #calleesOf(func: Func): CodePoint[] {
+    const code = this.#codeOf(func);
+    const out = new Set<CodePoint>();
+    for (let at = 0; code !== null && at + 5 <= code.byteLength; at++) {
+      if (code.getUint8(at) !== CALL && code.getUint8(at) !== CALL + 1) continue;
+      const callee = this.#calleeAt(func.entry + at + 5 + code.getInt32(at + 1, true));
+      if (callee !== null) out.add(callee);
+    }
+    return [...out];
+  }
+
+  /** Addresses of bytes that look like the prefix of an atomic instruction. */
+  #lockedIn(func: Func): number[] {
+    const code = this.#codeOf(func);
+    const out: number[] = [];
+    for (let at = 0; code !== null && at < code.byteLength; at++)
+      if (code.getUint8(at) === LOCK) out.push(func.entry + at);
+    return out;
+  }
+
+  /** The function that begins at an address; null if none does. */
+  #calleeAt(target: number): CodePoint | null {
+    let callee = this.#callees.get(target);
+    if (callee === undefined) {
+      const point = this.#program.index.at(target);
+      callee = point !== null && point.func.entry === target ? point : null;
+      this.#callees.set(target, callee);
+    }
+    return callee;
+  }
+
+  /** The outermost method of a lock that is inlined where an instruction begins. */
+  #inlinedAt(pc: number): LockCall | null {
+    const lines = this.#program.index.at(pc)?.lines(true) ?? [];
+    const method = lines.findLast(({ name, inlined }) => inlined && lockCallOf(name) !== null);
+    return method === undefined ? null : lockCallOf(method.name);
+  }
+
+  #flowOf(point: CodePoint): LockFlow | null {
+    const { func } = point;
+    const known = this.#flows.get(func.entry);
+    if (known !== undefined) return known;
+    // While it is under way, a call of the function itself does nothing.
+    this.#flows.set(func.entry, null);
+    const flow = onFault(
+      () => this.#follow(point),
+      () => null,
+    );
+    this.#flows.set(func.entry, flow);
+    return flow;
+  }
+
+  #follow(point: CodePoint): LockFlow | null {
+    const { func } = point;
+    const code = this.#codeOf(func);
+    if (code === null) return null;
+    const { entry } = func;
+    const blocks = blocksOf(code, {
+      isLast: (target) => neverReturns(this.#calleeAt(entry + target)?.func.name ?? ''),
+      jumpTargets: (jump, lea) => (lea === null || jump.index < 0 ? null : this.#casesAt(func, entry + lea)),
+    });
+    if (blocks === null) return null;
+    const flow = new LockFlow(code, entry, blocks, {
+      callee: (target) => this.#describe(this.#calleeAt(entry + target)),
+      inlined: (at) => this.#inlinedAt(entry + at),
+      changed: this.#pointedIn(point),
+      inRegisters: this.#program.layouts.release.registerArguments,
+      argumentBytes: this.#program.layouts.release.registerArguments ? 0 : STACK_ARGUMENTS,
+    });
+    return flow.run() ? flow : null;
+  }
+
+  #describe(callee: CodePoint | null): Callee {
+    if (callee === null) return NOTHING;
+    const { name } = callee.func;
+    const called = { ...NOTHING, slowPath: slowPathOf(name), argumentBytes: this.#argumentBytes(callee) };
+    const lock = lockCallOf(name);
+    if (lock !== null) return { ...called, lock };
+    if (name === 'runtime.deferreturn') return { ...called, runsDefers: true };
+    return name.startsWith('runtime.') ? called : { ...called, summary: this.#summaryOf(callee) };
+  }
+
+  /** Bytes of the stack that a callee may change as its arguments and results. */
+  #argumentBytes({ func, table }: CodePoint): number {
+    if (this.#program.layouts.release.registerArguments) return 0;
+    const bytes = table.argumentBytes(func);
+    return bytes ?? STACK_ARGUMENTS;
+  }
+
+  /** The cases of a switch, from its table of addresses: as many words as lie in the function. null if none does. */
+  #casesAt({ entry, end }: Func, table: number): number[] | null {
+    const out: number[] = [];
+    while (out.length < MAX_CASES) {
+      const target = this.#program.memory.word(table as Addr, 8 * out.length);
+      if (target < entry || target >= end) break;
+      out.push(target - entry);
+    }
+    return out.length === 0 ? null : out;
+  }
+
+  /**
+   * The variables of a frame that hold pointers and whose own address the code takes (stackObjectRecord in runtime/stack.go),
+   * from and to bytes from the stack pointer at the function's entry.
+   */
+  #pointedIn({ func, table }: CodePoint): FrameRange[] {
+    const { memory, layouts } = this.#program;
+    const { funcdata, have } = layouts.release.stackObjects;
+    const at = table.funcdata(func, funcdata);
+    if (at === null) return [];
+    const count = Math.min(memory.word(at), MAX_OBJECTS);
+    return Array.from({ length: count }, (_, i) => {
+      const record = plus(at, 8 + 16 * i);
+      const offset = memory.i32(record);
+      const size = have === 'size' ? memory.i32(record, 4) : memory.word(memory.ptr(record, 8));
+      const from = offset + (offset < 0 ? VARIABLES : ARGUMENTS);
+      return { from, to: from + size };
+    });
+  }
+
+  #codeOf({ entry, end }: Func): DataView | null {
+    const length = end - entry;
+    if (!(length > 0 && length <= MAX_CODE)) return null;
+    return new DataView(this.#program.memory.bytes(entry, length).buffer);
+  }
+}
+
+const NOTHING: Callee = { lock: null, slowPath: null, summary: null, runsDefers: false, argumentBytes: null };
