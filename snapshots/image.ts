@@ -1,5 +1,6 @@
 import type { Addr } from './address.js';
 import type { Arch } from './arch.js';
+import type { LeakProof } from './leak-proof.js';
 import type { Memory } from './memory.js';
 import type { Registers } from './registers.js';
 import type { FatalSignal } from './signals.js';
@@ -24,12 +25,27 @@ export interface ProcessImage {
   readonly structs: ReadonlyMap<string, StructLayout>;
   /** The signal that ended the process; null if the process was alive. */
   readonly signal: FatalSignal | null;
+  /** Which blocked goroutines are leaked; absent or null if that was not looked into. */
+  readonly leaks?: LeakProof | null;
 }
 
 /** Returns a copy of an image with some parts replaced. Spreading an image would lose the parts that are getters. */
 export function withParts(image: ProcessImage, changes: Partial<ProcessImage>): ProcessImage {
-  const { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal } = image;
-  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal, ...changes };
+  const {
+    kind,
+    arch,
+    pid,
+    threads,
+    mappings,
+    memory,
+    executable,
+    host,
+    capture,
+    structs,
+    signal,
+    leaks = null,
+  } = image;
+  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal, leaks, ...changes };
 }
 
 /** Size and field offsets of a struct type. */

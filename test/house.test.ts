@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Rooms, innermost first: a room imports itself and those before it. */
 const ROOMS = ['snapshots', 'analyze', 'capture', 'src'] as const;
 /** Rooms in analyze/, innermost first. */
-const ANALYZE = ['binary', 'runtime', 'stacks', 'match', 'waits', 'report'];
+const ANALYZE = ['binary', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'report'];
 /** Rooms in src/, innermost first, as far as their order matters. */
 const SRC = ['targets', 'export', 'commands'];
 /** The only places that know ELF. */

@@ -52,7 +52,7 @@ export function scanForGlobals(
 }
 
 /** Addresses in the module's data of a pointer, a length and a capacity that is not smaller, in a row. */
-function sliceHeaders(memory: Memory, module: ModuleData): Addr[] {
+export function sliceHeaders(memory: Memory, module: ModuleData): Addr[] {
   const found: Addr[] = [];
   for (const { at, bytes } of blocks(memory, module.data, 24)) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -67,6 +67,8 @@ export interface GoRelease {
     readonly funcdata: number;
     readonly lists: 'arguments' | 'closures' | 'array';
   } | null;
+  /** special.kind of a finalizer: _KindSpecialFinalizer in runtime/mheap.go. */
+  readonly finalizerKind: number;
   /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
   readonly labels: LabelMap | LabelList;
 }
@@ -179,6 +181,7 @@ const GO_1_12: GoRelease = {
   stackObjects: { funcdata: 4, have: 'type' },
   registerArguments: false,
   openDefers: null,
+  finalizerKind: 1,
   labels: {
     hmap: { logBuckets: 9, buckets: 16, oldBuckets: 24 },
     bucket: { slots: 8, keys: 8, values: 8 + 8 * 16, overflow: 8 + 16 * 16, sizeBytes: 16 + 16 * 16, minTopHash: 5 },
@@ -266,6 +269,7 @@ const GO_1_25: GoRelease = {
   funcIDs: FUNC_IDS_1_25,
   waitReason: { number: 46, text: 'cleanup wait' },
   globalQueueLength: { field: 'runq', offset: 16 },
+  finalizerKind: 2,
 };
 
 const GO_1_26: GoRelease = { ...GO_1_25, since: 26, statusInSyscall: 'running', sudogPointer: 8 };

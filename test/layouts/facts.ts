@@ -42,6 +42,7 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     stackObjects: stackObjects(source),
     registerArguments: registerArguments(source),
     openDefers: openDefers(source),
+    finalizerKind: source.constant('KindSpecialFinalizer', 'runtime/mheap.go'),
     labels: labels(program, source),
   };
 }

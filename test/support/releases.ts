@@ -45,7 +45,8 @@ export type Fixture =
   | 'crash'
   | 'cthreads'
   | 'host'
-  | 'plugged';
+  | 'plugged'
+  | 'leaks';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
 export interface Garble {
@@ -248,6 +249,14 @@ export const CHURN = {
   cgo: { fixture: 'churn', release: '1.26', link: 'cgo' },
 } as const satisfies Record<string, Cell>;
 
+/** Programs with goroutines that nothing can wake: of releases that differ in what the runtime keeps of waits and of the heap. */
+export const LEAKS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  '1.12',
+  '1.17',
+  '1.22',
+  '1.27',
+]).map((release) => ({ fixture: 'leaks', release, link: 'stripped' }));
+
 /** Returns `many` for arm64. */
 export function manyArm64(release: Release, link: Link): Cell {
   return { fixture: 'many', release, link, arch: 'arm64' };
@@ -371,6 +380,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...PAIRS_CELLS,
   ...ALL_WAITS_CELLS,
   ...ALL_WAITS_CORE_CELLS,
+  ...LEAKS_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),
   ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
   ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),

@@ -1,0 +1,195 @@
+import type { Addr } from '../../snapshots/address.js';
+import { ascendingOrder } from '../../snapshots/ascending-order.js';
+import { OUTCOMES, type LeakProof, type Outcome } from '../../snapshots/leak-proof.js';
+import { MemoryFault, type Segment } from '../../snapshots/memory.js';
+import { Runs } from '../../snapshots/runs.js';
+import type { GoRuntime } from '../runtime/go-runtime.js';
+import { Heap } from './heap.js';
+import { NotProvable } from './not-provable.js';
+import {
+  drained,
+  markBytes,
+  markFinalizers,
+  markGlobals,
+  markStack,
+  markThreads,
+  writeBarrierBuffers,
+  type Attribute,
+} from './roots.js';
+import { readSpans } from './spans.js';
+import { findSuspects, type Suspects } from './suspects.js';
+
+/** Goroutines whose stacks are marked before others get their turn. */
+const STEP_STACKS = 4096;
+
+/**
+ * Proves which blocked goroutines nothing can ever wake: what they wait on is reached from nothing that can run. As Go's own
+ * leak detection does (findGoroutineLeaks in mgc.go, 1.26+), everything is marked from the global variables and from the stacks of
+ * goroutines that can run; a blocked goroutine of which something is marked counts as one of those from then on. `maxHeapBytes`
+ * bounds the part of the heap that may hold pointers, and `lateStacks` are parts of threads' stacks that count beside those in the
+ * image. Yields every few milliseconds. Throws {@link NotProvable}.
+ */
+export function* proveLeaks(
+  program: GoRuntime,
+  maxHeapBytes: number,
+  lateStacks: readonly Segment[] = [],
+): Generator<void, LeakProof> {
+  try {
+    return yield* new Prover(program, lateStacks).prove(maxHeapBytes);
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    throw new NotProvable(`a part of the memory that it needs cannot be read: ${error.message}`);
+  }
+}
+
+class Prover {
+  readonly #program: GoRuntime;
+  readonly #lateStacks: readonly Segment[];
+  readonly #suspects: Suspects;
+  /** By suspect, an index into OUTCOMES; `leaked` until it is reached. */
+  readonly #outcomes: Uint8Array;
+  readonly #from: Float64Array;
+  /** Those that were reached, and whose stacks are to be marked. */
+  readonly #woken: number[] = [];
+  /** The gs and sudogs that threads hold. */
+  readonly #held = new Set<Addr>();
+  #kind: Outcome = 'outside';
+  #source = 0 as Addr;
+  /** True once the deferred calls of suspects are looked at. */
+  #isDeferred = false;
+
+  constructor(program: GoRuntime, lateStacks: readonly Segment[]) {
+    this.#program = program;
+    this.#lateStacks = lateStacks;
+    this.#suspects = findSuspects(program);
+    this.#outcomes = new Uint8Array(this.#suspects.length);
+    this.#from = new Float64Array(this.#suspects.length);
+  }
+
+  *prove(maxHeapBytes: number): Generator<void, LeakProof> {
+    const { memory } = this.#program;
+    const spans = readSpans(this.#program);
+    if (spans.scanBytes > maxHeapBytes) throw new NotProvable(tooLarge(spans.scanBytes, maxHeapBytes));
+    const heap = new Heap(memory, spans);
+    const hidden = this.#suspects.hidden;
+    hidden.addAll(writeBarrierBuffers(this.#program));
+    yield* heap.readReferences(memory, new Runs(hidden, 0));
+    this.#awaitObjects(heap);
+    yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute));
+    yield* this.#markRoots(heap, () => markFinalizers(this.#program, spans, heap, this.#attribute));
+    yield* this.#markRoots(heap, () => this.#markThreads(heap));
+    yield* this.#markRoots(heap, () => this.#markGoroutines(heap));
+    yield* this.#markRoots(heap, () => this.#markDeferred(heap));
+    return this.#result();
+  }
+
+  readonly #attribute: Attribute = (kind, from) => {
+    this.#kind = kind;
+    this.#source = from;
+  };
+
+  /** Has suspects be woken by what they wait on. Those that wait on something outside of the heap can be woken by anybody. */
+  #awaitObjects(heap: Heap): void {
+    const waiters = new Map<number, number[]>();
+    for (let suspect = 0; suspect < this.#suspects.length; suspect++) {
+      for (const address of this.#suspects.addressesOf(suspect)) {
+        const object = heap.objectOf(address);
+        if (object === null || object === 'free') {
+          this.#attribute('outside', address);
+          this.#wake(suspect);
+          continue;
+        }
+        const others = waiters.get(object);
+        if (others === undefined) waiters.set(object, [suspect]);
+        else others.push(suspect);
+      }
+    }
+    heap.await(waiters.keys(), (object) => {
+      for (const suspect of waiters.get(object) ?? []) this.#wake(suspect);
+    });
+  }
+
+  #wake(suspect: number): void {
+    if (this.#outcomes[suspect] !== 0) return;
+    this.#outcomes[suspect] = OUTCOMES.indexOf(this.#isDeferred ? 'leaked but deferred' : this.#kind);
+    this.#from[suspect] = this.#isDeferred ? 0 : this.#source;
+    this.#woken.push(suspect);
+  }
+
+  /** Marks from roots, and then from the stacks of all goroutines that these wake. */
+  *#markRoots(heap: Heap, roots: () => Generator<void>): Generator<void> {
+    yield* roots();
+    for (let count = 0; this.#woken.length > 0; count++) {
+      const g = this.#suspects.gs[this.#woken.pop() ?? 0] ?? (0 as Addr);
+      this.#attribute('goroutine', g);
+      markStack(this.#program, heap, this.#program.goroutineReader.read(g));
+      yield* drained(heap);
+      if (count % STEP_STACKS === 0) yield;
+    }
+  }
+
+  *#markThreads(heap: Heap): Generator<void> {
+    const held = (word: number): void => this.#hold(word);
+    yield* markThreads(this.#program, heap, this.#attribute, held);
+    for (const { addr, bytes } of this.#lateStacks) {
+      this.#attribute('thread', addr);
+      markBytes(heap, bytes, held);
+    }
+    yield* drained(heap);
+  }
+
+  *#markGoroutines(heap: Heap): Generator<void> {
+    let count = 0;
+    for (const g of this.#program.goroutines('stack')) {
+      this.#attribute('goroutine', g.addr);
+      heap.markWord(g.addr % 2 ** 32, Math.floor(g.addr / 2 ** 32));
+      if (this.#suspects.withG(g.addr) === undefined) markStack(this.#program, heap, g);
+      yield* drained(heap);
+      if (++count % STEP_STACKS === 0) yield;
+    }
+    if (this.#program.unreadable > 0) throw new NotProvable('some goroutines cannot be read');
+  }
+
+  /** Marks from what the runtime counts as references of suspects that nothing else reaches. */
+  *#markDeferred(heap: Heap): Generator<void> {
+    this.#isDeferred = true;
+    for (const { suspect, at } of this.#suspects.deferred) {
+      if (this.#outcomes[suspect] !== 0) continue;
+      heap.markWord(this.#program.memory.u32(at), this.#program.memory.u32(at, 4));
+      yield* drained(heap);
+    }
+  }
+
+  /**
+   * A word in a register or on the stack of a thread: the suspect that it names is just being woken, and so are those behind it in the list of
+   * those to wake (closechan in chan.go, notifyListNotifyAll in sema.go).
+   */
+  #hold(word: number): void {
+    const { layouts, memory } = this.#program;
+    const [schedlink, next] = [layouts.of('g').offset('schedlink'), layouts.of('sudog').offset('next')];
+    let at = word as Addr;
+    for (;;) {
+      const [byG, bySudog] = [this.#suspects.withG(at), this.#suspects.withSudog(at)];
+      const suspect = byG ?? bySudog;
+      if (suspect === undefined || this.#held.has(at)) return;
+      this.#held.add(at);
+      this.#wake(suspect);
+      at = memory.ptr(at, byG === undefined ? next : schedlink);
+    }
+  }
+
+  #result(): LeakProof {
+    const gs = Float64Array.from(this.#suspects.gs);
+    const order = ascendingOrder(gs).filter((i) => gs[i] !== this.#suspects.onPurpose);
+    return {
+      gs: Float64Array.from(order, (i) => gs[i] ?? 0),
+      outcomes: Uint8Array.from(order, (i) => this.#outcomes[i] ?? 0),
+      from: Float64Array.from(order, (i) => this.#from[i] ?? 0),
+    };
+  }
+}
+
+function tooLarge(bytes: number, max: number): string {
+  const [has, may] = [bytes, max].map((size) => `${(size / 2 ** 20).toFixed(0)} MB`);
+  return `the heap has ${has ?? ''} that may hold pointers, more than the ${may ?? ''} allowed`;
+}
