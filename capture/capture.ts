@@ -1,5 +1,8 @@
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
+import { proveAll } from '../analyze/leaks/prove-all.js';
+import { countLeaks, notProved, type LeakCount } from '../analyze/leaks/verdicts.js';
+import type { LeakProof } from '../snapshots/leak-proof.js';
 import type { Programs } from '../analyze/program.js';
 import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
@@ -7,7 +10,7 @@ import { positionsOf, type ThreadPosition } from '../analyze/runtime/memory-rang
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
 import type { Warning } from '../analyze/warnings.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
-import { copyClone, type CloneRefused } from './clone/clone-capture.js';
+import { copyClone, type CloneRefused, type FrozenPrograms } from './clone/clone-capture.js';
 import { assembleImage, type Captured } from './copy/assemble-image.js';
 import {
   UNSTOPPED,
@@ -49,8 +52,16 @@ export interface CaptureOptions {
   readonly inspect?: (programs: Programs) => void;
   /** Aborts the capture at its next step, with nothing left behind. */
   readonly signal?: AbortSignal;
+  /** Proves in a clone of the process which goroutines are leaked, if mode is `clone`. */
+  readonly leaks?: LeakOptions;
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
+}
+
+/** How it is proved which goroutines are leaked. */
+export interface LeakOptions {
+  /** Bytes of the heap that may hold pointers, at most. */
+  readonly maxHeapBytes: number;
 }
 
 /** What `gospy capture --json` prints. */
@@ -70,6 +81,8 @@ export interface CaptureReport {
   readonly bytesWritten: number;
   readonly threads: number;
   readonly partial: boolean;
+  /** Of the blocked goroutines those that are leaked; null if that was not asked for, or could not be proved. */
+  readonly leaks: LeakCount | null;
   readonly warnings: readonly Warning[];
 }
 
@@ -122,6 +135,7 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
     bytesWritten,
     threads: image.threads.length,
     partial,
+    leaks: countLeaks(image.leaks ?? null),
     warnings: warningsOf(programs),
   };
 }
@@ -159,7 +173,7 @@ async function captureFrom(
   const surveyed = look();
   options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
-  const { copies, metadata, mode } = await copyProcess(target, look, surveyed, options);
+  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, options);
   options.signal?.throwIfAborted();
   begin(options, 'making sense of what was read');
   const { surveyed: found } = copies;
@@ -170,7 +184,7 @@ async function captureFrom(
   // Those of now: a program that grew before it was copied has more than at the first look.
   const mappings = target.lastMappings();
   const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
-  const base = { ...image, mappings, memory: target.memory() };
+  const base = { ...image, mappings, memory: target.memory(), leaks };
   return { ...assembleImage(base, found, copies, threads, facts), bytesRead: copies.sizeBytes };
 }
 
@@ -183,14 +197,17 @@ async function copyProcess(
   look: () => Survey,
   surveyed: Survey,
   options: CaptureOptions,
-): Promise<CapturedCopies & { readonly mode: CaptureMode }> {
-  const { mode, signal, packing = 'if many' } = options;
+): Promise<CapturedCopies & { readonly mode: CaptureMode; readonly leaks: LeakProof | null }> {
+  const { mode, packing = 'if many', signal } = options;
   const frozen = await copyFrozen(target, surveyed, packing);
-  if (frozen !== null) return { ...frozen, mode: mode === 'live' ? mode : 'stop' };
+  if (frozen !== null) {
+    const stood = { ...frozen, metadata: withoutProof(frozen.metadata, options, 'the process is frozen') };
+    return { ...stood, mode: mode === 'live' ? mode : 'stop', leaks: null };
+  }
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     begin(options, 'cloning');
-    const cloned = await copyClone(target, surveyed, packing, signal);
+    const cloned = await copyAndProve(target, surveyed, options);
     if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
     signal?.throwIfAborted();
@@ -203,9 +220,37 @@ async function copyProcess(
     await copies.prepare(packing);
     return copies;
   };
-  if (mode === 'live') return { ...(await copyLive(target, plan)), mode };
+  if (mode === 'live') return { ...(await copyLive(target, plan)), mode, leaks: null };
   const { copies, metadata } = await copyStopped(target, plan, options);
-  return { copies, metadata: refused === null ? metadata : addRefusal(metadata, refused), mode: 'stop' };
+  if (refused === null) return { copies, metadata, mode: 'stop', leaks: null };
+  const told = withoutProof(addRefusal(metadata, refused), options, 'it takes a clone of the process');
+  return { copies, metadata: told, mode: 'stop', leaks: null };
+}
+
+/** Copies a clone and, if that is asked for, proves in it which goroutines are leaked. */
+async function copyAndProve(
+  target: LiveProcess,
+  surveyed: Survey,
+  options: CaptureOptions,
+): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
+  const { packing = 'if many', signal, leaks } = options;
+  let found: LeakProof | string | null = null;
+  const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
+    if (leaks === undefined) return;
+    begin(options, 'marking the heap');
+    found = await proveAll(programs, { ...leaks, lateStacks, signal });
+  };
+  const cloned = await copyClone(target, surveyed, { packing, signal, ...(leaks === undefined ? {} : { inspect }) });
+  if (!('copies' in cloned)) return cloned;
+  const proof = found as LeakProof | string | null;
+  if (typeof proof !== 'string') return { ...cloned, leaks: proof };
+  return { ...cloned, metadata: withoutProof(cloned.metadata, options, proof), leaks: null };
+}
+
+/** Says why it was not proved which goroutines are leaked, if that was asked for. */
+function withoutProof({ threads, facts }: CaptureMetadata, { leaks }: CaptureOptions, why: string): CaptureMetadata {
+  if (leaks === undefined) return { threads, facts };
+  return { threads, facts: { ...facts, warnings: [...facts.warnings, notProved(why)] } };
 }
 
 /** Begins the next step. */

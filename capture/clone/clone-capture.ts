@@ -1,7 +1,8 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram, Programs } from '../../analyze/program.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
-import { LayeredSource, Memory } from '../../snapshots/memory.js';
+import type { Thread } from '../../snapshots/image.js';
+import { LayeredSource, Memory, type Segment } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../copy/capture-metadata.js';
 import { Copies } from '../copy/copies.js';
@@ -42,12 +43,21 @@ const MAX_FIRST = 3;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
 export function cloneHindrance(pid: number, programs: Programs): string | null {
-  const { seccomp, residentBytes, threadCount } = readStatus(pid);
+  return cannotClone(pid, programs) ?? notWorthIt(pid, programs);
+}
+
+function cannotClone(pid: number, programs: Programs): string | null {
+  const { seccomp } = readStatus(pid);
   const { arch } = programs[0].image;
   if (arch !== 'amd64') return `it is not done on ${arch} yet`;
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
   if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
+  return null;
+}
+
+function notWorthIt(pid: number, programs: Programs): string | null {
+  const { residentBytes, threadCount } = readStatus(pid);
   const goroutines = programs.reduce((sum, { memory, globals }) => sum + memory.word(globals.allgs, 8), 0);
   const mappings = programs[0].image.mappings.length;
   const [fork, copy] = [modelForkMs(mappings, residentBytes), modelCopyMs(threadCount, goroutines)];
@@ -68,15 +78,29 @@ function findSites(programs: Programs): { readonly program: GoProgram; readonly 
   return null;
 }
 
+/** How a clone is copied. */
+export interface CloneOptions {
+  readonly packing: Packing;
+  readonly signal?: AbortSignal | undefined;
+  /** Looks into the frozen process for as long as it likes, before the clone is ended: needs a clone, whatever it costs. */
+  readonly inspect?: ((frozen: FrozenPrograms) => Promise<void>) | undefined;
+}
+
+/** The Go programs of a clone. */
+export interface FrozenPrograms {
+  readonly programs: readonly GoProgram[];
+  /** Innermost parts of the stacks of threads that stopped late, which the memory of the clone may lack. */
+  readonly lateStacks: readonly Segment[];
+}
+
 /** Clones the process, lets it go, and copies the clone at leisure. Gives up before the clone once `signal` is aborted. */
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
-  packing: Packing,
-  signal?: AbortSignal,
+  { packing, signal, inspect }: CloneOptions,
 ): Promise<CapturedCopies | CloneRefused> {
   const { programs } = surveyed;
-  const hindrance = cloneHindrance(target.pid, programs);
+  const hindrance = inspect === undefined ? cloneHindrance(target.pid, programs) : cannotClone(target.pid, programs);
   const found = hindrance === null ? findSites(programs) : null;
   if (found === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
   const { program, sites } = found;
@@ -98,15 +122,19 @@ export async function copyClone(
   }
   let isCollected = false;
   let copies: Copies;
+  const threads = joinThreads(before, stop.threads, target);
   try {
     tieToGospy(clone);
     copies = await copyFrom(clone, surveyed, packing, lateThreads, stop.threads);
+    if (inspect !== undefined)
+      await inspectClone(clone, programs, threads, (found) =>
+        inspect({ programs: found, lateStacks: lateThreads.stacks }),
+      );
   } finally {
     isCollected = endClone(clone);
   }
   const { warnings, ...facts } = describeStop(stop);
   const left = isCollected ? [] : [{ code: 'clone-not-collected', message: NOT_COLLECTED }];
-  const threads = joinThreads(before, stop.threads, target);
   return { copies, metadata: { threads, facts: { ...at, ...facts, warnings: [...warnings, ...left] } } };
 }
 
@@ -139,6 +167,23 @@ function cloneInStop(
     return { stop, at };
   } finally {
     cloner.close();
+  }
+}
+
+/** Runs `inspect` on the programs of a clone, over its own memory. */
+async function inspectClone(
+  clone: Clone,
+  programs: Programs,
+  threads: readonly Thread[],
+  inspect: (programs: readonly GoProgram[]) => Promise<void>,
+): Promise<void> {
+  const port = new MemoryPort(clone.pid, clone.pid);
+  try {
+    const mappings = readMappings(clone.pid, clone.pid);
+    const memory = new Memory(new ProcessMemory(port, mappings, () => mappings));
+    await inspect(programs.map((program) => program.over({ memory, mappings, threads })));
+  } finally {
+    port.close();
   }
 }
 

@@ -1,5 +1,6 @@
 import { RED_ZONE, positionsOf, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { plus, type Addr } from '../../snapshots/address.js';
+import type { Segment } from '../../snapshots/memory.js';
 import { ThreadStacks } from '../copy/thread-stacks.js';
 import type { Pinned } from '../libc.js';
 import type { LiveProcess } from '../process/live-process.js';
@@ -31,6 +32,11 @@ export class LateThreads {
       this.#stacks.read([{ lo, hi: plus(lo, KEPT_BYTES) }]);
       this.#positions.push(position);
     }
+  }
+
+  /** What was kept of the stacks. */
+  get stacks(): readonly Segment[] {
+    return this.#stacks.segments;
   }
 
   /** Calls `read` for each thread; {@link overlay} uses what was kept of that one meanwhile. */

@@ -16,8 +16,8 @@ import type { FatalSignal } from '../signals.js';
 import { Fields, toAddress, toCount } from './fields.js';
 import { pack } from './msgpack.js';
 
-/** An image without its memory. */
-export type Facts = Omit<ProcessImage, 'memory' | 'kind'>;
+/** An image without its memory, and without what has a section of its own. */
+export type Facts = Omit<ProcessImage, 'memory' | 'kind' | 'leaks'>;
 
 /** Encodes the msgpack object of the facts section. */
 export function packFacts(facts: Facts): Buffer {

@@ -147,7 +147,7 @@ function readEntry(fields: Fields, expectedOffset: number): SectionEntry {
   if (entry.offset !== expectedOffset) {
     throw new BytesError(`${fields.where} is at ${entry.offset} and not at ${expectedOffset}`);
   }
-  const most = name === 'memory' ? Limit.memory : name === 'facts' ? Limit.meta : Infinity;
+  const most = name === 'memory' ? Limit.memory : name === 'facts' || name === 'leaks' ? Limit.meta : Infinity;
   if (entry.rawBytes > most || entry.length > most + most / 1024 + Limit.header) {
     throw new BytesError(`${fields.where} (${quoted(name)}) is larger than ${most} bytes`);
   }

@@ -4,7 +4,9 @@ import { Memory } from '../memory.js';
 import { BytesError } from '../bytes.js';
 import { Container } from './container.js';
 import { readArch, readFacts, type Facts } from './facts.js';
+import type { LeakProof } from '../leak-proof.js';
 import type { Header } from './format.js';
+import { LEAKS, readLeaks } from './leaks-section.js';
 import { SnapshotSource } from './source.js';
 
 /** A .gsp file as an image. */
@@ -32,6 +34,7 @@ export function openSnapshot(path: string): Snapshot {
     return {
       kind: 'snapshot',
       ...facts,
+      leaks: leaksIn(file),
       memory: new Memory(source),
       header: file.header,
       get damage() {
@@ -57,6 +60,12 @@ export function factsIn(file: Container): Facts {
     throw badFile(`${file.path} is damaged: its header says ${file.header.arch} and its facts ${facts.arch}`);
   }
   return facts;
+}
+
+/** Reads what was proved about leaks; null if nothing was. Throws `badFile` if it is damaged. */
+export function leaksIn(file: Container): LeakProof | null {
+  const entry = file.sections.find(({ name }) => name === LEAKS);
+  return entry === undefined ? null : file.decode(entry, readLeaks);
 }
 
 /** Makes a source of the memory in an open file. Throws `badFile` if the ranges in the index are impossible. */

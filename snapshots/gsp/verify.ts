@@ -3,7 +3,8 @@ import { RegularFile } from '../regular-file.js';
 import { Container, readHeaderOf } from './container.js';
 import type { Facts } from './facts.js';
 import { TRAILER_LENGTH } from './format.js';
-import { factsIn, sourceOf } from './read.js';
+import { LEAKS } from './leaks-section.js';
+import { factsIn, leaksIn, sourceOf } from './read.js';
 
 /** All sections of one name. */
 export interface SectionCheck {
@@ -69,9 +70,10 @@ function checkSections(path: string): Omit<SnapshotCheck, 'formatVersion' | 'wri
   try {
     const facts = file === null ? null : attempt(() => factsIn(file));
     if (file !== null) attempt(() => sourceOf(file));
+    if (file !== null) attempt(() => leaksIn(file));
     for (const entry of file?.sections ?? []) {
       if (entry.name === 'memory') attempt(() => file?.read(entry));
-      else if (entry.name !== 'facts') attempt(() => file?.checkDigest(entry));
+      else if (entry.name !== 'facts' && entry.name !== LEAKS) attempt(() => file?.checkDigest(entry));
     }
     const memory = file?.sections.filter(({ name }) => name === 'memory') ?? [];
     return {

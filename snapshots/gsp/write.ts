@@ -4,6 +4,8 @@ import { AtomicFile } from '../atomic-file.js';
 import { chunksOf, type MemoryGroup } from './chunks.js';
 import { compress, IN_FLIGHT } from './compress.js';
 import { packFacts, type Facts } from './facts.js';
+import { LEAKS, packLeaks } from './leaks-section.js';
+import type { ProcessImage } from '../image.js';
 import { ReadyChunk, type Chunk } from './ready-chunk.js';
 import {
   FORMAT_VERSION,
@@ -20,7 +22,7 @@ import {
 /** The content of a snapshot that is to be written. */
 export interface SnapshotContent {
   /** The image without its memory. */
-  readonly image: Facts;
+  readonly image: Facts & Pick<ProcessImage, 'leaks'>;
   /**
    * The memory in groups that are likely to be read together (the globals, the gs, the stacks, the function table): no
    * section of the file holds bytes of two groups. An address that occurred before is skipped. The bytes must not change
@@ -65,6 +67,10 @@ async function writeInto(
 
   const facts = packFacts(image);
   sections.push(await writeSection(file, 'facts', facts.length, await compress(facts), null));
+  if (image.leaks !== undefined && image.leaks !== null) {
+    const leaks = packLeaks(image.leaks);
+    sections.push(await writeSection(file, LEAKS, leaks.length, await compress(leaks), null));
+  }
   for await (const chunk of compressChunks(memory)) {
     checkAborted();
     sections.push(await writeSection(file, 'memory', chunk.rawBytes, chunk.data, chunk.ranges));
