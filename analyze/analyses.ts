@@ -4,6 +4,7 @@ import { diffAnalysis } from './report/diff.js';
 import { explainAnalysis } from './report/explain.js';
 import { goroutinesAnalysis } from './report/goroutines.js';
 import { groupsAnalysis } from './report/groups.js';
+import { leaksAnalysis } from './report/leaks.js';
 import { missingAnalysis } from './report/missing.js';
 import { summaryAnalysis } from './report/summary.js';
 import { threadsAnalysis } from './report/threads.js';
@@ -17,6 +18,7 @@ export const ANALYSES: readonly Analysis[] = [
   tracebacksAnalysis,
   threadsAnalysis,
   diffAnalysis,
+  leaksAnalysis,
   missingAnalysis,
   explainAnalysis,
   debuggersAnalysis,

@@ -14,6 +14,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['stacks', () => import('./commands/stacks.js')],
   ['threads', () => import('./commands/threads.js')],
   ['top', () => import('./commands/top.js')],
+  ['leaks', () => import('./commands/leaks.js')],
   ['diff', () => import('./commands/diff.js')],
   ['export', () => import('./commands/export.js')],
   ['info', () => import('./commands/info.js')],

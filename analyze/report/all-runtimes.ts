@@ -5,6 +5,7 @@ import { answer, StreamedAnswer, type Answer } from './answer.js';
 import { crashOfAll } from './crash.js';
 import { Describer, listGoroutines, selectGoroutines, type Detail, type Details, type Query } from './goroutines.js';
 import { bySize, groupGoroutines, type Group, type GroupBy } from './groups.js';
+import { byVerdict, findLeaks, type Leaks } from './leaks.js';
 import { buildView, type LiveView, type ViewQuery } from './live-view.js';
 import { findMissing, type Missing } from './missing.js';
 import type { Runtime, Summary, Target, ThreadReport } from './model.js';
@@ -46,6 +47,13 @@ export function summarizeAll(programs: Programs): Answer<Summary> {
 
 /** Longest waits that the overview of all shows, as that of one does. */
 const LONGEST_WAITS = 5;
+
+/** The goroutines of all runtimes that are leaked, or may be, what is proved first. */
+export function findAllLeaks(programs: Programs): Answer<Leaks> {
+  const answers = programs.map(findLeaks);
+  const groups = answers.flatMap(({ value }) => value.groups).sort(byVerdict);
+  return { value: { proof: answers[0]?.value.proof ?? null, groups }, warnings: joined(answers) };
+}
 
 /** Puts the overviews of all programs together. */
 export function sumUp(programs: Programs, parts: readonly Summary[]): Summary {

@@ -1,3 +1,5 @@
+import { indexOfG, OUTCOMES } from '../../snapshots/leak-proof.js';
+import { isLeaked } from '../leaks/verdicts.js';
 import type { GoProgram } from '../program.js';
 import type { Finding, Goroutine, LongWait, Loc, Summary } from './model.js';
 import { LocationResolver } from './locations.js';
@@ -57,6 +59,7 @@ export class FindingsCollector {
   /** What stands out, the most important first. `program` is the one whose goroutines were added. */
   findings(program: GoProgram, { ps, sched }: Pick<Summary, 'ps' | 'sched'>): Finding[] {
     const found = [
+      ...provedLeaks(program),
       ...this.#equalStacks(program),
       ...this.#sharedWait(),
       ...allInSyscalls(ps),
@@ -100,6 +103,27 @@ export class FindingsCollector {
     }
     return [];
   }
+}
+
+/** What the capture proved, if it did. */
+function provedLeaks(program: GoProgram): Found[] {
+  const proof = program.image.leaks ?? null;
+  if (proof === null) return [];
+  const leaked: number[] = [];
+  let where: Loc | null = null;
+  const locations = new LocationResolver(program);
+  for (const g of program.goroutines()) {
+    const i = indexOfG(proof, g.addr);
+    if (i < 0 || !isLeaked(OUTCOMES[proof.outcomes[i] ?? 0] ?? 'outside')) continue;
+    where ??= locations.entry(g);
+    leaked.push(g.goid);
+  }
+  if (leaked.length === 0) return [];
+  const message =
+    `${leaked.length} goroutines are leaked: nothing can ever wake them` +
+    (where === null ? '' : `, such as ${where.func}`) +
+    ' (`gospy leaks` lists them)';
+  return [{ code: 'leaked', count: leaked.length, goids: first(leaked), message }];
 }
 
 function first(goids: readonly number[]): number[] {

@@ -214,7 +214,7 @@ export interface LongWait {
 /** Something to look at first. */
 export interface Finding {
   /** A word for scripts that does not change between releases. */
-  readonly code: 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
+  readonly code: 'leaked' | 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
   readonly runtime: number;
   /** How many goroutines, or Ps. */
   readonly count: number;

@@ -16,6 +16,8 @@ interface CaptureCommandOptions {
   readonly mode: CaptureMode;
   readonly nonBlocking?: true;
   readonly budget?: number;
+  readonly leaks?: true;
+  readonly maxHeap: number;
   readonly bin?: string;
   readonly debugDir?: readonly string[];
   readonly strict?: true;
@@ -58,6 +60,16 @@ export function define(command: Command, io: Io): void {
         'let the process go after this many milliseconds, whatever is still missing: the snapshot is then partial and says so',
       ).argParser(milliseconds),
     )
+    .option(
+      '--leaks',
+      'prove which blocked goroutines nothing can ever wake, by marking the heap of a clone (--mode clone), or of a whole ' +
+        'core: the snapshot holds the verdicts, and nothing of the heap',
+    )
+    .addOption(
+      new Option('--max-heap <MB>', 'do without the proof if more of the heap than this may hold pointers')
+        .argParser(megabytes)
+        .default(1024),
+    )
     .addOption(binOption())
     .addOption(debugDirOption())
     .option('--strict', 'end with exit code 7 if something is missing in the snapshot')
@@ -66,16 +78,21 @@ export function define(command: Command, io: Io): void {
       const given = command.getOptionValueSource('mode') === 'cli' ? options.mode : null;
       if (options.core !== undefined && given !== null)
         throw usageError('--mode is for processes, and --core names a file');
-      return captureFrom(io, { ...options, mode: modeOf(given, options.nonBlocking === true) });
+      return captureFrom(io, { ...options, mode: modeOf(given, options) });
     });
   examples(command, [
     'gospy capture --pid 4711 -o snap.gsp',
-    'gospy capture --pid $(pgrep -o prometheus) -o snap.gsp --json',
+    'gospy capture --pid $(pgrep -o prometheus) -o snap.gsp --leaks',
   ]);
 }
 
-function modeOf(given: CaptureMode | null, nonBlocking: boolean): CaptureMode {
-  if (!nonBlocking) return given ?? 'stop';
+function modeOf(
+  given: CaptureMode | null,
+  { nonBlocking, leaks }: Pick<CaptureCommandOptions, 'nonBlocking' | 'leaks'>,
+): CaptureMode {
+  if (leaks === true && (nonBlocking === true || (given !== null && given !== 'clone')))
+    throw usageError('--leaks reads the heap of a clone, at leisure: no other --mode has one');
+  if (nonBlocking !== true) return given ?? (leaks === true ? 'clone' : 'stop');
   if (given === 'stop' || given === 'clone') {
     throw usageError(`--mode ${given} and --non-blocking contradict each other: name one of them`);
   }
@@ -86,6 +103,17 @@ function milliseconds(text: string): number {
   const ms = /^[0-9]{1,9}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : 0;
   if (ms <= 0) throw new InvalidArgumentError('It takes milliseconds, more than 0.');
   return ms;
+}
+
+function megabytes(text: string): number {
+  const mb = /^[0-9]{1,7}$/.test(text) ? Number(text) : 0;
+  if (mb <= 0) throw new InvalidArgumentError('It takes megabytes, a whole number above 0.');
+  return mb;
+}
+
+/** How a proof is made, if one is asked for. */
+function leakOptions({ leaks, maxHeap }: CaptureCommandOptions): { leaks?: { maxHeapBytes: number } } {
+  return leaks === true ? { leaks: { maxHeapBytes: maxHeap * 2 ** 20 } } : {};
 }
 
 async function captureFrom(io: Io, options: CaptureCommandOptions): Promise<void> {
@@ -103,7 +131,8 @@ async function captureCore(io: Io, file: string, options: CaptureCommandOptions)
   ]);
   const { output, bin, debugDir } = options;
   const forget = onInterrupt(removeUnfinished);
-  return coreToSnapshot({ file, bin, debugDir }, output, { progress: io.progress }).finally(forget);
+  const opening = { progress: io.progress, ...leakOptions(options) };
+  return coreToSnapshot({ file, bin, debugDir }, output, opening).finally(forget);
 }
 
 async function captureProcess(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
@@ -119,7 +148,11 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
   try {
     const captureWith = captureOptions(mode, binary, { progress: io.progress });
     checkOutput(output);
-    return await captureToFile(pid, output, budget === undefined ? captureWith : { ...captureWith, budgetMs: budget });
+    return await captureToFile(pid, output, {
+      ...captureWith,
+      ...(budget === undefined ? {} : { budgetMs: budget }),
+      ...leakOptions(options),
+    });
   } finally {
     forget.forEach((forgetOne) => forgetOne());
     binary?.close();

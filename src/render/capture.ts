@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import type { CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
-import { duration, pluralize, printable, size } from './text.js';
+import { duration, pluralize, printable, size, withThousands } from './text.js';
 
 type Report = CaptureReport | CoreSnapshotReport;
 
@@ -15,8 +15,15 @@ export function captureText(report: Report): string {
   return (
     `${printable(path)}: ${size(bytesWritten)}, ${pluralize(goroutines, 'goroutine')} and ` +
     `${pluralize(threads, 'thread')} of process ${pid} (${go}), from ${size(bytesRead)} read\n` +
-    `${pauseText(report)}${report.partial ? '; the snapshot is partial' : ''}.\n`
+    `${pauseText(report)}${report.partial ? '; the snapshot is partial' : ''}.\n${leaksText(report)}`
   );
+}
+
+/** What was proved, if it was. */
+function leaksText({ leaks }: Report): string {
+  if (leaks === null) return '';
+  const { blocked, leaked } = leaks;
+  return `Of ${pluralize(blocked, 'blocked goroutine')}, ${withThousands(leaked)} can never be woken.\n`;
 }
 
 function pauseText(report: Report): string {

@@ -42,6 +42,8 @@ stacks FILE
 stacks FILE --status running --status syscall --json
 threads FILE
 threads FILE --json
+leaks FILE
+leaks FILE --json
 explain FILE 1
 top FILE --once
 top FILE --once --group-by status
@@ -56,6 +58,8 @@ diff before.gsp after.gsp --group-by stack --limit 3
 diff after.gsp before.gsp
 diff torn.gsp partial.gsp
 diff labels.gsp labels.gsp --group-by label:request
+leaks before.gsp after.gsp
+leaks after.gsp before.gsp --json
 `;
 
 /** A core of which the end is missing: the upper part of the heap, in which most stacks lie. */

@@ -1,0 +1,108 @@
+import { Argument, type Command } from 'commander';
+import type { Programs } from '../../analyze/program.js';
+import type { LeakGroup } from '../../analyze/report/leaks.js';
+import type { Relation } from '../../analyze/report/relation.js';
+import type { Target } from '../../analyze/report/model.js';
+import type { Warning } from '../../analyze/warnings.js';
+import { usageError } from '../../snapshots/errors.js';
+import type { Io } from '../io.js';
+import { binOption, debugDirOption, examples, jsonOption, limitOption, pidOption, runtimeOption } from '../options.js';
+import { withTargets, type NamedTarget } from './with-target.js';
+
+interface LeaksOptions {
+  readonly pid?: number;
+  readonly bin?: string;
+  readonly debugDir?: readonly string[];
+  readonly runtime?: string;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+/** `gospy leaks`: goroutines that nothing can ever wake, and those that become more and more. */
+export function define(command: Command, io: Io): void {
+  command
+    .summary('goroutines that nothing can ever wake, or that become more and more')
+    .description(
+      'Of one target: goroutines that are proved to be leaked, if the snapshot was captured with --leaks, else those that ' +
+        'may be. Of several snapshots of one process: also groups that only grow, how fast, and since when.',
+    )
+    .addArgument(new Argument('[TARGET...]', 'a .gsp snapshot or an ELF core; or several snapshots, in any order'))
+    .addOption(pidOption('read the live process N, after the snapshots if there are any'))
+    .addOption(binOption())
+    .addOption(debugDirOption())
+    .addOption(runtimeOption())
+    .addOption(limitOption('print at most N groups, 0 for all', 20))
+    .addOption(jsonOption())
+    .action((files: readonly string[], options: LeaksOptions) => printLeaks(io, files, options));
+  examples(command, ['gospy leaks snap.gsp', 'gospy leaks monday.gsp tuesday.gsp wednesday.gsp']);
+}
+
+/** What is found in all targets. */
+interface Found {
+  readonly target: Target;
+  readonly proof: 'marked' | null;
+  readonly groups: readonly LeakGroup[];
+  readonly warnings: readonly Warning[];
+}
+
+async function printLeaks(io: Io, files: readonly string[], options: LeaksOptions): Promise<void> {
+  const found = await findLeaks(io, files, options);
+  const { target, proof, groups, warnings } = found;
+  const captures = files.length + (options.pid === undefined ? 0 : 1);
+  if (options.json === true) {
+    await io.json({ schema: 'gospy.leaks/1', target, captures, proof, groups, warnings });
+  } else {
+    const { leaksText } = await import('../render/leaks.js');
+    for (const text of leaksText({ captures, proof, groups }, options.limit)) await io.write(text);
+  }
+  io.warnings(warnings);
+}
+
+/** Opens one target at a time besides the first: of each only how many goroutines there are of each kind is kept. */
+async function findLeaks(io: Io, files: readonly string[], options: LeaksOptions): Promise<Found> {
+  const { pid, bin, debugDir, runtime } = options;
+  const targets: NamedTarget[] = files.map((file) => ({ file, bin, debugDir, runtime }));
+  if (pid !== undefined) targets.push({ pid, bin, runtime });
+  const [{ findAllLeaks, targetOfAll }, { GrowthFinder }, { relationOf }] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
+    import('../../analyze/report/leak-growth.js'),
+    import('../../analyze/report/relation.js'),
+  ]);
+  const [first = {}, ...others] = targets;
+  const growth = new GrowthFinder();
+  let latest = first;
+  const found: Found[] = [];
+  const report = (programs: Programs): void => {
+    const { value, warnings } = findAllLeaks(programs);
+    const groups = others.length === 0 ? value.groups : growth.join(value.groups);
+    found.push({ target: targetOfAll(programs), proof: value.proof, groups, warnings });
+  };
+  await withTargets(io, [first], async ([earlier]) => {
+    if (others.length > 0) growth.add(earlier);
+    for (const other of others) {
+      await withTargets(io, [other], ([programs]) => {
+        assertSameProcess(relationOf(earlier[0], programs[0]), other);
+        if (growth.add(programs)) latest = other;
+        // A process is not captured a second time.
+        if (other.pid !== undefined) report(programs);
+        return Promise.resolve();
+      });
+    }
+    if (found.length === 0 && latest === first) report(earlier);
+  });
+  if (found.length === 0)
+    await withTargets(io, [latest], ([programs]) => {
+      report(programs);
+      return Promise.resolve();
+    });
+  const [only] = found;
+  if (only === undefined) throw new RangeError('there is no target');
+  return only;
+}
+
+function assertSameProcess({ kind }: Relation, { file = 'the live process' }: NamedTarget): void {
+  if (kind === 'same-process') return;
+  throw usageError(`${file} is not of the process that the first target is of`, {
+    hint: 'growth can be told between captures of one process; `gospy diff` compares two of different ones',
+  });
+}
