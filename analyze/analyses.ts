@@ -5,6 +5,7 @@ import { explainAnalysis } from './report/explain.js';
 import { goroutinesAnalysis } from './report/goroutines.js';
 import { groupsAnalysis } from './report/groups.js';
 import { leaksAnalysis } from './report/leaks.js';
+import { holdersAnalysis } from './report/lock-holders.js';
 import { missingAnalysis } from './report/missing.js';
 import { summaryAnalysis } from './report/summary.js';
 import { threadsAnalysis } from './report/threads.js';
@@ -22,4 +23,5 @@ export const ANALYSES: readonly Analysis[] = [
   missingAnalysis,
   explainAnalysis,
   debuggersAnalysis,
+  holdersAnalysis,
 ];

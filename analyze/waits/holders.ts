@@ -90,7 +90,7 @@ function mayBeHeld({ memory }: GoProgram, address: Addr, mode: Mode): boolean {
 }
 
 /** Finds what goroutines hold, one after another. */
-class HolderFinder {
+export class HolderFinder {
   readonly #program: GoProgram;
   readonly #wanted: WantedAddresses;
   readonly #code: LockCode;

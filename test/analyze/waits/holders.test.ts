@@ -1,10 +1,12 @@
 import t from 'tap';
 import { openProgram } from '../../../analyze/program.js';
 import { findHolders } from '../../../analyze/waits/holders.js';
+import { captureToImage } from '../../../capture/capture.js';
 import { LiveProcess } from '../../../capture/process/live-process.js';
+import type { ProcessImage } from '../../../snapshots/image.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
 import { cellName, LOCKS_CELLS } from '../../support/releases.js';
-import { holderFaults, toldLocks } from './told-locks.js';
+import { holderFaults, toldInSnapshots, toldLocks, type ToldLock } from './told-locks.js';
 
 for (const cell of LOCKS_CELLS) {
   t.test(`holders: every lock is held by whom the program says (${cellName(cell)})`, async (t) => {
@@ -14,12 +16,14 @@ for (const cell of LOCKS_CELLS) {
     t.teardown(() => {
       live.close();
     });
-    const program = openProgram(live.image());
-    const told = toldLocks(program, target.stdout);
-    const found = findHolders(
-      program,
-      told.map(({ lock }) => lock),
-    );
-    t.strictSame(holderFaults(told, found), []);
+    const faults = (image: ProcessImage, select = (all: readonly ToldLock[]) => all): string[] => {
+      const program = openProgram(image);
+      const told = select(toldLocks(program, target.stdout));
+      const locks = told.map(({ lock }) => lock);
+      return holderFaults(told, findHolders(program, locks));
+    };
+    t.strictSame(faults(live.image()), [], 'in the process');
+    const { image } = await captureToImage(target.pid, { mode: 'stop', writer: 'test' });
+    t.strictSame(faults(image, toldInSnapshots), [], 'in a snapshot');
   });
 }

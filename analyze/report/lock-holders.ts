@@ -1,0 +1,34 @@
+import type { Analysis, Reads } from '../analysis.js';
+import type { GoProgram } from '../program.js';
+import { HolderFinder } from '../waits/holders.js';
+import { answer } from './answer.js';
+
+/** The code of functions on stacks, as far as it has to do with locks, and the calls that they have deferred. */
+export const HOLDER_READS: Reads = {
+  goroutine: (program) => {
+    const finder = new HolderFinder(program, EVERY_LOCK);
+    return (g) => finder.claimsOf(g);
+  },
+};
+
+const EVERY_LOCK = { has: () => true, all: [] };
+
+/**
+ * What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for.
+ * Deferred calls are left out: those whose records lie in the heap, as all do in Go 1.12 and those of loops in every release,
+ * are not in snapshots of live processes, and tell nothing there.
+ */
+export const holdersAnalysis: Analysis = {
+  name: 'holders',
+  reads: [HOLDER_READS],
+  answer: (program) => answer(program, [...positionsIn(program)]),
+};
+
+function* positionsIn(program: GoProgram): Iterable<unknown> {
+  const finder = new HolderFinder(program, EVERY_LOCK);
+  for (const g of program.goroutines('stack')) {
+    for (const { address, mode, position, isReleasedNext } of finder.claimsOf(g)) {
+      if (position !== null) yield { goid: g.goid, address, mode, position, isReleasedNext };
+    }
+  }
+}
