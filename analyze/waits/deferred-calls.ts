@@ -31,7 +31,7 @@ export class DeferredCalls {
   readonly #record: Layout;
   readonly #head: number;
   /** By pc: where the list of a function's coded calls lies; null for nearly all. */
-  readonly #lists = new Map<number, Addr | null>();
+  readonly #lists = new Map<number, CodedList | null>();
 
   constructor(program: GoProgram) {
     this.#program = program;
@@ -80,10 +80,12 @@ export class DeferredCalls {
     const openDefers = this.#program.layouts.release.openDefers;
     if (list === null || openDefers === null) return [];
     const { memory } = this.#program;
-    const next = varints(memory, list);
     const variables = fp - BELOW_CALLER;
+    const bits = memory.u8((variables - list.bits) as Addr);
+    if (bits === 0) return [];
+    const next = varints(memory, list.addr);
     if (openDefers.lists === 'arguments') next();
-    const bits = memory.u8((variables - next()) as Addr);
+    next();
     if (openDefers.lists === 'array') {
       const first = variables - next();
       const pending = Array.from({ length: MAX_OPEN }, (_, i) => i).filter((i) => ((bits >>> i) & 1) === 1);
@@ -116,20 +118,33 @@ export class DeferredCalls {
     return saved;
   }
 
-  #listOf({ pc, func, table }: CodePoint): Addr | null {
-    let list = this.#lists.get(pc);
+  #listOf(point: CodePoint): CodedList | null {
+    let list = this.#lists.get(point.pc);
     if (list === undefined) {
-      const { openDefers } = this.#program.layouts.release;
-      const isNative = this.#program.image.arch === 'amd64';
       list = onFault(
-        () => (openDefers === null || !isNative ? null : table.funcdata(func, openDefers.funcdata)),
+        () => this.#findList(point),
         () => null,
       );
-      if (list === 0) list = null;
-      this.#lists.set(pc, list);
+      this.#lists.set(point.pc, list);
     }
     return list;
   }
+
+  #findList({ func, table }: CodePoint): CodedList | null {
+    const { memory, layouts, image } = this.#program;
+    const { openDefers } = layouts.release;
+    const addr = openDefers === null || image.arch !== 'amd64' ? null : table.funcdata(func, openDefers.funcdata);
+    if (openDefers === null || addr === null) return null;
+    const next = varints(memory, addr);
+    if (openDefers.lists === 'arguments') next();
+    return { addr, bits: next() };
+  }
+}
+
+/** What the compiler says of the calls that it coded into a function, and where in the frame their bits lie. */
+interface CodedList {
+  readonly addr: Addr;
+  readonly bits: number;
 }
 
 /** Reads unsigned numbers of variable length, one after another (readvarintUnsafe in runtime/panic.go). */

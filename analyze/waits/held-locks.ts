@@ -58,11 +58,12 @@ export class HeldLocks {
   add(frame: PhysicalFrame, deferred: readonly DeferredCall[]): void {
     const { point, trap, fp } = frame;
     const place = this.#code.at(point, trap);
+    if (place === null && deferred.length === 0) return;
     const func = this.#program.index.symbolizer.printedName(point.func.name);
     const isUnderstood = place !== null || !this.#code.isConcerned(point);
     if (place !== null)
       this.#position(frame, place, new FrameValues(this.#program.memory, place.registers, fp - 8), func);
-    const past = place === null ? new Set<string>() : this.#pastIn(place, fp);
+    const past = place === null || deferred.length === 0 ? NO_KEYS : this.#pastIn(place, fp);
     for (const call of deferred) this.#defer(call, func, isUnderstood, past);
   }
 
@@ -98,6 +99,7 @@ export class HeldLocks {
         claim.isDoubtful = isInWay && awaited === null;
       }
     }
+    if (next.length === 0) return;
     const held = new Set([...locks.held, ...locks.past].map(({ mode, value }) => `${mode} ${keyOf(value)}`));
     for (const { value, mode } of next) {
       if (held.has(`${mode} ${keyOf(value)}`)) continue;
@@ -187,6 +189,8 @@ export class HeldLocks {
 function weight({ isCertain, isSure }: NonNullable<Claim['position']>): number {
   return (isCertain ? 2 : 0) + (isSure ? 1 : 0);
 }
+
+const NO_KEYS: ReadonlySet<string> = new Set();
 
 /** The receiver of a method that is deferred itself: its first argument. */
 const RECEIVER: Value = { origin: { kind: 'argument', key: 'argument 8', number: 8, base: null }, offset: 0 };

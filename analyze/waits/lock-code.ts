@@ -29,6 +29,7 @@ const LOCK = 0xf0;
  */
 export class LockCode {
   readonly #program: GoProgram;
+  readonly #concerned = new Map<number, boolean>();
   readonly #touches = new Map<number, boolean>();
   readonly #flows = new Map<number, LockFlow | null>();
   readonly #summaries = new Map<number, LockStates | null>();
@@ -55,12 +56,18 @@ export class LockCode {
 
   /** True for code that has to do with locks, directly or one call away. */
   isConcerned(point: CodePoint): boolean {
-    return onFault(
-      () =>
-        this.#program.image.arch === 'amd64' &&
-        (this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#touchesLocks(callee))),
-      () => false,
-    );
+    const { entry } = point.func;
+    let known = this.#concerned.get(entry);
+    if (known === undefined) {
+      known = onFault(
+        () =>
+          this.#program.image.arch === 'amd64' &&
+          (this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#touchesLocks(callee))),
+        () => false,
+      );
+      this.#concerned.set(entry, known);
+    }
+    return known;
   }
 
   /** What a function has done with its callers' locks when it returns, deferred calls apart; null where that is not understood. */
