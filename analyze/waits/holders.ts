@@ -51,6 +51,8 @@ export function findHolders(
 
 interface Found extends Holder {
   readonly isWaiter: boolean;
+  /** Of those that are probable, the likelier ones have more. */
+  readonly weight: number;
 }
 
 /** The locks that are asked for, by the address of the Mutex or RWMutex; without those that nobody holds. */
@@ -207,7 +209,8 @@ function judge({ goid }: G, claim: Claim, isWaiter: boolean): Found | null {
     evidence.push({ code: 'unlock-ahead', message: `${unlock} ahead in ${ahead}, without ${lock} before it` });
   }
   if (evidence.length === 0) return null;
-  return { goid, strength: strengthOf(claim), evidence, isWaiter };
+  const weight = position?.isCertain === true || deferred?.isCertain === true ? 2 : position === null ? 1 : 0;
+  return { goid, strength: strengthOf(claim), evidence, isWaiter, weight };
 }
 
 function strengthOf({ position, deferred, isReleasedNext, isDoubtful }: Claim): Strength {
@@ -229,14 +232,23 @@ function ranked({ held }: WantedLock, found: readonly Found[]): Holder[] {
   const sure = found.filter(({ strength }) => isSure(strength));
   const others = found.filter(({ isWaiter, strength }) => !isWaiter || isSure(strength));
   const likely = others.some(({ strength }) => strength !== 'candidate') ? others : found;
-  const isDisputed = held === 'write' && sure.length > 1;
-  return (held === 'write' && sure.length === 1 ? sure : likely)
-    .map(({ goid, strength, evidence }) => ({
-      goid,
-      strength: isDisputed && isSure(strength) ? ('probable' as const) : strength,
-      evidence,
-    }))
+  const listed = held === 'read' ? likely : sure.length === 1 ? sure : disputed(likely);
+  return listed
+    .map(({ goid, strength, evidence }) => ({ goid, strength, evidence }))
     .sort((a, b) => STRENGTHS.indexOf(a.strength) - STRENGTHS.indexOf(b.strength) || a.goid - b.goid);
+}
+
+/** Claims to what one alone can have: at most one of them is probable. */
+function disputed(found: readonly Found[]): Found[] {
+  const isLikely = ({ strength }: Found): boolean => strength !== 'candidate';
+  const rank = ({ strength, weight }: Found): number => (isSure(strength) ? 3 : weight);
+  const likely = found.filter(isLikely);
+  const best = Math.max(...likely.map(rank));
+  const isAlone = likely.filter((one) => rank(one) === best).length === 1;
+  return found.map((one) => {
+    const strength = isLikely(one) && isAlone && rank(one) === best ? 'probable' : 'candidate';
+    return { ...one, strength };
+  });
 }
 
 function isSure(strength: Strength): boolean {

@@ -16,14 +16,17 @@ for (const cell of LOCKS_CELLS) {
     t.teardown(() => {
       live.close();
     });
-    const faults = (image: ProcessImage, select = (all: readonly ToldLock[]) => all): string[] => {
+    const check = (image: ProcessImage, select = (all: readonly ToldLock[]) => all): void => {
       const program = openProgram(image);
       const told = select(toldLocks(program, target.stdout));
       const locks = told.map(({ lock }) => lock);
-      return holderFaults(told, findHolders(program, locks));
+      const { untrue, missed, probable, wronglyProbable } = holderFaults(told, findHolders(program, locks));
+      t.strictSame(untrue, [], `${image.kind}: who surely holds a lock does hold it`);
+      t.strictSame(missed, [], `${image.kind}: who holds a lock comes first`);
+      t.ok(wronglyProbable <= probable / 10, `${image.kind}: ${wronglyProbable} of ${probable} are none`);
     };
-    t.strictSame(faults(live.image()), [], 'in the process');
+    check(live.image());
     const { image } = await captureToImage(target.pid, { mode: 'stop', writer: 'test' });
-    t.strictSame(faults(image, toldInSnapshots), [], 'in a snapshot');
+    check(image, toldInSnapshots);
   });
 }

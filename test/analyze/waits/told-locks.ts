@@ -48,16 +48,38 @@ export function toldInSnapshots(told: readonly ToldLock[]): ToldLock[] {
   return told.filter(({ shape }) => !HEAP_DEFERS.has(shape));
 }
 
-/** What is wrong with the holders that were found: more said than is true, or too little. */
-export function holderFaults(told: readonly ToldLock[], found: ReadonlyMap<WantedLock, readonly Holder[]>): string[] {
-  return told.flatMap(({ shape, holders, lock }) => {
-    const named = found.get(lock) ?? [];
-    const wrong = named.filter(({ goid, strength }) => strength !== 'candidate' && !holders.includes(goid));
-    const text = wrong.map(({ goid, strength, evidence }) => {
+/** What is wrong with the holders that were found. */
+export interface Faults {
+  /** Named with more certainty than the evidence bears. */
+  readonly untrue: readonly string[];
+  /** Locks of ordinary code whose holder does not come first. */
+  readonly missed: readonly string[];
+  /** How many were called probable, and how many of them are none. */
+  readonly probable: number;
+  readonly wronglyProbable: number;
+}
+
+export function holderFaults(told: readonly ToldLock[], found: ReadonlyMap<WantedLock, readonly Holder[]>): Faults {
+  const named = told.flatMap(({ shape, holders, lock }) =>
+    (found.get(lock) ?? []).map((holder) => ({ ...holder, shape, holders, isRight: holders.includes(holder.goid) })),
+  );
+  const untrue = named.filter(({ strength, isRight, shape }) => {
+    return (
+      !isRight && (strength === 'exact' || strength === 'strong' || (strength === 'probable' && shape === 'ended'))
+    );
+  });
+  const probable = named.filter(({ strength }) => strength === 'probable');
+  const missed = told.filter(({ shape, holders, lock }) => {
+    const first = (found.get(lock) ?? []).slice(0, holders.length).map(({ goid }) => goid);
+    return !shape.startsWith('hard-') && holders.some((goid) => !first.includes(goid));
+  });
+  return {
+    untrue: untrue.map(({ shape, holders, goid, strength, evidence }) => {
       const why = evidence.map(({ message }) => message).join(', ');
       return `${shape}: held by ${holders.join()}, not ${strength} by ${goid}: ${why}`;
-    });
-    const missing = holders.filter((goid) => !named.some((holder) => holder.goid === goid));
-    return [...text, ...missing.map((goid) => `${shape}: ${goid} is not found`)];
-  });
+    }),
+    missed: missed.map(({ shape, holders }) => `${shape}: ${holders.join()}`),
+    probable: probable.length,
+    wronglyProbable: probable.filter(({ isRight }) => !isRight).length,
+  };
 }
