@@ -14,20 +14,22 @@ export interface ToldLock {
 const LINE = /^H (?<shape>\S+) waiter=(?<waiter>\d+) holder=(?<holders>\S+) addr=0x(?<addr>[0-9a-f]+)$/gm;
 /** Bytes of the largest of sync's locks. */
 const LOCK_BYTES = 24;
+/** sync.Mutex.sema. */
+const MUTEX_SEMA = 4;
 
 /** The locks that the fixture tells of in its output. */
 export function toldLocks(program: GoProgram, output: string): ToldLock[] {
   const waits = new WaitReader(program);
-  const waiting = [...program.goroutines()].map((g) => ({ addr: g.addr, sync: waits.waitsFor(g)?.sync ?? 0 }));
-  return [...output.matchAll(LINE)].map(({ groups: { shape = '', holders = '', addr = '' } = {} }) => {
-    const at = parseInt(addr, 16);
+  const waiting = [...program.goroutines()].map((g) => ({ ...g, sync: waits.waitsFor(g)?.sync ?? 0 }));
+  return [...output.matchAll(LINE)].map(({ groups: { shape = '', waiter = '', holders = '', addr = '' } = {} }) => {
+    const sema = waiting.find(({ goid }) => goid === Number(waiter))?.sync ?? 0;
+    // Of a library's Mutex, only what its waiter waits for is known.
+    const at = parseInt(addr, 16) || sema - MUTEX_SEMA;
     const lock: WantedLock = {
       addr: at as Addr,
       kind: shape.startsWith('rw-') ? 'rwmutex' : shape === 'once' ? 'once' : 'mutex',
       held: shape === 'rw-reader' ? 'read' : 'write',
-      waiters: new Set(
-        waiting.filter(({ sync }) => sync >= at && sync < at + LOCK_BYTES).map(({ addr: waiter }) => waiter),
-      ),
+      waiters: new Set(waiting.filter(({ sync }) => sync >= at && sync < at + LOCK_BYTES).map((g) => g.addr)),
     };
     return {
       shape,
