@@ -10,6 +10,7 @@ import { missingAnalysis } from './report/missing.js';
 import { summaryAnalysis } from './report/summary.js';
 import { threadsAnalysis } from './report/threads.js';
 import { tracebacksAnalysis } from './report/traceback.js';
+import { waitsAnalysis } from './report/waits.js';
 
 /** Every analysis. A snapshot holds what these read: a report that is not listed here works on live processes only. */
 export const ANALYSES: readonly Analysis[] = [
@@ -23,5 +24,6 @@ export const ANALYSES: readonly Analysis[] = [
   missingAnalysis,
   explainAnalysis,
   debuggersAnalysis,
+  waitsAnalysis,
   holdersAnalysis,
 ];

@@ -13,6 +13,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['goroutines', () => import('./commands/goroutines.js')],
   ['stacks', () => import('./commands/stacks.js')],
   ['threads', () => import('./commands/threads.js')],
+  ['waits', () => import('./commands/waits.js')],
   ['top', () => import('./commands/top.js')],
   ['leaks', () => import('./commands/leaks.js')],
   ['diff', () => import('./commands/diff.js')],

@@ -7,11 +7,14 @@ import { Describer, listGoroutines, selectGoroutines, type Detail, type Details,
 import { bySize, groupGoroutines, type Group, type GroupBy } from './groups.js';
 import { byVerdict, findLeaks, type Leaks } from './leaks.js';
 import { buildView, type LiveView, type ViewQuery } from './live-view.js';
+import { LongList } from './long-list.js';
 import { findMissing, type Missing } from './missing.js';
 import type { Runtime, Summary, Target, ThreadReport } from './model.js';
 import { compareBy, type Selection } from './selection.js';
 import { runtimeOf, summarize, targetOf } from './summary.js';
 import { listThreads } from './threads.js';
+import type { WaitQuery, WaitReport } from './wait-documents.js';
+import { reportWaits } from './waits.js';
 
 /**
  * Reports on a process with any number of Go runtimes, put together from those on each of them. Goroutines come one
@@ -118,6 +121,33 @@ export function listAllThreads(programs: Programs): Answer<ThreadReport[]> {
   const known = new Set(ofMachines.map(({ tid }) => tid));
   const others = (answers[0]?.value ?? []).filter(({ m, tid }) => m === null && !known.has(tid));
   return { value: [...ofMachines, ...others], warnings: joined(answers) };
+}
+
+/** Who waits for whom in each runtime: goroutines of one never wait for those of another. */
+export function waitsOfAll(programs: Programs, query: WaitQuery = {}): Answer<WaitReport> {
+  const answers = programs.map((program) => reportWaits(program, query));
+  const parts = answers.map(({ value }) => value);
+  const joinedLists = <T>(lists: readonly Iterable<T>[]): Iterable<T> => ({
+    *[Symbol.iterator]() {
+      for (const list of lists) yield* list;
+    },
+  });
+  const dues = parts.flatMap(({ ends }) => ends.nextDueNs ?? []);
+  const value = {
+    goroutines: joinedLists(parts.map(({ goroutines }) => goroutines)),
+    edges: joinedLists(parts.map(({ edges }) => edges)),
+    cycles: parts.flatMap(({ cycles }) => cycles),
+    roots: LongList.joining(parts.map(({ roots }) => roots)),
+    chains: LongList.joining(parts.map(({ chains }) => chains)),
+    things: LongList.joining(parts.map(({ things }) => things)),
+    chain: parts.flatMap(({ chain }) => chain),
+    ends: {
+      io: parts.reduce((sum, { ends }) => sum + ends.io, 0),
+      timers: parts.reduce((sum, { ends }) => sum + ends.timers, 0),
+      nextDueNs: dues.length === 0 ? null : Math.min(...dues),
+    },
+  };
+  return { value, warnings: joined(answers) };
 }
 
 /** Follows every stack to its end. */

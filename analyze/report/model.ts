@@ -215,6 +215,8 @@ export interface LongWait {
 export interface Finding {
   /** A word for scripts that does not change between releases. */
   readonly code: 'leaked' | 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
+  readonly code:
+    'deadlock' | 'lock-waiters' | 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
   readonly runtime: number;
   /** How many goroutines, or Ps. */
   readonly count: number;

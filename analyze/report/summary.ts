@@ -9,6 +9,7 @@ import { Describer, GOROUTINE_READS } from './goroutines.js';
 import { STACK_READS } from './locations.js';
 import type { Goroutine, Runtime, Summary, Target } from './model.js';
 import { readScheduler } from './scheduler.js';
+import { isLockReason, waitFindings } from './wait-findings.js';
 
 export const summaryAnalysis: Analysis = {
   name: 'summary',
@@ -48,8 +49,15 @@ export function runtimeOf(program: GoProgram, goroutines = program.goroutineCoun
 export function summarize(program: GoProgram): Answer<Summary> {
   const collector = new SummaryCollector(program);
   const describer = new Describer(program);
-  for (const g of program.goroutines()) collector.add(describer.describe(g));
-  return collector.summary();
+  let waitsForLock = false;
+  for (const g of program.goroutines()) {
+    const goroutine = describer.describe(g);
+    collector.add(goroutine);
+    waitsForLock ||= isLockReason(goroutine.waitReason);
+  }
+  const ofWaits = waitsForLock ? waitFindings(program) : [];
+  const { value, warnings } = collector.summary();
+  return { value: { ...value, findings: [...ofWaits, ...value.findings] }, warnings };
 }
 
 /** Makes a summary in a pass over the goroutines that the caller runs, such as one that serves several reports. */

@@ -17,22 +17,39 @@ export function dataReferences(memory: Memory, arch: Arch, func: Func, within: r
   return found.filter((a) => within.some(({ lo, hi }) => a >= lo && a < hi)) as Addr[];
 }
 
+/** A direct call or jump. */
+export interface CallSite {
+  /** The address of the next instruction: where a call returns to. */
+  readonly next: Addr;
+  readonly target: Addr;
+}
+
 /** Returns the addresses that the code of `func` calls or jumps to directly, in order, with repeats. */
 export function callTargets(memory: Memory, arch: Arch, func: Func): Addr[] {
+  return callSites(memory, arch, func).map(({ target }) => target);
+}
+
+/** Returns the direct calls and jumps in the code of `func`, in order. Throws MemoryFault where the code is absent. */
+export function callSites(memory: Memory, arch: Arch, func: Func): CallSite[] {
   const view = code(memory, func);
-  const out: number[] = [];
+  const out: { next: number; target: number }[] = [];
+  const add = (next: number, target: number): void => {
+    if (Number.isSafeInteger(target) && target > 0) out.push({ next, target });
+  };
   if (arch === 'amd64') {
     for (let i = 0; i + 5 <= view.byteLength; i++) {
       const op = view.getUint8(i);
-      if (op === CALL || op === JMP) out.push(func.entry + i + 5 + view.getInt32(i + 1, true));
+      const next = func.entry + i + 5;
+      if (op === CALL || op === JMP) add(next, next + view.getInt32(i + 1, true));
     }
   } else {
     for (let i = 0; i + 4 <= view.byteLength; i += 4) {
       const word = view.getUint32(i, true);
-      if ((word & 0x7c000000) === 0x14000000) out.push(func.entry + i + signed(word & 0x3ffffff, 26) * 4);
+      const at = func.entry + i;
+      if ((word & 0x7c000000) === 0x14000000) add(at + 4, at + signed(word & 0x3ffffff, 26) * 4);
     }
   }
-  return out.filter((a) => Number.isSafeInteger(a) && a > 0) as Addr[];
+  return out as CallSite[];
 }
 
 const CALL = 0xe8;

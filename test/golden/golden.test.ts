@@ -44,6 +44,10 @@ threads FILE
 threads FILE --json
 leaks FILE
 leaks FILE --json
+waits FILE
+waits FILE --json
+waits FILE --goid 1
+waits FILE --dot
 explain FILE 1
 top FILE --once
 top FILE --once --group-by status

@@ -35,6 +35,7 @@ export type Fixture =
   | 'pairs'
   | 'churn'
   | 'steps'
+  | 'stuck'
   | 'spin'
   | 'locks'
   | 'flow'
@@ -242,6 +243,11 @@ export const ALL_WAITS_CORE_CELLS: readonly Cell[] = ofAll(['1.12', '1.19', '1.2
   (release) => ({ fixture: 'allwaits', release, link: 'stripped' }),
 );
 
+/** Programs that come to a standstill, of releases that differ in what tells of it. */
+export const STUCK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.19', '1.26']).map(
+  (release) => ({ fixture: 'stuck', release, link: 'stripped' }),
+);
+
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {
   now: { fixture: 'churn', release: '1.26', link: 'stripped' },
@@ -379,6 +385,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
   ...PAIRS_CELLS,
   ...ALL_WAITS_CELLS,
+  ...STUCK_CELLS,
   ...ALL_WAITS_CORE_CELLS,
   ...LEAKS_CELLS,
   ...SAME_CODE_RELEASES.map(strippedCgo),

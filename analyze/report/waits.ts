@@ -1,0 +1,383 @@
+import { hex } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { Analysis, Reads } from '../analysis.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import { EndingCode } from '../waits/ending-code.js';
+import type { Evidence, Strength, WaitsOn } from '../waits/model.js';
+import type { Cycle, Root } from '../waits/wait-graph.js';
+import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-waits.js';
+import { findWaits } from '../waits/waits.js';
+import { answer, type Answer } from './answer.js';
+import { Describer } from './goroutines.js';
+import { STACK_READS } from './locations.js';
+import { LongList } from './long-list.js';
+import { isRuntime } from './runtime-code.js';
+import type {
+  OwnEnds,
+  WaitCycle,
+  WaitEdge,
+  WaitedThing,
+  WaitingGoroutine,
+  WaitQuery,
+  WaitReport,
+  WaitRoot,
+  WaitStep,
+} from './wait-documents.js';
+import { describeWait } from './waiting.js';
+import { enderText, nobodyText, orderOf, thingText, waitText } from './wait-texts.js';
+
+/** The code of the functions on stacks. */
+const CODE_READS: Reads = {
+  goroutine: (program) => {
+    const code = new EndingCode(program);
+    return (g) => {
+      for (const { point } of program.stackOf(g).frames) code.of(point.func);
+    };
+  },
+};
+
+export const waitsAnalysis: Analysis = {
+  name: 'waits',
+  reads: [STACK_READS, CODE_READS],
+  answer: (program) => reportWaits(program),
+};
+
+/** Who waits for whom in one program. */
+export function reportWaits(program: GoProgram, { goid }: WaitQuery = {}): Answer<WaitReport> {
+  return answer(program, new WaitReporter(findWaits(program)).report(goid));
+}
+
+/** Chains in which fewer goroutines wait say nothing that the list of what is waited on does not. */
+const LONG_CHAIN = 2;
+/** Goroutines named in one sentence. */
+const MAX_NAMED = 3;
+/** Goroutines named as those that may end one wait. */
+const MAX_ENDERS = 8;
+/** Frames that are searched for the place where a goroutine waits. */
+const DEPTH = 64;
+/** Packages whose functions wait on behalf of their callers, which say what for. */
+const MACHINERY =
+  /^((sync|internal\/[^.]*|io|bufio|os|net|net\/http|crypto\/tls|database\/sql|golang\.org\/x\/sync\/[a-z]+)\.|time\.Sleep$)/;
+
+/** Puts what was found into words. */
+export class WaitReporter {
+  readonly #waits: Waits;
+  readonly #describer: Describer;
+  readonly #funcs = new Map<number, string>();
+  readonly cycles: readonly Cycle[];
+  readonly roots: readonly Root[];
+
+  constructor(waits: Waits) {
+    this.#waits = waits;
+    this.#describer = new Describer(waits.program);
+    this.cycles = waits.graph.cycles();
+    this.roots = waits.graph.roots(this.cycles);
+  }
+
+  /** `goid` limits it to one goroutine and the chain of those that it waits for. */
+  report(goid?: number): WaitReport {
+    const chain = goid === undefined ? [] : this.#chainOf(goid);
+    const followed = goid === undefined ? null : new Set(chain.map((step) => step.goid));
+    const isAsked = (one: number): boolean => followed === null || followed.has(one);
+    const things = followed === null ? this.#listedThings() : [];
+    const roots = this.roots.filter(
+      (root) => this.#isListed(root) && (followed === null || followed.has(this.#goidOf(root))),
+    );
+    const chains = roots.filter(({ kind, waiters }) => kind !== 'thing' && waiters >= LONG_CHAIN);
+    const worded = (some: readonly Root[]): LongList<WaitRoot> =>
+      this.#listOf(some, (root) => this.#rootDocument(root));
+    return {
+      goroutines: { [Symbol.iterator]: () => this.#goroutines(isAsked) },
+      edges: { [Symbol.iterator]: () => this.#edges(isAsked) },
+      cycles: this.cycles.map((cycle, i) => this.#cycleDocument(cycle, i)).filter(({ goids }) => goids.some(isAsked)),
+      roots: worded(roots),
+      chains: worded(chains),
+      things: this.#listOf(things, (thing) => this.#thingDocument(thing)),
+      chain,
+      ends: this.#ends(),
+    };
+  }
+
+  #listOf<T, U>(items: readonly T[], worded: (item: T) => U): LongList<U> {
+    return new LongList(items.length, function* () {
+      for (const item of items) yield worded(item);
+    });
+  }
+
+  /** Whether a root is worth naming: a receiver that is idle waits for nobody in particular. */
+  #isListed(root: Root): boolean {
+    return root.kind !== 'thing' || orderOf(thingAt(this.#waits, root.thing), root.waiters) !== null;
+  }
+
+  /** The goroutine that a root is, or the first of its cycle; 0 if it is none. */
+  #goidOf(root: Root): number {
+    if (root.kind === 'thing') return 0;
+    return this.#goid(root.kind === 'goroutine' ? root.goroutine : (this.cycles[root.cycle]?.goroutines[0] ?? 0));
+  }
+
+  /** The first deadlocks that lead over a lock. */
+  lockCycles(limit: number): WaitCycle[] {
+    const overLocks = [...this.cycles.entries()].filter(([, { things }]) =>
+      things.some((thing) => this.#isLock(thing)),
+    );
+    return overLocks.slice(0, limit).map(([i, cycle]) => this.#cycleDocument(cycle, i));
+  }
+
+  /** The locks that at least `waiters` goroutines wait for, the first ones. */
+  locks(waiters: number, limit: number): WaitedThing[] {
+    const counts = this.#waits.graph.waiterCounts();
+    const many = [...this.#waits.things.keys()].filter(
+      (thing) => this.#isLock(thing) && (counts[thing] ?? 0) >= waiters,
+    );
+    return many
+      .sort((a, b) => (counts[b] ?? 0) - (counts[a] ?? 0))
+      .slice(0, limit)
+      .map((thing) => this.#thingDocument(thing));
+  }
+
+  #isLock(thing: number): boolean {
+    return ['mutex', 'rwmutex', 'once'].includes(thingAt(this.#waits, thing).kind);
+  }
+
+  /** Why nobody who ends a wait could be found; null where that was possible. */
+  #unsearched({ kind }: WaitsOn): string | null {
+    const { lacksCode, program } = this.#waits;
+    if (lacksCode) return 'the target lacks the code that would tell';
+    const isLock = kind === 'mutex' || kind === 'rwmutex' || kind === 'once';
+    return isLock && program.image.arch !== 'amd64' ? `not searched for on ${program.image.arch}` : null;
+  }
+
+  get #runtime(): number {
+    return this.#waits.program.runtime.n;
+  }
+
+  *#goroutines(isAsked: (goid: number) => boolean): Iterator<WaitingGoroutine> {
+    const { graph, goids, program } = this.#waits;
+    const { byGoid, waitreason } = program.goroutineColumns;
+    for (let index = 0; index < goids.length; index++) {
+      const on = graph.thingsOf(index);
+      if (on.length === 0 || !isAsked(goids[index] ?? 0)) continue;
+      const waitReason = program.waitReasons.at(waitreason[byGoid[index] ?? 0] ?? 0);
+      const documents = Array.from(on, (thing) => describeWait(thingAt(this.#waits, thing)));
+      yield { goid: goids[index] ?? 0, runtime: this.#runtime, waitReason, on: documents };
+    }
+  }
+
+  *#edges(isAsked: (goid: number) => boolean): Iterator<WaitEdge> {
+    const { graph, goids, things } = this.#waits;
+    for (let index = 0; index < goids.length; index++) {
+      if (!isAsked(goids[index] ?? 0)) continue;
+      const all = Array.from(graph.thingsOf(index)).flatMap((thing) =>
+        graph
+          .endersOf(thing)
+          .slice(0, MAX_ENDERS)
+          .map((ender) => ({ addr: things[thing]?.addr ?? null, ...ender })),
+      );
+      if (all.length > 1) all.sort((a, b) => rankOf(a.strength) - rankOf(b.strength));
+      for (const { addr, goroutine, strength, evidence } of all) {
+        const [from, to] = [goids[index] ?? 0, goids[goroutine] ?? 0];
+        yield { from, to, runtime: this.#runtime, addr: addr === null ? null : hex(addr), strength, evidence };
+      }
+    }
+  }
+
+  /** A cycle in words; `i` is its place among {@link cycles}. */
+  #cycleDocument({ goroutines, things, strength }: Cycle, i: number): WaitCycle {
+    const steps = goroutines.map((index, at): WaitStep => {
+      const next = goroutines[(at + 1) % goroutines.length] ?? index;
+      return { goid: this.#goid(index), func: this.funcOf(index), message: this.#stepText(things[at] ?? 0, next) };
+    });
+    const behind = this.roots.find((root) => root.kind === 'cycle' && root.cycle === i);
+    return {
+      runtime: this.#runtime,
+      goids: goroutines.map((index) => this.#goid(index)),
+      strength,
+      message: steps.map(({ goid, func, message }) => `${goid} in ${func} ${message}`).join('; '),
+      steps,
+      waiters: behind?.waiters ?? 0,
+      waitSinceNs: this.#waitSince(goroutines),
+    };
+  }
+
+  /** `waits for Mutex 0xc000123450 (locked, 3 waiters), held by 91: Unlock deferred in db.(*Pool).put`. */
+  #stepText(thing: number, by: number): string {
+    const { graph } = this.#waits;
+    const on = thingAt(this.#waits, thing);
+    const ender = graph.endersOf(thing).find(({ goroutine }) => goroutine === by);
+    if (ender === undefined) return waitText(on);
+    return `${waitText(on)}, ${enderText(on, ender.strength)} ${this.#goid(by)}: ${evidenceText(ender.evidence)}`;
+  }
+
+  #rootDocument(root: Root): WaitRoot {
+    const { waiters } = root;
+    const those = `${goroutines(waiters)} ${waiters === 1 ? 'waits' : 'wait'}, directly or not,`;
+    const common = { runtime: this.#runtime, waiters };
+    switch (root.kind) {
+      case 'goroutine': {
+        const goid = this.#goid(root.goroutine);
+        const message = `${those} on ${goid} in ${this.funcOf(root.goroutine)}, which ${this.#doing(root.goroutine)}`;
+        return { goid, ...common, message };
+      }
+      case 'thing': {
+        const on = thingAt(this.#waits, root.thing);
+        const why = nobodyText(on, this.#unsearched(on));
+        return {
+          on: describeWait(on),
+          ...common,
+          message: `${those} on ${thingText(on)}${why === null ? '' : `: ${why}`}`,
+        };
+      }
+      case 'cycle': {
+        const members = this.cycles[root.cycle]?.goroutines ?? [];
+        const goid = this.#goid(members[0] ?? 0);
+        const named = members.slice(0, MAX_NAMED).map((index) => this.#goid(index));
+        const more = members.length > MAX_NAMED ? ' and others' : '';
+        return { goid, ...common, message: `${those} on the deadlock of ${named.join(', ')}${more}` };
+      }
+    }
+  }
+
+  /** What a goroutine does at which a chain ends: `waits to read descriptor (fd 7)`, `is running`. */
+  #doing(index: number): string {
+    const { graph, things } = this.#waits;
+    const [first] = graph.thingsOf(index);
+    const on = first === undefined ? undefined : things[first];
+    if (on !== undefined) return waitText(on);
+    const g = this.#goroutine(index);
+    if (g === null) return 'cannot be read';
+    if (g.status !== 'waiting') return g.status === 'syscall' ? 'is in a system call' : `is ${g.status}`;
+    return `waits: ${this.#waits.program.waitReasons.at(g.waitreason) ?? '?'}`;
+  }
+
+  /** What is listed with who has to end the wait: locks first, and of a kind what most wait for. */
+  #listedThings(): number[] {
+    const { graph, things } = this.#waits;
+    const counts = graph.waiterCounts();
+    const inCycles = new Map<number, number>();
+    for (const { things: over } of this.cycles)
+      for (const thing of over) inCycles.set(thing, (inCycles.get(thing) ?? 0) + 1);
+    const orders = things.map((on, thing) => orderOf(on, counts[thing] ?? 0));
+    return [...things.keys()]
+      .filter((thing) => orders[thing] !== null && (counts[thing] ?? 0) > (inCycles.get(thing) ?? 0))
+      .sort((a, b) => (orders[a] ?? 0) - (orders[b] ?? 0) || (counts[b] ?? 0) - (counts[a] ?? 0));
+  }
+
+  #thingDocument(thing: number): WaitedThing {
+    const { graph } = this.#waits;
+    const waiters = graph.waitersOf(thing, Infinity).length;
+    const on = thingAt(this.#waits, thing);
+    const enders = graph.endersOf(thing);
+    const [first = 0] = graph.waitersOf(thing, 1);
+    const wait =
+      waiters === 1
+        ? `${this.#goid(first)} in ${this.funcOf(first)} ${waitText(on)}`
+        : `${goroutines(waiters)} ${waitText(on).replace(/^waits/, 'wait')}`;
+    const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
+      return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
+    });
+    const more = enders.length > MAX_NAMED ? [`and ${enders.length - MAX_NAMED} others`] : [];
+    const nobody =
+      enders.length === 0 ? [nobodyText(on, this.#unsearched(on)) ?? 'nobody found that would end it'] : [];
+    return {
+      runtime: this.#runtime,
+      on: describeWait(on),
+      waiters,
+      holders: enders.slice(0, MAX_ENDERS).map(({ goroutine }) => this.#goid(goroutine)),
+      message: `${wait}, ${[...named, ...more, ...nobody].join('; ')}`,
+    };
+  }
+
+  #ends(): OwnEnds {
+    const { graph, things } = this.#waits;
+    const counts = graph.waiterCounts();
+    let [io, timers] = [0, 0];
+    let nextDueNs: number | null = null;
+    things.forEach(({ kind, dueNs }, thing) => {
+      const count = counts[thing] ?? 0;
+      if (kind === 'fd') io += count;
+      if (kind !== 'sleep' && kind !== 'timer') return;
+      timers += count;
+      if (typeof dueNs === 'number') nextDueNs = Math.min(nextDueNs ?? Infinity, dueNs);
+    });
+    return { io, timers, nextDueNs };
+  }
+
+  /** What `goid` waits on, whom that waits for, and so on to the end of the chain; empty if there is no such goroutine. */
+  #chainOf(goid: number): WaitStep[] {
+    const { graph, things } = this.#waits;
+    const start = indexOf(this.#waits, goid);
+    if (start < 0) return [];
+    const steps: WaitStep[] = [];
+    const seen = new Set<number>();
+    for (let at: number | null = start; at !== null && !seen.has(at);) {
+      seen.add(at);
+      const best = graph.bestOf(at);
+      const on = best === null ? undefined : things[best.thing];
+      const next: number | null = best?.ender?.goroutine ?? null;
+      const nobody = on === undefined ? null : nobodyText(on, this.#unsearched(on));
+      const message =
+        best === null || on === undefined
+          ? this.#doing(at)
+          : next !== null
+            ? this.#stepText(best.thing, next)
+            : `${waitText(on)}${nobody === null ? '' : `: ${nobody}`}`;
+      steps.push({ goid: this.#goid(at), func: this.funcOf(at), message });
+      at = next;
+    }
+    return steps;
+  }
+
+  /** The function in which a goroutine waits, seen through those of packages runtime and sync. */
+  funcOf(index: number): string {
+    let func = this.#funcs.get(index);
+    if (func === undefined) this.#funcs.set(index, (func = this.#findFunc(index)));
+    return func;
+  }
+
+  #findFunc(index: number): string {
+    const { program } = this.#waits;
+    const g = this.#goroutine(index);
+    if (g === null) return '?';
+    const names = program
+      .stackOf(g, DEPTH)
+      .frames.flatMap(({ point, trap }) => point.lines(trap).map(({ name }) => name));
+    const name = names.find((one) => !isRuntime(one) && !MACHINERY.test(one));
+    return name === undefined
+      ? (this.#describer.describe(g).entry?.func ?? '?')
+      : program.index.symbolizer.printedName(name);
+  }
+
+  #waitSince(members: readonly number[]): number | null {
+    const since = members.slice(0, DEPTH).map((index) => {
+      const g = this.#goroutine(index);
+      return g === null ? null : this.#describer.describe(g).waitSinceNs;
+    });
+    return since.reduce<number | null>((least, ns) => (ns === null ? least : Math.min(least ?? ns, ns)), null);
+  }
+
+  #goroutine(index: number): G | null {
+    return onFault(
+      () => goroutineOf(this.#waits, index),
+      () => null,
+    );
+  }
+
+  #goid(index: number): number {
+    return this.#waits.goids[index] ?? 0;
+  }
+}
+
+const STRENGTH_ORDER: Readonly<Record<Strength, number>> = { exact: 0, strong: 1, probable: 2, candidate: 3 };
+
+function rankOf(strength: Strength): number {
+  return STRENGTH_ORDER[strength];
+}
+
+function evidenceText(evidence: readonly Evidence[]): string {
+  return evidence[0]?.message ?? 'not said why';
+}
+
+function goroutines(n: number): string {
+  return `${String(n).replace(/\B(?=(\d{3})+$)/g, ',')} goroutine${n === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,133 @@
+import type { G } from '../runtime/goroutine.js';
+import { EnderSearch, type Wanted } from './enders.js';
+import { EndingCode } from './ending-code.js';
+import type { WaitsOn } from './model.js';
+import { PoolSearch } from './pools.js';
+import type { Ender } from './wait-graph.js';
+import { goroutinesByStack, type Waits } from './program-waits.js';
+
+/** Candidates of one thing that are kept; if there are more, nobody is thought to be stuck for the lack of them. */
+const MAX_CANDIDATES = 256;
+/** The same for those who have something out of a pool. */
+const MAX_OWNERS = 16;
+
+/** Frames that are looked at. */
+const MAX_DEPTH = 256;
+
+/** Finds who may end waits on channels, WaitGroups and Conds, by the frames and the code of all goroutines, in one pass over them. */
+export class CandidateSearch {
+  readonly #waits: Waits;
+  readonly #code: EndingCode;
+  readonly #pools: PoolSearch;
+  readonly #pcs = new Float64Array(MAX_DEPTH);
+  /** By place where goroutines wait (see {@link PoolSearch}), what they wait on there. */
+  readonly #thingsAt: number[][] = [];
+  /** By thing, its candidates. */
+  readonly #found = new Map<number, Ender[]>();
+
+  constructor(waits: Waits) {
+    this.#waits = waits;
+    this.#code = new EndingCode(waits.program);
+    this.#pools = new PoolSearch(waits.program, this.#code);
+  }
+
+  /** Notes that a goroutine waits on a thing. */
+  noteWait(g: G, thing: number): void {
+    if (this.#waits.graph.needsOf(thing) !== 'any' || this.#waits.things[thing]?.addr === null) return;
+    const place = this.#pools.placeOf(g, this.#pcsOf(g));
+    const at = (this.#thingsAt[place] ??= []);
+    if (at.at(-1) !== thing) at.push(thing);
+  }
+
+  /** Adds the candidates to the graph, once all waits are noted. */
+  add(): void {
+    const { graph, things, program } = this.#waits;
+    const wanted: Wanted[] = [];
+    const thingOf: number[] = [];
+    things.forEach((on, thing) => {
+      const want = wantedOf(on);
+      if (want === null || graph.needsOf(thing) === 'itself') return;
+      wanted.push(want);
+      thingOf.push(thing);
+    });
+    if (wanted.length === 0) return;
+    const search = new EnderSearch(program, this.#code, wanted);
+    const parents = this.#waitersOfGroups();
+    const owners = new Map<number, Ender[]>();
+    for (const { g, index } of goroutinesByStack(this.#waits)) {
+      const own = graph.thingsOf(index);
+      const pcs = this.#pcsOf(g);
+      // One that waits to send may be the one that would have received: a channel that is full is never idle.
+      const isOwn = (i: number): boolean =>
+        wanted[i]?.by !== 'receive' && own.some((thing) => things[thing]?.addr === wanted[i]?.addr);
+      const isFull = (i: number): boolean => (this.#found.get(thingOf[i] ?? 0)?.length ?? 0) > MAX_CANDIDATES;
+      const told = new Set<number>();
+      for (const { wanted: i, strength, evidence } of search.of(g, pcs, { isOwn, isFull })) {
+        const thing = thingOf[i] ?? 0;
+        told.add(thing);
+        addTo(this.#found, thing, { goroutine: index, strength, evidence }, MAX_CANDIDATES);
+      }
+      for (const { place, evidence } of this.#pools.of(pcs))
+        addTo(owners, place, { goroutine: index, strength: 'candidate', evidence }, MAX_OWNERS);
+      const group = g.parentGoid === null ? undefined : parents.get(g.parentGoid);
+      if (group === undefined || told.has(group) || !search.callsDone(g)) continue;
+      const message = `goroutine ${g.parentGoid ?? 0}, which waits, started it, and its function calls Done`;
+      const evidence = [{ code: 'child-calls-done', message }];
+      addTo(this.#found, group, { goroutine: index, strength: 'candidate', evidence }, MAX_CANDIDATES);
+    }
+    for (const [thing, enders] of this.#found) this.#set([thing], likely(things[thing], enders), MAX_CANDIDATES);
+    // No frame refers to a channel that is made for one wait: then who has something out of the pool tells.
+    for (const [place, enders] of owners) {
+      const waited = [...new Set(this.#thingsAt[place])].filter((thing) => !this.#found.has(thing));
+      this.#set(waited, enders, MAX_OWNERS);
+    }
+  }
+
+  /** The code addresses of a goroutine's stack; valid until the next call. */
+  #pcsOf(g: G): Float64Array {
+    const depth = this.#waits.program.pcsOfWhole(g, this.#pcs);
+    if (depth > 0) return this.#pcs.subarray(0, depth);
+    return Float64Array.from(this.#waits.program.stackOf(g, MAX_DEPTH).frames, ({ pc }) => pc);
+  }
+
+  #set(things: readonly number[], enders: readonly Ender[], most: number): void {
+    const [thing] = things;
+    if (thing === undefined) return;
+    const needs = enders.length > most ? 'itself' : this.#waits.graph.needsOf(thing);
+    this.#waits.graph.setEnders(things, needs, enders.slice(0, most));
+  }
+
+  /** By id of a goroutine that waits for a WaitGroup, which one. */
+  #waitersOfGroups(): Map<number, number> {
+    const { graph, goids, things } = this.#waits;
+    const out = new Map<number, number>();
+    things.forEach(({ kind }, thing) => {
+      if (kind !== 'waitgroup') return;
+      for (const waiter of graph.waitersOf(thing, MAX_CANDIDATES)) out.set(goids[waiter] ?? 0, thing);
+    });
+    return out;
+  }
+}
+
+/** Adds to a list, up to one more than `most`, which tells that there are more. */
+function addTo(lists: Map<number, Ender[]>, key: number, ender: Ender, most: number): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [ender]);
+  else if (list.length <= most) list.push(ender);
+}
+
+/** Of those that may call Done, the certain ones, if they are as many as are missing. */
+function likely(on: WaitsOn | undefined, enders: readonly Ender[]): readonly Ender[] {
+  const certain = enders.filter(({ strength }) => strength !== 'candidate');
+  return on?.counter !== undefined && certain.length >= on.counter ? certain : enders;
+}
+
+/** What has to be done to end a wait; null where frames do not tell who would. */
+function wantedOf({ kind, addr, op }: WaitsOn): Wanted | null {
+  if (addr === null) return null;
+  if (kind === 'waitgroup') return { addr, by: 'done', orClose: false };
+  if (kind === 'cond') return { addr, by: 'signal', orClose: false };
+  if (kind !== 'chan' && kind !== 'select') return null;
+  if (op === 'send') return { addr, by: 'receive', orClose: false };
+  return op === 'recv' ? { addr, by: 'send', orClose: true } : null;
+}

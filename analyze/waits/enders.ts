@@ -1,0 +1,250 @@
+import type { Addr } from '../../snapshots/address.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { MemoryFault, onFault } from '../../snapshots/memory.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import type { PhysicalFrame } from '../stacks/step.js';
+import { DOES, EndingCode, type Ending } from './ending-code.js';
+import type { Evidence, Strength } from './model.js';
+
+/** What goroutines wait on, whose end other goroutines' frames may tell of. */
+export interface Wanted {
+  readonly addr: Addr;
+  /** What has to be done to it: `send` ends a receive, and so on. */
+  readonly by: 'send' | 'receive' | 'done' | 'signal';
+  /** A receive that ends when the channel is closed, too. */
+  readonly orClose: boolean;
+}
+
+/** What is to be known of something wanted, by its index, when a goroutine is searched. */
+export interface Asked {
+  /** The goroutine itself waits on it: that its frames name it says nothing then, unless it has something out of it. */
+  readonly isOwn: (wanted: number) => boolean;
+  /** Enough goroutines were found. */
+  readonly isFull: (wanted: number) => boolean;
+}
+
+/** A goroutine that may end the waits on something. */
+export interface Candidate {
+  /** Index of the wanted thing. */
+  readonly wanted: number;
+  readonly g: G;
+  readonly strength: Strength;
+  readonly evidence: readonly Evidence[];
+}
+
+/** Bytes above a frame in which the function that was called keeps arguments that came in registers (spill area). */
+const SPILLED = 64;
+/** A goroutine's stack is searched no further: what it waits for and gave away lies in the innermost frames of most. */
+const MAX_SEARCHED = 64 * 1024;
+/** Bits of a filter that tells most words apart from what is wanted. */
+const FILTER_BITS = 20;
+/** Bytes of a closure: its code, then what it captured. */
+const MAX_CAPTURED = 8;
+/** The name of a closure, whose frame may have what it captured only behind a pointer. */
+const CLOSURE = /\.func\d+(\.\d+)*$/;
+
+/** A function that goroutines were started with. */
+interface Start {
+  /** {@link DOES}: it, functions within it, and those that it calls. */
+  readonly does: number;
+  /** True for a closure that may do something to what it captured. */
+  readonly isCapturing: boolean;
+}
+
+/** Finds the goroutines whose frames refer to something and whose code does what ends a wait on it. */
+export class EnderSearch {
+  readonly #program: GoProgram;
+  readonly #code: EndingCode;
+  readonly #wanted: readonly Wanted[];
+  readonly #byAddr = new Map<number, number[]>();
+  readonly #starts = new Map<number, Start>();
+  /** By code address, what {@link #mayHaveTaken} returns. */
+  readonly #taken = new Map<number, boolean>();
+  readonly #filter = new Uint8Array(2 ** FILTER_BITS);
+
+  constructor(program: GoProgram, code: EndingCode, wanted: readonly Wanted[]) {
+    this.#program = program;
+    this.#code = code;
+    this.#wanted = wanted;
+    wanted.forEach(({ addr }, i) => {
+      const known = this.#byAddr.get(addr);
+      if (known === undefined) this.#byAddr.set(addr, [i]);
+      else known.push(i);
+      this.#filter[slotOf(addr)] = 1;
+    });
+  }
+
+  /**
+   * What a goroutine may end. `pcs` are the code addresses of its stack.
+   */
+  of(g: G, pcs: Float64Array, asked: Asked): Candidate[] {
+    const start = this.#program.startOf(g);
+    if (start === null || this.#wanted.length === 0) return [];
+    const { lo, hi } = g.stack;
+    const sp = start.registers.sp;
+    if (sp < lo || sp >= hi) return [];
+    const isNamed = (): boolean => this.#names(sp - (sp % 8), Math.min(hi, sp + MAX_SEARCHED), asked);
+    if (!this.#startOf(g).isCapturing && !pcs.some((pc) => this.#mayHaveTaken(pc)) && !isNamed()) return [];
+    const best = new Map<number, Candidate>();
+    for (const frame of this.#program.stackOf(g).frames) this.#search(g, frame, asked, best);
+    return [...best.values()];
+  }
+
+  /** Whether the function that a goroutine was started with calls Done, or one within it, or that it calls. */
+  callsDone(g: G): boolean {
+    return (this.#startOf(g).does & DOES.done) !== 0;
+  }
+
+  #startOf({ startpc }: G): Start {
+    let start = this.#starts.get(startpc);
+    if (start === undefined) this.#starts.set(startpc, (start = this.#startAt(startpc)));
+    return start;
+  }
+
+  #startAt(startpc: number): Start {
+    const func = onFault(
+      () => this.#program.index.at(startpc)?.func ?? null,
+      () => null,
+    );
+    if (func === null) return { does: 0, isCapturing: false };
+    const { own, within, called } = this.#code.of(func);
+    const does = own | within | called;
+    return { does, isCapturing: does !== 0 && CLOSURE.test(func.name) };
+  }
+
+  /** Whether a word of a stack is the address of something wanted that is not the goroutine's own. */
+  #names(lo: number, hi: number, asked: Asked): boolean {
+    return onFault(
+      () => {
+        const { memory } = this.#program;
+        for (let at = lo; at + 8 <= hi;) {
+          const window = memory.around(at as Addr);
+          const end = Math.min(hi, window.hi) - 8;
+          if (at > end) at = this.#isNamed(memory.word(at as Addr), asked) ? Infinity : at + 8;
+          for (; at <= end; at += 8) {
+            if (this.#isNamed(wordAt(window.view, at - window.lo), asked)) return true;
+          }
+          if (at === Infinity) return true;
+        }
+        return false;
+      },
+      () => false,
+    );
+  }
+
+  #isNamed(word: number, asked: Asked): boolean {
+    return this.#at(word)?.some((wanted) => !asked.isOwn(wanted) && !asked.isFull(wanted)) === true;
+  }
+
+  /** The things at an address that are wanted. */
+  #at(word: number): readonly number[] | undefined {
+    return word === 0 || this.#filter[slotOf(word)] === 0 ? undefined : this.#byAddr.get(word);
+  }
+
+  #search(g: G, frame: PhysicalFrame, asked: Asked, best: Map<number, Candidate>): void {
+    const { func } = frame.point;
+    const ending = this.#code.of(func);
+    if ((ending.own | ending.within | ending.called) === 0) return;
+    const name = this.#program.index.symbolizer.printedName(func.name);
+    for (const word of this.#wordsOf(g, frame, ending)) {
+      for (const wanted of this.#at(word) ?? []) {
+        if (asked.isFull(wanted)) continue;
+        if (asked.isOwn(wanted) && !(this.#wanted[wanted]?.by === 'send' && this.#mayHaveTaken(frame.pc))) continue;
+        const found = this.#judge(wanted, ending, name);
+        const known = best.get(wanted);
+        if (
+          found !== null &&
+          (known === undefined || (known.strength === 'candidate' && found.strength !== 'candidate'))
+        )
+          best.set(wanted, { wanted, g, ...found });
+      }
+    }
+  }
+
+  /** What a frame refers to: words in it, what its closure captured, and globals that its code names. */
+  *#wordsOf(g: G, { sp, fp, point: { func } }: PhysicalFrame, { globals }: Ending): Iterable<number> {
+    yield* globals;
+    const { memory } = this.#program;
+    const hi = Math.min(fp + SPILLED, g.stack.hi);
+    for (let at = sp - (sp % 8); at + 8 <= hi; at += 8) {
+      const word = wordOr0(memory, at);
+      yield word;
+      if (word < 4096 || word % 8 !== 0 || (word >= g.stack.lo && word < g.stack.hi)) continue;
+      if (!memory.has(word as Addr, 8) || wordOr0(memory, word) !== func.entry) continue;
+      for (let i = 1; i <= MAX_CAPTURED; i++) yield wordOr0(memory, word + 8 * i);
+    }
+  }
+
+  /**
+   * Whether a goroutine that is to return to `pc` has received before and gives back in a deferred call: if it waits to receive
+   * again, it has what it waits for out already, of a channel that is a pool.
+   */
+  #mayHaveTaken(pc: number): boolean {
+    let known = this.#taken.get(pc);
+    if (known === undefined) this.#taken.set(pc, (known = this.#hasTakenAt(pc)));
+    return known;
+  }
+
+  #hasTakenAt(pc: number): boolean {
+    const func = onFault(
+      () => this.#program.index.at(pc)?.func ?? null,
+      () => null,
+    );
+    if (func === null || (this.#code.of(func).within & DOES.send) === 0) return false;
+    return this.#code.callsIn(func).some(({ next, callee }) => {
+      return next < pc && (this.#code.doesCall(callee) & DOES.receive) !== 0;
+    });
+  }
+
+  #judge(
+    index: number,
+    { own, within, called }: Ending,
+    name: string,
+  ): Pick<Candidate, 'strength' | 'evidence'> | null {
+    const wanted = this.#wanted[index];
+    if (wanted === undefined) return null;
+    const isDone = wanted.by === 'done';
+    const bits = DOES[wanted.by] | (wanted.orClose ? DOES.close : 0);
+    const select = wanted.by === 'send' || wanted.by === 'receive' ? DOES.select : 0;
+    const verb = (does: number): string => VERBS[wanted.by][does & DOES[wanted.by] ? 0 : 1];
+    if ((within & bits) !== 0) {
+      const message = `a function within ${name}, which refers to it, ${verb(within)}`;
+      return { strength: isDone ? 'probable' : 'candidate', evidence: [{ code: `refers-and-${wanted.by}`, message }] };
+    }
+    if ((own & bits) !== 0) {
+      const message = `${name} refers to it and ${verb(own)}`;
+      return { strength: 'candidate', evidence: [{ code: `refers-and-${wanted.by}`, message }] };
+    }
+    if ((called & bits) !== 0) {
+      const message = `${name} refers to it and calls a function that ${verb(called)}`;
+      return { strength: 'candidate', evidence: [{ code: `refers-and-calls-${wanted.by}`, message }] };
+    }
+    if ((own & select) === 0) return null;
+    const message = `${name} refers to it and has a select`;
+    return { strength: 'candidate', evidence: [{ code: 'refers-and-select', message }] };
+  }
+}
+
+/** What is done, and what else ends the wait. */
+const VERBS: Readonly<Record<Wanted['by'], readonly [string, string]>> = {
+  send: ['sends', 'closes a channel'],
+  receive: ['receives', 'receives'],
+  done: ['calls Done', 'calls Done'],
+  signal: ['signals', 'signals'],
+};
+
+/** Objects of Go programs are 8 bytes apart at least. */
+function slotOf(word: number): number {
+  return (((word / 8) | 0) ^ ((word / 2 ** 23) | 0)) & (2 ** FILTER_BITS - 1);
+}
+
+/** A word; 0 if it is absent. Called for every word of many frames, so without a closure. */
+function wordOr0(memory: GoProgram['memory'], at: number): number {
+  try {
+    return memory.word(at as Addr);
+  } catch (error) {
+    if (error instanceof MemoryFault) return 0;
+    throw error;
+  }
+}

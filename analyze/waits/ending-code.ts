@@ -1,0 +1,170 @@
+import type { Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import type { Func } from '../binary/function-table.js';
+import type { GoProgram } from '../program.js';
+import { callSites, dataReferences, type CallSite } from '../runtime/code-references.js';
+
+/** What code does to channels and to types of package sync, by which a wait of somebody else may end: bits. */
+export const DOES = { send: 1, receive: 2, close: 4, select: 8, done: 16, signal: 32 } as const;
+
+/** The functions that the compiler calls, or that stay a call when the caller is inlined (chan.go, select.go, waitgroup.go, sema.go). */
+const CALLS: ReadonlyMap<string, number> = new Map([
+  ['runtime.chansend1', DOES.send],
+  ['runtime.selectnbsend', DOES.send],
+  ['runtime.chanrecv1', DOES.receive],
+  ['runtime.chanrecv2', DOES.receive],
+  ['runtime.selectnbrecv', DOES.receive],
+  // Until Go 1.16.
+  ['runtime.selectnbrecv2', DOES.receive],
+  ['runtime.closechan', DOES.close],
+  ['runtime.selectgo', DOES.select],
+  ['sync.(*WaitGroup).Done', DOES.done],
+  // Done is inlined to a call of Add.
+  ['sync.(*WaitGroup).Add', DOES.done],
+  ['sync.(*Cond).Signal', DOES.signal],
+  ['sync.(*Cond).Broadcast', DOES.signal],
+  ['sync.runtime_notifyListNotifyOne', DOES.signal],
+  ['sync.runtime_notifyListNotifyAll', DOES.signal],
+]);
+/** Functions within a function: closures, and the wrappers of deferred calls (deferwrap since Go 1.22, dwrap since 1.17). */
+const WITHIN = /^\.(func|deferwrap|dwrap)/;
+/** Starts a goroutine: a closure in such a function may be another goroutine's. */
+const STARTS = 'runtime.newproc';
+
+/** Where a function does something. */
+export interface Ending {
+  /** {@link DOES}: in its own code, in functions within it that it calls or defers, and in those that it calls. */
+  readonly own: number;
+  readonly within: number;
+  readonly called: number;
+  /** The addresses of data that its code names, such as a global sync.WaitGroup. */
+  readonly globals: readonly Addr[];
+}
+
+/** A direct call, and where it returns to. */
+export interface Call {
+  readonly next: Addr;
+  readonly callee: Func;
+}
+
+/** What a function calls. */
+interface Calls {
+  readonly does: number;
+  readonly sites: readonly Call[];
+  /** Each once. */
+  readonly callees: readonly Func[];
+}
+
+const NOTHING: Ending = { own: 0, within: 0, called: 0, globals: [] };
+
+/** Tells from machine code which functions send, receive, close, select, call Done or signal. */
+export class EndingCode {
+  readonly #program: GoProgram;
+  readonly #known = new Map<Addr, Ending>();
+  readonly #calls = new Map<Addr, Calls>();
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+  }
+
+  /** Nothing where the code is absent, or the runtime's. */
+  of(func: Func): Ending {
+    let known = this.#known.get(func.entry);
+    if (known === undefined) this.#known.set(func.entry, (known = this.#read(func)));
+    return known;
+  }
+
+  /** What a call of a function does at once, such as that of runtime.chanrecv1: {@link DOES}. */
+  doesCall({ name }: Func): number {
+    return CALLS.get(name) ?? 0;
+  }
+
+  /** The direct calls in a function's code, in the order of the instructions; none where the code is absent. */
+  callsIn(func: Func): readonly Call[] {
+    return this.#callsOf(func).sites;
+  }
+
+  /** The functions within a function that it calls, as at its end, or makes closures of; none of those that it may start goroutines with. */
+  within(func: Func): Func[] {
+    const { callees } = this.#callsOf(func);
+    const named = callees.some(({ name }) => name === STARTS) ? [] : this.#namedIn(func);
+    return [...callees, ...named].filter((inner) => isWithin(func, inner));
+  }
+
+  #read(func: Func): Ending {
+    if (func.name.startsWith('runtime.')) return NOTHING;
+    const { does, callees } = this.#callsOf(func);
+    const within = this.within(func);
+    const called = callees.filter((callee) => !isWithin(func, callee) && !isOfLibrary(callee));
+    const all = (funcs: readonly Func[]): number =>
+      funcs.reduce((bits, callee) => bits | this.#callsOf(callee).does, 0);
+    // A wrapper of a deferred call does what it wraps.
+    const wrapped = within.flatMap((inner) => this.#callsOf(inner).callees.filter((callee) => !isOfLibrary(callee)));
+    return { own: does, within: all(within) | all(wrapped), called: all(called), globals: this.#globalsOf(func) };
+  }
+
+  #callsOf(func: Func): Calls {
+    const known = this.#calls.get(func.entry);
+    if (known !== undefined) return known;
+    const { memory, image } = this.#program;
+    const sites = onFault(
+      () => callSites(memory, image.arch, func),
+      (): CallSite[] => [],
+    ).flatMap(({ next, target }) => this.#functionAt(target).map((callee): Call => ({ next, callee })));
+    const callees = [...new Set(sites.map(({ callee }) => callee))];
+    const does = callees.reduce((bits, { name }) => bits | (CALLS.get(name) ?? 0), 0);
+    const found = { does, sites, callees };
+    this.#calls.set(func.entry, found);
+    return found;
+  }
+
+  /**
+   * The functions whose addresses its code takes: those of closures that it makes. One that captures nothing, or whose captures
+   * are arguments (until Go 1.16), is a word of read-only data, which lies between code and data.
+   */
+  #namedIn(func: Func): Func[] {
+    const { memory, image, code } = this.#program;
+    const within = code.modules.map(({ module: { text, etext, data } }) => ({ lo: text, hi: data[0]?.lo ?? etext }));
+    const named = onFault(
+      () => dataReferences(memory, image.arch, func, within),
+      () => [],
+    );
+    return [...new Set(named)].flatMap((at) => {
+      const isCode = code.modules.some(({ module: { text, etext } }) => at >= text && at < etext);
+      const entry = isCode
+        ? at
+        : onFault(
+            () => memory.ptr(at),
+            () => null,
+          );
+      return entry === null ? [] : this.#functionAt(entry);
+    });
+  }
+
+  #globalsOf(func: Func): Addr[] {
+    const { memory, image, code } = this.#program;
+    const data = code.modules.flatMap(({ module }) => module.data);
+    return onFault(
+      () => [...new Set(dataReferences(memory, image.arch, func, data))],
+      () => [],
+    );
+  }
+
+  /** The function that begins at an address. */
+  #functionAt(at: Addr): Func[] {
+    const func = onFault(
+      () => this.#program.index.at(at)?.func,
+      () => undefined,
+    );
+    return func !== undefined && func.entry === at ? [func] : [];
+  }
+}
+
+function isWithin(outer: Func, { name }: Func): boolean {
+  return name.startsWith(outer.name) && WITHIN.test(name.slice(outer.name.length));
+}
+
+/** Functions that never end a wait of the program's own on a channel that they are given. */
+function isOfLibrary({ name }: Func): boolean {
+  return /^(runtime|sync|internal\/[^.]*|fmt|strings|strconv|errors|bytes|sort|reflect|unicode\/[^.]*)\./.test(name);
+}
