@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
 import { proveAll } from '../analyze/leaks/prove-all.js';
@@ -93,6 +94,9 @@ const WARM_UP_MS = 100;
 const LATE_REHEARSED = 4;
 /** The plan is made again while a process outgrows it, but not more often. */
 const MAX_PLANS = 4;
+/** For a proof, a clone is tried so often, with so many milliseconds in between. */
+const PROOF_TRIES = 5;
+const BETWEEN_TRIES_MS = 20;
 /** Without a stop, the copy is made again until nothing moves, but not more often. What moved in the last one is torn. */
 const LIVE_TRIES = 4;
 /** ... or until it took so many milliseconds, ... */
@@ -233,18 +237,30 @@ async function copyAndProve(
   surveyed: Survey,
   options: CaptureOptions,
 ): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
-  const { packing = 'if many', signal, leaks } = options;
+  const { packing = 'if many', signal, budgetMs, leaks } = options;
   let found: LeakProof | string | null = null;
   const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
     if (leaks === undefined) return;
     begin(options, 'marking the heap');
     found = await proveAll(programs, { ...leaks, lateStacks, signal });
   };
-  const cloned = await copyClone(target, surveyed, { packing, signal, ...(leaks === undefined ? {} : { inspect }) });
-  if (!('copies' in cloned)) return cloned;
+  const how = { packing, signal, budgetMs, ...(leaks === undefined ? {} : { inspect }) };
+  let cloned = await copyClone(target, surveyed, how);
+  let beforeNs = 0;
+  // A stop is no way to a proof, and a moment later a thread may be where it can make a clone.
+  for (let tries = 1; tries < PROOF_TRIES && leaks !== undefined; tries++) {
+    if ('copies' in cloned || cloned.pauseNs === 0) break;
+    beforeNs += cloned.pauseNs;
+    await setTimeout(BETWEEN_TRIES_MS);
+    signal?.throwIfAborted();
+    cloned = await copyClone(target, surveyed, how);
+  }
+  if (!('copies' in cloned)) return { ...cloned, pauseNs: cloned.pauseNs + beforeNs };
   const proof = found as LeakProof | string | null;
-  if (typeof proof !== 'string') return { ...cloned, leaks: proof };
-  return { ...cloned, metadata: withoutProof(cloned.metadata, options, proof), leaks: null };
+  const { threads, facts } = cloned.metadata;
+  const metadata = { threads, facts: { ...facts, pauseNs: (facts.pauseNs ?? 0) + beforeNs } };
+  if (typeof proof !== 'string') return { ...cloned, metadata, leaks: proof };
+  return { ...cloned, metadata: withoutProof(metadata, options, proof), leaks: null };
 }
 
 /** Says why it was not proved which goroutines are leaked, if that was asked for. */

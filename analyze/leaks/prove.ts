@@ -8,7 +8,6 @@ import { Heap } from './heap.js';
 import { NotProvable } from './not-provable.js';
 import {
   drained,
-  markBytes,
   markFinalizers,
   markGlobals,
   markStack,
@@ -26,8 +25,7 @@ const STEP_STACKS = 4096;
  * Proves which blocked goroutines nothing can ever wake: what they wait on is reached from nothing that can run. As Go's own
  * leak detection does (findGoroutineLeaks in mgc.go, 1.26+), everything is marked from the global variables and from the stacks of
  * goroutines that can run; a blocked goroutine of which something is marked counts as one of those from then on. `maxHeapBytes`
- * bounds the part of the heap that may hold pointers, and `lateStacks` are parts of threads' stacks that count beside those in the
- * image. Yields every few milliseconds. Throws {@link NotProvable}.
+ * bounds the part of the heap that may hold pointers, and `lateStacks` are parts of threads' stacks that count beside those in the image. Yields every few milliseconds. Throws {@link NotProvable}.
  */
 export function* proveLeaks(
   program: GoRuntime,
@@ -75,9 +73,10 @@ class Prover {
     hidden.addAll(writeBarrierBuffers(this.#program));
     yield* heap.readReferences(memory, new Runs(hidden, 0));
     this.#awaitObjects(heap);
+    const threadRoots = { held: (word: number) => this.#hold(word), lateStacks: this.#lateStacks };
     yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute));
     yield* this.#markRoots(heap, () => markFinalizers(this.#program, spans, heap, this.#attribute));
-    yield* this.#markRoots(heap, () => this.#markThreads(heap));
+    yield* this.#markRoots(heap, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
     yield* this.#markRoots(heap, () => this.#markGoroutines(heap));
     yield* this.#markRoots(heap, () => this.#markDeferred(heap));
     return this.#result();
@@ -126,16 +125,6 @@ class Prover {
       yield* drained(heap);
       if (count % STEP_STACKS === 0) yield;
     }
-  }
-
-  *#markThreads(heap: Heap): Generator<void> {
-    const held = (word: number): void => this.#hold(word);
-    yield* markThreads(this.#program, heap, this.#attribute, held);
-    for (const { addr, bytes } of this.#lateStacks) {
-      this.#attribute('thread', addr);
-      markBytes(heap, bytes, held);
-    }
-    yield* drained(heap);
   }
 
   *#markGoroutines(heap: Heap): Generator<void> {

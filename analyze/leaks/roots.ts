@@ -1,6 +1,6 @@
 import { alignDown, plus, type Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
-import { MemoryFault, type Memory, type Range } from '../../snapshots/memory.js';
+import { MemoryFault, type Memory, type Range, type Segment } from '../../snapshots/memory.js';
 import type { Outcome } from '../../snapshots/leak-proof.js';
 import type { GoRuntime } from '../runtime/go-runtime.js';
 import { isOnThread, type G } from '../runtime/goroutine.js';
@@ -15,12 +15,22 @@ import { PAGE_BYTES, type Spans } from './spans.js';
 const WB_BUF_BYTES = 8 * (2 + 512);
 /** Words of a special behind its header that may refer to something: those of a finalizer are the most. */
 const RECORD_WORDS = 4;
-const MAX_SPECIALS = 2 ** 24;
 /** Bytes of a thread's own stack that are looked at: its frames are the runtime's. */
 const MAX_SYSTEM_STACK = 64 << 10;
 
+/** The runtime's warning where its list of Ms is not whole. */
+const MACHINES_DAMAGED = 'machines-damaged';
+
 /** Where a marking starts: it calls `from` before it marks, with what the following words are part of. */
 export type Attribute = (kind: Outcome, from: Addr) => void;
+
+/** What the marking from threads needs. */
+export interface ThreadRoots {
+  /** Called with each word in registers and on stacks: a goroutine that is just being woken may be there only. */
+  readonly held: (word: number) => void;
+  /** Parts of threads' stacks that count beside those in the image, from the red zone on. */
+  readonly lateStacks: readonly Segment[];
+}
 
 /** The words of Ps that are no references although they look like some. */
 export function writeBarrierBuffers({ processors, layouts }: GoRuntime): Range[] {
@@ -58,11 +68,15 @@ export function* markFinalizers(program: GoRuntime, spans: Spans, heap: Heap, at
   const special = layouts.of('special');
   const [kind, offset, next] = [special.offset('kind'), special.offset('offset'), special.offset('next')];
   const offsetAt = kind - offset < 8 ? (at: Addr) => memory.u16(at, offset) : (at: Addr) => memory.word(at, offset);
-  let count = 0;
   for (let i = 0; i < spans.length; i++) {
     const [base, bytes] = [spans.base[i] ?? 0, spans.elemBytes[i] ?? 8];
+    let earlier = 0;
+    let count = 0;
     for (let at = (spans.specials[i] ?? 0) as Addr; at !== 0; at = memory.ptr(at, next)) {
-      if (++count > MAX_SPECIALS) throw new NotProvable('the records of objects with finalizers are a circle');
+      if (at === earlier) throw new NotProvable("the records of a span's objects are a circle");
+      // One that is passed by now and then: at each power of two.
+      if ((count & (count - 1)) === 0) earlier = at;
+      count++;
       attribute('finalizer', at);
       for (let word = 0; word < RECORD_WORDS; word++) {
         const field = plus(at, special.sizeBytes + 8 * word);
@@ -86,18 +100,19 @@ export function* markFinalizers(program: GoRuntime, spans: Spans, heap: Heap, at
 }
 
 /**
- * Marks from the threads that run Go code: their registers, and the stacks that they use besides that of a goroutine. Calls
- * `held` with each word in them: a goroutine that is just being woken is only there. Throws {@link NotProvable} where the
+ * Marks from the threads that run Go code: their registers, and the stacks that they use besides that of a goroutine. Throws {@link NotProvable} where the
  * registers of such a thread are not known.
  */
 export function* markThreads(
   program: GoRuntime,
   heap: Heap,
   attribute: Attribute,
-  held: (word: number) => void,
+  { held, lateStacks }: ThreadRoots,
 ): Generator<void> {
-  const { memory } = program;
-  for (const m of program.machines) {
+  const { memory, machines } = program;
+  if (program.warnings.some(({ code }) => code === MACHINES_DAMAGED))
+    throw new NotProvable('the list of its threads is damaged');
+  for (const m of machines) {
     const running = m.curg === 0 ? null : readGoroutine(program, m.curg);
     // Without a P, it runs no Go code but what ends or begins a system call.
     if (m.p === 0 && (running === null || !isOnThread(running))) continue;
@@ -109,6 +124,7 @@ export function* markThreads(
       markPresent(memory, heap, lo, hi);
       eachWord(memory, lo, hi, held);
     }
+    for (const bytes of partsOf(lateStacks, program, m)) markBytes(heap, bytes, held);
     const own = running === null ? null : stackInUse(program, running);
     if (own !== null) eachWord(memory, own.lo, own.hi, held);
     yield* drained(heap);
@@ -116,11 +132,21 @@ export function* markThreads(
 }
 
 /** Marks from words that are not in the image's memory, and calls `held` with each. */
-export function markBytes(heap: Heap, bytes: Uint8Array, held: (word: number) => void): void {
+function markBytes(heap: Heap, bytes: Uint8Array, held: (word: number) => void): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let i = 0; i + 8 <= bytes.length; i += 8) {
     heap.markWord(view.getUint32(i, true), view.getUint32(i + 4, true));
     held(wordAt(view, i));
+  }
+}
+
+/** Of the late stacks those of an M, up to where its stacks end. */
+function* partsOf(lateStacks: readonly Segment[], program: GoRuntime, { g0, gsignal, curg }: M): Iterable<Uint8Array> {
+  for (const address of [g0, gsignal, curg]) {
+    const stack = address === 0 ? null : (readGoroutine(program, address)?.stack ?? null);
+    for (const { addr, bytes } of stack === null ? [] : lateStacks) {
+      if (stack !== null && addr + RED_ZONE > stack.lo && addr < stack.hi) yield bytes.subarray(0, stack.hi - addr);
+    }
   }
 }
 

@@ -69,6 +69,13 @@ function notWorthIt(pid: number, programs: Programs): string | null {
   );
 }
 
+function overBudget(pid: number, [{ image }]: Programs, budgetMs = Infinity): string | null {
+  const { residentBytes, threadCount } = readStatus(pid);
+  const takesMs = threadCount * USUAL_THREAD_MS + modelForkMs(image.mappings.length, residentBytes);
+  if (takesMs <= budgetMs) return null;
+  return `a clone would take about ${takesMs.toFixed(1)} ms, more than the budget of ${budgetMs} ms`;
+}
+
 /** The first program whose idle threads wait where a system call can be injected, and where; null if there is none. */
 function findSites(programs: Programs): { readonly program: GoProgram; readonly sites: InjectionSites } | null {
   for (const program of programs) {
@@ -82,7 +89,9 @@ function findSites(programs: Programs): { readonly program: GoProgram; readonly 
 export interface CloneOptions {
   readonly packing: Packing;
   readonly signal?: AbortSignal | undefined;
-  /** Looks into the frozen process for as long as it likes, before the clone is ended: needs a clone, whatever it costs. */
+  /** How long the process may stand still, in milliseconds. */
+  readonly budgetMs?: number | undefined;
+  /** Looks into the frozen process for as long as it likes, before the clone is ended: a stop is no match for that. */
   readonly inspect?: ((frozen: FrozenPrograms) => Promise<void>) | undefined;
 }
 
@@ -97,10 +106,13 @@ export interface FrozenPrograms {
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
-  { packing, signal, inspect }: CloneOptions,
+  { packing, signal, budgetMs, inspect }: CloneOptions,
 ): Promise<CapturedCopies | CloneRefused> {
   const { programs } = surveyed;
-  const hindrance = inspect === undefined ? cloneHindrance(target.pid, programs) : cannotClone(target.pid, programs);
+  const hindrance =
+    inspect === undefined
+      ? cloneHindrance(target.pid, programs)
+      : (cannotClone(target.pid, programs) ?? overBudget(target.pid, programs, budgetMs));
   const found = hindrance === null ? findSites(programs) : null;
   if (found === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
   const { program, sites } = found;

@@ -33,7 +33,7 @@ export async function buildGo(cell: Cell): Promise<string> {
     .update(
       JSON.stringify([
         ...[sources, RELEASES[cell.release], args, cgo],
-        ...[cell.arch, cell.garble].filter((part) => part !== undefined),
+        ...[cell.arch, cell.garble, cell.experiment].filter((part) => part !== undefined),
       ]),
     )
     .digest('hex')
@@ -98,7 +98,9 @@ function needsCgo(cell: Cell): boolean {
 async function goBuild(cell: Cell, folder: string, cgo: boolean, args: readonly string[]): Promise<void> {
   try {
     if (cell.garble === undefined) {
-      await runGo(cell.release, ['build', ...args], folder, { CGO_ENABLED: cgo ? '1' : '0', GOARCH: cell.arch ?? '' });
+      await runGo(cell.release, ['build', ...args], folder, {
+        ...{ CGO_ENABLED: cgo ? '1' : '0', GOARCH: cell.arch ?? '', GOEXPERIMENT: cell.experiment ?? '' },
+      });
     } else {
       await runGarble(cell.release, cell.garble, folder, args);
     }

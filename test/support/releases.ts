@@ -66,6 +66,8 @@ export interface Cell {
   readonly requires?: string;
   /** The CPU to build for, if it is not that of this machine. */
   readonly arch?: 'arm64';
+  /** GOEXPERIMENT. */
+  readonly experiment?: string;
   /** Files of the fixture that are not built. */
   readonly leaveOut?: readonly string[];
   /** Builds with garble, which obfuscates programs. */
@@ -256,12 +258,14 @@ export const CHURN = {
 } as const satisfies Record<string, Cell>;
 
 /** Programs with goroutines that nothing can wake: of releases that differ in what the runtime keeps of waits and of the heap. */
-export const LEAKS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
-  '1.12',
-  '1.17',
-  '1.22',
-  '1.27',
-]).map((release) => ({ fixture: 'leaks', release, link: 'stripped' }));
+export const LEAKS_CELLS: readonly Cell[] = [
+  ...ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.17', '1.22', '1.27']).map((release): Cell => ({
+    fixture: 'leaks',
+    release,
+    link: 'stripped',
+  })),
+  { fixture: 'leaks', release: '1.26', link: 'pie', experiment: 'goroutineleakprofile' },
+];
 
 /** Returns `many` for arm64. */
 export function manyArm64(release: Release, link: Link): Cell {
@@ -397,5 +401,6 @@ export const PREPARED_CELLS: readonly Cell[] = [
 /** Returns a name such as `park go1.26 stripped-pie`, for test names and progress. */
 export function cellName(cell: Cell): string {
   const garble = cell.garble === undefined ? [] : ['garble', cell.garble.version, ...(cell.garble.flags ?? [])];
-  return [`${cell.fixture} go${cell.release} ${cell.link}`, ...garble, ...(cell.args ?? [])].join(' ');
+  const experiment = cell.experiment === undefined ? [] : [cell.experiment];
+  return [`${cell.fixture} go${cell.release} ${cell.link}`, ...garble, ...experiment, ...(cell.args ?? [])].join(' ');
 }

@@ -29,6 +29,24 @@ t.test('gsp: the facts are read back as they were written', async (t) => {
   t.strictSame([...snapshot.memory.ranges(addr(0), addr(2 ** 50))], []);
 });
 
+t.test('gsp: what was proved about leaks is read back, and a column that does not fit is damage', async (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const leaks = {
+    gs: Float64Array.of(0xc000000180, 0xc000002000, 2 ** 47),
+    outcomes: Uint8Array.of(0, 3, 2),
+    from: Float64Array.of(0, 0xc000000180, 0x5a0018),
+  };
+  await writeSnapshot(path, { image: { ...someFacts(), leaks }, memory: [] });
+  const snapshot = openSnapshot(path);
+  t.same(snapshot.leaks, leaks);
+  snapshot.close();
+  t.ok(verifySnapshot(path).ok);
+  const unequal = { ...leaks, outcomes: Uint8Array.of(0) };
+  await writeSnapshot(path, { image: { ...someFacts(), leaks: unequal }, memory: [] });
+  t.throws(() => openSnapshot(path), /is damaged in its leaks section/);
+  t.notOk(verifySnapshot(path).ok);
+});
+
 t.test('gsp: memory is read back byte for byte, whatever its layout', async (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   for (let seed = 1; seed <= 60; seed++) {

@@ -1,0 +1,180 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { openProgram } from '../../analyze/program.js';
+import { captureToFile } from '../../capture/capture.js';
+import { openSnapshot } from '../../snapshots/gsp/read.js';
+import { crash } from '../support/cores.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { readByTheBook } from '../support/independent-reader.js';
+import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes.js';
+import { untilQuiet } from '../support/quiet.js';
+import type { Cell } from '../support/releases.js';
+import { gospyHere } from './gospy-here.js';
+
+const CELL: Cell = { fixture: 'leaks', release: '1.27', link: 'stripped' };
+
+interface Document {
+  readonly proof: string | null;
+  readonly groups: readonly {
+    readonly verdict: string;
+    readonly count: number;
+    readonly goids: readonly number[];
+    readonly entry: { readonly func: string };
+    readonly ratePerMinute: number | null;
+    readonly evidence: readonly { readonly code: string }[];
+  }[];
+}
+
+/** The functions whose goroutines are listed with a verdict, with how many of them there are. */
+function listed({ groups }: Document, verdict: string): Map<string, number> {
+  const out = new Map<string, number>();
+  for (const group of groups.filter((one) => one.verdict === verdict)) {
+    const name = group.entry.func.replace('main.', '');
+    out.set(name, (out.get(name) ?? 0) + group.count);
+  }
+  return out;
+}
+
+async function leaksOf(...args: readonly string[]): Promise<Document> {
+  const { stdout } = await gospyHere(['leaks', ...args, '--json']);
+  return JSON.parse(stdout) as Document;
+}
+
+/** Threads of a process that have children. */
+function parents(pid: number): string[] {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).filter((tid) => readFileSync(`${tasks}/${tid}/children`, 'utf8').trim() !== '');
+}
+
+t.test('capture --leaks: the snapshot has the verdicts, and nothing of the heap', async (t) => {
+  if (!requireGo(t)) return;
+  const running = await startGo(t, await buildGo(CELL));
+  await untilQuiet(running.pid);
+  const folder = temporaryFolder(t);
+  const [path, without] = [join(folder, 'leaks.gsp'), join(folder, 'without.gsp')];
+  const args = ['capture', '--pid', String(running.pid), '--json', '-o'];
+  const said = await gospyHere([...args, path, '--leaks']);
+  t.same([said.code, said.stderr], [0, '']);
+  const report = JSON.parse(said.stdout) as { mode: string; leaks: { blocked: number; leaked: number } };
+  t.equal(report.mode, 'clone');
+  t.same(parents(running.pid), [], 'no clone is left');
+  t.equal((await gospyHere([...args, without, '--mode', 'clone'])).code, 0);
+  t.ok(statSync(path).size < statSync(without).size + 8192, 'verdicts alone were added');
+
+  const image = openSnapshot(path);
+  t.teardown(() => image.close());
+  const proof = image.leaks ?? null;
+  if (proof === null) throw new Error('the snapshot has no proof');
+  t.equal(proof.gs.length, report.leaks.blocked);
+  const found = outcomesByEntry(openProgram(image), proof);
+  const counts = printedCounts(running.stdout);
+  for (const [name, count] of counts) {
+    const leaked = (found.get(name) ?? []).filter(isLeak).length;
+    t.ok(name.startsWith('live') ? leaked === 0 : leaked > 0, `${name}: ${leaked} of ${count}`);
+  }
+  const all = [...found.values()].flat();
+  t.equal(all.filter(isLeak).length, report.leaks.leaked);
+  const book = readByTheBook(readFileSync(path));
+  t.same(book.objects.slice(0, 4), ['header', 'facts', 'leaks', 'memory'], 'a reader that knows no leaks reads it');
+  t.equal((await gospyHere(['info', path])).code, 0);
+
+  const document = await leaksOf(path);
+  t.equal(document.proof, 'marked');
+  t.same(
+    [...listed(document, 'proved')].sort(),
+    [...found]
+      .map(([name, of]) => [name, of.filter(isLeak).length] as const)
+      .filter(([, n]) => n > 0)
+      .sort(),
+  );
+  t.equal(listed(document, 'suspect').size, 0, 'a proof leaves no suspects');
+  const summary = await gospyHere(['summary', path]);
+  t.match(summary.stdout, new RegExp(`^Look here first: ${report.leaks.leaked} goroutines are leaked`, 'm'));
+  const guessed = await leaksOf(without);
+  t.equal(guessed.proof, null);
+  t.same([...listed(guessed, 'proved').keys()].sort(), ['leakEmptySelect', 'leakNilReceive', 'leakNilSend']);
+});
+
+t.test('capture --leaks: what cannot be proved is said, and what is interrupted leaves nothing', async (t) => {
+  if (!requireGo(t)) return;
+  const running = await startGo(t, await buildGo(CELL));
+  await untilQuiet(running.pid);
+  const path = join(temporaryFolder(t), 'leaks.gsp');
+  const small = await captureToFile(running.pid, path, { mode: 'clone', writer: 'test', leaks: { maxHeapBytes: 1 } });
+  t.equal(small.leaks, null);
+  t.match(small.warnings, [{ code: 'leaks-not-proved', message: /the heap has \d+ MB that may hold pointers/ }]);
+  const budget = { budgetMs: 0.001, leaks: { maxHeapBytes: 2 ** 30 } };
+  const refused = await captureToFile(running.pid, path, { mode: 'clone', writer: 'test', ...budget });
+  t.equal(refused.mode, 'stop');
+  const codes = refused.warnings.map(({ code }) => code);
+  t.ok(codes.includes('leaks-not-proved') && codes.includes('clone-refused'), codes.join(' '));
+
+  const other = join(temporaryFolder(t), 'other.gsp');
+  const stop = new AbortController();
+  const progress = (doing: string): void => {
+    if (doing === 'marking the heap') stop.abort(new Error('enough'));
+  };
+  const options = { mode: 'clone', writer: 'test', leaks: { maxHeapBytes: 2 ** 30 }, progress } as const;
+  await t.rejects(captureToFile(running.pid, other, { ...options, signal: stop.signal }), /enough/);
+  t.notOk(existsSync(other));
+  t.same(parents(running.pid), [], 'no clone is left');
+  for (const mode of ['stop', 'live']) {
+    const wrong = ['capture', '--pid', String(running.pid), '-o', other, '--leaks', '--mode', mode];
+    t.equal((await gospyHere(wrong)).code, 2, `--mode ${mode} has no heap`);
+  }
+});
+
+t.test('capture --core --leaks: a whole core gives the same verdicts', async (t) => {
+  if (!requireGo(t)) return;
+  const program = await buildGo(CELL);
+  const folder = temporaryFolder(t);
+  const { core } = await crash(t, program, { signal: 'SIGABRT' });
+  const path = join(folder, 'core.gsp');
+  const said = await gospyHere(['capture', '--core', core, '--bin', program, '-o', path, '--leaks']);
+  t.equal(said.code, 0, said.stderr);
+  const found = listed(await leaksOf(path), 'proved');
+  t.ok(found.size >= 17, `${[...found.keys()].join(' ')} are proved`);
+  t.same(
+    [...found.keys()].filter((name) => !name.startsWith('leak')),
+    [],
+  );
+  t.equal((await gospyHere(['leaks', core])).code, 0);
+});
+
+t.test('leaks: a group that only grows is found in snapshots in any order', async (t) => {
+  if (!requireGo(t)) return;
+  const running = await startGo(t, await buildGo(CELL));
+  await untilQuiet(running.pid);
+  const folder = temporaryFolder(t);
+  const files: string[] = [];
+  for (const name of ['a', 'b', 'c']) {
+    const path = join(folder, `${name}.gsp`);
+    files.push(path);
+    await captureToFile(running.pid, path, { mode: 'clone', writer: 'test', leaks: { maxHeapBytes: 2 ** 30 } });
+    await running.ask('grow');
+    await untilQuiet(running.pid);
+  }
+  const [a = '', b = '', c = ''] = files;
+  const document = await leaksOf(c, a, b);
+  const growing = document.groups.filter(({ verdict }) => verdict === 'growing');
+  t.same(
+    growing.map(({ entry, count }) => [entry.func, count]),
+    [['main.liveGlobal', 40]],
+  );
+  t.ok((growing[0]?.ratePerMinute ?? 0) > 0);
+  t.same(
+    growing[0]?.evidence.map(({ code }) => code),
+    ['only-grew'],
+  );
+  t.equal(growing[0]?.goids.length, 40);
+  t.ok(listed(document, 'proved').size >= 17, 'what is proved of the latest is listed too');
+  t.match((await gospyHere(['leaks', ...files])).stdout, /^GROWING .*: 40 goroutines in 1 group$/m);
+
+  const another = await startGo(t, await buildGo(CELL));
+  await captureToFile(another.pid, b, { mode: 'stop', writer: 'test' });
+  const mixed = await gospyHere(['leaks', a, b]);
+  t.equal(mixed.code, 2);
+  t.match(mixed.stderr, /is not of the process/);
+});
