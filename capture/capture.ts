@@ -94,8 +94,8 @@ const WARM_UP_MS = 100;
 const LATE_REHEARSED = 4;
 /** The plan is made again while a process outgrows it, but not more often. */
 const MAX_PLANS = 4;
-/** For a proof, a clone is tried so often, with so many milliseconds in between. */
-const PROOF_TRIES = 5;
+/** For a proof, a clone is tried so often: on a busy machine threads come late. Milliseconds up to the second try; then twice as many. */
+const PROOF_TRIES = 6;
 const BETWEEN_TRIES_MS = 20;
 /** Without a stop, the copy is made again until nothing moves, but not more often. What moved in the last one is torn. */
 const LIVE_TRIES = 4;
@@ -251,7 +251,7 @@ async function copyAndProve(
   for (let tries = 1; tries < PROOF_TRIES && leaks !== undefined; tries++) {
     if ('copies' in cloned || cloned.pauseNs === 0) break;
     beforeNs += cloned.pauseNs;
-    await setTimeout(BETWEEN_TRIES_MS);
+    await setTimeout(BETWEEN_TRIES_MS * 2 ** (tries - 1));
     signal?.throwIfAborted();
     cloned = await copyClone(target, surveyed, how);
   }
