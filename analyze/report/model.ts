@@ -214,9 +214,15 @@ export interface LongWait {
 /** Something to look at first. */
 export interface Finding {
   /** A word for scripts that does not change between releases. */
-  readonly code: 'leaked' | 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
   readonly code:
-    'deadlock' | 'lock-waiters' | 'equal-stacks' | 'shared-wait' | 'all-in-syscalls' | 'long-run-queues' | 'long-run';
+    | 'deadlock'
+    | 'leaked'
+    | 'lock-waiters'
+    | 'equal-stacks'
+    | 'shared-wait'
+    | 'all-in-syscalls'
+    | 'long-run-queues'
+    | 'long-run';
   readonly runtime: number;
   /** How many goroutines, or Ps. */
   readonly count: number;
