@@ -41,7 +41,10 @@ export function findHolders(
       for (const claim of finder.claimsOf(g)) {
         for (const lock of wanted.at(claim.address, claim.mode)) {
           const holder = judge(g, claim, lock.waiters.has(g.addr));
-          if (holder !== null) found.set(lock, [...(found.get(lock) ?? []), holder]);
+          if (holder === null) continue;
+          const others = found.get(lock);
+          if (others === undefined) found.set(lock, [holder]);
+          else others.push(holder);
         }
       }
     }
@@ -243,7 +246,7 @@ function disputed(found: readonly Found[]): Found[] {
   const isLikely = ({ strength }: Found): boolean => strength !== 'candidate';
   const rank = ({ strength, weight }: Found): number => (isSure(strength) ? 3 : weight);
   const likely = found.filter(isLikely);
-  const best = Math.max(...likely.map(rank));
+  const best = likely.reduce((most, one) => Math.max(most, rank(one)), 0);
   const isAlone = likely.filter((one) => rank(one) === best).length === 1;
   return found.map((one) => {
     const strength = isLikely(one) && isAlone && rank(one) === best ? 'probable' : 'candidate';
