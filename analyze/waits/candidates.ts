@@ -57,9 +57,7 @@ export class CandidateSearch {
     for (const { g, index } of goroutinesByStack(this.#waits)) {
       const own = graph.thingsOf(index);
       const pcs = this.#pcsOf(g);
-      // One that waits to send may be the one that would have received: a channel that is full is never idle.
-      const isOwn = (i: number): boolean =>
-        wanted[i]?.by !== 'receive' && own.some((thing) => things[thing]?.addr === wanted[i]?.addr);
+      const isOwn = (i: number): boolean => own.some((thing) => things[thing]?.addr === wanted[i]?.addr);
       const isFull = (i: number): boolean => (this.#found.get(thingOf[i] ?? 0)?.length ?? 0) > MAX_CANDIDATES;
       const told = new Set<number>();
       for (const { wanted: i, strength, evidence } of search.of(g, pcs, { isOwn, isFull })) {

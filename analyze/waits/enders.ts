@@ -59,8 +59,8 @@ export class EnderSearch {
   readonly #wanted: readonly Wanted[];
   readonly #byAddr = new Map<number, number[]>();
   readonly #starts = new Map<number, Start>();
-  /** By code address, what {@link #mayHaveTaken} returns. */
-  readonly #taken = new Map<number, boolean>();
+  /** By code address, what {@link #mayDoItself} returns. */
+  readonly #itself = new Map<number, number>();
   readonly #filter = new Uint8Array(2 ** FILTER_BITS);
 
   constructor(program: GoProgram, code: EndingCode, wanted: readonly Wanted[]) {
@@ -85,7 +85,7 @@ export class EnderSearch {
     const sp = start.registers.sp;
     if (sp < lo || sp >= hi) return [];
     const isNamed = (): boolean => this.#names(sp - (sp % 8), Math.min(hi, sp + MAX_SEARCHED), asked);
-    if (!this.#startOf(g).isCapturing && !pcs.some((pc) => this.#mayHaveTaken(pc)) && !isNamed()) return [];
+    if (!this.#startOf(g).isCapturing && !pcs.some((pc) => this.#mayDoItself(pc) !== 0) && !isNamed()) return [];
     const best = new Map<number, Candidate>();
     for (const frame of this.#program.stackOf(g).frames) this.#search(g, frame, asked, best);
     return [...best.values()];
@@ -150,7 +150,8 @@ export class EnderSearch {
     for (const word of this.#wordsOf(g, frame, ending)) {
       for (const wanted of this.#at(word) ?? []) {
         if (asked.isFull(wanted)) continue;
-        if (asked.isOwn(wanted) && !(this.#wanted[wanted]?.by === 'send' && this.#mayHaveTaken(frame.pc))) continue;
+        const by = DOES[this.#wanted[wanted]?.by ?? 'send'];
+        if (asked.isOwn(wanted) && (this.#mayDoItself(frame.pc) & by) === 0) continue;
         const found = this.#judge(wanted, ending, name);
         const known = best.get(wanted);
         if (
@@ -177,24 +178,32 @@ export class EnderSearch {
   }
 
   /**
-   * Whether a goroutine that is to return to `pc` has received before and gives back in a deferred call: if it waits to receive
-   * again, it has what it waits for out already, of a channel that is a pool.
+   * What a goroutine that is to return to `pc` may do to a channel that it waits on itself ({@link DOES}). It may send if it has
+   * received before and sends in a deferred call: it has something out of a pool. It may receive if it has sent before and
+   * receives in a deferred call, as with a semaphore, or if it receives later: nobody else has to.
    */
-  #mayHaveTaken(pc: number): boolean {
-    let known = this.#taken.get(pc);
-    if (known === undefined) this.#taken.set(pc, (known = this.#hasTakenAt(pc)));
+  #mayDoItself(pc: number): number {
+    let known = this.#itself.get(pc);
+    if (known === undefined) this.#itself.set(pc, (known = this.#doesItself(pc)));
     return known;
   }
 
-  #hasTakenAt(pc: number): boolean {
+  #doesItself(pc: number): number {
     const func = onFault(
       () => this.#program.index.at(pc)?.func ?? null,
       () => null,
     );
-    if (func === null || (this.#code.of(func).within & DOES.send) === 0) return false;
-    return this.#code.callsIn(func).some(({ next, callee }) => {
-      return next < pc && (this.#code.doesCall(callee) & DOES.receive) !== 0;
-    });
+    if (func === null) return 0;
+    const { own, within } = this.#code.of(func);
+    if (((own | within) & (DOES.send | DOES.receive)) === 0) return 0;
+    let [before, later] = [0, 0];
+    for (const { next, callee } of this.#code.callsIn(func)) {
+      if (next < pc) before |= this.#code.doesCall(callee);
+      if (next > pc) later |= this.#code.doesCall(callee);
+    }
+    const sends = (before & DOES.receive) === 0 ? 0 : within & DOES.send;
+    const receives = (before & DOES.send) === 0 ? 0 : within & DOES.receive;
+    return sends | receives | (later & DOES.receive);
   }
 
   #judge(

@@ -26,8 +26,11 @@ const CALLS: ReadonlyMap<string, number> = new Map([
   ['sync.runtime_notifyListNotifyOne', DOES.signal],
   ['sync.runtime_notifyListNotifyAll', DOES.signal],
 ]);
-/** Functions within a function: closures, and the wrappers of deferred calls (deferwrap since Go 1.22, dwrap since 1.17). */
-const WITHIN = /^\.(func|deferwrap|dwrap)/;
+/**
+ * What the name of a function within another one has after that one's: closures (`.func1`, and `.1` within a closure), and the
+ * wrappers of deferred calls (`.deferwrap1` since Go 1.22, `·dwrap·1` since 1.17).
+ */
+const WITHIN = /^(\.(func|deferwrap|\d)|·dwrap)/;
 /** Starts a goroutine: a closure in such a function may be another goroutine's. */
 const STARTS = 'runtime.newproc';
 
