@@ -43,10 +43,10 @@ export class MovedWalk {
 
   /**
    * Adds a goroutine, whose g is at `address` and lies at the offset `g` of `view`. Its label set is not looked at if it is
-   * still `knownLabels`.
+   * still `knownLabels`, nor its descriptor unless `toDescriptors`.
    */
-  add(copied: CopiedParts, view: DataView, g: number, address: number, knownLabels = 0): void {
-    this.#waits.start(this.#walk, copied, view, g, address);
+  add(copied: CopiedParts, view: DataView, g: number, address: number, knownLabels = 0, toDescriptors = true): void {
+    this.#waits.start(this.#walk, copied, view, g, address, toDescriptors);
     const labels = wordAt(view, g + this.#at.labels);
     if (labels !== knownLabels) this.#addLabels(labels);
     const ancestors = wordAt(view, g + this.#at.ancestors);

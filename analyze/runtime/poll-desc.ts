@@ -12,6 +12,9 @@ export const POLL_STACK = 512;
 /** Nobody has as many descriptors: a larger number is damage. */
 export const MAX_FD = 2 ** 24;
 
+/** The smallest page that a CPU has, in bytes. */
+const PAGE = 4096;
+
 /** What runtime.pollDesc (netpoll.go) says of a goroutine that waits until it can read from a descriptor, or write to it. */
 export interface PollWait {
   /** The pollDesc. */
@@ -103,8 +106,10 @@ export class PollDescReader {
     return { lo: sched.sp as Addr, hi: Math.min(stack.hi, sched.sp + POLL_STACK) as Addr };
   }
 
-  range({ addr }: PollWait): Range {
-    return { lo: addr, hi: plus(addr, this.#sizeBytes) };
+  /** The pages that a pollDesc is in: the runtime has others beside it (pollcache.alloc), which goroutines wait for next. */
+  pagesOf({ addr }: PollWait): Range {
+    const last = plus(addr, this.#sizeBytes - 1);
+    return { lo: plus(addr, -(addr % PAGE)), hi: plus(last, PAGE - (last % PAGE)) };
   }
 
   #waitIn(memory: Memory, addr: Addr, g: Addr): PollWait | null {

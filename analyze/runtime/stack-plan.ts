@@ -178,17 +178,35 @@ export class StackPlan {
     return isCovered;
   }
 
-  /** Adds to a walk the goroutines that are marked in `moved` or `uncovered`. */
-  addMarked(moved: Uint8Array, uncovered: Uint8Array, records: DataView, copied: CopiedParts, walk: MovedWalk): void {
+  /**
+   * Adds to a walk the goroutines that are marked in `moved` or `uncovered`. Where the queues are fresh, descriptors of those
+   * that are covered are among them, but for a few that came into use since: that is cheaper than to look for each.
+   */
+  addMarked(
+    moved: Uint8Array,
+    uncovered: Uint8Array,
+    records: DataView,
+    copied: CopiedParts,
+    walk: MovedWalk,
+    queuesAreFresh: boolean,
+  ): void {
     for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {
-      if (uncovered[i] !== 1) this.#addTo(walk, copied, records, i, this.#parked.labelsBefore(i));
+      if (uncovered[i] !== 1) this.#addTo(walk, copied, records, i, this.#parked.labelsBefore(i), !queuesAreFresh);
     }
     for (let i = uncovered.indexOf(1); i >= 0; i = nextMarked(uncovered, i)) this.#addTo(walk, copied, records, i, 0);
   }
 
-  #addTo(walk: MovedWalk, copied: CopiedParts, records: DataView, i: number, knownLabels: number): void {
+  #addTo(
+    walk: MovedWalk,
+    copied: CopiedParts,
+    records: DataView,
+    i: number,
+    knownLabels: number,
+    toDescriptors = true,
+  ): void {
     const g = this.#offsets[i] ?? -1;
-    if (g >= 0 && !this.#parked.isDead(records, g)) walk.add(copied, records, g, this.goroutines[i] ?? 0, knownLabels);
+    if (g < 0 || this.#parked.isDead(records, g)) return;
+    walk.add(copied, records, g, this.goroutines[i] ?? 0, knownLabels, toDescriptors);
   }
 
   /** Marks in `moved` the goroutines that a thread has: their gs do not show where they are. Not for the stop. */

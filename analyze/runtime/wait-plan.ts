@@ -18,7 +18,7 @@ type FirstRead = 'gs' | 'sudogs' | 'channels' | 'frames' | 'timers';
 
 /** Finds, while the program runs, what goroutines wait in: what a capture reads before the stop. */
 export class WaitPlan {
-  /** Sudogs, the headers of channels, timers and pollDescs. They stay valid for as long as the stacks do. */
+  /** Sudogs, the headers of channels, timers, and the pages of pollDescs. They stay valid for as long as the stacks do. */
   readonly queues = new RangeList();
   /** The words of the mutexes and other sync types that goroutines wait for. */
   readonly syncWords = new RangeList();
@@ -99,7 +99,7 @@ export class WaitPlan {
     const polls = new PollDescReader(this.#readFirst(program, frames, 'frames'), this.#places);
     for (const g of goroutines) {
       const wait = polls.waitOf(g);
-      if (wait !== null) this.#addQueue(polls.range(wait));
+      if (wait !== null) this.#addQueue(polls.pagesOf(wait));
     }
   }
 

@@ -48,6 +48,8 @@ export class WaitWalk {
   readonly #onDescriptor = new Uint8Array(REASONS);
   readonly #asleep = new Uint8Array(REASONS);
   readonly #places: PollDescPlaces;
+  /** Bytes from the stack pointer of a goroutine in netpollblock to the address of its pollDesc; -1 until one was found. */
+  #distance = -1;
 
   /** `gs` has all of the goroutines' gs. */
   constructor(program: GoRuntime, gs: Range) {
@@ -79,9 +81,17 @@ export class WaitWalk {
   }
 
   /**
-   * Has a walk go to what a goroutine waits for. Its g, which is at `address`, lies at the offset `g` of `view`.
+   * Has a walk go to what a goroutine waits for. Its g, which is at `address`, lies at the offset `g` of `view`. There is no
+   * need to go to descriptors that were just read with all others.
    */
-  start(walk: PointerWalk, { records, stacks }: CopiedParts, view: DataView, g: number, address: number): void {
+  start(
+    walk: PointerWalk,
+    { records, stacks }: CopiedParts,
+    view: DataView,
+    g: number,
+    address: number,
+    toDescriptors = true,
+  ): void {
     const at = this.#at;
     const status = view.getUint32(g + at.atomicstatus, true) & STATUS;
     if (status !== GWAITING && status !== GLEAKED) return;
@@ -94,7 +104,7 @@ export class WaitWalk {
     const onDescriptor = this.#onDescriptor[reason] === 1;
     if (this.#asleep[reason] === 1 && this.#sleepTimer !== null)
       walk.want(this.#leaf, wordAt(view, g + this.#sleepTimer), this.#timerSize);
-    if (this.#onSemaphore[reason] !== 1 && !onDescriptor) return;
+    if (this.#onSemaphore[reason] !== 1 && !(onDescriptor && toDescriptors)) return;
     const sp = wordAt(view, g + at.sp);
     const [lo, hi] = [wordAt(view, g + at.stack), wordAt(view, g + at.stack + 8)];
     const length = Math.min(hi - sp, onDescriptor ? POLL_STACK : SCANNED_STACK);
@@ -139,8 +149,9 @@ export class WaitWalk {
   }
 
   /**
-   * Looks for the goroutine's pollDesc among what was copied. If it is not there, wants what its frames point to where pollDescs
-   * may be: that is one or two.
+   * Looks for the goroutine's pollDesc among what was copied. All goroutines have it at the same distance from the stack
+   * pointer, since all park in netpollblock: once that is known, nothing else is looked at. Until then, wants what the
+   * frames point to where pollDescs may be: that is one or two.
    */
   #startAtDescriptor(
     walk: PointerWalk,
@@ -150,19 +161,27 @@ export class WaitWalk {
     g: number,
     records: CopiedMemory,
   ): void {
-    const places = this.#places;
-    for (const isKnown of [true, false]) {
-      for (let i = 0; i + 8 <= length; i += 8) {
-        const word = wordAt(frames, offset + i);
-        if (word < LOWEST || word >= HIGHEST || word % 8 !== 0) continue;
-        if (!places.has(word)) continue;
-        if (!isKnown) walk.want(this.#possiblePollDesc, word, this.#pollDescSize, g);
-        else {
-          const at = records.find(word, this.#pollDescSize);
-          if (at >= 0 && this.#isPollDesc(records.view, at, g)) return;
-        }
+    const size = this.#pollDescSize;
+    const known = this.#distance;
+    const expected = known >= 0 && known + 8 <= length ? wordAt(frames, offset + known) : 0;
+    if (this.#mayBePollDesc(expected)) {
+      if (records.find(expected, size) < 0) walk.want(this.#possiblePollDesc, expected, size, g);
+      return;
+    }
+    for (let i = 0; i + 8 <= length; i += 8) {
+      const word = wordAt(frames, offset + i);
+      if (!this.#mayBePollDesc(word)) continue;
+      const at = records.find(word, size);
+      if (at < 0) walk.want(this.#possiblePollDesc, word, size, g);
+      else if (this.#isPollDesc(records.view, at, g)) {
+        this.#distance = i;
+        return;
       }
     }
+  }
+
+  #mayBePollDesc(word: number): boolean {
+    return word >= LOWEST && word < HIGHEST && word % 8 === 0 && this.#places.has(word);
   }
 
   /** What a word on the stack points to: a pollDesc, if the goroutine waits for it. */

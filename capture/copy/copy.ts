@@ -344,7 +344,7 @@ export class Copy {
     const copied = this.#copiedWith(late);
     const walk = this.#walk;
     walk.begin(this.#moved.length + born.length);
-    stackPlan.addMarked(this.#moved, this.#uncovered, this.#view, copied, walk);
+    stackPlan.addMarked(this.#moved, this.#uncovered, this.#view, copied, walk, this.#queuesAreFresh);
     for (const g of born) {
       const offset = late.batches.find(g, sizeBytes);
       if (offset >= 0) walk.add(copied, late.batches.view, offset, g);
