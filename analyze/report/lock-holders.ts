@@ -13,11 +13,7 @@ export const HOLDER_READS: Reads = {
 
 const EVERY_LOCK = { has: () => true, all: [] };
 
-/**
- * What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for.
- * Deferred calls are left out: those whose records lie in the heap, as all do in Go 1.12 and those of loops in every release,
- * are not in snapshots of live processes, and tell nothing there.
- */
+/** What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for. */
 export const holdersAnalysis: Analysis = {
   name: 'holders',
   reads: [HOLDER_READS],

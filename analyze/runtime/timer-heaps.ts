@@ -1,5 +1,5 @@
 import { NIL, plus, type Addr } from '../../snapshots/address.js';
-import { onFault, type Range } from '../../snapshots/memory.js';
+import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import type { Hchan } from './hchan.js';
@@ -30,15 +30,15 @@ export class TimerHeaps {
     const { code, layouts } = program;
     this.#program = program;
     const name = 'runtime.timerproc';
-    const ofBuckets = layouts.release.timerHeap.of === 'bucket';
-    this.#timerproc = ofBuckets ? (code.modules[0]?.named(new Set([name])).get(name)?.entry ?? NIL) : null;
+    const entry = (): Addr => code.modules[0]?.named(new Set([name])).get(name)?.entry ?? NIL;
+    this.#timerproc = layouts.release.timerHeap.of === 'bucket' ? onFault(entry, () => NIL) : null;
     // The data of an interface follows its type.
     this.#arg = layouts.of('timer').offset('arg') + 8;
   }
 
   /** True for goroutines that {@link arrays} must be given. */
   isAsked({ startpc }: G): boolean {
-    return startpc === this.#timerproc;
+    return startpc !== 0 && startpc === this.#timerproc;
   }
 
   /** The arrays that the heaps lie in, and the buckets. `goroutines` has at least those that are asked for. */
@@ -75,10 +75,10 @@ export class TimerHeaps {
       if (!this.isAsked(g)) continue;
       for (let at = plus(g.stack.hi, -ARGUMENTS); at < g.stack.hi; at = plus(at, 8)) {
         const bucket = onFault(
-          () => (memory.unrecorded.word(memory.ptr(at), BUCKET_GP) === g.addr ? memory.ptr(at) : NIL),
+          () => memory.ptr(at),
           () => NIL,
         );
-        if (bucket !== 0) out.push(bucket);
+        if (belongsTo(memory.unrecorded, bucket, g) && belongsTo(memory, bucket, g)) out.push(bucket);
       }
     }
     return [...new Set(out)];
@@ -103,9 +103,26 @@ export class TimerHeaps {
 
   /** The channel that a timer sends on, or what else it has for its function; 0 where that is absent. */
   argOf(timer: Addr): Addr {
+    return this.#argIn(this.#program.memory.unrecorded, timer);
+  }
+
+  /** True if a timer sends on a channel: as {@link argOf} says, but for one that counts. */
+  sendsOn(timer: Addr, channel: Addr): boolean {
+    return this.#argIn(this.#program.memory, timer) === channel;
+  }
+
+  #argIn(memory: Memory, timer: Addr): Addr {
     return onFault(
-      () => this.#program.memory.unrecorded.ptr(timer, this.#arg),
+      () => memory.ptr(timer, this.#arg),
       () => NIL,
     );
   }
+}
+
+/** True if a goroutine works for what would be a bucket at an address. */
+function belongsTo(memory: Memory, bucket: Addr, { addr }: G): boolean {
+  return onFault(
+    () => memory.word(bucket, BUCKET_GP) === addr,
+    () => false,
+  );
 }

@@ -44,8 +44,12 @@ export class DeferredCalls {
     return this.#program.memory.ptr(g, this.#head);
   }
 
-  /** The calls in records (_defer in runtime2.go), the latest first. Throws MemoryFault where they are absent or damaged. */
-  recorded({ addr }: G): DeferredCall[] {
+  /**
+   * The calls in records (_defer in runtime2.go), the latest first, up to the first record that is not on the goroutine's own
+   * stack: snapshots of processes lack those in the heap. All of Go 1.12 are there, and those of loops in every release.
+   * Throws MemoryFault where they are absent or damaged.
+   */
+  recorded({ addr, stack }: G): DeferredCall[] {
     const { memory } = this.#program;
     const record = this.#record;
     const out: DeferredCall[] = [];
@@ -53,7 +57,7 @@ export class DeferredCalls {
     const open = record.optional('openDefer');
     const size = record.optional('siz');
     const seen = new Set<Addr>();
-    for (let at = this.firstRecord(addr); at !== 0 && !seen.has(at); at = memory.ptr(at, link)) {
+    for (let at = this.firstRecord(addr); at >= stack.lo && at < stack.hi && !seen.has(at); at = memory.ptr(at, link)) {
       if (seen.add(at).size > MAX_RECORDS) throw new MemoryFault(at, 'a list of deferred calls without end');
       const closure = memory.ptr(at, fn);
       if (closure === 0 || (open !== null && memory.u8(at, open) !== 0)) continue;

@@ -80,6 +80,11 @@ export function isMoving({ start, entry }: GoroutineWithStack): boolean {
   return [start, entry].some((loc) => loc !== null && MOVING.has(loc.func));
 }
 
+/** True for goroutines whose system call a stop interrupts: they make the next one on whichever M they come to run on. */
+function isInterrupted({ entry }: GoroutineWithStack): boolean {
+  return entry?.func === 'main.rawEpollWait';
+}
+
 type Differ = (what: string) => void;
 
 function compareHeader(ours: GoroutineWithStack, traced: TracedGoroutine, differ: Differ): void {
@@ -91,7 +96,7 @@ function compareHeader(ours: GoroutineWithStack, traced: TracedGoroutine, differ
   if (ours.lockedToThread !== traced.lockedToThread) {
     differ(`lockedToThread ${ours.lockedToThread}, printed ${traced.lockedToThread}`);
   }
-  if (ours.status === 'syscall' && traced.m !== null && ours.thread?.m !== traced.m) {
+  if (ours.status === 'syscall' && !isInterrupted(ours) && traced.m !== null && ours.thread?.m !== traced.m) {
     differ(`on M ${ours.thread?.m ?? 'none'}, printed M ${traced.m}`);
   }
   const minutes = Math.floor((ours.waitSinceNs ?? 0) / 60e9);

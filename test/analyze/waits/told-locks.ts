@@ -42,13 +42,8 @@ export function toldLocks(program: GoProgram, output: string): ToldLock[] {
   });
 }
 
-/** What of the program shows only by deferred calls whose records are in the heap, which snapshots of processes lack. */
+/** What of the program shows only by deferred calls whose records are in the heap, which are not read. */
 const HEAP_DEFERS = new Set(['loop-defers']);
-
-/** The locks of which a snapshot of a process has what tells who holds them. */
-export function toldInSnapshots(told: readonly ToldLock[]): ToldLock[] {
-  return told.filter(({ shape }) => !HEAP_DEFERS.has(shape));
-}
 
 /** What is wrong with the holders that were found. */
 export interface Faults {
@@ -72,6 +67,7 @@ export function holderFaults(told: readonly ToldLock[], found: ReadonlyMap<Wante
   });
   const probable = named.filter(({ strength }) => strength === 'probable');
   const missed = told.filter(({ shape, holders, lock }) => {
+    if (HEAP_DEFERS.has(shape)) return false;
     const first = (found.get(lock) ?? []).slice(0, holders.length).map(({ goid }) => goid);
     return !shape.startsWith('hard-') && holders.some((goid) => !first.includes(goid));
   });
