@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
-import type { GoroutineWithStack } from '../../analyze/report/model.js';
+import type { GoroutineWithStack, Wait } from '../../analyze/report/model.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
 import { ElfFile } from '../../snapshots/elf/elf-file.js';
 import { SegmentType } from '../../snapshots/elf/headers.js';
@@ -126,8 +126,19 @@ function assertCut(t: Test, whole: string, reference: Reference, cut: string, le
 
 /** What lies elsewhere than in the goroutine's own memory is not compared: its thread, its labels. */
 function differenceOf(own: GoroutineWithStack, whole: GoroutineWithStack): string | null {
-  const told = (g: GoroutineWithStack): string => JSON.stringify({ ...g, thread: null, labels: null });
-  return told(own) === told(whole) ? null : `${told(own)} is not ${told(whole)}`.slice(0, 2000);
+  const told = (g: GoroutineWithStack): string => JSON.stringify({ ...g, thread: null, labels: null, waitsOn: null });
+  if (told(own) !== told(whole)) return `${told(own)} is not ${told(whole)}`.slice(0, 2000);
+  const untrue = own.waitsOn.find((wait) => !whole.waitsOn.some((other) => isPartOf(wait, other)));
+  return untrue === undefined ? null : `it waits on ${JSON.stringify(untrue)}, not on ${JSON.stringify(whole.waitsOn)}`;
+}
+
+/** True if what is told of a wait is told of another, which may say more: that a channel is a timer's, for one. */
+function isPartOf(part: Wait, whole: Wait): boolean {
+  const all = new Map<string, unknown>(Object.entries(whole));
+  return Object.entries(part).every(([key, value]) => {
+    if (key === 'kind' && value === 'chan') return whole.kind === 'chan' || whole.kind === 'timer';
+    return value === null || JSON.stringify(value) === JSON.stringify(all.get(key));
+  });
 }
 
 if (requireGo(t)) {

@@ -26,7 +26,13 @@ const PARK: Cell = { fixture: 'park', release: '1.26', link: 'plain' };
 
 /** Leaves out what depends on when a capture was made, which cores do not say, and the scavenger, which wakes in between. */
 function timeless(goroutines: readonly GoroutineWithStack[]): unknown[] {
-  return goroutines.filter((g) => !isMoving(g)).map((goroutine) => ({ ...goroutine, waitSinceNs: null }));
+  return goroutines
+    .filter((g) => !isMoving(g))
+    .map((goroutine) => ({
+      ...goroutine,
+      waitSinceNs: null,
+      waitsOn: goroutine.waitsOn.map((wait) => ({ ...wait, dueNs: undefined, deadlineNs: undefined })),
+    }));
 }
 
 function readSnapshot(path: string): GoroutineWithStack[] {

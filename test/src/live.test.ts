@@ -74,7 +74,7 @@ t.test('capture --json: one document with the fields of the contract, and one pr
   const document = JSON.parse(stdout) as Record<string, unknown>;
   t.same(Object.keys(document), [
     ...['schema', 'path', 'pid', 'goVersion', 'mode', 'pauseNs', 'lateThreads', 'longestLateNs'],
-    ...['goroutines', 'runtimes', 'bytesRead', 'bytesWritten', 'threads', 'partial', 'warnings'],
+    ...['goroutines', 'runtimes', 'bytesRead', 'bytesWritten', 'threads', 'partial', 'leaks', 'warnings'],
   ]);
   t.match(document, { schema: 'gospy.capture/1', path, pid: target.pid, mode: 'stop', partial: false, warnings: [] });
   t.ok(Number(document['pauseNs']) > 0);

@@ -1,7 +1,8 @@
 import { unpackDebian } from './debian.js';
 import { buildGo } from './go-build.js';
 import { hasGo } from './go.js';
-import { cellName, PREPARED_CELLS } from './releases.js';
+import { PREPARED_CELLS } from './prepared-cells.js';
+import { cellName } from './releases.js';
 
 /** Fetches or builds every program that tests start, two at a time, so that no test waits for a compiler or a download. */
 async function prepare(): Promise<void> {

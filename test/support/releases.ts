@@ -284,7 +284,7 @@ export const FLOW = {
     replace: ['// settle gives', '// This line was added.\n//\n// settle gives'],
   },
 } as const satisfies Record<string, Cell>;
-const FLOW_CELLS: readonly Cell[] = Object.values(FLOW);
+export const FLOW_CELLS: readonly Cell[] = Object.values(FLOW);
 
 /** `park` built by garble, whose v0.18.0 fails at loops over functions. */
 export const GARBLE_CELLS: readonly (Cell & { readonly garble: Garble })[] = [
@@ -363,43 +363,6 @@ export const CRASH_CELLS: readonly Cell[] = [
 export function coreProgramName({ cell, args }: CoreProgram): string {
   return [cellName(cell), ...args].join(' ');
 }
-
-/**
- * Every program that is built before the tests run. Neighbours differ in release, so that two builds at a time do not
- * compile the same standard library twice.
- */
-export const PREPARED_CELLS: readonly Cell[] = [
-  ...CORE_PROGRAMS.flatMap(({ cell, plugin }) => (plugin === undefined ? [cell] : [cell, plugin])),
-  ...LINKS.flatMap((link) => PARK_CELLS.filter((cell) => cell.link === link)),
-  ...(['many', 'busy'] as const).flatMap((fixture) =>
-    (['plain', 'stripped'] as const).map((link): Cell => ({ fixture, release: '1.26', link })),
-  ),
-  ...CRASH_CELLS,
-  ...GARBLE_CELLS,
-  ...STEPS_CELLS,
-  ...SPIN_CELLS,
-  ...LOCKS_CELLS,
-  CTHREADS_CELL,
-  ...RACE_CELLS,
-  ...FLOW_CELLS,
-  ...Object.values(CHURN),
-  ...BUILD_CELLS,
-  ...PARK_ARM64_CELLS,
-  PANICPARSE_CELL,
-  ...PROFILED_CELLS,
-  ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
-  ...Object.values(SEVERAL),
-  ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
-  ...PAIRS_CELLS,
-  ...ALL_WAITS_CELLS,
-  ...STUCK_CELLS,
-  ...ALL_WAITS_CORE_CELLS,
-  ...LEAKS_CELLS,
-  ...SAME_CODE_RELEASES.map(strippedCgo),
-  ...CHANGES.map((replace): Cell => ({ fixture: 'many', release: '1.26', link: 'plain', replace })),
-  ...(['plain', 'stripped'] as const).flatMap((link) => ARM64_RELEASES.map((release) => manyArm64(release, link))),
-  ...CHANGES.flatMap((replace) => ARM64_RELEASES.map((release) => ({ ...manyArm64(release, 'plain'), replace }))),
-];
 
 /** Returns a name such as `park go1.26 stripped-pie`, for test names and progress. */
 export function cellName(cell: Cell): string {
