@@ -2,7 +2,7 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from '../runtime/go-runtime.js';
 import { isOnThread, type G } from '../runtime/goroutine.js';
-import { COND_REASON, WaitReader } from '../runtime/wait-records.js';
+import { COND_REASON, isBlocked, WaitReader } from '../runtime/wait-records.js';
 
 /** Reasons of goroutines that nothing can ever wake (chan.go, select.go). */
 const NEVER = /^(chan (receive|send) \(nil chan\)|select \(no cases\))$/;
@@ -112,7 +112,6 @@ function hideDeferred(out: Suspects, suspect: number, at: Addr): void {
   out.deferred.push({ suspect, at });
 }
 
-/** `leaked` is what the runtime calls a waiting goroutine after it has proved the same (1.26+). */
 function isParked(g: G): boolean {
-  return (g.status === 'waiting' || g.status === 'leaked') && !isOnThread(g);
+  return isBlocked(g) && !isOnThread(g);
 }

@@ -23,7 +23,7 @@ const NOTIFY_HEAD = 16;
 const NOTIFY_TAIL = 24;
 /** A program has no memory below the first, and user space ends at the second. */
 export const LOWEST = 0x10000;
-export const HIGHEST = 2 ** 47;
+const HIGHEST = 2 ** 47;
 
 /** What a goroutine waits for. */
 export interface WaitsFor {
@@ -73,7 +73,7 @@ export class WaitReader {
     const out = new RangeList();
     const { memory } = this.#program;
     for (const g of goroutines) {
-      const head = wordOr0(memory, (g + this.#waiting) as Addr);
+      const head = wordOr0(memory, g + this.#waiting);
       if (head >= LOWEST && head < HIGHEST) out.add(head, head + this.#sudogs.sizeBytes);
     }
     return out;
@@ -162,15 +162,25 @@ export function* stackWords(memory: Memory, { stack, sched }: G, length: number)
   const hi = Math.min(stack.hi, sched.sp + length);
   if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
   for (let at = sched.sp; at + 8 <= hi; at += 8) {
-    const word = wordOr0(memory, at as Addr);
-    if (word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < stack.lo || word >= stack.hi)) yield word;
+    const word = wordOr0(memory, at);
+    if (isOutside(word, stack.lo, stack.hi)) yield word;
   }
 }
 
-/** A word; 0 if it is absent. Called for a hundred words of a stack, so without a closure. */
-function wordOr0(memory: Memory, at: Addr): Addr {
+/** True for a word that may be the address of an object. */
+export function mayPoint(word: number): boolean {
+  return word >= LOWEST && word < HIGHEST && word % 8 === 0;
+}
+
+/** True for a word that may point to something other than the stack between `lo` and `hi`. */
+export function isOutside(word: number, lo: number, hi: number): boolean {
+  return mayPoint(word) && (word < lo || word >= hi);
+}
+
+/** A word; 0 if it is absent. Called for every word of many frames, so without a closure. */
+export function wordOr0(memory: Memory, at: number): Addr {
   try {
-    return memory.word(at) as Addr;
+    return memory.word(at as Addr) as Addr;
   } catch (error) {
     if (error instanceof MemoryFault) return 0 as Addr;
     throw error;

@@ -12,9 +12,9 @@ import {
   COND_NOTIFY,
   COND_REASON,
   isInUse,
-  HIGHEST,
-  LOWEST,
+  isOutside,
   MAX_CASES,
+  mayPoint,
   SCANNED_STACK,
   SEMAPHORE_REASONS,
 } from './wait-records.js';
@@ -25,9 +25,9 @@ const STATUS = GSCAN - 1;
 const REASONS = 256;
 
 /**
- * Copies in the stop what WaitReader (wait-records.ts) and its like read of goroutines that are not where they were before it: sudogs,
- * the headers of channels, the words of sync types, pollDescs
- * and timers. It does not work out what they mean, so it may copy more.
+ * Copies in the stop what WaitReader (wait-records.ts), PollDescReader and TimerReader read of goroutines that are not where
+ * they were before it: sudogs, the headers of channels, the words of sync types, pollDescs and timers. It does not work out
+ * what they mean, so it may copy more.
  */
 export class WaitWalk {
   readonly #sudogSize: number;
@@ -137,7 +137,7 @@ export class WaitWalk {
   ): boolean {
     for (let i = 0; i + 8 <= length; i += 8) {
       const word = wordAt(frames, offset + i);
-      if (word < LOWEST || word >= HIGHEST || word % 8 !== 0) continue;
+      if (!mayPoint(word)) continue;
       const sudog = records.find(word, this.#sudogSize);
       if (sudog < 0 || wordAt(records.view, sudog + this.#sudogAt.g) !== g) continue;
       const elem = wordAt(records.view, sudog + this.#sudogAt.elem);
@@ -181,7 +181,7 @@ export class WaitWalk {
   }
 
   #mayBePollDesc(word: number): boolean {
-    return word >= LOWEST && word < HIGHEST && word % 8 === 0 && this.#places.has(word);
+    return mayPoint(word) && this.#places.has(word);
   }
 
   /** What a word on the stack points to: a pollDesc, if the goroutine waits for it. */
@@ -228,9 +228,4 @@ export class WaitWalk {
   }
 
   readonly #leaf = (walk: PointerWalk): void => walk.keep(walk.at, walk.length);
-}
-
-/** True for a word that may point to something other than the stack itself. */
-function isOutside(word: number, lo: number, hi: number): boolean {
-  return word >= LOWEST && word < HIGHEST && word % 8 === 0 && (word < lo || word >= hi);
 }

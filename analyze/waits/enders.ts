@@ -1,8 +1,9 @@
 import type { Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
-import { MemoryFault, onFault } from '../../snapshots/memory.js';
+import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
+import { wordOr0 } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { DOES, EndingCode, type Ending } from './ending-code.js';
 import type { Evidence, Strength } from './model.js';
@@ -172,7 +173,7 @@ export class EnderSearch {
       const word = wordOr0(memory, at);
       yield word;
       if (word < 4096 || word % 8 !== 0 || (word >= g.stack.lo && word < g.stack.hi)) continue;
-      if (!memory.has(word as Addr, 8) || wordOr0(memory, word) !== func.entry) continue;
+      if (!memory.has(word, 8) || wordOr0(memory, word) !== func.entry) continue;
       for (let i = 1; i <= MAX_CAPTURED; i++) yield wordOr0(memory, word + 8 * i);
     }
   }
@@ -246,14 +247,4 @@ const VERBS: Readonly<Record<Wanted['by'], readonly [string, string]>> = {
 /** Objects of Go programs are 8 bytes apart at least. */
 function slotOf(word: number): number {
   return (((word / 8) | 0) ^ ((word / 2 ** 23) | 0)) & (2 ** FILTER_BITS - 1);
-}
-
-/** A word; 0 if it is absent. Called for every word of many frames, so without a closure. */
-function wordOr0(memory: GoProgram['memory'], at: number): number {
-  try {
-    return memory.word(at as Addr);
-  } catch (error) {
-    if (error instanceof MemoryFault) return 0;
-    throw error;
-  }
 }
