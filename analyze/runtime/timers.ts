@@ -18,13 +18,11 @@ export class TimerReader {
   /** Offsets in a g; those of a bubble, which has a time of its own (synctest.go). */
   readonly #g;
   readonly #timer;
-  readonly #heaps: TimerHeaps;
-  #ofChannels: Map<Addr, Addr> | null = null;
+  #inHeaps: { readonly heaps: TimerHeaps; readonly ofChannels: ReadonlyMap<Addr, Addr> } | null = null;
 
   constructor(program: GoRuntime) {
     const [g, timer] = [program.layouts.of('g'), program.layouts.of('timer')];
     this.#program = program;
-    this.#heaps = new TimerHeaps(program);
     this.#g = {
       timer: g.offset('timer'),
       sleepWhen: g.optional('sleepWhen'),
@@ -92,16 +90,18 @@ export class TimerReader {
    * The timer that sends on a channel, as far as heaps show it: for channels that {@link mayBeTimed}. 0 if there is none.
    */
   ofChannel(channel: Addr): Addr {
-    const timer = (this.#ofChannels ??= this.#inHeaps()).get(channel) ?? NIL;
-    return timer !== 0 && this.#heaps.sendsOn(timer, channel) ? timer : NIL;
+    const { heaps, ofChannels } = (this.#inHeaps ??= this.#searchHeaps());
+    const timer = ofChannels.get(channel) ?? NIL;
+    return timer !== 0 && heaps.sendsOn(timer, channel) ? timer : NIL;
   }
 
-  #inHeaps(): Map<Addr, Addr> {
-    const out = new Map<Addr, Addr>();
-    for (const array of this.#heaps.arrays(this.#program.goroutinesByAddress()).arrays) {
-      for (const timer of this.#heaps.timersIn(array)) out.set(this.#heaps.argOf(timer), timer);
+  #searchHeaps(): { heaps: TimerHeaps; ofChannels: Map<Addr, Addr> } {
+    const heaps = new TimerHeaps(this.#program);
+    const ofChannels = new Map<Addr, Addr>();
+    for (const array of heaps.arrays(this.#program.goroutinesByAddress()).arrays) {
+      for (const timer of heaps.timersIn(array)) ofChannels.set(heaps.argOf(timer), timer);
     }
-    out.delete(NIL);
-    return out;
+    ofChannels.delete(NIL);
+    return { heaps, ofChannels };
   }
 }

@@ -66,8 +66,9 @@ export class WaitPlan {
     if (this.#timed.size === 0) return;
     const { arrays, buckets } = new TimerHeaps(program).arrays(this.#askedForHeaps);
     const withArrays = this.#readFirst(program, new RangeList(arrays), 'channels');
-    const found = arrays.flatMap((array) => [...new TimerHeaps(withArrays).timersIn(array)]);
-    const ranges = new RangeList(found.flatMap((timer) => new TimerReader(program).range(timer) ?? []));
+    const [inArrays, timers] = [new TimerHeaps(withArrays), new TimerReader(program)];
+    const found = arrays.flatMap((array) => [...inArrays.timersIn(array)]);
+    const ranges = new RangeList(found.flatMap((timer) => timers.range(timer) ?? []));
     const heaps = new TimerHeaps(this.#readFirst(withArrays, ranges, 'timers'));
     for (const [i, range] of [...ranges].entries()) {
       if (this.#timed.has(heaps.argOf(found[i] ?? NIL))) this.#addQueue(range);
