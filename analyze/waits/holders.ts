@@ -3,19 +3,15 @@ import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { COND_NOTIFY, COND_REASON, WaitReader } from '../runtime/wait-records.js';
+import type { CodePoint } from '../stacks/code-index.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
 import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
 import { LockCode } from './lock-code.js';
 import type { Mode } from './lock-functions.js';
 import type { Evidence, Holder, Strength, WantedLock } from './model.js';
+import { MUTEX, MUTEX_LOCKED, RW_MUTEX } from './sync-types.js';
 
-/** sync.Once has a Mutex, behind `done` from Go 1.13 on (sync/once.go). */
-const ONCE_MUTEX = { since: 13, offset: 4 } as const;
-/** sync.Mutex.state, its bit mutexLocked, and sema (sync/mutex.go); RWMutex.readerCount (sync/rwmutex.go). */
-const LOCKED = 1;
-const MUTEX_SEMA = 4;
-const READER_COUNT = 16;
 const COND_WAIT = 'sync.(*Cond).Wait';
 /** The data word of the interface sync.Cond.L, which is the first field. */
 const COND_LOCKER = 8;
@@ -64,9 +60,9 @@ class Wanted implements WantedAddresses {
   readonly #locks: Readonly<Record<Mode, Map<number, WantedLock[]>>> = { write: new Map(), read: new Map() };
 
   constructor(program: GoProgram, locks: readonly WantedLock[]) {
-    const once = program.version.minor < ONCE_MUTEX.since ? 0 : ONCE_MUTEX.offset;
+    const { onceMutex } = program.layouts.release;
     for (const lock of locks) {
-      const address = plus(lock.addr, lock.kind === 'once' ? once : 0);
+      const address = plus(lock.addr, lock.kind === 'once' ? onceMutex : 0);
       if (!mayBeHeld(program, address, lock.held)) continue;
       const known = this.#locks[lock.held].get(address);
       if (known === undefined) this.#locks[lock.held].set(address, [lock]);
@@ -89,7 +85,10 @@ class Wanted implements WantedAddresses {
 /** False where the words of the lock say that nobody holds it. */
 function mayBeHeld({ memory }: GoProgram, address: Addr, mode: Mode): boolean {
   return onFault(
-    () => (mode === 'read' ? memory.u32(address, READER_COUNT) !== 0 : (memory.u32(address) & LOCKED) !== 0),
+    () =>
+      mode === 'read'
+        ? memory.u32(address, RW_MUTEX.readerCount) !== 0
+        : (memory.u32(address, MUTEX.state) & MUTEX_LOCKED) !== 0,
     () => true,
   );
 }
@@ -147,7 +146,7 @@ export class HolderFinder {
   }
 
   /** False for a frame whose code neither holds a lock where it stands nor will release one. */
-  #mayClaim(point: NonNullable<ReturnType<GoProgram['index']['at']>>, pc: number): boolean {
+  #mayClaim(point: CodePoint, pc: number): boolean {
     const place = this.#code.at(point, false);
     if (place === null) return pc <= point.func.entry;
     return [...place.locks.held].length + place.next.length > 0;
@@ -180,7 +179,7 @@ export class HolderFinder {
     const sync = this.#waits.waitsFor(g)?.sync ?? 0;
     const isWaiting = waitReasons.at(g.waitreason) === COND_REASON;
     const lock = onFault(
-      () => (isWaiting && sync !== 0 ? memory.ptr((sync - COND_NOTIFY) as Addr, COND_LOCKER) : sync - MUTEX_SEMA),
+      () => (isWaiting && sync !== 0 ? memory.ptr((sync - COND_NOTIFY) as Addr, COND_LOCKER) : sync - MUTEX.sema),
       () => 0,
     );
     held.drop(lock);

@@ -1,3 +1,5 @@
+import { RW_MUTEX } from './sync-types.js';
+
 /** Whether a lock is held by one alone, or by readers. */
 export type Mode = 'write' | 'read';
 
@@ -26,12 +28,10 @@ export interface LockCall {
  * first field.
  */
 const METHOD = /^(?:internal\/)?sync\.\(\*(Mutex|RWMutex)\)\.(Try)?(R?)(Lock|Unlock)$/;
-const READER_COUNT = 16;
 /** The slow path of Mutex.Lock since Go 1.13, which is inlined since then. */
 const SLOW_LOCK = /^(?:internal\/)?sync\.\(\*Mutex\)\.lockSlow$/;
 /** The slow path of RWMutex.RLock, which alone of all inlined methods waits for a semaphore itself: readerSem. */
 const SLOW_RLOCK = /^sync\.runtime_Semacquire/;
-const READER_SEM = 12;
 
 /**
  * Slow paths of inlined methods, since Go 1.13: what the method does, and bytes from what the call is given to the word that
@@ -39,9 +39,9 @@ const READER_SEM = 12;
  */
 const SLOW_PATHS: readonly (readonly [name: RegExp, path: SlowPath])[] = [
   [SLOW_LOCK, { does: 'acquire', mode: 'write', toAtomic: 0 }],
-  [SLOW_RLOCK, { does: 'acquire', mode: 'read', toAtomic: READER_COUNT - READER_SEM }],
+  [SLOW_RLOCK, { does: 'acquire', mode: 'read', toAtomic: RW_MUTEX.readerCount - RW_MUTEX.readerSem }],
   [/^(?:internal\/)?sync\.\(\*Mutex\)\.unlockSlow$/, { does: 'release', mode: 'write', toAtomic: 0 }],
-  [/^sync\.\(\*RWMutex\)\.rUnlockSlow$/, { does: 'release', mode: 'read', toAtomic: READER_COUNT }],
+  [/^sync\.\(\*RWMutex\)\.rUnlockSlow$/, { does: 'release', mode: 'read', toAtomic: RW_MUTEX.readerCount }],
 ];
 
 /** The method whose slow path a function is. */
@@ -58,7 +58,7 @@ export function slowPathOf(name: string): SlowPath | null {
 
 /** The inlined method that has such a slow path. */
 export function inlinedMethod({ does, mode }: SlowPath): LockCall {
-  return { does, mode, atomicOffset: mode === 'read' ? READER_COUNT : 0, receiverOffset: 0 };
+  return { does, mode, atomicOffset: mode === 'read' ? RW_MUTEX.readerCount : 0, receiverOffset: 0 };
 }
 
 const known = new Map<string, LockCall | null>();
@@ -72,12 +72,13 @@ export function lockCallOf(name: string): LockCall | null {
 
 function read(name: string): LockCall | null {
   if (SLOW_LOCK.test(name)) return { does: 'wait', mode: 'write', atomicOffset: null, receiverOffset: 0 };
-  if (SLOW_RLOCK.test(name)) return { does: 'wait', mode: 'read', atomicOffset: null, receiverOffset: READER_SEM };
+  if (SLOW_RLOCK.test(name))
+    return { does: 'wait', mode: 'read', atomicOffset: null, receiverOffset: RW_MUTEX.readerSem };
   const match = METHOD.exec(name);
   if (match === null) return null;
   const [, type, tries, reader, action] = match;
   const mode: Mode = reader === 'R' ? 'read' : 'write';
-  const atomicOffset = type === 'Mutex' ? 0 : mode === 'read' ? READER_COUNT : null;
+  const atomicOffset = type === 'Mutex' ? 0 : mode === 'read' ? RW_MUTEX.readerCount : null;
   const does = action === 'Unlock' ? 'release' : tries === undefined ? 'acquire' : 'try';
   return { does, mode, atomicOffset, receiverOffset: 0 };
 }

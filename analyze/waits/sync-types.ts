@@ -6,13 +6,13 @@ import { COND_NOTIFY } from '../runtime/wait-records.js';
 import type { LockState, WaitsOn } from './model.js';
 
 /** Byte offsets in sync.Mutex (mutex.go; it wraps that of internal/sync since 1.24): `state` is an int32. */
-const MUTEX = { state: 0, sema: 4 } as const;
+export const MUTEX = { state: 0, sema: 4 } as const;
 /** Bits of that state: mutexLocked and mutexStarving; the waiters are counted above mutexWaiterShift. */
-const MUTEX_LOCKED = 1;
+export const MUTEX_LOCKED = 1;
 const MUTEX_STARVING = 4;
 const MUTEX_WAITER_SHIFT = 3;
 /** In sync.RWMutex (rwmutex.go): the Mutex `w` of writers, and int32s. */
-const RW_MUTEX = { w: 0, writerSem: 8, readerSem: 12, readerCount: 16, readerWait: 20 } as const;
+export const RW_MUTEX = { w: 0, writerSem: 8, readerSem: 12, readerCount: 16, readerWait: 20 } as const;
 /** rwmutexMaxReaders, by which a writer lowers readerCount. */
 const MAX_READERS = 2 ** 30;
 /** In sync.WaitGroup (waitgroup.go): the semaphore follows the state, whose high 32 bits are the counter. */
