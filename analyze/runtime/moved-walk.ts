@@ -1,6 +1,7 @@
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Range } from '../../snapshots/memory.js';
 import { AncestorWalk } from './ancestors.js';
+import { DeferWalk } from './defer-records.js';
 import type { GoRuntime } from './go-runtime.js';
 import { LabelWalk } from './labels.js';
 import { PointerWalk, type CopiedMemory, type CopiedParts } from './pointer-walk.js';
@@ -11,13 +12,14 @@ const CACHED = 1024;
 
 /**
  * Goes from goroutines that moved to all that a snapshot must hold of them beside their gs and stacks: what they wait for,
- * their labels and their ancestors.
+ * their deferred calls, their labels and their ancestors.
  */
 export class MovedWalk {
   readonly #walk = new PointerWalk();
   readonly #waits: WaitWalk;
   readonly #labels: LabelWalk;
   readonly #ancestors: AncestorWalk;
+  readonly #defers: DeferWalk;
   /** Offsets in a g. */
   readonly #at;
   /** What was asked for lately, by a part of its address. */
@@ -31,6 +33,7 @@ export class MovedWalk {
     this.#waits = new WaitWalk(program, gs);
     this.#labels = new LabelWalk(layouts.release);
     this.#ancestors = new AncestorWalk(layouts);
+    this.#defers = new DeferWalk(layouts);
     this.#at = { labels: g.offset('labels'), ancestors: g.offset('ancestors') };
   }
 
@@ -47,6 +50,7 @@ export class MovedWalk {
    */
   add(copied: CopiedParts, view: DataView, g: number, address: number, knownLabels = 0, toDescriptors = true): void {
     this.#waits.start(this.#walk, copied, view, g, address, toDescriptors);
+    this.#defers.start(this.#walk, copied, view, g);
     const labels = wordAt(view, g + this.#at.labels);
     if (labels !== knownLabels) this.#addLabels(labels);
     const ancestors = wordAt(view, g + this.#at.ancestors);

@@ -4,6 +4,7 @@ import { firstAbove, firstIndex } from '../../snapshots/binary-search.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
+import { addDeferRecords } from './defer-records.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { plannedStack, readGoroutine, usedFrom, usedTo } from './memory-ranges.js';
@@ -80,6 +81,7 @@ export class StackPlan {
         this.#to[first + i] = range.hi;
       }
       this.waits.add(withGs, addresses, batch);
+      addDeferRecords(withGs, batch, readFirst, this.waits.queues);
     }
     this.waits.addFromHeaps(program);
     this.labels = labels;

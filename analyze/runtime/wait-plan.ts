@@ -14,7 +14,7 @@ import { isBlocked, WaitReader } from './wait-records.js';
  * kind that were read before are not needed any more.
  */
 export type ReadFirst = (program: GoRuntime, ranges: RangeList, what: FirstRead) => GoRuntime;
-type FirstRead = 'gs' | 'sudogs' | 'channels' | 'frames' | 'timers';
+type FirstRead = 'gs' | 'sudogs' | 'channels' | 'frames' | 'timers' | 'defers';
 
 /** Finds, while the program runs, what goroutines wait in: what a capture reads before the stop. */
 export class WaitPlan {

@@ -1,8 +1,8 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
+import { DeferReader } from '../runtime/defer-records.js';
 import type { G } from '../runtime/goroutine.js';
-import type { Layout } from '../runtime/layouts.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 
@@ -16,8 +16,6 @@ export interface DeferredCall {
   readonly sp: number;
 }
 
-/** More deferred calls than any goroutine of interest has. */
-const MAX_RECORDS = 1000;
 /** Calls that the compiler codes into a function (maxOpenDefers in cmd/compile), and words of their arguments. */
 const MAX_OPEN = 8;
 const MAX_ARGUMENTS = 64;
@@ -28,44 +26,33 @@ const WORD = 8;
 /** Finds deferred calls that are pending: in the records of a goroutine, and in frames of functions that have them coded in. */
 export class DeferredCalls {
   readonly #program: GoProgram;
-  readonly #record: Layout;
-  readonly #head: number;
+  readonly #records: DeferReader;
   /** By pc: where the list of a function's coded calls lies; null for nearly all. */
   readonly #lists = new Map<number, CodedList | null>();
 
   constructor(program: GoProgram) {
     this.#program = program;
-    this.#record = program.layouts.of('_defer');
-    this.#head = program.layouts.of('g').offset('_defer');
+    this.#records = new DeferReader(program);
   }
 
-  /** The first record of a goroutine; 0 where it has none. Throws MemoryFault. */
-  firstRecord(g: Addr): Addr {
-    return this.#program.memory.ptr(g, this.#head);
+  /** True for a goroutine that has records of deferred calls, or of which that is not known. */
+  hasRecords(g: Addr): boolean {
+    return onFault(
+      () => this.#records.first(g) !== 0,
+      () => true,
+    );
   }
 
-  /**
-   * The calls in records (_defer in runtime2.go), the latest first, up to the first record that is not on the goroutine's own
-   * stack: snapshots of processes lack those in the heap. All of Go 1.12 are there, and those of loops in every release.
-   * Throws MemoryFault where they are absent or damaged.
-   */
-  recorded({ addr, stack }: G): DeferredCall[] {
-    const { memory } = this.#program;
-    const record = this.#record;
+  /** The calls in records, the latest first, as far as they can be read. */
+  recorded({ addr }: G): DeferredCall[] {
     const out: DeferredCall[] = [];
-    const [fn, sp, link] = [record.offset('fn'), record.offset('sp'), record.offset('link')];
-    const open = record.optional('openDefer');
-    const size = record.optional('siz');
-    const seen = new Set<Addr>();
-    for (let at = this.firstRecord(addr); at >= stack.lo && at < stack.hi && !seen.has(at); at = memory.ptr(at, link)) {
-      if (seen.add(at).size > MAX_RECORDS) throw new MemoryFault(at, 'a list of deferred calls without end');
-      const closure = memory.ptr(at, fn);
-      if (closure === 0 || (open !== null && memory.u8(at, open) !== 0)) continue;
-      const bytes = size === null ? 0 : memory.u32(at, size);
-      const words = Math.min(MAX_ARGUMENTS, Math.floor(bytes / WORD));
-      // Arguments follow the record.
-      const saved = Array.from({ length: words }, (_, i) => memory.word(at, record.sizeBytes + WORD * i));
-      out.push({ closure, saved, sp: memory.word(at, sp) });
+    for (const record of this.#records.of(addr)) {
+      if (record.fn === 0) continue;
+      const saved = onFault(
+        () => this.#records.saved(record),
+        () => [],
+      );
+      out.push({ closure: record.fn, saved, sp: record.sp });
     }
     return out;
   }

@@ -119,7 +119,7 @@ export class HolderFinder {
     if (this.#torn.has(g.addr) || !this.#mayHold(g)) return [];
     const { frames } = this.#program.stackOf(g);
     const held = new HeldLocks(this.#program, this.#code, this.#wanted);
-    const records = this.#recordsOf(g);
+    const records = this.#defers.recorded(g);
     for (const frame of [...frames].reverse()) {
       held.add(frame, [...records.filter(({ sp }) => sp === frame.sp), ...this.#codedIn(frame)]);
       if (frame.point.func.name === COND_WAIT) this.#giveBack(g, held);
@@ -130,7 +130,7 @@ export class HolderFinder {
   /** Quick, since most goroutines stand where most others do. */
   #mayHold(g: G): boolean {
     const count = this.#program.pcsOfWhole(g, this.#pcs);
-    if (count === 0 || this.#hasRecords(g)) return true;
+    if (count === 0 || this.#defers.hasRecords(g.addr)) return true;
     for (let i = 0; i < count; i++) if (this.#isConcerned(this.#pcs[i] ?? 0)) return true;
     return false;
   }
@@ -150,20 +150,6 @@ export class HolderFinder {
     const place = this.#code.at(point, false);
     if (place === null) return pc <= point.func.entry;
     return [...place.locks.held].length + place.next.length > 0;
-  }
-
-  #hasRecords({ addr }: G): boolean {
-    return onFault(
-      () => this.#defers.firstRecord(addr) !== 0,
-      () => false,
-    );
-  }
-
-  #recordsOf(g: G): DeferredCall[] {
-    return onFault(
-      () => this.#defers.recorded(g),
-      () => [],
-    );
   }
 
   #codedIn(frame: PhysicalFrame): DeferredCall[] {

@@ -98,7 +98,14 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
 
 /** Reads into the same room again and again: windows of a process's memory would each be memory of their own. */
 function readFirst(live: Contents): ReadFirst {
-  const slabs = { gs: new Slab(), sudogs: new Slab(), channels: new Slab(), frames: new Slab(), timers: new Slab() };
+  const slabs = {
+    gs: new Slab(),
+    sudogs: new Slab(),
+    channels: new Slab(),
+    frames: new Slab(),
+    timers: new Slab(),
+    defers: new Slab(),
+  };
   return (program, ranges, what) => {
     const runs = new Runs(ranges, MAX_GAP);
     slabs[what].grow();

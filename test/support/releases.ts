@@ -32,6 +32,7 @@ export type Fixture =
   | 'park'
   | 'many'
   | 'busy'
+  | 'defers'
   | 'pairs'
   | 'churn'
   | 'steps'
@@ -152,9 +153,18 @@ export const SEVERAL = {
 } as const satisfies Record<string, Cell>;
 
 /** Programs whose goroutines hold locks, which say who. */
-export const LOCKS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
-  ...(['1.12', '1.14', '1.17', '1.19', '1.22', '1.24', '1.27'] as const),
-]).map((release): Cell => ({ fixture: 'locks', release, link: 'stripped' }));
+export const LOCKS_CELLS: readonly Cell[] = [
+  ...ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.14', '1.17', '1.19', '1.22', '1.24', '1.27']).map(
+    (release): Cell => ({ fixture: 'locks', release, link: 'stripped' }),
+  ),
+  { fixture: 'locks', release: '1.26', link: 'cgo' },
+  { fixture: 'locks', release: '1.26', link: 'plain', args: ['-race'] },
+];
+
+/** Programs that defer calls in loops, so that their records lie in the heap. */
+export const DEFERS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  ...(['1.12', '1.13', '1.22', '1.27'] as const),
+]).map((release): Cell => ({ fixture: 'defers', release, link: 'stripped' }));
 
 /** Programs that are captured while they run. */
 export const SPIN_CELLS: readonly Cell[] = [

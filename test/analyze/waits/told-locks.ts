@@ -42,9 +42,6 @@ export function toldLocks(program: GoProgram, output: string): ToldLock[] {
   });
 }
 
-/** What of the program shows only by deferred calls whose records are in the heap, which are not read. */
-const HEAP_DEFERS = new Set(['loop-defers']);
-
 /** What is wrong with the holders that were found. */
 export interface Faults {
   /** Named with more certainty than the evidence bears. */
@@ -56,7 +53,12 @@ export interface Faults {
   readonly wronglyProbable: number;
 }
 
-export function holderFaults(told: readonly ToldLock[], found: ReadonlyMap<WantedLock, readonly Holder[]>): Faults {
+/** `moved` are the ids of goroutines that moved while they were copied, of which nothing is said. */
+export function holderFaults(
+  told: readonly ToldLock[],
+  found: ReadonlyMap<WantedLock, readonly Holder[]>,
+  moved: ReadonlySet<number>,
+): Faults {
   const named = told.flatMap(({ shape, holders, lock }) =>
     (found.get(lock) ?? []).map((holder) => ({ ...holder, shape, holders, isRight: holders.includes(holder.goid) })),
   );
@@ -67,9 +69,8 @@ export function holderFaults(told: readonly ToldLock[], found: ReadonlyMap<Wante
   });
   const probable = named.filter(({ strength }) => strength === 'probable');
   const missed = told.filter(({ shape, holders, lock }) => {
-    if (HEAP_DEFERS.has(shape)) return false;
     const first = (found.get(lock) ?? []).slice(0, holders.length).map(({ goid }) => goid);
-    return !shape.startsWith('hard-') && holders.some((goid) => !first.includes(goid));
+    return !shape.startsWith('hard-') && holders.some((goid) => !moved.has(goid) && !first.includes(goid));
   });
   return {
     untrue: untrue.map(({ shape, holders, goid, strength, evidence }) => {
