@@ -4,6 +4,7 @@ import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G, GoroutineStatus } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
+import { isBlocked } from '../runtime/wait-records.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { UsedWord } from '../stacks/stack-memory.js';
 import type { Position, RuleCode, Step } from '../stacks/step.js';
@@ -103,7 +104,7 @@ export function explainStack(program: GoProgram, g: G): Explanation {
     goid: g.goid,
     runtime: program.runtime.n,
     status: g.status,
-    waitReason: g.status === 'waiting' ? program.waitReasons.at(g.waitreason) : null,
+    waitReason: isBlocked(g) ? program.waitReasons.at(g.waitreason) : null,
     start: explainStart(program, g, m, fields),
     steps,
     truncated,

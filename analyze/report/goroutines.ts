@@ -5,6 +5,7 @@ import type { AncestorInfo } from '../runtime/ancestors.js';
 import type { GoroutineOrder } from '../runtime/go-runtime.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
+import { isBlocked } from '../runtime/wait-records.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { answer, StreamedAnswer } from './answer.js';
 import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
@@ -147,7 +148,7 @@ export class Describer {
       goid: g.goid,
       runtime: this.#program.runtime.n,
       status: g.status,
-      waitReason: g.status === 'waiting' ? this.#program.waitReasons.at(g.waitreason) : null,
+      waitReason: isBlocked(g) ? this.#program.waitReasons.at(g.waitreason) : null,
       waitSinceNs: this.#age(g),
       system: this.#isSystem(g, start),
       thread: this.#thread(g),
@@ -225,9 +226,9 @@ export class Describer {
     return this.functionsOf(g).every((func) => isRuntime(func) || func === start.func);
   }
 
-  /** For how long it has waited, as goroutineheader (traceback.go) prints it: since a collection first saw it waiting. */
+  /** For how long it has waited, as goroutineheader (traceback.go) counts it: since a collection first saw it waiting. */
   #age(g: G): number | null {
-    if (g.waitsince === 0 || this.#now === null || (g.status !== 'waiting' && g.status !== 'syscall')) return null;
+    if (g.waitsince === 0 || this.#now === null || (!isBlocked(g) && g.status !== 'syscall')) return null;
     return Math.max(0, this.#now - g.waitsince);
   }
 

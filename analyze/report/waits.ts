@@ -3,6 +3,7 @@ import { onFault } from '../../snapshots/memory.js';
 import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
+import { isBlocked } from '../runtime/wait-records.js';
 import { EndingCode } from '../waits/ending-code.js';
 import type { Evidence, Strength, WaitsOn } from '../waits/model.js';
 import type { Cycle, Root } from '../waits/wait-graph.js';
@@ -246,7 +247,7 @@ export class WaitReporter {
     if (on !== undefined) return waitText(on);
     const g = this.#goroutine(index);
     if (g === null) return 'cannot be read';
-    if (g.status !== 'waiting') return g.status === 'syscall' ? 'is in a system call' : `is ${g.status}`;
+    if (!isBlocked(g)) return g.status === 'syscall' ? 'is in a system call' : `is ${g.status}`;
     return `waits: ${this.#waits.program.waitReasons.at(g.waitreason) ?? '?'}`;
   }
 

@@ -47,7 +47,7 @@ export function groupText(group: Group, runtime = ''): string {
 }
 
 function stateOf(g: LocatedGoroutine): string {
-  return `${printable(g.waitReason ?? g.status)}${g.torn ? ', torn' : ''}`;
+  return `${printable(g.waitReason ?? g.status)}${g.status === 'leaked' ? ' (leaked)' : ''}${g.torn ? ', torn' : ''}`;
 }
 
 function place(loc: Loc | null, room: number): string {

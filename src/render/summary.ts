@@ -77,7 +77,10 @@ type MaybeLocated = Goroutine & Partial<LocatedGoroutine>;
 export function goroutineLine(g: LocatedGoroutine, place: 'user', runtime?: string): string;
 export function goroutineLine(g: Goroutine, place: Exclude<Place, 'user'>, runtime?: string): string;
 export function goroutineLine(g: MaybeLocated, place: Place, runtime = ''): string {
-  const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
+  const status =
+    g.waitReason === null
+      ? g.status
+      : `${g.status === 'leaked' ? 'leaked, ' : ''}waiting for ${printable(g.waitReason)}`;
   const loc = at(g, place);
   return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}${runtimeSuffix(runtime)}\n`;
 }

@@ -25,9 +25,10 @@ export function tracebackText({ goroutine, lines, truncated, creator, ancestors 
 
 /** As goroutineheader (traceback.go) prints it. */
 function stateText({ status, waitReason, waitSinceNs, lockedToThread }: Traceback['goroutine']): string {
-  const minutes = waitSinceNs === null ? 0 : Math.floor(waitSinceNs / MINUTE_NS);
+  const isLeaked = status === 'leaked';
+  const minutes = waitSinceNs === null || isLeaked ? 0 : Math.floor(waitSinceNs / MINUTE_NS);
   return [
-    printable(waitReason ?? status),
+    printable(waitReason ?? status) + (isLeaked ? ' (leaked)' : ''),
     ...(minutes >= 1 ? [`${minutes} minutes`] : []),
     ...(lockedToThread ? ['locked to thread'] : []),
   ].join(', ');

@@ -1,7 +1,7 @@
 import { keyPrefix } from '../../analyze/report/all-runtimes.js';
 import type { Group } from '../../analyze/report/groups.js';
 import type { Member } from '../../analyze/report/live-view.js';
-import type { Frame, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
+import type { Frame, Goroutine, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
 import { outsideRuntime } from '../../analyze/report/runtime-code.js';
 import { duration, printable } from '../render/text.js';
 import { delta, ratePerSecond, type Series } from './history.js';
@@ -109,6 +109,11 @@ function stateOf({ status, waitReason, count }: Group): string {
   return most === undefined ? '' : most[1] === count ? most[0] : `${most[1]} ${most[0]}`;
 }
 
+/** As Go's own traceback has it. */
+function stateOfOne({ status, waitReason }: Goroutine): string {
+  return `${waitReason ?? status}${status === 'leaked' ? ' (leaked)' : ''}`;
+}
+
 function goroutineRow(g: Member): Row {
   const where = g.at ?? g.entry;
   const labels = Object.entries(g.labels).map(([key, value]) => `${printable(key)}=${printable(value)}`);
@@ -117,7 +122,7 @@ function goroutineRow(g: Member): Row {
     id: String(g.goid),
     name: where === null ? '?' : printable(where.func),
     file: [where === null ? '' : place(where), ...labels].join(' ').trim(),
-    state: printable(g.waitReason ?? g.status),
+    state: printable(stateOfOne(g)),
     waitNs: g.waitSinceNs,
   };
 }
@@ -126,7 +131,7 @@ function goroutineRow(g: Member): Row {
 function stackLines(g: GoroutineWithStack | null): string[] {
   if (g === null) return ['This goroutine has ended.'];
   const facts = [
-    g.waitReason ?? g.status,
+    stateOfOne(g),
     ...(g.waitSinceNs === null ? [] : [`for ${duration(g.waitSinceNs)} or longer`]),
     ...(g.thread === null ? [] : [`on M${g.thread.m}, thread ${g.thread.tid}`]),
     ...(g.lockedToThread ? ['locked to its thread'] : []),

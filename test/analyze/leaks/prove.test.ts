@@ -1,5 +1,6 @@
 import t from 'tap';
 import { openProgram } from '../../../analyze/program.js';
+import { listGoroutines } from '../../../analyze/report/goroutines.js';
 import { LiveProcess } from '../../../capture/process/live-process.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
 import { isLeak, outcomesByEntry, printedCounts, provedIn } from '../../support/leak-outcomes.js';
@@ -37,17 +38,25 @@ for (const cell of LEAKS_CELLS) {
     running.ask('leaks').catch(() => undefined);
     await running.waitFor(/^end of profile$/m, before);
     const profile = running.stdout.slice(before);
-    const theirs = new Set([...profile.matchAll(/^goroutine (\d+) \[.*\(leaked\)/gm)].map(([, goid]) => Number(goid)));
+    const printed = new Map(
+      [...profile.matchAll(/^goroutine (\d+) \[(.*) \(leaked\)/gm)].map(([, goid, why]) => [Number(goid), why]),
+    );
     t.equal(
-      theirs.size > 0,
+      printed.size > 0,
       cell.release === '1.27' || cell.experiment !== undefined,
       'the runtime has such a profile',
     );
-    for (const [name, of] of theirs.size === 0 ? [] : found) {
-      const judged = of.filter(({ goid }) => theirs.has(goid)).length;
+    const after = [...listGoroutines(openProgram(target.image()), 'plain')].filter(({ goid }) => printed.has(goid));
+    t.same(
+      after.map(({ goid, status, waitReason }) => [goid, status, waitReason]),
+      [...printed].sort(([a], [b]) => a - b).map(([goid, why]) => [goid, 'leaked', why]),
+      'the runtime marks them, and what they wait for is still told',
+    );
+    for (const [name, of] of printed.size === 0 ? [] : found) {
+      const judged = of.filter(({ goid }) => printed.has(goid)).length;
       const ours = of.filter(isLeak).length;
       if (judged > 0) t.ok(ours > 0, `${name}: the runtime calls ${judged} leaked, and ${ours} are proved`);
-      const wrong = of.filter(({ goid, outcome }) => outcome === 'leaked' && !theirs.has(goid));
+      const wrong = of.filter(({ goid, outcome }) => outcome === 'leaked' && !printed.has(goid));
       t.same(wrong, [], `${name}: what is proved by its own rule, the runtime calls leaked`);
     }
   });
