@@ -45,8 +45,8 @@ export interface CaptureOptions {
   readonly budgetMs?: number;
   /** gospy's own version, kept in the snapshot. */
   readonly writer: string;
-  /** Called with what is being done, for a progress line. Never called in the stop. */
-  readonly progress?: (doing: string) => void;
+  /** Called with what is being done, and how many bytes of it are done where that is known. Never called in the stop. */
+  readonly progress?: (doing: string, bytes?: number) => void;
   /** Asked for struct layouts if the release is not known and the executable has no debug information. */
   readonly debugInfo?: DebugInfo;
   /** Called with the programs before anything is stopped; refuses it by throwing. */
@@ -231,6 +231,8 @@ async function copyProcess(
   return { copies, metadata: told, mode: 'stop', leaks: null };
 }
 
+const MARKING = 'marking the heap';
+
 /** Copies a clone and, if that is asked for, proves in it which goroutines are leaked. */
 async function copyAndProve(
   target: LiveProcess,
@@ -241,8 +243,9 @@ async function copyAndProve(
   let found: LeakProof | string | null = null;
   const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
     if (leaks === undefined) return;
-    begin(options, 'marking the heap');
-    found = await proveAll(programs, { ...leaks, lateStacks, signal });
+    begin(options, MARKING);
+    const progress = (bytes: number): void => options.progress?.(MARKING, bytes);
+    found = await proveAll(programs, { ...leaks, lateStacks, signal, progress });
   };
   const how = { packing, signal, budgetMs, ...(leaks === undefined ? {} : { inspect }) };
   let cloned = await copyClone(target, surveyed, how);

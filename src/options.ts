@@ -2,6 +2,8 @@ import { Argument, InvalidArgumentError, Option, type Command } from 'commander'
 
 /** pids are positive and fit a C int. */
 const PID_LIMIT = 2 ** 31;
+/** More than any machine has. */
+const MOST_MB = 9_999_999;
 
 /** `--pid N`: a number. */
 export function pidOption(description: string): Option {
@@ -25,6 +27,17 @@ export function limitOption(description: string, initial?: number): Option {
 
 export function jsonOption(): Option {
   return new Option('--json', 'print one JSON document');
+}
+
+/** `--max-heap MB`: megabytes of the heap that may hold pointers. */
+export function maxHeapOption(): Option {
+  return new Option('--max-heap <MB>', 'do without the proof if more of the heap than this may hold pointers')
+    .default(1024)
+    .argParser((text) => {
+      const mb = parseWhole(text) ?? 0;
+      if (mb <= 0 || mb > MOST_MB) throw new InvalidArgumentError('It takes megabytes, a whole number above 0.');
+      return mb;
+    });
 }
 
 /** `--bin FILE`: the executable of the target. */

@@ -119,10 +119,14 @@ export class Heap {
     return id >= 0 ? id : id === -2 ? 'free' : null;
   }
 
-  /** Reads all references between objects, but for those in the words of `hidden`. Throws MemoryFault where a part of the heap is absent. */
-  *readReferences(memory: Memory, hidden: Runs): Generator<void> {
+  /**
+   * Reads all references between objects, but for those in the words of `hidden`; `progress` is called with the bytes that were
+   * read so far. Throws MemoryFault where a part of the heap is absent.
+   */
+  *readReferences(memory: Memory, hidden: Runs, progress: (bytes: number) => void): Generator<void> {
     const { length, base, elemBytes, elems, noscan, firstId } = this.#spans;
     let read = 0;
+    let done = 0;
     for (let i = 0; i < length; i++) {
       if (noscan[i] === 1) continue;
       const [from, bytes, first, count] = [base[i] ?? 0, elemBytes[i] ?? 8, firstId[i] ?? 0, elems[i] ?? 0];
@@ -134,6 +138,7 @@ export class Heap {
         const at = from + k * bytes;
         this.#addReferences(memory, id, at, at + bytes, hides && hidden.touches(at, at + bytes) ? hidden : null);
         if ((read += bytes) < STEP_BYTES) continue;
+        progress((done += read));
         read = 0;
         yield;
       }

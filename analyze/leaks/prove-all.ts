@@ -1,16 +1,11 @@
 import { ascendingOrder } from '../../snapshots/ascending-order.js';
 import type { LeakProof } from '../../snapshots/leak-proof.js';
-import type { Segment } from '../../snapshots/memory.js';
 import type { GoRuntime } from '../runtime/go-runtime.js';
 import { NotProvable } from './not-provable.js';
-import { proveLeaks } from './prove.js';
+import { proveLeaks, type ProofOptions } from './prove.js';
 
-/** How a proof is made. */
-export interface ProofOptions {
-  /** Bytes of the heap that may hold pointers, at most: it takes up to half as much memory here. */
-  readonly maxHeapBytes: number;
-  /** Parts of threads' stacks that the memory of the image may lack. */
-  readonly lateStacks?: readonly Segment[];
+/** How a proof is made, and how it is watched. */
+interface WatchedProof extends ProofOptions {
   /** Ends it with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -18,11 +13,11 @@ export interface ProofOptions {
 /** Of the goroutines of all Go programs of a process that were blocked, which are leaked; or why that cannot be said, as a clause. */
 export async function proveAll(
   programs: readonly GoRuntime[],
-  { maxHeapBytes, lateStacks = [], signal }: ProofOptions,
+  { signal, ...options }: WatchedProof,
 ): Promise<LeakProof | string> {
   const proofs: LeakProof[] = [];
   for (const program of programs) {
-    const steps = proveLeaks(program, maxHeapBytes, lateStacks);
+    const steps = proveLeaks(program, options);
     for (;;) {
       try {
         const step = steps.next();

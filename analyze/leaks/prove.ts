@@ -21,19 +21,25 @@ import { findSuspects, type Suspects } from './suspects.js';
 /** Goroutines whose stacks are marked before others get their turn. */
 const STEP_STACKS = 4096;
 
+/** How a proof is made. */
+export interface ProofOptions {
+  /** Bytes of the heap that may hold pointers, at most: it takes up to half as much memory here. */
+  readonly maxHeapBytes: number;
+  /** Parts of threads' stacks that count beside those in the image, whose memory may lack them. */
+  readonly lateStacks?: readonly Segment[] | undefined;
+  /** Called with the bytes of the heap that were read so far. */
+  readonly progress?: ((bytes: number) => void) | undefined;
+}
+
 /**
  * Proves which blocked goroutines nothing can ever wake: what they wait on is reached from nothing that can run. As Go's own
  * leak detection does (findGoroutineLeaks in mgc.go, 1.26+), everything is marked from the global variables and from the stacks of
- * goroutines that can run; a blocked goroutine of which something is marked counts as one of those from then on. `maxHeapBytes`
- * bounds the part of the heap that may hold pointers, and `lateStacks` are parts of threads' stacks that count beside those in the image. Yields every few milliseconds. Throws {@link NotProvable}.
+ * goroutines that can run; a blocked goroutine of which something is marked counts as one of those from then on. Yields every
+ * few milliseconds. Throws {@link NotProvable}.
  */
-export function* proveLeaks(
-  program: GoRuntime,
-  maxHeapBytes: number,
-  lateStacks: readonly Segment[] = [],
-): Generator<void, LeakProof> {
+export function* proveLeaks(program: GoRuntime, options: ProofOptions): Generator<void, LeakProof> {
   try {
-    return yield* new Prover(program, lateStacks).prove(maxHeapBytes);
+    return yield* new Prover(program, options).prove();
   } catch (error) {
     if (!(error instanceof MemoryFault)) throw error;
     throw new NotProvable(`a part of the memory that it needs cannot be read: ${error.message}`);
@@ -42,7 +48,7 @@ export function* proveLeaks(
 
 class Prover {
   readonly #program: GoRuntime;
-  readonly #lateStacks: readonly Segment[];
+  readonly #options: ProofOptions;
   readonly #suspects: Suspects;
   /** By suspect, an index into OUTCOMES; `leaked` until it is reached. */
   readonly #outcomes: Uint8Array;
@@ -56,24 +62,25 @@ class Prover {
   /** True once the deferred calls of suspects are looked at. */
   #isDeferred = false;
 
-  constructor(program: GoRuntime, lateStacks: readonly Segment[]) {
+  constructor(program: GoRuntime, options: ProofOptions) {
     this.#program = program;
-    this.#lateStacks = lateStacks;
+    this.#options = options;
     this.#suspects = findSuspects(program);
     this.#outcomes = new Uint8Array(this.#suspects.length);
     this.#from = new Float64Array(this.#suspects.length);
   }
 
-  *prove(maxHeapBytes: number): Generator<void, LeakProof> {
+  *prove(): Generator<void, LeakProof> {
     const { memory } = this.#program;
+    const { maxHeapBytes, lateStacks = [], progress = () => undefined } = this.#options;
     const spans = readSpans(this.#program);
     if (spans.scanBytes > maxHeapBytes) throw new NotProvable(tooLarge(spans.scanBytes, maxHeapBytes));
     const heap = new Heap(memory, spans);
     const hidden = this.#suspects.hidden;
     hidden.addAll(writeBarrierBuffers(this.#program));
-    yield* heap.readReferences(memory, new Runs(hidden, 0));
+    yield* heap.readReferences(memory, new Runs(hidden, 0), progress);
     this.#awaitObjects(heap);
-    const threadRoots = { held: (word: number) => this.#hold(word), lateStacks: this.#lateStacks };
+    const threadRoots = { held: (word: number) => this.#hold(word), lateStacks };
     yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute));
     yield* this.#markRoots(heap, () => markFinalizers(this.#program, spans, heap, this.#attribute));
     yield* this.#markRoots(heap, () => markThreads(this.#program, heap, this.#attribute, threadRoots));

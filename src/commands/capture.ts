@@ -5,7 +5,7 @@ import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { runtimeNames } from '../render/runtimes.js';
-import { binOption, debugDirOption, examples, jsonOption, pidOption } from '../options.js';
+import { binOption, debugDirOption, examples, jsonOption, maxHeapOption, pidOption } from '../options.js';
 import { captureText } from '../render/capture.js';
 import { captureOptions, openBinary } from '../targets/live.js';
 
@@ -65,11 +65,7 @@ export function define(command: Command, io: Io): void {
       'prove which blocked goroutines nothing can ever wake, by marking the heap of a clone (--mode clone), or of a whole ' +
         'core: the snapshot holds the verdicts, and nothing of the heap',
     )
-    .addOption(
-      new Option('--max-heap <MB>', 'do without the proof if more of the heap than this may hold pointers')
-        .argParser(megabytes)
-        .default(1024),
-    )
+    .addOption(maxHeapOption())
     .addOption(binOption())
     .addOption(debugDirOption())
     .option('--strict', 'end with exit code 7 if something is missing in the snapshot')
@@ -103,12 +99,6 @@ function milliseconds(text: string): number {
   const ms = /^[0-9]{1,9}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : 0;
   if (ms <= 0) throw new InvalidArgumentError('It takes milliseconds, more than 0.');
   return ms;
-}
-
-function megabytes(text: string): number {
-  const mb = /^[0-9]{1,7}$/.test(text) ? Number(text) : 0;
-  if (mb <= 0) throw new InvalidArgumentError('It takes megabytes, a whole number above 0.');
-  return mb;
 }
 
 /** How a proof is made, if one is asked for. */

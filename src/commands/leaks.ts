@@ -5,8 +5,18 @@ import type { Relation } from '../../analyze/report/relation.js';
 import type { Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { usageError } from '../../snapshots/errors.js';
+import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
-import { binOption, debugDirOption, examples, jsonOption, limitOption, pidOption, runtimeOption } from '../options.js';
+import {
+  binOption,
+  debugDirOption,
+  examples,
+  jsonOption,
+  limitOption,
+  maxHeapOption,
+  pidOption,
+  runtimeOption,
+} from '../options.js';
 import { withTargets, type NamedTarget } from './with-target.js';
 
 interface LeaksOptions {
@@ -14,6 +24,9 @@ interface LeaksOptions {
   readonly bin?: string;
   readonly debugDir?: readonly string[];
   readonly runtime?: string;
+  readonly proof: boolean;
+  /** Megabytes. */
+  readonly maxHeap: number;
   readonly limit: number;
   readonly json?: true;
 }
@@ -23,18 +36,21 @@ export function define(command: Command, io: Io): void {
   command
     .summary('goroutines that nothing can ever wake, or that become more and more')
     .description(
-      'Of one target: goroutines that are proved to be leaked, if the snapshot was captured with --leaks, else those that ' +
-        'may be. Of several snapshots of one process: also groups that only grow, how fast, and since when.',
+      'Of one target: goroutines that are proved to be leaked. The proof is made by marking the heap of a live process, in a ' +
+        'frozen clone of it, or of a core; a snapshot has it if it was captured with --leaks. Without a proof: goroutines ' +
+        'that may be leaked. Of several snapshots of one process: also groups that only grow, how fast, and since when.',
     )
     .addArgument(new Argument('[TARGET...]', 'a .gsp snapshot or an ELF core; or several snapshots, in any order'))
     .addOption(pidOption('read the live process N, after the snapshots if there are any'))
+    .option('--no-proof', 'do without the proof: a live process is not cloned but stopped, and the heap is not read')
+    .addOption(maxHeapOption())
     .addOption(binOption())
     .addOption(debugDirOption())
     .addOption(runtimeOption())
     .addOption(limitOption('print at most N groups, 0 for all', 20))
     .addOption(jsonOption())
     .action((files: readonly string[], options: LeaksOptions) => printLeaks(io, files, options));
-  examples(command, ['gospy leaks snap.gsp', 'gospy leaks monday.gsp tuesday.gsp wednesday.gsp']);
+  examples(command, ['gospy leaks --pid 4711', 'gospy leaks monday.gsp tuesday.gsp wednesday.gsp']);
 }
 
 /** What is found in all targets. */
@@ -46,16 +62,23 @@ interface Found {
 }
 
 async function printLeaks(io: Io, files: readonly string[], options: LeaksOptions): Promise<void> {
-  const found = await findLeaks(io, files, options);
+  const forget = options.pid === undefined ? () => undefined : await endingClones();
+  const found = await findLeaks(io, files, options).finally(forget);
   const { target, proof, groups, warnings } = found;
   const captures = files.length + (options.pid === undefined ? 0 : 1);
   if (options.json === true) {
     await io.json({ schema: 'gospy.leaks/1', target, captures, proof, groups, warnings });
   } else {
     const { leaksText } = await import('../render/leaks.js');
-    for (const text of leaksText({ captures, proof, groups }, options.limit)) await io.write(text);
+    for (const text of leaksText({ kind: target.kind, captures, proof, groups }, options.limit)) await io.write(text);
   }
   io.warnings(warnings);
+}
+
+/** A signal that ends gospy ends the clones that it made too. Returns a function that undoes this. */
+async function endingClones(): Promise<() => void> {
+  const { endClones } = await import('../../capture/clone/clone.js');
+  return onInterrupt(endClones);
 }
 
 /** Opens one target at a time besides the first: of each only how many goroutines there are of each kind is kept. */
@@ -72,29 +95,29 @@ async function findLeaks(io: Io, files: readonly string[], options: LeaksOptions
   const growth = new GrowthFinder();
   let latest = first;
   const found: Found[] = [];
-  const report = (programs: Programs): void => {
+  const report = (programs: Programs): Promise<void> => {
     const { value, warnings } = findAllLeaks(programs);
     const groups = others.length === 0 ? value.groups : growth.join(value.groups);
     found.push({ target: targetOfAll(programs), proof: value.proof, groups, warnings });
+    return Promise.resolve();
   };
-  await withTargets(io, [first], async ([earlier]) => {
-    if (others.length > 0) growth.add(earlier);
-    for (const other of others) {
-      await withTargets(io, [other], ([programs]) => {
-        assertSameProcess(relationOf(earlier[0], programs[0]), other);
-        if (growth.add(programs)) latest = other;
+  const leaks = options.proof ? { maxHeapBytes: options.maxHeap * 2 ** 20 } : undefined;
+  if (others.length > 0) {
+    await withTargets(io, [first], async ([earlier]) => {
+      growth.add(earlier);
+      for (const other of others) {
         // A process is not captured a second time.
-        if (other.pid !== undefined) report(programs);
-        return Promise.resolve();
-      });
-    }
-    if (found.length === 0 && latest === first) report(earlier);
-  });
-  if (found.length === 0)
-    await withTargets(io, [latest], ([programs]) => {
-      report(programs);
-      return Promise.resolve();
+        const isLast = other.pid !== undefined;
+        const add = ([programs]: readonly [Programs]): Promise<void> => {
+          assertSameProcess(relationOf(earlier[0], programs[0]), other);
+          if (growth.add(programs)) latest = other;
+          return isLast ? report(programs) : Promise.resolve();
+        };
+        await withTargets(io, [other], add, isLast ? { leaks } : {});
+      }
     });
+  }
+  if (found.length === 0) await withTargets(io, [latest], ([programs]) => report(programs), { leaks });
   const [only] = found;
   if (only === undefined) throw new RangeError('there is no target');
   return only;

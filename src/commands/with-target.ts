@@ -4,7 +4,7 @@ import { ReaderGone, type Io } from '../io.js';
 import { goidOf } from '../selection-options.js';
 import { chooseRuntime } from '../targets/choose-runtime.js';
 import { openTarget } from '../targets/open-target.js';
-import { damageError, type OpenTarget, type TargetSpec } from '../targets/target.js';
+import { damageError, type Opening, type OpenTarget, type TargetSpec } from '../targets/target.js';
 
 /** The options that name a target, as {@link takesTarget} adds them to a command. */
 export interface TargetOptions {
@@ -58,13 +58,14 @@ export function withPrograms(
 
 /**
  * Opens targets, runs `use` on the Go programs in each that are asked for, and closes them. Throws a usage error where one is not named or
- * named twice, or has no such runtime, and GospyError as openTarget does. Throws exit code 5 after `use` where a file turned out to be damaged:
+ * named twice, or has no such runtime, and GospyError as openTarget does. With `leaks`, each gets a proof of which goroutines are leaked. Throws exit code 5 after `use` where a file turned out to be damaged:
  * `use` has printed what could be read.
  */
 export async function withTargets<const T extends readonly NamedTarget[]>(
   io: Io,
   named: T,
   use: (programs: { readonly [K in keyof T]: Programs }) => Promise<void>,
+  { leaks }: Pick<Opening, 'leaks'> = {},
 ): Promise<void> {
   const specs = named.map(specOf);
   const targets: OpenTarget[] = [];
@@ -74,7 +75,7 @@ export async function withTargets<const T extends readonly NamedTarget[]>(
       cause,
     );
   try {
-    for (const spec of specs) targets.push(await openTarget(spec, { progress: io.progress }));
+    for (const spec of specs) targets.push(await openTarget(spec, { progress: io.progress, leaks }));
     // One list of programs a target, which TypeScript does not see.
     const programs = targets.map((target, i) => chooseRuntime(target.programs, named[i]?.runtime));
     await use(programs as { readonly [K in keyof T]: Programs });

@@ -1,11 +1,12 @@
 import { ageText } from '../../analyze/report/leak-suspects.js';
 import type { LeakGroup } from '../../analyze/report/leaks.js';
-import type { Loc } from '../../analyze/report/model.js';
+import type { Loc, Target } from '../../analyze/report/model.js';
 import { basename } from 'node:path/posix';
 import { pluralize, printable, withThousands } from './text.js';
 
 /** What `gospy leaks` found. */
 interface Found {
+  readonly kind: Target['kind'];
   readonly captures: number;
   readonly proof: 'marked' | null;
   readonly groups: readonly LeakGroup[];
@@ -22,7 +23,7 @@ const INDENT = '    ';
 const SHOWN_GOIDS = 5;
 
 /** The groups as text, below a line for each verdict; `limit` is the most groups to show, 0 for all. */
-export function* leaksText({ captures, proof, groups }: Found, limit: number): Iterable<string> {
+export function* leaksText({ kind, captures, proof, groups }: Found, limit: number): Iterable<string> {
   if (groups.length === 0) yield `No leak was found${captures > 1 ? ', and no group only grew' : ''}.\n`;
   const shown = limit === 0 ? groups : groups.slice(0, limit);
   for (const verdict of Object.keys(HEADS) as LeakGroup['verdict'][]) {
@@ -34,7 +35,7 @@ export function* leaksText({ captures, proof, groups }: Found, limit: number): I
   }
   if (shown.length < groups.length)
     yield `... ${withThousands(groups.length - shown.length)} more groups (--limit 0 prints all)\n`;
-  if (proof === null)
+  if (proof === null && kind === 'snapshot')
     yield wrapped('The heap was not marked: `gospy capture --leaks` takes that proof with a snapshot.', '');
 }
 

@@ -1,6 +1,5 @@
 import { extract } from '../../analyze/extract.js';
-import { proveAll } from '../../analyze/leaks/prove-all.js';
-import { countLeaks, notProved, type LeakCount } from '../../analyze/leaks/verdicts.js';
+import { countLeaks, type LeakCount } from '../../analyze/leaks/verdicts.js';
 import { runtimesOf, warningsOf } from '../../analyze/report/all-runtimes.js';
 import type { Runtime } from '../../analyze/report/model.js';
 import { WarningCollector, type Warning } from '../../analyze/warnings.js';
@@ -14,6 +13,7 @@ import { version } from '../version.js';
 import { openCorePrograms } from './core-files.js';
 import { kindOfTarget } from './file-kind.js';
 import { openCoreFile } from './open-core.js';
+import { withProof } from './proof.js';
 import type { FileTarget, Opening } from './target.js';
 
 /** What came of a core that was turned into a snapshot; `gospy.capture/1`. */
@@ -39,17 +39,11 @@ export interface CoreSnapshotReport {
   readonly warnings: readonly Warning[];
 }
 
-/** How a core becomes a snapshot. */
-interface Distilling extends Opening {
-  /** Proves which goroutines are leaked, in a heap of which so many bytes may hold pointers. */
-  readonly leaks?: { readonly maxHeapBytes: number };
-}
-
 /**
  * Writes a snapshot at `path` of what the analysis needs of a core. Throws GospyError where the core cannot be read, is
  * a snapshot, or the output cannot be written; nothing is left behind then.
  */
-export async function coreToSnapshot(spec: FileTarget, path: string, opening: Distilling): Promise<CoreSnapshotReport> {
+export async function coreToSnapshot(spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
   const kind = kindOfTarget(spec.file);
   if (kind.kind !== 'core') throw badFile(`${spec.file} is already a snapshot, not a core`);
   checkOutput(path);
@@ -62,24 +56,16 @@ export async function coreToSnapshot(spec: FileTarget, path: string, opening: Di
   }
 }
 
-async function writeExtract(
-  core: Core,
-  spec: FileTarget,
-  path: string,
-  { signal, leaks: asked, progress }: Distilling,
-): Promise<CoreSnapshotReport> {
-  const { programs, close } = openCorePrograms(core, spec);
+async function writeExtract(core: Core, spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
+  const { programs: opened, close } = openCorePrograms(core, spec);
   try {
-    if (asked !== undefined) progress?.('marking the heap');
-    const proof = asked === undefined ? null : await proveAll(programs, { ...asked, signal });
-    const leaks = typeof proof === 'string' ? null : proof;
-    const unproved = typeof proof === 'string' ? [notProved(proof)] : [];
+    const programs = await withProof(opened, opening);
     const { programs: analyzed, image, groups } = extract(programs);
     const runtimes = runtimesOf(analyzed);
     const goroutines = runtimes.reduce((sum, runtime) => sum + runtime.goroutines, 0);
     const partial =
       image.capture.partial || core.damage.length > 0 || analyzed.some(({ unreadable }) => unreadable > 0);
-    const warnings = withoutRepeats([...unproved, ...warningsOf(programs), ...warningsOf(analyzed)]);
+    const warnings = withoutRepeats([...warningsOf(programs), ...warningsOf(analyzed)]);
     const capture: CaptureFacts = {
       ...image.capture,
       partial,
@@ -87,14 +73,14 @@ async function writeExtract(
       writer: version(),
     };
     const memory = new CountingGroups(groups);
-    const content = { image: { ...image, capture, leaks }, memory };
-    const { bytesWritten } = await writeSnapshot(path, content, { signal });
+    const content = { image: { ...image, capture }, memory };
+    const { bytesWritten } = await writeSnapshot(path, content, { signal: opening.signal });
     const { pid, threads } = image;
     return {
       ...{ path, pid, goVersion: programs[0].version.text, mode: 'core', goroutines },
       ...{ pauseNs: null, lateThreads: null, longestLateNs: null },
       ...{ runtimes, bytesRead: memory.sizeBytes, bytesWritten, threads: threads.length, partial },
-      ...{ leaks: countLeaks(leaks), warnings },
+      ...{ leaks: countLeaks(image.leaks ?? null), warnings },
     };
   } finally {
     close();

@@ -27,7 +27,7 @@ export async function openBinary(path: string | undefined): Promise<Binary | nul
  */
 export function captureOptions(mode: CaptureMode, binary: Binary | null, opening: Opening = {}): CaptureOptions {
   requireLinux();
-  const { progress, signal } = opening;
+  const { progress, signal, leaks } = opening;
   return {
     mode,
     writer: version(),
@@ -35,6 +35,7 @@ export function captureOptions(mode: CaptureMode, binary: Binary | null, opening
     inspect: (programs) => binary?.assertMatches(programs),
     ...(progress === undefined ? {} : { progress }),
     ...(signal === undefined ? {} : { signal }),
+    ...(leaks === undefined ? {} : { leaks }),
   };
 }
 

@@ -30,7 +30,7 @@ async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promi
     restorePriority();
   };
   try {
-    const options = captureOptions('stop', binary, opening);
+    const options = captureOptions(opening.leaks === undefined ? 'stop' : 'clone', binary, opening);
     const { lowerPriority } = await import('../../capture/ptrace/priority.js');
     // Until the target is closed: what is made of it is made on the machine where the process runs.
     restorePriority = lowerPriority();
@@ -50,9 +50,9 @@ async function openSnapshotFile({ file, bin }: FileTarget): Promise<OpenTarget> 
   const close = (): void => binary?.close();
   try {
     const image = openSnapshot(file);
-    return openIn(image, () => {
+    return await openIn(image, () => {
       const programs = openPrograms(image, binary?.debugInfo);
-      return { programs: binary?.lendTo(programs) ?? programs, close };
+      return Promise.resolve({ programs: binary?.lendTo(programs) ?? programs, close });
     });
   } catch (error) {
     close();
@@ -61,12 +61,21 @@ async function openSnapshotFile({ file, bin }: FileTarget): Promise<OpenTarget> 
 }
 
 async function openCoreTarget(spec: FileTarget, kind: CoreFile, opening: Opening): Promise<OpenTarget> {
-  const [{ openCoreFile }, { openCorePrograms }] = await Promise.all([
+  const [{ openCoreFile }, { openCorePrograms }, { withProof }] = await Promise.all([
     import('./open-core.js'),
     import('./core-files.js'),
+    import('./proof.js'),
   ]);
   const core = await openCoreFile(spec.file, kind, opening);
-  return openIn(core, () => openCorePrograms(core, spec));
+  return openIn(core, async () => {
+    const { programs, close } = openCorePrograms(core, spec);
+    try {
+      return { programs: await withProof(programs, opening), close };
+    } catch (error) {
+      close();
+      throw error;
+    }
+  });
 }
 
 /** A file that notices damage as it is read. */
@@ -76,12 +85,12 @@ interface DamageableFile {
 }
 
 /** Opens the programs in a file with `open`. If that fails and the file is damaged, the damage is the error. */
-function openIn(
+async function openIn(
   file: DamageableFile,
-  open: () => { readonly programs: Programs; readonly close: () => void },
-): OpenTarget {
+  open: () => Promise<{ readonly programs: Programs; readonly close: () => void }>,
+): Promise<OpenTarget> {
   try {
-    const { programs, close } = open();
+    const { programs, close } = await open();
     return targetOf(programs, file, () => {
       close();
       file.close();

@@ -33,6 +33,11 @@ export interface Opening {
    * GospyError of exit code 130. Nothing is left behind.
    */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Proves which goroutines are leaked, in a clone of a process or in a core; a snapshot has its proof, or none. So many bytes of the
+   * heap may hold pointers, at most.
+   */
+  readonly leaks?: { readonly maxHeapBytes: number } | undefined;
 }
 
 /** An open target. Any number may be open at once. */

@@ -42,9 +42,9 @@ const HOOK = new URL('./interrupt-hook.js', import.meta.url).href;
 
 /**
  * When gospy gets a signal: when it opens the memory of its target, while its target is stopped, when it has created the
- * file to write, or when it has written to standard output.
+ * file to write, when it has written to standard output, or as it begins to prove leaks in a clone.
  */
-export type Instant = 'memory' | 'stop' | 'file' | 'output';
+export type Instant = 'memory' | 'stop' | 'file' | 'output' | 'proof';
 
 /** Runs gospy and has it get a signal at an instant. `pid` is its target. */
 export function interruptedAt(

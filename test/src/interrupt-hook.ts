@@ -21,10 +21,20 @@ function isStopping(): boolean {
   return target !== '' && readFileSync(`/proc/${target}/status`, 'utf8').includes(`TracerPid:\t${process.pid}\n`);
 }
 
+/** A clone is a child of the target. Its memory is opened to be copied, and once more for a proof. */
+let openedClones = 0;
+
+function isProof(path: string): boolean {
+  const [, pid = ''] = /^\/proc\/(\d+)\/task\/\d+\/mem$/.exec(path) ?? [];
+  if (pid === '' || pid === target || pid === String(process.pid)) return false;
+  return readFileSync(`/proc/${pid}/status`, 'utf8').includes(`PPid:\t${target}\n`) && ++openedClones === 2;
+}
+
 fs.openSync = (...args) => {
   const fd = openSync(...args);
   const path = String(args[0]);
   if (at === 'memory' && path.startsWith(`/proc/${target}/`) && path.endsWith('/mem')) interrupt();
+  if (at === 'proof' && isProof(path)) interrupt();
   if (at === 'file' && path.endsWith('.tmp')) interrupt();
   return fd;
 };

@@ -4,7 +4,9 @@ import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { captureToFile } from '../../capture/capture.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
+import { isFree } from '../capture/targets.js';
 import { crash } from '../support/cores.js';
+import { eventually } from '../support/eventually.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { readByTheBook } from '../support/independent-reader.js';
@@ -12,6 +14,7 @@ import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes
 import { untilQuiet } from '../support/quiet.js';
 import type { Cell } from '../support/releases.js';
 import { gospyHere } from './gospy-here.js';
+import { interruptedAt } from './gospy-process.js';
 
 const CELL: Cell = { fixture: 'leaks', release: '1.27', link: 'stripped' };
 
@@ -25,6 +28,12 @@ interface Document {
     readonly ratePerMinute: number | null;
     readonly evidence: readonly { readonly code: string }[];
   }[];
+}
+
+/** What a capture says of a proof. */
+interface Refusal {
+  readonly leaks: { readonly leaked: number } | null;
+  readonly warnings: readonly { readonly code: string; readonly message: string }[];
 }
 
 /** The functions whose goroutines are listed with a verdict, with how many of them there are. */
@@ -126,6 +135,59 @@ t.test('capture --leaks: what cannot be proved is said, and what is interrupted 
   }
 });
 
+t.test('leaks: of a live process, the proof is made in a clone of it', async (t) => {
+  if (!requireGo(t)) return;
+  const running = await startGo(t, await buildGo(CELL));
+  await untilQuiet(running.pid);
+  const pid = ['--pid', String(running.pid)];
+  const document = await leaksOf(...pid);
+  t.equal(document.proof, 'marked');
+  const counts = printedCounts(running.stdout);
+  const proved = listed(document, 'proved');
+  for (const [name, count] of counts) {
+    const leaked = proved.get(name) ?? 0;
+    t.ok(name.startsWith('live') ? leaked === 0 : leaked > 0, `${name}: ${leaked} of ${count}`);
+  }
+  t.equal(listed(document, 'suspect').size, 0);
+  const stopped = await leaksOf(...pid, '--no-proof');
+  t.equal(stopped.proof, null);
+  t.same([...listed(stopped, 'proved').keys()].sort(), ['leakEmptySelect', 'leakNilReceive', 'leakNilSend']);
+
+  const folder = temporaryFolder(t);
+  const path = join(folder, 'leaks.gsp');
+  for (const [instant, args] of [
+    ['proof', ['leaks', ...pid]],
+    ['proof', ['capture', ...pid, '--leaks', '-o', path]],
+  ] as const) {
+    const { code, stdout } = await interruptedAt(instant, 'SIGINT', args, { pid: running.pid });
+    t.same([code, stdout], [130, ''], `${args[0]} is interrupted`);
+    t.same(readdirSync(folder), [], 'nothing is left');
+    await eventually(() => parents(running.pid).length === 0 || null, 'the end of the clone');
+    t.ok(isFree(running.pid), 'nobody traces the process');
+  }
+  t.equal((await leaksOf(...pid)).proof, 'marked', 'the process goes on');
+});
+
+t.test('leaks: --max-heap bounds the proof', async (t) => {
+  if (!requireGo(t)) return;
+  const running = await startGo(t, await buildGo(CELL));
+  await running.ask('heap 64');
+  const path = join(temporaryFolder(t), 'leaks.gsp');
+  const args = ['capture', '--pid', String(running.pid), '--leaks', '--json', '-o', path];
+  const most = /the heap has (\d+) MB that may hold pointers, more than the 32 MB allowed/;
+  const refused = JSON.parse((await gospyHere([...args, '--max-heap', '32'])).stdout) as Refusal;
+  t.equal(refused.leaks, null);
+  t.match(refused.warnings, [{ code: 'leaks-not-proved', message: most }]);
+  t.ok(Number(most.exec(refused.warnings[0]?.message ?? '')?.[1]) >= 64, 'as much as the program allocated');
+  const listing = await gospyHere(['leaks', '--pid', String(running.pid), '--max-heap', '32']);
+  t.match(listing.stderr, most);
+  const proved = JSON.parse((await gospyHere([...args, '--max-heap', '512'])).stdout) as Refusal;
+  t.ok(proved.leaks !== null && proved.warnings.length === 0);
+  for (const wrong of ['0', '-1', 'many', '1.5', '99999999']) {
+    t.equal((await gospyHere([...args, '--max-heap', wrong])).code, 2, wrong);
+  }
+});
+
 t.test('capture --core --leaks: a whole core gives the same verdicts', async (t) => {
   if (!requireGo(t)) return;
   const program = await buildGo(CELL);
@@ -140,7 +202,10 @@ t.test('capture --core --leaks: a whole core gives the same verdicts', async (t)
     [...found.keys()].filter((name) => !name.startsWith('leak')),
     [],
   );
-  t.equal((await gospyHere(['leaks', core])).code, 0);
+  const direct = await leaksOf(core, '--bin', program);
+  t.equal(direct.proof, 'marked', 'of a core, too, the proof is made at once');
+  t.same(listed(direct, 'proved'), found);
+  t.equal((await leaksOf(core, '--bin', program, '--no-proof')).proof, null);
 });
 
 t.test('leaks: a group that only grows is found in snapshots in any order', async (t) => {

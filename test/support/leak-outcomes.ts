@@ -7,7 +7,7 @@ const MAX_HEAP = 2 ** 30;
 
 /** Runs a proof to its end. Throws NotProvable. */
 export function provedIn(program: GoProgram): LeakProof {
-  const steps = proveLeaks(program, MAX_HEAP);
+  const steps = proveLeaks(program, { maxHeapBytes: MAX_HEAP });
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
