@@ -28,6 +28,7 @@ import { hasNewModules, type Survey } from './copy/plan.js';
 import type { Packing } from './copy/stored-stacks.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
+import { nameVariables } from './process/variable-names.js';
 import { assertOwnProc } from './process/own-proc.js';
 import { collectGarbage } from './ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from './ptrace/optimize.js';
@@ -188,7 +189,8 @@ async function captureFrom(
   // Those of now: a program that grew before it was copied has more than at the first look.
   const mappings = target.lastMappings();
   const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
-  const base = { ...image, mappings, memory: target.memory(), leaks };
+  const proof = leaks === null ? null : nameVariables(leaks, target.pid, mappings, found.programs);
+  const base = { ...image, mappings, memory: target.memory(), leaks: proof };
   return { ...assembleImage(base, found, copies, threads, facts), bytesRead: copies.sizeBytes };
 }
 

@@ -23,6 +23,8 @@ export interface LeakProof {
    * goroutine's g, of the runtime's record, or of what lies outside of the heap; 0 where there is none.
    */
   readonly from: Float64Array;
+  /** Names of global variables by addresses in `from`, where the program has a symbol table. */
+  readonly names: ReadonlyMap<number, string>;
 }
 
 /** Index of a g in a proof; -1 if the proof says nothing about it. */

@@ -48,5 +48,6 @@ function joined(proofs: readonly LeakProof[]): LeakProof {
     gs: Float64Array.from(order, (i) => gs[i] ?? 0),
     outcomes: Uint8Array.from(order, (i) => outcomes[i] ?? 0),
     from: Float64Array.from(order, (i) => from[i] ?? 0),
+    names: new Map(),
   };
 }

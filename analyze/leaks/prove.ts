@@ -81,10 +81,11 @@ class Prover {
     yield* heap.readReferences(memory, new Runs(hidden, 0), progress);
     this.#awaitObjects(heap);
     const threadRoots = { held: (word: number) => this.#hold(word), lateStacks };
-    yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute));
+    yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute, 'variables'));
     yield* this.#markRoots(heap, () => markFinalizers(this.#program, spans, heap, this.#attribute));
     yield* this.#markRoots(heap, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
     yield* this.#markRoots(heap, () => this.#markGoroutines(heap));
+    yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute, 'list of goroutines'));
     yield* this.#markRoots(heap, () => this.#markDeferred(heap));
     return this.#result();
   }
@@ -181,6 +182,7 @@ class Prover {
       gs: Float64Array.from(order, (i) => gs[i] ?? 0),
       outcomes: Uint8Array.from(order, (i) => this.#outcomes[i] ?? 0),
       from: Float64Array.from(order, (i) => this.#from[i] ?? 0),
+      names: new Map(),
     };
   }
 }

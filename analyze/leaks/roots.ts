@@ -18,6 +18,8 @@ const RECORD_WORDS = 4;
 /** Bytes of a thread's own stack that are looked at: its frames are the runtime's. */
 const MAX_SYSTEM_STACK = 64 << 10;
 
+const TWO_32 = 2 ** 32;
+
 /** The runtime's warning where its list of Ms is not whole. */
 const MACHINES_DAMAGED = 'machines-damaged';
 
@@ -48,15 +50,26 @@ export function globalRanges({ memory, code }: GoRuntime): Range[] {
   );
 }
 
-/** Marks from global variables, each word by itself. */
-export function* markGlobals(program: GoRuntime, heap: Heap, attribute: Attribute): Generator<void> {
-  const { memory } = program;
+/**
+ * Marks from global variables, each word by itself: either from all but those that refer to the list of all goroutines, or from
+ * those. What a goroutine keeps is reached from that list, but it says more to name the goroutine.
+ */
+export function* markGlobals(
+  program: GoRuntime,
+  heap: Heap,
+  attribute: Attribute,
+  which: 'variables' | 'list of goroutines',
+): Generator<void> {
+  const { memory, globals } = program;
+  const list = memory.ptr(globals.allgs);
   for (const { lo, hi } of globalRanges(program)) {
     for (let at = plus(alignDown(lo, 8), lo % 8 === 0 ? 0 : 8); at + 8 <= hi; at = plus(at, 8)) {
       const high = memory.u32(at, 4);
       if (high === 0) continue;
+      const low = memory.u32(at);
+      if ((high * TWO_32 + low === list) === (which === 'variables')) continue;
       attribute('global', at);
-      heap.markWord(memory.u32(at), high);
+      heap.markWord(low, high);
       yield* drained(heap);
     }
   }

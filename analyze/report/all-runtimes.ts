@@ -5,7 +5,7 @@ import { answer, StreamedAnswer, type Answer } from './answer.js';
 import { crashOfAll } from './crash.js';
 import { Describer, listGoroutines, selectGoroutines, type Detail, type Details, type Query } from './goroutines.js';
 import { bySize, groupGoroutines, type Group, type GroupBy } from './groups.js';
-import { byVerdict, findLeaks, type Leaks } from './leaks.js';
+import { byCount, byVerdict, findLeaks, type Leaks } from './leaks.js';
 import { buildView, type LiveView, type ViewQuery } from './live-view.js';
 import { LongList } from './long-list.js';
 import { findMissing, type Missing } from './missing.js';
@@ -55,7 +55,8 @@ const LONGEST_WAITS = 5;
 export function findAllLeaks(programs: Programs): Answer<Leaks> {
   const answers = programs.map(findLeaks);
   const groups = answers.flatMap(({ value }) => value.groups).sort(byVerdict);
-  return { value: { proof: answers[0]?.value.proof ?? null, groups }, warnings: joined(answers) };
+  const alive = answers.flatMap(({ value }) => value.alive).sort(byCount);
+  return { value: { proof: answers[0]?.value.proof ?? null, groups, alive }, warnings: joined(answers) };
 }
 
 /** Puts the overviews of all programs together. */

@@ -1,6 +1,10 @@
 import { ascendingOrder } from '../../snapshots/ascending-order.js';
+import { isLeaked } from '../leaks/verdicts.js';
 import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import type { Evidence } from '../waits/model.js';
 import { Describer } from './goroutines.js';
+import { LeakRoots } from './leak-roots.js';
 import { ageText } from './leak-suspects.js';
 import { byVerdict, type LeakGroup } from './leaks.js';
 import type { Goroutine, Loc } from './model.js';
@@ -23,6 +27,8 @@ interface Members {
   readonly goids: number[];
   readonly loc: Loc | null;
   readonly first: Goroutine;
+  /** From where what the first one waits on is reached, if that was proved. */
+  readonly reached: Evidence | null;
   ageNs: number | null;
 }
 
@@ -53,6 +59,11 @@ export class GrowthFinder {
     const describer = new Describer(program);
     const stackIds = new StackIds();
     const places = new Map<string, Loc | null>();
+    const roots = new LeakRoots(program);
+    const reachedFrom = (g: G): Evidence | null => {
+      const proved = roots.of(g);
+      return proved === null || isLeaked(proved.outcome) ? null : proved.evidence;
+    };
     program.listWarningsByGoid(() => {
       for (const g of program.goroutines('stack')) {
         const goroutine = describer.describe(g);
@@ -60,12 +71,12 @@ export class GrowthFinder {
         const { id } = stackIds.of(program, g);
         let loc = places.get(id);
         if (loc === undefined) places.set(id, (loc = describer.user(g)));
-        this.#join(goroutine, loc, isLatest);
+        this.#join(goroutine, loc, isLatest, () => reachedFrom(g));
       }
     });
   }
 
-  #join(goroutine: Goroutine, loc: Loc | null, isLatest: boolean): void {
+  #join(goroutine: Goroutine, loc: Loc | null, isLatest: boolean, reached: () => Evidence | null): void {
     const { runtime, entry, creator, status, waitReason, goid, waitSinceNs } = goroutine;
     const places = [entry, creator, loc].map((place) => `${place?.func ?? ''}:${place?.line ?? 0}`);
     const key = [runtime, waitReason ?? status, ...places].join(' ');
@@ -77,7 +88,7 @@ export class GrowthFinder {
     const now = this.#times.length - 1;
     history.counts[now] = (history.counts[now] ?? 0) + 1;
     if (!isLatest) return;
-    history.last ??= { goids: [], loc: loc ?? entry, first: goroutine, ageNs: null };
+    history.last ??= { goids: [], loc: loc ?? entry, first: goroutine, reached: reached(), ageNs: null };
     history.last.goids.push(goid);
     if (waitSinceNs !== null) history.last.ageNs = Math.max(history.last.ageNs ?? 0, waitSinceNs);
   }
@@ -131,7 +142,7 @@ export class GrowthFinder {
         ratePerMinute: minutes > 0 ? (count - first) / minutes : null,
         since: from?.at ?? null,
         alsoByRuntime: null,
-        evidence: [{ code: 'only-grew', message }],
+        evidence: [{ code: 'only-grew', message }, ...(last.reached === null ? [] : [last.reached])],
       },
     ];
   }

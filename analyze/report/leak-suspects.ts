@@ -9,7 +9,7 @@ import type { Loc } from './model.js';
 /** What other goroutines can end: chan.go, select.go and package sync. */
 const WOKEN = /^(chan (receive|send)|select|sync\..*|semacquire)$/;
 /** So many goroutines that are alike are suspects, if each waits on something of its own. */
-const MANY = 10;
+export const MANY = 10;
 /** ... and one of them has waited for so long, where that is known. */
 const OLD_NS = 60e9;
 

@@ -1,4 +1,3 @@
-import { indexOfG, OUTCOMES, type Outcome } from '../../snapshots/leak-proof.js';
 import type { Evidence } from '../waits/model.js';
 import type { Analysis } from '../analysis.js';
 import { isLeaked } from '../leaks/verdicts.js';
@@ -7,9 +6,10 @@ import type { G } from '../runtime/goroutine.js';
 import { answer, type Answer } from './answer.js';
 import { Describer, GOROUTINE_READS, selectGoroutines } from './goroutines.js';
 import { STACK_READS } from './locations.js';
+import { LeakRoots } from './leak-roots.js';
 import type { Goroutine, Loc } from './model.js';
 import { StackIds } from './stack-ids.js';
-import { SuspectRules } from './leak-suspects.js';
+import { MANY, SuspectRules } from './leak-suspects.js';
 
 /** Goroutines of one kind that are leaked, or may be. */
 export interface LeakGroup {
@@ -37,12 +37,23 @@ export interface LeakGroup {
   readonly evidence: readonly Evidence[];
 }
 
+/** Many goroutines of one kind that are blocked, and that something can still wake. */
+export interface AliveGroup extends Pick<
+  LeakGroup,
+  'count' | 'runtime' | 'goids' | 'loc' | 'entry' | 'creator' | 'waitReason' | 'ageNs'
+> {
+  /** From where what one of them waits on is reached first. */
+  readonly evidence: readonly Evidence[];
+}
+
 /** Which goroutines of a program are leaked, or may be. */
 export interface Leaks {
-  /** Null where the capture took no proof. */
+  /** Null where no proof was made. */
   readonly proof: 'marked' | null;
   /** What is proved first, the largest group of each kind first. */
   readonly groups: readonly LeakGroup[];
+  /** What the proof found alive, if it is many: the largest group first. */
+  readonly alive: readonly AliveGroup[];
 }
 
 export const leaksAnalysis: Analysis = {
@@ -64,8 +75,7 @@ export function findLeaks(program: GoProgram): Answer<Leaks> {
     for (const { g, goroutine } of selectGoroutines(program, new Describer(program), {}, 'stack'))
       finder.add(g, goroutine);
   });
-  const proof = (program.image.leaks ?? null) === null ? null : 'marked';
-  return answer(program, { proof, groups: finder.groups() });
+  return answer(program, { proof: finder.isProved ? 'marked' : null, groups: finder.groups(), alive: finder.alive() });
 }
 
 /** The order of groups: what is proved first, the largest first. */
@@ -80,69 +90,95 @@ export function byVerdict(a: LeakGroup, b: LeakGroup): number {
 
 const VERDICTS: readonly LeakGroup['verdict'][] = ['proved', 'growing', 'suspect'];
 
-/** Why a goroutine is looked at: it is leaked, or may be. */
-type Finding = 'leaked' | 'leaked but deferred' | 'never' | 'suspect';
+/** The largest group first. */
+export function byCount(a: AliveGroup, b: AliveGroup): number {
+  return b.count - a.count || a.runtime - b.runtime || (a.goids[0] ?? 0) - (b.goids[0] ?? 0);
+}
+
+/** Why a goroutine is looked at: it is leaked, or may be, or it is proved to be alive. */
+type Finding = 'leaked' | 'leaked but deferred' | 'never' | 'suspect' | 'alive';
+
+/** What is found out of a goroutine, and what goroutines of one group have in common besides their stack. */
+interface Found {
+  readonly finding: Finding;
+  readonly root: string;
+  readonly evidence: readonly Evidence[];
+}
 
 class LeakFinder {
   readonly #program: GoProgram;
   readonly #describer: Describer;
   readonly #stackIds = new StackIds();
   readonly #rules: SuspectRules;
+  readonly #roots: LeakRoots;
   readonly #groups = new Map<string, OpenLeakGroup>();
 
   constructor(program: GoProgram) {
     this.#program = program;
     this.#describer = new Describer(program);
     this.#rules = new SuspectRules(program);
+    this.#roots = new LeakRoots(program);
+  }
+
+  get isProved(): boolean {
+    return this.#roots.isProved;
   }
 
   add(g: G, goroutine: Goroutine): void {
-    const finding = this.#findingOf(g, goroutine);
-    if (finding === null) return;
+    const found = this.#find(g, goroutine);
+    if (found === null) return;
     const { id } = this.#stackIds.of(this.#program, g);
     const { creator, waitReason } = goroutine;
-    const key = [finding, waitReason, creator?.func, creator?.line, id].join(' ');
+    const key = [found.finding, found.root, waitReason, creator?.func, creator?.line, id].join(' ');
     let group = this.#groups.get(key);
     if (group === undefined) {
       const loc = this.#describer.user(g) ?? goroutine.entry;
-      this.#groups.set(key, (group = new OpenLeakGroup(finding, goroutine, loc)));
+      this.#groups.set(key, (group = new OpenLeakGroup(found, goroutine, loc)));
     }
-    group.add(goroutine, finding === 'suspect' ? this.#rules.awaited(g) : []);
+    group.add(goroutine, found.finding === 'suspect' ? this.#rules.awaited(g) : []);
   }
 
   groups(): LeakGroup[] {
     return [...this.#groups.values()].flatMap((group) => group.close(this.#rules)).sort(byVerdict);
   }
 
-  /** null for a goroutine that is not leaked, as far as is known. */
-  #findingOf(g: G, { goid, waitReason, system, torn }: Goroutine): Finding | null {
-    if (torn) return null;
-    if (waitReason === EMPTY_SELECT) return goid === MAIN ? null : 'never';
-    if (waitReason !== null && NIL_CHANNEL.test(waitReason)) return 'never';
-    const outcome = this.#outcomeOf(g);
-    if (outcome !== null) return isLeaked(outcome) ? (outcome as Finding) : null;
-    const isProved = (this.#program.image.leaks ?? null) !== null;
-    return !isProved && !system && this.#rules.mayBeLeaked(g, waitReason) ? 'suspect' : null;
+  alive(): AliveGroup[] {
+    return [...this.#groups.values()].flatMap((group) => group.closeAlive()).sort(byCount);
   }
 
-  #outcomeOf({ addr }: G): Outcome | null {
-    const proof = this.#program.image.leaks ?? null;
-    const i = proof === null ? -1 : indexOfG(proof, addr);
-    return proof === null || i < 0 ? null : (OUTCOMES[proof.outcomes[i] ?? 0] ?? null);
+  /** null for a goroutine of which nothing is to be said. */
+  #find(g: G, { goid, waitReason, system, torn }: Goroutine): Found | null {
+    if (torn) return null;
+    if (waitReason === EMPTY_SELECT) return goid === MAIN ? null : NEVER;
+    if (waitReason !== null && NIL_CHANNEL.test(waitReason)) return NEVER;
+    const proved = this.#roots.of(g);
+    if (proved !== null) {
+      const { outcome, root, evidence } = proved;
+      if (!isLeaked(outcome)) return system ? null : { finding: 'alive', root, evidence: [evidence] };
+      return { finding: outcome as Finding, root, evidence: [evidence] };
+    }
+    return !this.isProved && !system && this.#rules.mayBeLeaked(g, waitReason) ? SUSPECT : null;
   }
 }
 
+const NEVER: Found = {
+  finding: 'never',
+  root: '',
+  evidence: [{ code: 'never', message: 'nothing can wake a goroutine that waits for this' }],
+};
+const SUSPECT: Found = { finding: 'suspect', root: '', evidence: [] };
+
 /** A group that goroutines are still added to. */
 class OpenLeakGroup {
-  readonly #finding: Finding;
+  readonly #found: Found;
   readonly #first: Goroutine;
   readonly #loc: Loc | null;
   readonly #goids: number[] = [];
   readonly #awaited = new Set<number>();
   #ageNs: number | null = null;
 
-  constructor(finding: Finding, first: Goroutine, loc: Loc | null) {
-    this.#finding = finding;
+  constructor(found: Found, first: Goroutine, loc: Loc | null) {
+    this.#found = found;
     this.#first = first;
     this.#loc = loc;
   }
@@ -154,32 +190,35 @@ class OpenLeakGroup {
     if (waitSinceNs !== null) this.#ageNs = Math.max(this.#ageNs ?? 0, waitSinceNs);
   }
 
-  /** None for goroutines that are not even suspects, as the group shows. */
+  /** None for goroutines that are alive, or not even suspects, as the group shows. */
   close(rules: SuspectRules): LeakGroup[] {
-    const finding = this.#finding;
-    const { runtime, entry, creator, waitReason } = this.#first;
-    const count = this.#goids.length;
-    const shown = { count, awaited: this.#awaited.size, ageNs: this.#ageNs, entry, creator };
-    const evidence = finding === 'suspect' ? rules.evidence(shown) : [PROOFS[finding]];
+    const { finding, evidence: proved } = this.#found;
+    if (finding === 'alive') return [];
+    const { entry, creator } = this.#first;
+    const shown = { count: this.#goids.length, awaited: this.#awaited.size, ageNs: this.#ageNs, entry, creator };
+    const evidence = finding === 'suspect' ? rules.evidence(shown) : proved;
     if (evidence.length === 0) return [];
     const isProved = finding !== 'suspect';
     return [
       {
         verdict: isProved ? 'proved' : 'suspect',
-        ...{ count, runtime, goids: this.#goids.sort((a, b) => a - b), loc: this.#loc, entry, creator, waitReason },
-        ...{ ageNs: this.#ageNs, ratePerMinute: null, since: null },
+        ...this.#members(),
+        ...{ ratePerMinute: null, since: null },
         alsoByRuntime: isProved ? finding !== 'leaked but deferred' : null,
         evidence,
       },
     ];
   }
-}
 
-const PROOFS: Readonly<Record<Exclude<Finding, 'suspect'>, Evidence>> = {
-  leaked: { code: 'unreachable', message: 'nothing that can run reaches what it waits on' },
-  'leaked but deferred': {
-    code: 'deferred-only',
-    message: "nothing reaches what it waits on but deferred calls of its own, so Go's own profile does not name it",
-  },
-  never: { code: 'never', message: 'nothing can wake a goroutine that waits for this' },
-};
+  /** None unless many goroutines are alive. */
+  closeAlive(): AliveGroup[] {
+    const { finding, evidence } = this.#found;
+    return finding !== 'alive' || this.#goids.length < MANY ? [] : [{ ...this.#members(), evidence }];
+  }
+
+  #members(): Omit<AliveGroup, 'evidence'> {
+    const { runtime, entry, creator, waitReason } = this.#first;
+    const goids = this.#goids.sort((a, b) => a - b);
+    return { count: goids.length, runtime, goids, loc: this.#loc, entry, creator, waitReason, ageNs: this.#ageNs };
+  }
+}

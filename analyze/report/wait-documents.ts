@@ -31,6 +31,12 @@ export interface WaitStep {
   readonly message: string;
 }
 
+/** A step of a chain. */
+export interface ChainStep extends WaitStep {
+  /** What a proof says: whether it is leaked, or from where what it waits on is reached first. null where there is none. */
+  readonly leak: Evidence | null;
+}
+
 /** Goroutines that wait for each other: the first for the second, and the last for the first. */
 export interface WaitCycle {
   readonly runtime: number;
@@ -83,7 +89,7 @@ export interface WaitReport {
   /** Locks first, then what else others end; of a kind, what most wait for first. Without those that only {@link cycles} wait for. */
   readonly things: LongList<WaitedThing>;
   /** Of the one goroutine that is followed, what it waits on, then whom that waits for, to the end of the chain. */
-  readonly chain: readonly WaitStep[];
+  readonly chain: readonly ChainStep[];
   readonly ends: OwnEnds;
 }
 

@@ -11,10 +11,12 @@ import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-wait
 import { findWaits } from '../waits/waits.js';
 import { answer, type Answer } from './answer.js';
 import { Describer } from './goroutines.js';
+import { LeakRoots } from './leak-roots.js';
 import { STACK_READS } from './locations.js';
 import { LongList } from './long-list.js';
 import { isRuntime } from './runtime-code.js';
 import type {
+  ChainStep,
   OwnEnds,
   WaitCycle,
   WaitEdge,
@@ -305,11 +307,12 @@ export class WaitReporter {
   }
 
   /** What `goid` waits on, whom that waits for, and so on to the end of the chain; empty if there is no such goroutine. */
-  #chainOf(goid: number): WaitStep[] {
+  #chainOf(goid: number): ChainStep[] {
     const { graph, things } = this.#waits;
     const start = indexOf(this.#waits, goid);
     if (start < 0) return [];
-    const steps: WaitStep[] = [];
+    const steps: ChainStep[] = [];
+    const roots = new LeakRoots(this.#waits.program);
     const seen = new Set<number>();
     for (let at: number | null = start; at !== null && !seen.has(at);) {
       seen.add(at);
@@ -323,7 +326,9 @@ export class WaitReporter {
           : next !== null
             ? this.#stepText(best.thing, next)
             : `${waitText(on)}${nobody === null ? '' : `: ${nobody}`}`;
-      steps.push({ goid: this.#goid(at), func: this.funcOf(at), message });
+      const g = this.#goroutine(at);
+      const leak = g === null ? null : (roots.of(g)?.evidence ?? null);
+      steps.push({ goid: this.#goid(at), func: this.funcOf(at), message, leak });
       at = next;
     }
     return steps;

@@ -4,7 +4,6 @@ import { badFile } from '../errors.js';
 import { firstWins, type Piece } from '../overlaps.js';
 import { InMemoryBytes, RegularFile, type FileBytes } from '../regular-file.js';
 import { CachedBytes } from './cached-bytes.js';
-import { FunctionIndex } from './function-index.js';
 import {
   parseHeader,
   parseSections,
@@ -17,6 +16,7 @@ import {
 } from './headers.js';
 import { NOTE_GNU_BUILD_ID, NOTE_GO_BUILD_ID, notesAt, type ElfNote, type NotePlace } from './notes.js';
 import { LARGEST_SECTION, uncompressSection } from './section-data.js';
+import { SymbolIndex } from './symbol-index.js';
 import { symbolsIn, type ElfSymbol } from './symbols.js';
 
 /** Link-time addresses whose bytes are in the file: those of [lo, hi) start at `fileOffset`. */
@@ -167,9 +167,18 @@ export class ElfFile {
   }
 
   /** The functions of the same table by address; null if there is no table. Throws {@link BytesError} if it is broken. */
-  functions(): FunctionIndex | null {
+  functions(): SymbolIndex | null {
+    return this.#index('function');
+  }
+
+  /** The variables of the same table by address, as {@link functions}. */
+  variables(): SymbolIndex | null {
+    return this.#index('object');
+  }
+
+  #index(wanted: 'function' | 'object'): SymbolIndex | null {
     const found = this.#symbolTable();
-    return found === null ? null : new FunctionIndex(this.#file, found.table, found.strings);
+    return found === null ? null : new SymbolIndex(this.#file, found.table, found.strings, wanted);
   }
 
   /** Returns the first defined symbol of that name, by a search through all symbols. Throws {@link BytesError}. */

@@ -7,8 +7,9 @@ import { pack } from './msgpack.js';
 export const LEAKS = 'leaks';
 
 /** Encodes the msgpack object of the section: words are little-endian, and outcomes are numbered within `names`. */
-export function packLeaks({ gs, outcomes, from }: LeakProof): Buffer {
-  return pack({ names: OUTCOMES, gs: packWords(gs), outcomes, from: packWords(from) });
+export function packLeaks({ gs, outcomes, from, names }: LeakProof): Buffer {
+  const variables = Array.from(names, ([addr, name]) => ({ addr, name }));
+  return pack({ names: OUTCOMES, gs: packWords(gs), outcomes, from: packWords(from), variables });
 }
 
 /**
@@ -28,7 +29,18 @@ export function readLeaks(value: unknown): LeakProof {
     gs: gs.filter(known),
     outcomes: Uint8Array.from(outcomes.filter(known)),
     from: from.filter(known),
+    names: readVariables(fields),
   };
+}
+
+/** Names of variables, which snapshots of an older gospy do not have. */
+function readVariables(fields: Fields): Map<number, string> {
+  if (!fields.has('variables')) return new Map();
+  const pairs = fields.list('variables', (item, where): [number, string] => {
+    const variable = new Fields(item, where);
+    return [variable.address('addr'), variable.text('name')];
+  });
+  return new Map(pairs);
 }
 
 function packWords(words: Float64Array): Uint8Array {

@@ -1,6 +1,6 @@
 import { Argument, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
-import type { LeakGroup } from '../../analyze/report/leaks.js';
+import type { AliveGroup, LeakGroup } from '../../analyze/report/leaks.js';
 import type { Relation } from '../../analyze/report/relation.js';
 import type { Target } from '../../analyze/report/model.js';
 import type { Warning } from '../../analyze/warnings.js';
@@ -58,19 +58,21 @@ interface Found {
   readonly target: Target;
   readonly proof: 'marked' | null;
   readonly groups: readonly LeakGroup[];
+  readonly alive: readonly AliveGroup[];
   readonly warnings: readonly Warning[];
 }
 
 async function printLeaks(io: Io, files: readonly string[], options: LeaksOptions): Promise<void> {
   const forget = options.pid === undefined ? () => undefined : await endingClones();
   const found = await findLeaks(io, files, options).finally(forget);
-  const { target, proof, groups, warnings } = found;
+  const { target, proof, groups, alive, warnings } = found;
   const captures = files.length + (options.pid === undefined ? 0 : 1);
   if (options.json === true) {
-    await io.json({ schema: 'gospy.leaks/1', target, captures, proof, groups, warnings });
+    await io.json({ schema: 'gospy.leaks/1', target, captures, proof, groups, alive, warnings });
   } else {
     const { leaksText } = await import('../render/leaks.js');
-    for (const text of leaksText({ kind: target.kind, captures, proof, groups }, options.limit)) await io.write(text);
+    for (const text of leaksText({ kind: target.kind, captures, proof, groups, alive }, options.limit))
+      await io.write(text);
   }
   io.warnings(warnings);
 }
@@ -98,7 +100,7 @@ async function findLeaks(io: Io, files: readonly string[], options: LeaksOptions
   const report = (programs: Programs): Promise<void> => {
     const { value, warnings } = findAllLeaks(programs);
     const groups = others.length === 0 ? value.groups : growth.join(value.groups);
-    found.push({ target: targetOfAll(programs), proof: value.proof, groups, warnings });
+    found.push({ ...value, target: targetOfAll(programs), groups, warnings });
     return Promise.resolve();
   };
   const leaks = options.proof ? { maxHeapBytes: options.maxHeap * 2 ** 20 } : undefined;

@@ -1,5 +1,5 @@
 import { ageText } from '../../analyze/report/leak-suspects.js';
-import type { LeakGroup } from '../../analyze/report/leaks.js';
+import type { AliveGroup, LeakGroup } from '../../analyze/report/leaks.js';
 import type { Loc, Target } from '../../analyze/report/model.js';
 import { basename } from 'node:path/posix';
 import { pluralize, printable, withThousands } from './text.js';
@@ -10,6 +10,7 @@ interface Found {
   readonly captures: number;
   readonly proof: 'marked' | null;
   readonly groups: readonly LeakGroup[];
+  readonly alive: readonly AliveGroup[];
 }
 
 const HEADS: Readonly<Record<LeakGroup['verdict'], string>> = {
@@ -23,7 +24,7 @@ const INDENT = '    ';
 const SHOWN_GOIDS = 5;
 
 /** The groups as text, below a line for each verdict; `limit` is the most groups to show, 0 for all. */
-export function* leaksText({ kind, captures, proof, groups }: Found, limit: number): Iterable<string> {
+export function* leaksText({ kind, captures, proof, groups, alive }: Found, limit: number): Iterable<string> {
   if (groups.length === 0) yield `No leak was found${captures > 1 ? ', and no group only grew' : ''}.\n`;
   const shown = limit === 0 ? groups : groups.slice(0, limit);
   for (const verdict of Object.keys(HEADS) as LeakGroup['verdict'][]) {
@@ -33,13 +34,27 @@ export function* leaksText({ kind, captures, proof, groups }: Found, limit: numb
     yield `${HEADS[verdict]}: ${pluralize(count, 'goroutine')} in ${pluralize(of.length, 'group')}\n`;
     for (const group of of) if (shown.includes(group)) yield groupText(group);
   }
-  if (shown.length < groups.length)
-    yield `... ${withThousands(groups.length - shown.length)} more groups (--limit 0 prints all)\n`;
+  if (shown.length < groups.length) yield moreGroups(groups.length - shown.length);
+  // Over several captures it is told of those that grow.
+  if (captures === 1 && alive.length > 0) yield* aliveText(alive, limit);
   if (proof === null && kind === 'snapshot')
     yield wrapped('The heap was not marked: `gospy capture --leaks` takes that proof with a snapshot.', '');
 }
 
-function groupText(group: LeakGroup): string {
+function* aliveText(alive: readonly AliveGroup[], limit: number): Iterable<string> {
+  const count = alive.reduce((sum, group) => sum + group.count, 0);
+  const groups = `${pluralize(count, 'goroutine')} in ${pluralize(alive.length, 'group')} of ten or more`;
+  yield `NOT LEAKED (proved: something can still wake them): ${groups}\n`;
+  const shown = limit === 0 ? alive : alive.slice(0, limit);
+  for (const group of shown) yield groupText({ ...group, ratePerMinute: null, since: null });
+  if (shown.length < alive.length) yield moreGroups(alive.length - shown.length);
+}
+
+function moreGroups(n: number): string {
+  return `... ${withThousands(n)} more ${n === 1 ? 'group' : 'groups'} (--limit 0 prints all)\n`;
+}
+
+function groupText(group: AliveGroup & Pick<LeakGroup, 'ratePerMinute' | 'since'>): string {
   const { count, loc, entry, creator, waitReason, ageNs, ratePerMinute, since, evidence, goids } = group;
   const facts = [
     ...(waitReason === null ? [] : [printable(waitReason)]),

@@ -1,4 +1,4 @@
-import type { OwnEnds, WaitCycle, WaitReport, WaitStep } from '../../analyze/report/wait-documents.js';
+import type { ChainStep, OwnEnds, WaitCycle, WaitReport, WaitStep } from '../../analyze/report/wait-documents.js';
 import { limited } from '../listing.js';
 import { runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { moreLine } from './summary.js';
@@ -23,13 +23,22 @@ export function waitsText(report: WaitReport, limit: number, nameOf: RuntimeName
     wrapped(`${message}${runtimeSuffix(nameOf(runtime))}`, 0);
   const sections = [
     listed(cycles, (cycle) => cycleText(cycle, nameOf)),
-    chain.map(({ goid, func, message }) => wrapped(`${goid} ${func} ${message}`, 0)).join(''),
+    chain.map((step) => chainText(step)).join(''),
     listed(things, sentence),
     listed(chains, sentence),
     chain.length > 0 ? '' : endsText(ends),
   ].filter((section) => section !== '');
   return sections.length === 0 ? 'No goroutine is known to wait for another one.\n' : sections.join('\n');
 }
+
+function chainText({ goid, func, message, leak }: ChainStep): string {
+  const verdict =
+    leak === null ? '' : wrapped(`    ${LEAKED.has(leak.code) ? 'leaked' : 'not leaked'}: ${leak.message}`, 4);
+  return wrapped(`${goid} ${func} ${message}`, 0) + verdict;
+}
+
+/** Codes of evidence that a goroutine is leaked. */
+const LEAKED: ReadonlySet<string> = new Set(['unreachable', 'deferred-only']);
 
 function cycleText({ strength, steps, waiters, waitSinceNs, runtime }: WaitCycle, nameOf: RuntimeName): string {
   const word = strength === 'exact' || strength === 'strong' ? 'DEADLOCK' : 'POSSIBLE DEADLOCK';

@@ -1,5 +1,6 @@
 import { dwarfStructs } from '../../analyze/binary/dwarf-structs.js';
 import { hasModuleData } from '../../analyze/match/mapped-file.js';
+import type { LoadedFile } from '../../analyze/match/variable-names.js';
 import { matchBinary } from '../../analyze/match/executable.js';
 import { openPrograms, type Programs } from '../../analyze/program.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
@@ -22,6 +23,8 @@ export interface CorePrograms {
   readonly programs: Programs;
   /** Path of the executable that lends the core what it lacks; null where none was found. */
   readonly executable: string | null;
+  /** The files that lend memory. */
+  readonly files: readonly LoadedFile[];
   /** Closes the files that lend memory, and not the core. */
   readonly close: () => void;
 }
@@ -47,7 +50,7 @@ export function openCorePrograms(core: Core, { bin, debugDir }: FileOptions): Co
   }
 }
 
-type Opened = Pick<CorePrograms, 'programs' | 'executable'>;
+type Opened = Pick<CorePrograms, 'programs' | 'executable' | 'files'>;
 
 /** Finds the libraries, beside those that are open already, and adds the files that it opens to `files`. */
 function openLibraries(search: FileSearch, files: ElfFile[], open: readonly FoundFile[] = []): FoundFile[] {
@@ -67,7 +70,7 @@ function openFound(core: Core, search: FileSearch, libraries: readonly FoundFile
     try {
       const programs = openOver(core, main, libraries, search);
       const misfit = misfitOf(programs, main);
-      if (misfit === null) return { programs, executable: main.file.path };
+      if (misfit === null) return { programs, executable: main.file.path, files: [main, ...libraries] };
       search.reject(main, misfit);
     } catch (error) {
       if (main.proof === 'build id' || !(error instanceof GospyError)) throw error;
@@ -76,7 +79,7 @@ function openFound(core: Core, search: FileSearch, libraries: readonly FoundFile
     }
   }
   try {
-    return { programs: openOver(core, null, libraries, search), executable: null };
+    return { programs: openOver(core, null, libraries, search), executable: null, files: libraries };
   } catch (error) {
     throw failure ?? error;
   }
@@ -93,14 +96,15 @@ function openNamed(core: Core, path: string, search: FileSearch, files: ElfFile[
   let reason: string | null;
   if (match.same) {
     const main = { file, ...match };
-    const programs = openOver(core, main, openLibraries(search, files), search);
+    const libraries = openLibraries(search, files);
+    const programs = openOver(core, main, libraries, search);
     reason = misfitOf(programs, main);
-    if (reason === null) return { programs, executable: path };
+    if (reason === null) return { programs, executable: path, files: [main, ...libraries] };
   } else {
     const libraries = search.asLibraries(file);
     if (libraries.length > 0) return openFound(core, search, openLibraries(search, files, libraries), files);
     const programs = openWithOtherBuild(core, file);
-    if (programs !== null) return { programs, executable: null };
+    if (programs !== null) return { programs, executable: null, files: [] };
     ({ reason } = match);
   }
   throw badFile(describeMismatch(core, file, reason), {

@@ -57,7 +57,7 @@ export async function coreToSnapshot(spec: FileTarget, path: string, opening: Op
 }
 
 async function writeExtract(core: Core, spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
-  const { programs: opened, close } = openCorePrograms(core, spec);
+  const opened = openCorePrograms(core, spec);
   try {
     const programs = await withProof(opened, opening);
     const { programs: analyzed, image, groups } = extract(programs);
@@ -83,7 +83,7 @@ async function writeExtract(core: Core, spec: FileTarget, path: string, opening:
       ...{ leaks: countLeaks(image.leaks ?? null), warnings },
     };
   } finally {
-    close();
+    opened.close();
   }
 }
 

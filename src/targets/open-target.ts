@@ -68,11 +68,11 @@ async function openCoreTarget(spec: FileTarget, kind: CoreFile, opening: Opening
   ]);
   const core = await openCoreFile(spec.file, kind, opening);
   return openIn(core, async () => {
-    const { programs, close } = openCorePrograms(core, spec);
+    const opened = openCorePrograms(core, spec);
     try {
-      return { programs: await withProof(programs, opening), close };
+      return { programs: await withProof(opened, opening), close: opened.close };
     } catch (error) {
-      close();
+      opened.close();
       throw error;
     }
   });

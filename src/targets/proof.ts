@@ -1,7 +1,9 @@
 import { proveAll } from '../../analyze/leaks/prove-all.js';
 import { notProved } from '../../analyze/leaks/verdicts.js';
+import { withVariableNames } from '../../analyze/match/variable-names.js';
 import type { GoProgram, Programs } from '../../analyze/program.js';
 import type { LeakProof } from '../../snapshots/leak-proof.js';
+import type { CorePrograms } from './core-files.js';
 import type { Opening } from './target.js';
 
 /** What is being done meanwhile. */
@@ -11,10 +13,14 @@ const MARKING = 'marking the heap';
  * Proves which goroutines of programs in a core are leaked, if that is asked for: their image then has the proof, or a warning that
  * says why it could not be made.
  */
-export async function withProof(programs: Programs, { leaks, signal, progress }: Opening): Promise<Programs> {
+export async function withProof(
+  { programs, files }: Pick<CorePrograms, 'programs' | 'files'>,
+  { leaks, signal, progress }: Opening,
+): Promise<Programs> {
   if (leaks === undefined) return programs;
   progress?.(MARKING);
-  const found = await proveAll(programs, { ...leaks, signal, progress: (bytes) => progress?.(MARKING, bytes) });
+  const proof = await proveAll(programs, { ...leaks, signal, progress: (bytes) => progress?.(MARKING, bytes) });
+  const found = typeof proof === 'string' ? proof : withVariableNames(proof, files);
   const [first, ...more] = programs;
   return [told(first, found), ...more.map((program) => told(program, found))];
 }

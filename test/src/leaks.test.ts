@@ -12,11 +12,11 @@ import { temporaryFolder } from '../support/gsp.js';
 import { readByTheBook } from '../support/independent-reader.js';
 import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes.js';
 import { untilQuiet } from '../support/quiet.js';
-import type { Cell } from '../support/releases.js';
+import { LEAKS_NAMED_CELL, type Cell } from '../support/releases.js';
 import { gospyHere } from './gospy-here.js';
 import { interruptedAt } from './gospy-process.js';
 
-const CELL: Cell = { fixture: 'leaks', release: '1.27', link: 'stripped' };
+const CELL: Cell = LEAKS_NAMED_CELL;
 
 interface Document {
   readonly proof: string | null;
@@ -28,12 +28,34 @@ interface Document {
     readonly ratePerMinute: number | null;
     readonly evidence: readonly { readonly code: string }[];
   }[];
+  readonly alive: readonly {
+    readonly count: number;
+    readonly entry: { readonly func: string };
+    readonly evidence: readonly { readonly code: string }[];
+  }[];
 }
 
 /** What a capture says of a proof. */
 interface Refusal {
   readonly leaks: { readonly leaked: number } | null;
   readonly warnings: readonly { readonly code: string; readonly message: string }[];
+}
+
+/** What one of the goroutines of the program is reached from first, as its source says. */
+const ROOTS = [
+  ['leakSend', 'unreachable', ''],
+  ['liveGlobal', 'reached-from-global', 'main.globalChannel '],
+  ['liveInMap', 'reached-from-global', 'main.globalMap '],
+  ['liveInSyncMap', 'reached-from-global', 'main.globalSyncMap '],
+  ['liveLock', 'reached-from-global', 'main.globalRecord '],
+  ['liveInFinalizer', 'reached-from-finalizer', 'a finalizer'],
+  ['liveBehindSleep', 'reached-from-goroutine', '(main.liveSleeper)'],
+  ['liveChain', 'reached-from-goroutine', '(main.liveHoldsChain)'],
+  ['liveOnStack', 'reached-from-goroutine', 'goroutine 1 '],
+] as const;
+
+interface Chain {
+  readonly chain: readonly { readonly leak: { readonly code: string; readonly message: string } }[];
 }
 
 /** The functions whose goroutines are listed with a verdict, with how many of them there are. */
@@ -88,6 +110,16 @@ t.test('capture --leaks: the snapshot has the verdicts, and nothing of the heap'
   const book = readByTheBook(readFileSync(path));
   t.same(book.objects.slice(0, 4), ['header', 'facts', 'leaks', 'memory'], 'a reader that knows no leaks reads it');
   t.equal((await gospyHere(['info', path])).code, 0);
+
+  for (const [name, code, root] of ROOTS) {
+    const goid = found.get(name)?.find((one) => isLeak(one) === (code === 'unreachable'))?.goid ?? 0;
+    const waits = ['waits', path, '--goid', String(goid)];
+    const { chain } = JSON.parse((await gospyHere([...waits, '--json'])).stdout) as Chain;
+    t.equal(chain[0]?.leak.code, code, `what is said of ${name}`);
+    t.ok(chain[0]?.leak.message.includes(root), `${name}: ${chain[0]?.leak.message}`);
+    const verdict = new RegExp(`^ {4}${code === 'unreachable' ? '' : 'not '}leaked: `, 'm');
+    t.match((await gospyHere(waits)).stdout, verdict);
+  }
 
   const document = await leaksOf(path);
   t.equal(document.proof, 'marked');
@@ -202,6 +234,10 @@ t.test('capture --core --leaks: a whole core gives the same verdicts', async (t)
     [...found.keys()].filter((name) => !name.startsWith('leak')),
     [],
   );
+  const some = await gospyHere(['goroutines', path, '--func', 'main.liveInMap', '--limit', '1', '--json']);
+  const [one] = (JSON.parse(some.stdout) as { goroutines: { goid: number }[] }).goroutines;
+  const waits = await gospyHere(['waits', path, '--goid', String(one?.goid)]);
+  t.match(waits.stdout, /^ {4}not leaked: the global variable main\.globalMap reaches/m);
   const direct = await leaksOf(core, '--bin', program);
   t.equal(direct.proof, 'marked', 'of a core, too, the proof is made at once');
   t.same(listed(direct, 'proved'), found);
@@ -231,7 +267,17 @@ t.test('leaks: a group that only grows is found in snapshots in any order', asyn
   t.ok((growing[0]?.ratePerMinute ?? 0) > 0);
   t.same(
     growing[0]?.evidence.map(({ code }) => code),
-    ['only-grew'],
+    ['only-grew', 'reached-from-global'],
+  );
+  const { alive } = await leaksOf(c);
+  t.same(
+    alive.map(({ count, entry, evidence }) => [count, entry.func, evidence.map(({ code }) => code)]),
+    [[40, 'main.liveGlobal', ['reached-from-global']]],
+    'many that are alike, and why they are not leaked',
+  );
+  t.match(
+    (await gospyHere(['leaks', c])).stdout,
+    /^NOT LEAKED [^]*^ {4}the global variable main\.globalChannel reaches what it waits on$/m,
   );
   t.equal(growing[0]?.goids.length, 40);
   t.ok(listed(document, 'proved').size >= 17, 'what is proved of the latest is listed too');

@@ -280,6 +280,9 @@ export const LEAKS_CELLS: readonly Cell[] = [
   })),
 ];
 
+/** The same with a symbol table, which names its variables. */
+export const LEAKS_NAMED_CELL: Cell = { fixture: 'leaks', release: '1.27', link: 'plain' };
+
 /** Returns `many` for arm64. */
 export function manyArm64(release: Release, link: Link): Cell {
   return { fixture: 'many', release, link, arch: 'arm64' };

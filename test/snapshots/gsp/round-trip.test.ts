@@ -35,6 +35,7 @@ t.test('gsp: what was proved about leaks is read back, and a column that does no
     gs: Float64Array.of(0xc000000180, 0xc000002000, 2 ** 47),
     outcomes: Uint8Array.of(0, 3, 2),
     from: Float64Array.of(0, 0xc000000180, 0x5a0018),
+    names: new Map([[0x5a0018, 'main.sessions']]),
   };
   await writeSnapshot(path, { image: { ...someFacts(), leaks }, memory: [] });
   const snapshot = openSnapshot(path);

@@ -5,14 +5,14 @@ import type { ElfSection } from './headers.js';
 import { LARGEST_SECTION } from './section-data.js';
 import { entriesIn, nameAt } from './symbols.js';
 
-/** Functions that start between the one that holds an address and the address itself, at most. */
+/** Symbols that start between the one that holds an address and the address itself, at most. */
 const DEEPEST = 64;
 
 /**
- * The functions of a symbol table by address, in sorted arrays: built in one pass, and a search then takes microseconds,
+ * The functions of a symbol table, or its variables, by address, in sorted arrays: built in one pass, and a search then takes microseconds,
  * however large the table is. Names are read when they are asked for.
  */
-export class FunctionIndex {
+export class SymbolIndex {
   readonly #file: FileBytes;
   readonly #strings: ElfSection;
   readonly #starts: Float64Array;
@@ -20,7 +20,7 @@ export class FunctionIndex {
   readonly #names: Float64Array;
 
   /** Throws {@link BytesError} if the table is broken or too large. The file must stay open for as long as this is used. */
-  constructor(file: FileBytes, table: ElfSection, strings: ElfSection) {
+  constructor(file: FileBytes, table: ElfSection, strings: ElfSection, wanted: 'function' | 'object') {
     if (table.sizeBytes > LARGEST_SECTION) throw new BytesError(`section ${table.name} is too large`);
     this.#file = file;
     this.#strings = strings;
@@ -28,7 +28,7 @@ export class FunctionIndex {
     const ends: number[] = [];
     const names: number[] = [];
     for (const { type, defined, value, sizeBytes, nameOffset } of entriesIn(file, table)) {
-      if (type !== 'function' || !defined || sizeBytes === 0) continue;
+      if (type !== wanted || !defined || sizeBytes === 0) continue;
       starts.push(value);
       ends.push(value + sizeBytes);
       names.push(nameOffset);
@@ -40,7 +40,7 @@ export class FunctionIndex {
   }
 
   /**
-   * The innermost function that holds a link-time address, by the first of its names; null if none does. Throws
+   * The innermost one that holds a link-time address, by the first of its names; null if none does. Throws
    * {@link BytesError} if its name is broken.
    */
   at(vaddr: number): { readonly name: string; readonly value: number } | null {
