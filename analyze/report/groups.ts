@@ -33,6 +33,8 @@ export interface Group {
   readonly loc?: Loc | null;
   /** Present in groups by stack. */
   readonly frames?: readonly Frame[];
+  /** What to show in place of the key, where it is more than that. */
+  readonly text?: string;
 }
 
 const SHOWN_GOIDS = 10;
@@ -96,14 +98,10 @@ export function bySize(a: Group, b: Group): number {
 }
 
 /** What the goroutines of a group have in common. */
-interface Common {
-  readonly key: string;
-  readonly loc?: Loc | null;
-  readonly frames?: readonly Frame[];
-}
+type Common = Pick<Group, 'key' | 'loc' | 'frames' | 'text'>;
 
 /** A group that goroutines are still added to. */
-class OpenGroup {
+export class OpenGroup {
   /** What the goroutines have in common, as that of the lowest id shows it. */
   #common: Common | null = null;
   #describe: () => Common = () => ({ key: NONE });
@@ -149,7 +147,7 @@ class OpenGroup {
   close(runtime: number): Group {
     this.#trim();
     const [reason] = this.#reasons;
-    const { key, loc, frames } = this.common;
+    const { key, loc, frames, text } = this.common;
     return {
       count: this.#count,
       runtime,
@@ -161,6 +159,7 @@ class OpenGroup {
       maxWaitNs: this.#maxWaitNs,
       ...(loc === undefined ? {} : { loc }),
       ...(frames === undefined ? {} : { frames }),
+      ...(text === undefined ? {} : { text }),
     };
   }
 

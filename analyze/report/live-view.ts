@@ -5,10 +5,14 @@ import { Grouping, type Group, type GroupBy } from './groups.js';
 import type { Goroutine, GoroutineWithStack, Loc, Summary } from './model.js';
 import type { Warning } from '../warnings.js';
 import { SummaryCollector } from './summary.js';
+import { WaitedGrouping } from './waited-groups.js';
+
+/** What goroutines are grouped by on a screen: `locks` stands for all that they wait on and others have to end. */
+export type ViewBy = GroupBy | { readonly kind: 'locks' };
 
 /** What a screen shows of a program at one moment. */
 export interface ViewQuery {
-  readonly by: GroupBy;
+  readonly by: ViewBy;
   /** The key of the group whose goroutines are listed, or null. */
   readonly open: string | null;
   /** The id of the goroutine whose stack is shown, or null. */
@@ -44,7 +48,7 @@ const MAX_LABEL_KEYS = 32;
 /** Answers a query in one pass over the goroutines. */
 export function buildView(program: GoProgram, question: ViewQuery): LiveView {
   const { by, open, goid } = question;
-  const grouping = new Grouping(program, by);
+  const grouping = by.kind === 'locks' ? new WaitedGrouping(program) : new PlainGrouping(program, by);
   const collector = new SummaryCollector(program);
   const describer = new Describer(program);
   const members: G[] = [];
@@ -53,8 +57,8 @@ export function buildView(program: GoProgram, question: ViewQuery): LiveView {
   for (const g of program.goroutines()) {
     const goroutine = describer.describe(g);
     collector.add(goroutine);
-    const group = grouping.add(g, goroutine);
-    if (open !== null && group.key === open && members.length < MAX_MEMBERS) members.push(g);
+    const groups = grouping.add(goroutine, g);
+    if (open !== null && members.length < MAX_MEMBERS && groups.some(({ key }) => key === open)) members.push(g);
     if (g.goid === goid) shown ??= { g, goroutine };
     if (g.labels === 0) continue;
     for (const label of Object.keys(goroutine.labels)) if (labelKeys.size < MAX_LABEL_KEYS) labelKeys.add(label);
@@ -67,6 +71,23 @@ export function buildView(program: GoProgram, question: ViewQuery): LiveView {
     groups: grouping.groups(),
     labelKeys: [...labelKeys].sort(),
   };
+}
+
+/** Each goroutine is in one group. */
+class PlainGrouping {
+  readonly #grouping: Grouping;
+
+  constructor(program: GoProgram, by: GroupBy) {
+    this.#grouping = new Grouping(program, by);
+  }
+
+  add(goroutine: Goroutine, g: G): Pick<Group, 'key'>[] {
+    return [this.#grouping.add(g, goroutine)];
+  }
+
+  groups(): Group[] {
+    return this.#grouping.groups();
+  }
 }
 
 function describeMember(describer: Describer, g: G, located: boolean): Member {

@@ -144,7 +144,7 @@ export class WaitReporter {
   }
 
   /** Why nobody who ends a wait could be found; null where that was possible. */
-  #unsearched({ kind }: WaitsOn): string | null {
+  unsearched({ kind }: WaitsOn): string | null {
     const { lacksCode, program } = this.#waits;
     if (lacksCode) return 'the target lacks the code that would tell';
     const isLock = kind === 'mutex' || kind === 'rwmutex' || kind === 'once';
@@ -224,7 +224,7 @@ export class WaitReporter {
       }
       case 'thing': {
         const on = thingAt(this.#waits, root.thing);
-        const why = nobodyText(on, this.#unsearched(on));
+        const why = nobodyText(on, this.unsearched(on));
         return {
           on: describeWait(on),
           ...common,
@@ -280,8 +280,7 @@ export class WaitReporter {
       return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
     });
     const more = enders.length > MAX_NAMED ? [`and ${enders.length - MAX_NAMED} others`] : [];
-    const nobody =
-      enders.length === 0 ? [nobodyText(on, this.#unsearched(on)) ?? 'nobody found that would end it'] : [];
+    const nobody = enders.length === 0 ? [nobodyText(on, this.unsearched(on)) ?? 'nobody found that would end it'] : [];
     return {
       runtime: this.#runtime,
       on: describeWait(on),
@@ -319,7 +318,7 @@ export class WaitReporter {
       const best = graph.bestOf(at);
       const on = best === null ? undefined : things[best.thing];
       const next: number | null = best?.ender?.goroutine ?? null;
-      const nobody = on === undefined ? null : nobodyText(on, this.#unsearched(on));
+      const nobody = on === undefined ? null : nobodyText(on, this.unsearched(on));
       const message =
         best === null || on === undefined
           ? this.#doing(at)

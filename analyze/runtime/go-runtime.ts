@@ -142,11 +142,15 @@ export class GoRuntime {
 
   /** The goroutines that are not dead, by id unless `order` says otherwise. Adds a warning for each that cannot be read. */
   *goroutines(order: GoroutineOrder = 'goid'): Iterable<G> {
-    const columns = this.goroutineColumns;
-    for (const row of order === 'stack' ? columns.byStack() : columns.byGoid) {
+    for (const row of this.goroutineRows(order)) {
       const g = this.goroutineIn(row);
       if (g !== null) yield g;
     }
+  }
+
+  /** The rows of {@link goroutineColumns} in an order. */
+  goroutineRows(order: GoroutineOrder): Iterable<number> {
+    return order === 'stack' ? this.goroutineColumns.byStack() : this.goroutineColumns.byGoid;
   }
 
   /** Those of the {@link goroutines} that have one of some ids. The others are not looked at. */

@@ -56,10 +56,10 @@ export function lacksCode(program: GoProgram): boolean {
 export function* goroutinesByStack({
   program,
 }: Pick<Waits, 'program'>): Iterable<{ readonly g: G; readonly index: number }> {
-  const columns = program.goroutineColumns;
-  const indexOfRow = new Uint32Array(columns.length);
-  columns.byGoid.forEach((row, index) => (indexOfRow[row] = index));
-  for (const row of columns.byStack()) {
+  const { length, byGoid } = program.goroutineColumns;
+  const indexOfRow = new Uint32Array(length);
+  byGoid.forEach((row, index) => (indexOfRow[row] = index));
+  for (const row of program.goroutineRows('stack')) {
     const g = program.goroutineIn(row);
     if (g !== null) yield { g, index: indexOfRow[row] ?? 0 };
   }

@@ -65,7 +65,9 @@ export class WaitsOnReader {
       case 'chan receive': {
         const op = verb === 'chan send' ? 'send' : 'recv';
         if (what === 'nil chan') return [{ kind: 'nilchan', addr: null, op }];
-        return (this.#records.waitsFor(g)?.sudogs ?? []).slice(0, 1).map(({ c }) => this.#channel(c, op));
+        return this.#channelSudogs(g)
+          .slice(0, 1)
+          .map(({ c }) => this.#channel(c, op));
       }
       case 'select':
         return what === 'no cases' ? NEVER : this.#select(g);
@@ -81,13 +83,18 @@ export class WaitsOnReader {
     }
   }
 
+  /** Those that name a channel: one of a goroutine that moved on meanwhile does not. */
+  #channelSudogs(g: G): readonly Sudog[] {
+    return (this.#records.waitsFor(g)?.sudogs ?? []).filter(({ c }) => c >= LOWEST);
+  }
+
   #channel(c: Addr, op: 'send' | 'recv'): WaitsOn {
     const channel = this.#hchan(c);
     return { kind: this.#timerOf(channel) === 0 ? 'chan' : 'timer', addr: c, op, ...this.#contents(channel) };
   }
 
   #select(g: G): readonly WaitsOn[] {
-    const sudogs = this.#records.waitsFor(g)?.sudogs ?? [];
+    const sudogs = this.#channelSudogs(g);
     // Cases whose channel is nil have no sudog.
     if (sudogs.length === 0 && this.#hasNoSudogs(g)) return NEVER;
     return sudogs.map((sudog) => {

@@ -36,9 +36,9 @@ export class SampledProgram extends GoProgram {
   }
 
   /** Always by id: the order in which stacks are read in one go. */
-  override goroutines(): Iterable<G> {
+  override goroutineRows(): Iterable<number> {
     this.#next = 0;
-    return super.goroutines();
+    return super.goroutineRows('goid');
   }
 
   /** Only {@link followStack} checks what it reads. */

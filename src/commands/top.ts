@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { GroupBy } from '../../analyze/report/groups.js';
+import type { ViewBy } from '../../analyze/report/live-view.js';
 import { usageError } from '../../snapshots/errors.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
@@ -15,7 +15,7 @@ import { groupByOf } from './goroutines.js';
 import { withPrograms, type TargetOptions } from './with-target.js';
 
 interface TopOptions extends TargetOptions {
-  readonly groupBy: GroupBy;
+  readonly groupBy: ViewBy;
   readonly sort: SortKey;
   readonly filter: string;
   readonly mode: Mode;
@@ -40,9 +40,12 @@ export function define(command: Command, io: Io): void {
         'given. A snapshot is shown the same way.',
     )
     .addOption(
-      new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait, status or label:K')
+      new Option(
+        '--group-by <KEY>',
+        'start, caller, current, user, stack, wait, status, locks (what goroutines wait on, and for whom) or label:K',
+      )
         .argParser(parseGrouping)
-        .default({ kind: 'start' } satisfies GroupBy, 'start'),
+        .default({ kind: 'start' } satisfies ViewBy, 'start'),
     )
     .addOption(new Option('--sort <KEY>', 'the order').choices(SORTS).default('count'))
     .addOption(new Option('--filter <TEXT>', 'show only lines with this text').default('', 'none'))
@@ -135,8 +138,8 @@ function snapshotName(pid: number): string {
   return `gospy-${pid}-${new Date().toISOString().replace(/[-:]|\.\d+Z$/g, '')}.gsp`;
 }
 
-function parseGrouping(text: string): GroupBy {
-  return text === 'status' ? { kind: 'status' } : groupByOf(text);
+function parseGrouping(text: string): ViewBy {
+  return text === 'status' || text === 'locks' ? { kind: text } : groupByOf(text);
 }
 
 function parseInterval(text: string): number {

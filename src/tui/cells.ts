@@ -51,3 +51,9 @@ export function cutMiddle(text: string, columns: number, { ellipsis }: Glyphs): 
 export function cutBeginning(text: string, columns: number, { ellipsis }: Glyphs): string {
   return widthOf(text) <= columns ? text : `${ellipsis}${takeEnd(text, columns - 1)}`;
 }
+
+/** Fits a sentence into `columns` by cutting off its end. */
+export function cutEnd(text: string, columns: number, { ellipsis }: Glyphs): string {
+  if (widthOf(text) <= columns) return text;
+  return columns <= 1 ? takeStart(text, columns) : `${takeStart(text, columns - 1)}${ellipsis}`;
+}

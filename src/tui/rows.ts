@@ -89,7 +89,8 @@ function groupRows(state: State): Row[] {
 }
 
 /** `prefix` names the runtime where there are several: the key has it already. */
-function namesOf({ key, loc, frames }: Group, prefix: string): Pick<Row, 'name' | 'file'> {
+function namesOf({ key, loc, frames, text }: Group, prefix: string): Pick<Row, 'name' | 'file'> {
+  if (text !== undefined) return { name: printable(prefix + text), file: '' };
   if (frames !== undefined && frames.length > 0) return { name: printable(prefix) + stackName(frames), file: '' };
   if (loc === undefined || loc === null) return { name: printable(key), file: '' };
   return { name: printable(prefix + loc.func), file: place(loc) };

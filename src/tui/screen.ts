@@ -1,6 +1,6 @@
 import { duration, pluralize, printable, withThousands } from '../render/text.js';
 import { padEnd, padStart, takeStart, widthOf } from '../render/width.js';
-import { cutBeginning, cutMiddle, rateText, signedText, trendText, waitText, type Glyphs } from './cells.js';
+import { cutBeginning, cutEnd, cutMiddle, rateText, signedText, trendText, waitText, type Glyphs } from './cells.js';
 import { delta, ratePerSecond } from './history.js';
 import { rowsOf, selectedIndex, type Row } from './rows.js';
 import { bodyHeight, byName, currentLevel, historyOf, type State } from './state.js';
@@ -23,6 +23,7 @@ const HELP = [
   '  Enter          open a group, then the stack of a goroutine',
   '  Esc Backspace  go back',
   '  1 function  2 stack  3 wait  4 label  5 state  6 go statement  7 innermost',
+  '  8 lock or channel, with who has to end the wait',
   '                 choose what goroutines are grouped by; Tab takes the next one,',
   '                 4 again the next label',
   '  c d r w n      sort by count, delta, rate, wait, name; < > step through them',
@@ -104,6 +105,7 @@ const TITLES = {
   wait: 'WAIT REASON',
   status: 'STATE',
   label: 'LABEL',
+  locks: 'LOCK OR CHANNEL',
 } as const;
 
 function columnNames(state: State): string {
@@ -165,7 +167,10 @@ function groupLine(row: Row, state: State, glyphs: Glyphs): Line {
     span(`${padEnd(trendText(row.trend, trendColumns(state), glyphs), trendColumns(state))} `, 'dim'),
     span(`${padStart(waitText(row.waitNs), 8)} ${stateColumn}`),
   ];
-  return [...left, ...nameSpans(row, state.columns - lineWidth(left), glyphs)];
+  const room = state.columns - lineWidth(left);
+  // A sentence, whose beginning says the most.
+  if (state.by.kind === 'locks') return [...left, span(cutEnd(row.name, room, glyphs))];
+  return [...left, ...nameSpans(row, room, glyphs)];
 }
 
 function goroutineLine(row: Row, state: State, glyphs: Glyphs): Line {
@@ -196,7 +201,7 @@ function foot(state: State): Line {
     'q quit',
     '? help',
     ...(level.kind === 'stack' ? [] : ['Enter open']),
-    ...(level.kind === 'groups' ? ['1-7 group'] : ['Esc back']),
+    ...(level.kind === 'groups' ? ['1-8 group'] : ['Esc back']),
     ...(level.kind === 'stack' ? [] : ['cdrwn sort']),
     '/ filter',
     ...(sampling === null ? [] : [sampling.paused ? 'p go on' : 'p pause', 's save']),

@@ -1,5 +1,4 @@
-import type { GroupBy } from '../../analyze/report/groups.js';
-import type { LiveView, ViewQuery } from '../../analyze/report/live-view.js';
+import type { LiveView, ViewBy, ViewQuery } from '../../analyze/report/live-view.js';
 import { NO_HISTORY, type History } from './history.js';
 
 /** Sort orders, as `<` and `>` step through them. */
@@ -19,7 +18,7 @@ export interface State {
   readonly rows: number;
   /** How a process is sampled; null for a file, which does not change. */
   readonly sampling: { readonly mode: Mode; readonly intervalMs: number; readonly paused: boolean } | null;
-  readonly by: GroupBy;
+  readonly by: ViewBy;
   readonly sort: SortKey;
   readonly filter: string;
   /** True while the user types the filter. */
@@ -68,7 +67,7 @@ export function currentLevel({ levels }: State): Level {
 }
 
 /** The name of a grouping, as `--group-by` takes it. */
-export function byName(by: GroupBy): string {
+export function byName(by: ViewBy): string {
   return by.kind === 'label' ? `label:${by.key}` : by.kind;
 }
 

@@ -1,5 +1,4 @@
-import type { GroupBy } from '../../analyze/report/groups.js';
-import type { LiveView } from '../../analyze/report/live-view.js';
+import type { LiveView, ViewBy } from '../../analyze/report/live-view.js';
 import { addSample } from './history.js';
 import { rowsOf, selectedIndex } from './rows.js';
 import {
@@ -34,7 +33,7 @@ export interface Step {
 
 const INTERVALS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000];
 /** Groupings by their digit; Tab steps through them. */
-const GROUPINGS: readonly GroupBy[] = [
+const GROUPINGS: readonly ViewBy[] = [
   { kind: 'start' },
   { kind: 'stack' },
   { kind: 'wait' },
@@ -42,6 +41,7 @@ const GROUPINGS: readonly GroupBy[] = [
   { kind: 'status' },
   { kind: 'caller' },
   { kind: 'user' },
+  { kind: 'locks' },
 ];
 const SORT_LETTERS: ReadonlyMap<string, SortKey> = new Map([
   ['c', 'count'],
@@ -99,7 +99,7 @@ function press(state: State, key: string): Step {
   if (state.help) return stay({ ...state, help: false });
   const sort = SORT_LETTERS.get(key);
   if (sort !== undefined) return stay({ ...state, sort });
-  if (/^[1-7]$/.test(key)) return regroup(state, Number(key) - 1);
+  if (/^[1-8]$/.test(key)) return regroup(state, Number(key) - 1);
   switch (key) {
     case 'q':
       return { state, effects: ['quit'] };
@@ -140,7 +140,7 @@ function regroup(state: State, index: number): Step {
 }
 
 /** The label after the current one; the first one after the last. */
-function nextLabel({ by, view }: State): GroupBy | null {
+function nextLabel({ by, view }: State): ViewBy | null {
   const keys = view?.labelKeys ?? [];
   const at = by.kind === 'label' ? keys.indexOf(by.key) : -1;
   const key = keys[(at + 1) % keys.length];

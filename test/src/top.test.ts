@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { isFree } from '../capture/targets.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { FLOW } from '../support/releases.js';
+import { FLOW, STUCK_CELLS } from '../support/releases.js';
 import { Tmux } from '../support/tmux.js';
 import { GOSPY, gospy } from './gospy-process.js';
 
@@ -84,6 +84,7 @@ if (requireGo(t)) {
         ['5', 'STATE'],
         ['6', 'GO STATEMENT'],
         ['7', 'INNERMOST'],
+        ['8', 'LOCK OR CHANNEL'],
         ['1', 'FUNCTION'],
         ['Tab', 'STACK'],
         ['BTab', 'FUNCTION'],
@@ -203,6 +204,35 @@ if (requireGo(t)) {
       await ended(t, watched, 0);
     });
   }
+
+  t.test('top: locks and channels by waiters, with who has to end the wait', async (t) => {
+    const program = await startGo(t, await buildGo(STUCK_CELLS.at(-1) ?? FLOW.now), { args: ['slow'] });
+    const [, holder = ''] = /^holder (\d+)/m.exec(program.stdout) ?? [];
+    const pid = String(program.pid);
+    const held = new RegExp(`^ +40 .* Mutex 0x[0-9a-f]+ \\(locked, 40 waiters\\), held by ${holder} in main\\.`, 'm');
+    for (const mode of ['live', 'stop']) {
+      const once = await gospy(['top', '--pid', pid, '--once', '--mode', mode, '--group-by', 'locks']);
+      t.same([once.code, once.stderr], [0, '']);
+      t.match(once.stdout, held, mode);
+    }
+    const tmux = new Tmux(t, 200, 50, folder);
+    tmux.type(`${process.execPath} ${GOSPY} top --pid ${pid}`);
+    await tmux.until((screen) => screen.startsWith('gospy top') && screen.includes('main.'), 'the first frame');
+    tmux.keys('8');
+    const list = await tmux.until((screen) => heading(screen).includes('LOCK OR CHANNEL'), 'the locks');
+    t.match(list, held);
+    tmux.keys('Enter');
+    const members = await tmux.until((screen) => heading(screen).includes('GOID'), 'the goroutines that wait for it');
+    t.equal(column(members, 0).length, 40);
+    t.notOk(column(members, 0).includes(holder), 'its holder is not one of them');
+    tmux.keys('Enter');
+    await tmux.until((screen) => /^goroutine \d+ \[sync\.Mutex\.Lock/m.test(screen), 'the stack of one');
+    tmux.keys('BSpace', 'BSpace');
+    await tmux.until((screen) => heading(screen).includes('LOCK OR CHANNEL'), 'the locks again');
+    tmux.keys('q');
+    await tmux.until((text) => !text.startsWith('gospy top'), 'the shell');
+    t.ok(isFree(program.pid));
+  });
 
   t.test('top: fits the terminal when that is resized', async (t) => {
     const watched = await watch(t, [80, 24]);

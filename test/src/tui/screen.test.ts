@@ -69,6 +69,19 @@ t.test('screen: groups, largest first, as the summary counts them', (t) => {
   t.end();
 });
 
+t.test('state: locks and channels by waiters', (t) => {
+  const state = pressed(shown(200, 24), '8').state;
+  t.match(lines(state)[3], /LOCK OR CHANNEL$/);
+  const [lock = ''] = lines(state).filter((line) => line.includes('Mutex'));
+  t.match(lock, /^ +4 .*sync\.Mutex\.Lock +Mutex 0x[0-9a-f]+ \(locked, 4 waiters\), /);
+  const channel = lines(state).find((line) => line.includes('chan ')) ?? '';
+  t.match(channel, /^ +16 .*chan 0x[0-9a-f]+ \(unbuffered\) to receive, /, 'the workers share a channel');
+  const opened = pressed(state, 'DOWN', 'ENTER').state;
+  t.equal(lines(opened).filter((line) => line.includes('sync.Mutex.Lock')).length, 4);
+  t.equal(lines(pressed(opened, 'ESCAPE').state)[3], lines(state)[3]);
+  t.end();
+});
+
 t.test('state: Enter opens a group and a stack, Escape goes back', (t) => {
   const first = shown(80, 24);
   const group = pressed(first, 'DOWN', 'ENTER').state;
