@@ -1,17 +1,20 @@
-import { onFault } from '../../snapshots/memory.js';
-import type { Addr } from '../../snapshots/address.js';
-import type { Evidence } from '../waits/model.js';
+import { plus, type Addr } from '../../snapshots/address.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
+import { stackInUse } from '../leaks/roots.js';
+import type { Evidence, WaitsOn } from '../waits/model.js';
+import { WaitsOnReader } from '../waits/waits-on.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import { WaitReader } from '../runtime/wait-records.js';
-import type { Loc } from './model.js';
+import type { Goroutine, Loc } from './model.js';
 
 /** What other goroutines can end: chan.go, select.go and package sync. */
 const WOKEN = /^(chan (receive|send)|select|sync\..*|semacquire)$/;
 /** So many goroutines that are alike are suspects, if each waits on something of its own. */
 export const MANY = 10;
-/** ... and one of them has waited for so long, where that is known. */
+/** ... and has waited for so long. The runtime collects garbage, and so notes that one waits, every two minutes at least. */
 const OLD_NS = 60e9;
+/** Types of values that the runtime and the system send: package time's, and os/signal's. */
+const FROM_OUTSIDE: ReadonlySet<string> = new Set(['time.Time', 'os.Signal']);
 
 /** What a group of goroutines shows. */
 export interface Shown {
@@ -19,50 +22,65 @@ export interface Shown {
   /** How many different things they wait on. */
   readonly awaited: number;
   readonly ageNs: number | null;
-  readonly entry: Loc | null;
   readonly creator: Loc | null;
 }
 
 /**
  * Which goroutines may be leaked, as far as can be told without the heap: of two that these rules name, hardly more than one is.
  * So they are rather silent: about the standard library's own goroutines, about workers that share a channel, and about what waits on a global
- * variable or a timer.
+ * variable, a timer, a signal, or on what another goroutine refers to.
  */
 export class SuspectRules {
   readonly #program: GoProgram;
-  readonly #waits: WaitReader;
-  readonly #timer: number | null;
+  readonly #waits: WaitsOnReader;
   readonly #library: string | null;
 
   constructor(program: GoProgram) {
     this.#program = program;
-    this.#waits = new WaitReader(program);
-    this.#timer = program.layouts.of('hchan').optional('timer');
+    this.#waits = new WaitsOnReader(program);
     this.#library = libraryOf(program);
   }
 
-  /** True for a goroutine that waits for others, and not on anything that is known to be alive. */
-  mayBeLeaked(g: G, waitReason: string | null): boolean {
-    if (waitReason === null || !WOKEN.test(waitReason)) return false;
-    const awaited = this.awaited(g);
-    return awaited.length > 0 && awaited.every((address) => !this.#isGlobal(address) && !this.#hasTimer(address));
+  /** The addresses of what a goroutine waits on that others would have to end; none if it is no suspect. */
+  awaited(g: G, { waitReason, waitSinceNs, entry }: Goroutine): Addr[] {
+    if (waitReason === null || !WOKEN.test(waitReason) || waitSinceNs === null || waitSinceNs < OLD_NS) return [];
+    if (entry !== null && this.#isInLibrary(entry.file)) return [];
+    const on = this.#waits.of(g);
+    return on.every((one) => this.#mayBeForgotten(one)) ? on.flatMap(({ addr }) => addr ?? []) : [];
   }
 
-  /** The addresses of the channels, or of the semaphore, that a goroutine waits on; none where they are not known. */
-  awaited(g: G): Addr[] {
-    const found = this.#waits.waitsFor(g);
-    if (found === null) return [];
-    const channels = found.sudogs.map(({ c }) => c).filter((c) => c !== 0);
-    return channels.length > 0 ? channels : found.sync === 0 ? [] : [found.sync];
+  #mayBeForgotten({ kind, addr, elemType }: WaitsOn): boolean {
+    if (addr === null || kind === 'timer' || FROM_OUTSIDE.has(elemType ?? '')) return false;
+    return !this.#program.code.modules.some(({ module }) => module.data.some(({ lo, hi }) => addr >= lo && addr < hi));
+  }
+
+  /**
+   * Those of some addresses that are on the stack of a goroutine outside of the group that waits on them: it may end the wait.
+   * `groupOf` tells the group of a goroutine, null for none.
+   */
+  referredTo<T>(awaited: ReadonlyMap<number, T>, groupOf: (goid: number) => T | null): Set<number> {
+    const out = new Set<number>();
+    const { memory } = this.#program;
+    for (const g of awaited.size === 0 ? [] : this.#program.goroutines('stack')) {
+      const { lo, hi } = stackInUse(this.#program, g);
+      const own = groupOf(g.goid);
+      for (const range of hi - lo > MAX_STACK ? [] : memory.ranges(lo, hi)) {
+        for (let at = alignUp(range.lo); at + 8 <= range.hi; at = plus(at, 8)) {
+          const word = wordOrZero(memory, at);
+          const group = word === 0 ? undefined : awaited.get(word);
+          if (group !== undefined && group !== own) out.add(word);
+        }
+      }
+    }
+    return out;
   }
 
   /** Why a group is suspected; empty if it is not. */
-  evidence({ count, awaited, ageNs, entry, creator }: Shown): Evidence[] {
-    const isOfLibrary = entry !== null && this.#isInLibrary(entry.file);
-    if (count < MANY || awaited < count || isOfLibrary || (ageNs !== null && ageNs < OLD_NS)) return [];
+  evidence({ count, awaited, ageNs, creator }: Shown): Evidence[] {
+    if (count < MANY || awaited < count || ageNs === null) return [];
     return [
       { code: 'many-alike', message: `${count} goroutines have one stack, and each waits on something of its own` },
-      ...(ageNs === null ? [] : [{ code: 'old', message: `the oldest has waited ${ageText(ageNs)}` }]),
+      { code: 'old', message: `the oldest has waited ${ageText(ageNs)}` },
       ...(creator === null
         ? []
         : [{ code: 'one-creator', message: `all were started at ${creator.func} (${creator.file}:${creator.line})` }]),
@@ -74,23 +92,23 @@ export class SuspectRules {
     // With -trimpath, paths begin with the package: one of another module has a host's name in it.
     return !file.startsWith('/') && !/^[^/]*\./.test(file);
   }
-
-  #isGlobal(address: Addr): boolean {
-    return this.#program.code.modules.some(({ module }) =>
-      module.data.some(({ lo, hi }) => address >= lo && address < hi),
-    );
-  }
-
-  /** A timer fires into the channel (hchan.timer, 1.23+). */
-  #hasTimer(channel: Addr): boolean {
-    const timer = this.#timer;
-    if (timer === null) return false;
-    return onFault(
-      () => this.#program.memory.ptr(channel, timer) !== 0,
-      () => false,
-    );
-  }
 }
+
+/** Go limits a stack to 1 GB (runtime.maxstacksize). */
+const MAX_STACK = 2 ** 30;
+
+function alignUp(at: Addr): Addr {
+  return (Math.ceil(at / 8) * 8) as Addr;
+}
+
+/** A word that may be an address, else 0. */
+function wordOrZero(memory: Memory, at: Addr): number {
+  const high = memory.u32(at, 4);
+  return high > HIGHEST_HALF ? 0 : high * 2 ** 32 + memory.u32(at);
+}
+
+/** The upper half of a word that is an address. */
+const HIGHEST_HALF = 0xffff;
 
 /** The folder of the standard library's source, which the file of a function of every program names; null where it is not known. */
 function libraryOf({ code, index }: GoProgram): string | null {

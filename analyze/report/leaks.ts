@@ -9,6 +9,7 @@ import { STACK_READS } from './locations.js';
 import { LeakRoots } from './leak-roots.js';
 import type { Goroutine, Loc } from './model.js';
 import { StackIds } from './stack-ids.js';
+import { WAIT_READS } from './waiting.js';
 import { MANY, SuspectRules } from './leak-suspects.js';
 
 /** Goroutines of one kind that are leaked, or may be. */
@@ -58,7 +59,7 @@ export interface Leaks {
 
 export const leaksAnalysis: Analysis = {
   name: 'leaks',
-  reads: [...GOROUTINE_READS, STACK_READS],
+  reads: [...GOROUTINE_READS, STACK_READS, WAIT_READS],
   answer: findLeaks,
 };
 
@@ -103,6 +104,8 @@ interface Found {
   readonly finding: Finding;
   readonly root: string;
   readonly evidence: readonly Evidence[];
+  /** The addresses of what a suspect waits on. */
+  readonly awaited: readonly number[];
 }
 
 class LeakFinder {
@@ -135,11 +138,22 @@ class LeakFinder {
       const loc = this.#describer.user(g) ?? goroutine.entry;
       this.#groups.set(key, (group = new OpenLeakGroup(found, goroutine, loc)));
     }
-    group.add(goroutine, found.finding === 'suspect' ? this.#rules.awaited(g) : []);
+    group.add(goroutine, found.finding === 'suspect' ? found.awaited : []);
   }
 
   groups(): LeakGroup[] {
+    this.#absolve();
     return [...this.#groups.values()].flatMap((group) => group.close(this.#rules)).sort(byVerdict);
+  }
+
+  /** Takes out suspects if another goroutine refers to what they wait on. */
+  #absolve(): void {
+    const suspects = [...this.#groups.values()].filter((group) => group.close(this.#rules)[0]?.verdict === 'suspect');
+    const awaited = new Map<number, OpenLeakGroup>();
+    const groupOf = new Map<number, OpenLeakGroup>();
+    for (const group of suspects) group.list(awaited, groupOf);
+    const referredTo = this.#rules.referredTo(awaited, (goid) => groupOf.get(goid) ?? null);
+    for (const group of suspects) group.without(referredTo);
   }
 
   alive(): AliveGroup[] {
@@ -147,17 +161,20 @@ class LeakFinder {
   }
 
   /** null for a goroutine of which nothing is to be said. */
-  #find(g: G, { goid, waitReason, system, torn }: Goroutine): Found | null {
+  #find(g: G, goroutine: Goroutine): Found | null {
+    const { goid, waitReason, system, torn } = goroutine;
     if (torn) return null;
     if (waitReason === EMPTY_SELECT) return goid === MAIN ? null : NEVER;
     if (waitReason !== null && NIL_CHANNEL.test(waitReason)) return NEVER;
     const proved = this.#roots.of(g);
     if (proved !== null) {
       const { outcome, root, evidence } = proved;
-      if (!isLeaked(outcome)) return system ? null : { finding: 'alive', root, evidence: [evidence] };
-      return { finding: outcome as Finding, root, evidence: [evidence] };
+      if (!isLeaked(outcome)) return system ? null : { finding: 'alive', root, evidence: [evidence], awaited: [] };
+      return { finding: outcome as Finding, root, evidence: [evidence], awaited: [] };
     }
-    return !this.isProved && !system && this.#rules.mayBeLeaked(g, waitReason) ? SUSPECT : null;
+    if (this.isProved || system) return null;
+    const awaited = this.#rules.awaited(g, goroutine);
+    return awaited.length === 0 ? null : { finding: 'suspect', root: '', evidence: [], awaited };
   }
 }
 
@@ -165,16 +182,17 @@ const NEVER: Found = {
   finding: 'never',
   root: '',
   evidence: [{ code: 'never', message: 'nothing can wake a goroutine that waits for this' }],
+  awaited: [],
 };
-const SUSPECT: Found = { finding: 'suspect', root: '', evidence: [] };
 
 /** A group that goroutines are still added to. */
 class OpenLeakGroup {
   readonly #found: Found;
   readonly #first: Goroutine;
   readonly #loc: Loc | null;
-  readonly #goids: number[] = [];
-  readonly #awaited = new Set<number>();
+  #goids: number[] = [];
+  /** By goroutine, the addresses of what a suspect waits on. */
+  readonly #awaited = new Map<number, readonly number[]>();
   #ageNs: number | null = null;
 
   constructor(found: Found, first: Goroutine, loc: Loc | null) {
@@ -186,16 +204,33 @@ class OpenLeakGroup {
   /** `awaited` are the addresses of what a suspect waits on. */
   add({ goid, waitSinceNs }: Goroutine, awaited: readonly number[]): void {
     this.#goids.push(goid);
-    for (const address of awaited) this.#awaited.add(address);
+    if (awaited.length > 0) this.#awaited.set(goid, awaited);
     if (waitSinceNs !== null) this.#ageNs = Math.max(this.#ageNs ?? 0, waitSinceNs);
+  }
+
+  /** Adds to `awaited` what the goroutines wait on, and to `groupOf` the goroutines. */
+  list(awaited: Map<number, OpenLeakGroup>, groupOf: Map<number, OpenLeakGroup>): void {
+    for (const [goid, addresses] of this.#awaited) {
+      groupOf.set(goid, this);
+      for (const address of addresses) awaited.set(address, this);
+    }
+  }
+
+  /** Takes out the goroutines that wait on one of some addresses. */
+  without(alive: ReadonlySet<number>): void {
+    this.#goids = this.#goids.filter((goid) => this.#awaited.get(goid)?.some((address) => alive.has(address)) !== true);
+    for (const [goid, addresses] of this.#awaited) {
+      if (addresses.some((address) => alive.has(address))) this.#awaited.delete(goid);
+    }
   }
 
   /** None for goroutines that are alive, or not even suspects, as the group shows. */
   close(rules: SuspectRules): LeakGroup[] {
     const { finding, evidence: proved } = this.#found;
     if (finding === 'alive') return [];
-    const { entry, creator } = this.#first;
-    const shown = { count: this.#goids.length, awaited: this.#awaited.size, ageNs: this.#ageNs, entry, creator };
+    const { creator } = this.#first;
+    const awaited = new Set([...this.#awaited.values()].flat()).size;
+    const shown = { count: this.#goids.length, awaited, ageNs: this.#ageNs, creator };
     const evidence = finding === 'suspect' ? rules.evidence(shown) : proved;
     if (evidence.length === 0) return [];
     const isProved = finding !== 'suspect';

@@ -48,7 +48,8 @@ export type Fixture =
   | 'cthreads'
   | 'host'
   | 'plugged'
-  | 'leaks';
+  | 'leaks'
+  | 'servers';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
 export interface Garble {
@@ -282,6 +283,11 @@ export const LEAKS_CELLS: readonly Cell[] = [
 
 /** The same with a symbol table, which names its variables. */
 export const LEAKS_NAMED_CELL: Cell = { fixture: 'leaks', release: '1.27', link: 'plain' };
+
+/** Servers and pools that leak nothing. */
+export const SERVERS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], ['1.17', '1.27']).map(
+  (release): Cell => ({ fixture: 'servers', release, link: 'stripped' }),
+);
 
 /** Returns `many` for arm64. */
 export function manyArm64(release: Release, link: Link): Cell {
