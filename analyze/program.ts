@@ -14,6 +14,7 @@ import type { M } from './runtime/machine.js';
 import { otherCompiler } from './runtime/other-compilers.js';
 import { KNOWN_RELEASES } from './runtime/releases.js';
 import { CodeIndex } from './stacks/code-index.js';
+import { FrameArguments } from './stacks/frame-arguments.js';
 import { Unwinder, type Unwound, type WalkObserver } from './stacks/unwind.js';
 import type { UnwindStart, UserStack } from './stacks/unwind-start.js';
 import type { Warning } from './warnings.js';
@@ -21,6 +22,8 @@ import type { Warning } from './warnings.js';
 /** A Go program in an image: its runtime, its code, and the stacks of its goroutines and threads. */
 export class GoProgram extends GoRuntime {
   readonly index: CodeIndex;
+  /** The arguments of frames on the stacks. */
+  readonly frameArguments: FrameArguments;
   readonly #unwinder: Unwinder;
   /** Bytes to add to {@link M.vdsoSP}. */
   readonly #vdsoShift: number;
@@ -29,7 +32,8 @@ export class GoProgram extends GoRuntime {
   /** `index` is the code index of the same program, if there is one from another image of it. */
   constructor(image: ProcessImage, found: Found, index?: CodeIndex) {
     super(image, found);
-    this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.layouts.release);
+    this.index = index ?? new CodeIndex(this.memory, this.code.modules, this.layouts.release, image.arch);
+    this.frameArguments = new FrameArguments(this.memory, image.arch);
     this.#vdsoShift = this.layouts.release.vdsoSpShift[image.arch];
     this.#torn = new Set(image.capture.torn);
     this.#unwinder = new Unwinder(this.memory, image.arch, this.index);

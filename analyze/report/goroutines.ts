@@ -183,7 +183,7 @@ export class Describer {
       ...goroutine,
       user: this.#locations.user(frames),
       waitsOn: this.#waits.of(g, frames).map(describeWait),
-      frames: this.#locations.frames(frames),
+      frames: this.#locations.calls(frames),
       truncated,
       torn,
       ...(g.ancestors === 0

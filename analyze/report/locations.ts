@@ -7,9 +7,10 @@ import { callTargets } from '../runtime/code-references.js';
 import type { G } from '../runtime/goroutine.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { UNKNOWN_FILE, type CodeLine } from '../stacks/symbolize.js';
+import type { ArgumentList } from '../stacks/argument-list.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { Unwound } from '../stacks/unwind.js';
-import type { Ancestor, Frame, Loc, TracebackLine } from './model.js';
+import type { Ancestor, CallFrame, Frame, Loc, TracebackLine } from './model.js';
 import { isRuntime, RuntimeCode } from './runtime-code.js';
 
 /** Names, files and lines of the places that a goroutine's record names. */
@@ -24,15 +25,23 @@ export const PLACE_READS: Reads = {
   },
 };
 
-/** Code, names, files and lines of every frame of every stack. */
+/** Code, names, files, lines and argument lists of every frame of every stack. */
 export const STACK_READS: Reads = {
   goroutine: (program) => (g) => readLines(program.stackOf(g)),
   thread: (program) => (m) => readLines(program.threadStackOf(m)),
 };
 
 function readLines(stack: Unwound | null): void {
-  for (const { point, trap } of stack?.frames ?? []) point.lines(trap);
+  for (const { point, trap } of stack?.frames ?? []) {
+    point.lines(trap);
+    point.argumentList(trap);
+  }
 }
+
+/** What a traceback prints as the arguments of an inlined call. */
+const INLINED = '...';
+const NO_VALUES = { argsLive: '', argsPointers: '' };
+const MARKS = new WeakMap<ArgumentList, Pick<CallFrame, 'argsLive' | 'argsPointers'>>();
 
 /** A wrapper may wrap a wrapper: go statement, method value, embedded method. */
 const MAX_WRAPPERS = 4;
@@ -150,12 +159,25 @@ export class LocationResolver {
     });
   }
 
+  /** The same frames with the arguments of their calls. */
+  calls(physical: readonly PhysicalFrame[]): CallFrame[] {
+    const { frameArguments } = this.#program;
+    return physical.flatMap((frame) =>
+      this.frames([frame]).map((shown) => {
+        if (shown.inlined) return { ...shown, args: INLINED, ...NO_VALUES };
+        const args = frameArguments.text(frame);
+        return { ...shown, args, ...marksOf(args === null ? null : frame.point.argumentList(frame.trap)) };
+      }),
+    );
+  }
+
   /** The same frames as a traceback prints them. */
   tracebackLines(physical: readonly PhysicalFrame[]): TracebackLine[] {
-    return physical.flatMap(({ point, pc, trap }) =>
-      point.lines(trap).map(({ name, file, line, inlined }) => ({
+    return physical.flatMap((frame) =>
+      frame.point.lines(frame.trap).map(({ name, file, line, inlined }) => ({
         func: this.#printed(name),
-        ...{ file, line, entryOffset: inlined ? 0 : pc - point.func.entry },
+        ...{ file, line, entryOffset: inlined ? 0 : frame.pc - frame.point.func.entry },
+        args: inlined ? INLINED : this.#program.frameArguments.text(frame),
       })),
     );
   }
@@ -173,7 +195,7 @@ export class LocationResolver {
   #withOffset(loc: Loc | null, pc: number): TracebackLine | null {
     if (loc === null) return null;
     const { func, file, line } = loc;
-    return { func, file, line, entryOffset: pc - (this.#point(pc)?.func.entry ?? pc) };
+    return { func, file, line, entryOffset: pc - (this.#point(pc)?.func.entry ?? pc), args: null };
   }
 
   #createdAt(gopc: number): Loc | null {
@@ -289,6 +311,22 @@ export class LocationResolver {
   #printed(name: string): string {
     return this.#program.index.symbolizer.printedName(name);
   }
+}
+
+/** Whether the values of an argument list are live, and pointers. */
+function marksOf(list: ArgumentList | null): Pick<CallFrame, 'argsLive' | 'argsPointers'> {
+  if (list === null || list.slots.length === 0) return NO_VALUES;
+  let marks = MARKS.get(list);
+  if (marks === undefined) {
+    const argsLive = list.slots.map(({ live }) => markOf(live)).join('');
+    const argsPointers = list.slots.map(({ pointer }) => markOf(pointer)).join('');
+    MARKS.set(list, (marks = { argsLive, argsPointers }));
+  }
+  return marks;
+}
+
+function markOf(value: boolean | null): string {
+  return value === null ? '?' : value ? 'y' : 'n';
 }
 
 function remember<T>(map: Map<number, T>, key: number, value: T): T {

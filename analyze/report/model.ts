@@ -22,6 +22,16 @@ export interface Frame extends Loc {
   readonly inlined: boolean;
 }
 
+/** A frame, and the arguments of its call. */
+export interface CallFrame extends Frame {
+  /** As a traceback prints them between the parentheses, `...` for an inlined frame; null where they are not known. */
+  readonly args: string | null;
+  /** A character for each value in `args`: `y` if it is live, `n` if it is marked with `?`, `?` if it is not known. */
+  readonly argsLive: string;
+  /** The same for whether the garbage collector takes the value for a pointer. */
+  readonly argsPointers: string;
+}
+
 /** The goroutine that executed a `go` statement, and its stack at that statement. */
 export interface Ancestor {
   readonly goid: number;
@@ -76,7 +86,7 @@ export interface GoroutineWithStack extends LocatedGoroutine {
   /** One thing, or one for each case of a select; empty where it is not blocked, or what it waits on is not known. */
   readonly waitsOn: readonly Wait[];
   /** Innermost first. */
-  readonly frames: readonly Frame[];
+  readonly frames: readonly CallFrame[];
   /** Why the stack ends early, or null. */
   readonly truncated: string | null;
   /** The parent first; only where GODEBUG=tracebackancestors was on. */
@@ -90,6 +100,8 @@ export interface TracebackLine {
   readonly line: number;
   /** Bytes from the start of the function to the pc; 0 where it is not known, and for inlined calls, which have none. */
   readonly entryOffset: number;
+  /** As {@link CallFrame.args}; null for lines that are not calls on a stack. */
+  readonly args: string | null;
 }
 
 /** What Go's own traceback prints of one goroutine. */
@@ -244,6 +256,6 @@ export interface ThreadReport {
   readonly state: string;
   /** The goroutine that it runs, or null. */
   readonly goid: number | null;
-  readonly frames: readonly Frame[];
+  readonly frames: readonly CallFrame[];
   readonly truncated: string | null;
 }

@@ -5,7 +5,7 @@ import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { M } from '../runtime/machine.js';
 import { answer, type Answer } from './answer.js';
-import type { Frame, ThreadReport } from './model.js';
+import type { CallFrame, ThreadReport } from './model.js';
 import { LocationResolver, STACK_READS } from './locations.js';
 
 export const threadsAnalysis: Analysis = {
@@ -43,7 +43,7 @@ function describeThread(
   const stack = program.threadStackOf(m);
   return {
     ...{ m: m.id, runtime: program.runtime.n, tid, name, state, goid: goidOf(program, m) },
-    frames: [...foreignFrames(thread, others), ...(stack === null ? [] : locations.frames(stack.frames))],
+    frames: [...foreignFrames(thread, others), ...(stack === null ? [] : locations.calls(stack.frames))],
     truncated: stack === null ? 'its registers are not known' : stack.truncated,
   };
 }
@@ -59,10 +59,10 @@ function describeOther(thread: Thread, others: readonly GoProgram[]): ThreadRepo
  * The function of C, or of another Go program, that a thread is in. Only the innermost frame: nothing says here where its
  * caller's frame is.
  */
-function foreignFrames({ native, registers }: Thread, others: readonly GoProgram[]): Frame[] {
+function foreignFrames({ native, registers }: Thread, others: readonly GoProgram[]): CallFrame[] {
   if (registers === null) return [];
   const [pc, sp] = [Number(registers.pc), hex(Number(registers.sp))];
-  const at = { pc: hex(pc), sp, fp: sp, inlined: false };
+  const at = { pc: hex(pc), sp, fp: sp, inlined: false, args: null, argsLive: '', argsPointers: '' };
   if (native !== undefined) return [{ func: native.name, file: native.file, line: 0, ...at }];
   for (const { index } of others) {
     const point = onFault(

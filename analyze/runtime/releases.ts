@@ -55,6 +55,12 @@ export interface GoRelease {
    * size of an object, or a pointer to its type: stackObjectRecord in runtime/stack.go.
    */
   readonly stackObjects: { readonly funcdata: number; readonly have: 'type' | 'size' };
+  /**
+   * PCDATA_StackMapIndex: which of a function's pointer maps holds. internal/abi/symtab.go; runtime/symtab.go before 1.21.
+   */
+  readonly stackMapPcdata: number;
+  /** null where tracebacks print all words of the arguments and results: gentraceback in runtime/traceback.go. */
+  readonly argumentInfo: ArgumentInfo | null;
   /** True where arguments are passed in registers on amd64: ABIInternal in cmd/compile/abi-internal.md. */
   readonly registerArguments: boolean;
   /**
@@ -71,6 +77,17 @@ export interface GoRelease {
   readonly finalizerKind: number;
   /** What g.labels points at: labelMap in runtime/pprof/label.go; internal/runtime/pprof/label since 1.26. */
   readonly labels: LabelMap | LabelList;
+}
+
+/**
+ * How a traceback finds the arguments of a function (printArgs in runtime/traceback.go): FUNCDATA_ArgInfo, and
+ * FUNCDATA_ArgLiveInfo and PCDATA_ArgLiveIndex, null where nothing tells which are live. The latter is looked up at the
+ * outermost call that is inlined there, whose entry in the inline tree has its pc at the offset `parentPc`; where that is
+ * null, at the pc itself. internal/abi/symtab.go; runtime/symtab.go before 1.21.
+ */
+export interface ArgumentInfo {
+  readonly funcdata: number;
+  readonly liveness: { readonly funcdata: number; readonly pcdata: number; readonly parentPc: number | null } | null;
 }
 
 /** The caller is at the instruction `parentPc`, an offset from the function's entry. */
@@ -179,6 +196,8 @@ const GO_1_12: GoRelease = {
   waitGroupState: 'aligned',
   timerHeap: { of: 'bucket', slice: 40, entryBytes: 8 },
   stackObjects: { funcdata: 4, have: 'type' },
+  stackMapPcdata: 0,
+  argumentInfo: null,
   registerArguments: false,
   openDefers: null,
   finalizerKind: 1,
@@ -191,6 +210,7 @@ const GO_1_12: GoRelease = {
 const GO_1_13: GoRelease = {
   ...GO_1_12,
   since: 13,
+  stackMapPcdata: 1,
   inlineTree: { pcdata: 2, funcdata: 4 },
   stackObjects: { funcdata: 3, have: 'type' },
   waitReason: { number: 24, text: 'GC worker (idle)' },
@@ -226,6 +246,7 @@ const GO_1_17: GoRelease = {
   flagsTopFrames: true,
   nameLength: 'varint',
   stackObjects: { funcdata: 2, have: 'size' },
+  argumentInfo: { funcdata: 5, liveness: null },
   registerArguments: true,
 };
 
@@ -234,6 +255,7 @@ const GO_1_18: GoRelease = {
   since: 18,
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
   funcIDs: FUNC_IDS_1_18,
+  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, parentPc: 16 } },
   waitGroupState: 'first',
   openDefers: { funcdata: 4, lists: 'closures' },
 };
@@ -243,11 +265,18 @@ const GO_1_20: GoRelease = {
   since: 20,
   pclntab: { magic: 0xfffffff1, ftab: 'offsets', parts: 32, func: FUNC_1_20 },
   inlinedCall: { sizeBytes: 16, funcID: 0, name: 4, parentPc: 8 },
+  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, parentPc: 8 } },
   waitReason: { number: 31, text: 'stopping the world' },
 };
 
-const GO_1_22: GoRelease = {
+const GO_1_21: GoRelease = {
   ...GO_1_20,
+  since: 21,
+  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, parentPc: null } },
+};
+
+const GO_1_22: GoRelease = {
+  ...GO_1_21,
   since: 22,
   funcIDs: FUNC_IDS_1_22,
   openDefers: { funcdata: 4, lists: 'array' },
@@ -287,6 +316,7 @@ export const RELEASES: readonly GoRelease[] = [
     GO_1_17,
     GO_1_18,
     GO_1_20,
+    GO_1_21,
     GO_1_22,
     GO_1_23,
     GO_1_24,

@@ -1,6 +1,8 @@
+import type { Arch } from '../../snapshots/arch.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
 import { FuncFlag, type Func, type FunctionTable } from '../binary/function-table.js';
 import type { GoRelease } from '../runtime/releases.js';
+import { ArgumentLists, type ArgumentList } from './argument-list.js';
 import { specialFunc, type SpecialFunc } from './special-functions.js';
 import { Symbolizer, UNKNOWN_FILE, type CodeLine } from './symbolize.js';
 
@@ -10,20 +12,22 @@ export class CodePoint {
   readonly func: Func;
   readonly special: SpecialFunc | null;
   readonly table: FunctionTable;
-  readonly #symbolizer: Symbolizer;
+  readonly #code: CodeIndex;
   /** The caller that was found here last: nearly all goroutines that stand here have the same. */
   lastCaller: CodePoint | null = null;
   #spDelta: number | null | undefined;
   #ordinarySize: number | undefined;
   #atCall: readonly CodeLine[] | undefined;
   #atPc: readonly CodeLine[] | undefined;
+  #argumentsAtCall: ArgumentList | null | undefined;
+  #argumentsAtPc: ArgumentList | null | undefined;
 
-  constructor(pc: number, func: Func, table: FunctionTable, symbolizer: Symbolizer) {
+  constructor(pc: number, func: Func, table: FunctionTable, code: CodeIndex) {
     this.pc = pc;
     this.func = func;
     this.special = specialFunc(func.name);
     this.table = table;
-    this.#symbolizer = symbolizer;
+    this.#code = code;
   }
 
   /**
@@ -56,10 +60,27 @@ export class CodePoint {
     return (this.#atCall ??= this.#read(this.pc - 1));
   }
 
+  /** What a traceback prints of the arguments, but for their values. null where the tables are absent. */
+  argumentList(trap: boolean): ArgumentList | null {
+    if (trap) {
+      if (this.#argumentsAtPc === undefined) this.#argumentsAtPc = this.#readArguments(true);
+      return this.#argumentsAtPc;
+    }
+    if (this.#argumentsAtCall === undefined) this.#argumentsAtCall = this.#readArguments(false);
+    return this.#argumentsAtCall;
+  }
+
+  #readArguments(trap: boolean): ArgumentList | null {
+    return onFault<ArgumentList, null>(
+      () => this.#code.argumentLists.at(this.table, this.func, this.pc, trap),
+      () => null,
+    );
+  }
+
   #read(pc: number): readonly CodeLine[] {
     const { name, funcID } = this.func;
     return onFault<readonly CodeLine[], readonly CodeLine[]>(
-      () => this.#symbolizer.lines(this.table, this.func, pc),
+      () => this.#code.symbolizer.lines(this.table, this.func, pc),
       () => [{ name, funcID, file: UNKNOWN_FILE, line: 0, inlined: false }],
     );
   }
@@ -70,13 +91,15 @@ export class CodeIndex {
   readonly #tables: readonly FunctionTable[];
   readonly #release: GoRelease;
   readonly symbolizer: Symbolizer;
+  readonly argumentLists: ArgumentLists;
   readonly #points = new Map<number, CodePoint | null>();
   readonly #names = new Map<string, boolean>();
 
-  constructor(memory: Memory, tables: readonly FunctionTable[], release: GoRelease) {
+  constructor(memory: Memory, tables: readonly FunctionTable[], release: GoRelease, arch: Arch) {
     this.#tables = tables;
     this.#release = release;
     this.symbolizer = new Symbolizer(memory, release);
+    this.argumentLists = new ArgumentLists(memory, release, arch);
   }
 
   /** null where there is no Go function at `pc`. Throws MemoryFault where the function table is absent. */
@@ -112,7 +135,7 @@ export class CodeIndex {
   #find(pc: number): CodePoint | null {
     for (const table of this.#tables) {
       const func = table.find(pc);
-      if (func !== null) return new CodePoint(pc, func, table, this.symbolizer);
+      if (func !== null) return new CodePoint(pc, func, table, this);
     }
     return null;
   }

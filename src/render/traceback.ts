@@ -4,8 +4,8 @@ import { printable } from './text.js';
 const MINUTE_NS = 60e9;
 
 /**
- * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments are not
- * known and printed as `...`, as the runtime does for inlined calls.
+ * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments that
+ * are not known are printed as `...`, as the runtime does for inlined calls.
  */
 export function tracebackText({ goroutine, lines, truncated, creator, ancestors }: Traceback): string {
   const { goid, parentGoid } = goroutine;
@@ -36,7 +36,7 @@ function stateText({ status, waitReason, waitSinceNs, lockedToThread }: Tracebac
 
 function frameText(line: TracebackLine): string {
   const func = line.func === 'runtime.gopanic' ? 'panic' : line.func;
-  return `${printable(func)}(...)\n${placeText(line)}`;
+  return `${printable(func)}(${line.args ?? '...'})\n${placeText(line)}`;
 }
 
 function creatorText(line: TracebackLine, parent: string): string {

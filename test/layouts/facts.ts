@@ -1,4 +1,4 @@
-import type { GoRelease } from '../../analyze/runtime/releases.js';
+import type { ArgumentInfo, GoRelease } from '../../analyze/runtime/releases.js';
 import type { StructLayout } from '../../snapshots/image.js';
 import type { BuiltProgram } from './built-program.js';
 import { waitReasonsOf } from './checks.js';
@@ -40,6 +40,8 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     waitGroupState: source.text('sync/waitgroup.go').includes('state1 [3]uint32') ? 'aligned' : 'first',
     timerHeap: timerHeap(program),
     stackObjects: stackObjects(source),
+    stackMapPcdata: source.constant('PCDATA_StackMapIndex', 'internal/abi/symtab.go', 'runtime/symtab.go'),
+    argumentInfo: argumentInfo(program, source),
     registerArguments: registerArguments(source),
     openDefers: openDefers(source),
     finalizerKind: source.constant('KindSpecialFinalizer', 'runtime/mheap.go'),
@@ -160,6 +162,20 @@ function stackObjects(source: GoSource): GoRelease['stackObjects'] | null {
     funcdata: source.constant('FUNCDATA_StackObjects', 'internal/abi/symtab.go', 'runtime/symtab.go'),
     have: /^\s*size\s/m.test(record) ? 'size' : /^\s*typ\s/m.test(record) ? 'type' : null,
   });
+}
+
+function argumentInfo(program: BuiltProgram, source: GoSource): GoRelease['argumentInfo'] {
+  const files = ['internal/abi/symtab.go', 'runtime/symtab.go'];
+  const funcdata = source.constant('FUNCDATA_ArgInfo', ...files);
+  if (funcdata === null) return null;
+  // Printed by gentraceback, after it moved its pc to the outermost call.
+  const moves = source.functionText('runtime/traceback.go', 'gentraceback').includes('printArgs(f, argp, tracepc)');
+  const liveness = whole<Pick<NonNullable<ArgumentInfo['liveness']>, 'funcdata' | 'pcdata'>>({
+    funcdata: source.constant('FUNCDATA_ArgLiveInfo', ...files),
+    pcdata: source.constant('PCDATA_ArgLiveIndex', ...files),
+  });
+  const parentPc = moves ? offsetOf(program.struct('runtime.inlinedCall'), 'parentPc') : null;
+  return { funcdata, liveness: liveness === null ? null : { ...liveness, parentPc } };
 }
 
 function registerArguments(source: GoSource): boolean {

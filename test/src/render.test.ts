@@ -133,19 +133,25 @@ t.test('goroutine line: states other than waiting stand alone, and an unknown pl
 });
 
 t.test('traceback text: as Go prints it, with what ends it early and who made the goroutine', (t) => {
-  const line = (func: string, entryOffset: number): TracebackLine => ({ func, file: '/a.go', line: 7, entryOffset });
+  const line = (func: string, entryOffset: number, args: string | null = null): TracebackLine => {
+    return { func, file: '/a.go', line: 7, entryOffset, args };
+  };
   const goroutine = { ...parked, goid: 9, waitSinceNs: 125e9, lockedToThread: true, parentGoid: 3 };
   t.equal(
     tracebackText({
       goroutine,
-      lines: [line('runtime.gopanic', 0x2e), line('main.(*T).inlined', 0), line('main.\u001b[2J', 16)],
+      lines: [
+        line('runtime.gopanic', 0x2e, '{0x1, 0x2?}, ...'),
+        line('main.(*T).inlined', 0, '...'),
+        line('main.\u001b[2J', 16),
+      ],
       truncated: 'no memory\nthere',
       creator: line('main.main', 0x1b),
       ancestors: [{ goid: 3, lines: [line('main.start', 5)], creator: line('main.init', 6) }],
     }),
     [
       'goroutine 9 [chan receive, 2 minutes, locked to thread]:',
-      ...['panic(...)', '\t/a.go:7 +0x2e', 'main.(*T).inlined(...)', '\t/a.go:7'],
+      ...['panic({0x1, 0x2?}, ...)', '\t/a.go:7 +0x2e', 'main.(*T).inlined(...)', '\t/a.go:7'],
       ...['main.\\x1b[2J(...)', '\t/a.go:7 +0x10', '... the stack ends here: no memory\\x0athere'],
       ...['created by main.main in goroutine 3', '\t/a.go:7 +0x1b'],
       ...['[originating from goroutine 3]:', 'main.start(...)', '\t/a.go:7 +0x5'],

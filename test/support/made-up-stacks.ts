@@ -70,7 +70,7 @@ class MadeUpCode extends CodeIndex {
   readonly #prologue: readonly string[];
 
   constructor(prologue: readonly string[]) {
-    super(MEMORY, [], releaseOf({ minor: 26 }));
+    super(MEMORY, [], releaseOf({ minor: 26 }), 'amd64');
     this.#prologue = prologue;
   }
 
@@ -83,7 +83,7 @@ class MadeUpCode extends CodeIndex {
       file: () => 'made-up.s',
       funcdata: () => null,
     };
-    return new CodePoint(at, found.func, table as unknown as FunctionTable, this.symbolizer);
+    return new CodePoint(at, found.func, table as unknown as FunctionTable, this);
   }
 }
 

@@ -14,6 +14,8 @@ export interface TracedFrame {
   readonly sp: string | null;
   readonly pc: string | null;
   readonly inlined: boolean;
+  /** What is printed between the parentheses. */
+  readonly args: string;
 }
 
 export interface TracedCreator {
@@ -222,11 +224,11 @@ class Section {
  * Parses `name(args)`. Names may contain parentheses (methods, type literals); argument lists never do: they consist of hex
  * words, `_`, `?`, `...` and braces.
  */
-function callOf(line: string): { func: string; inlined: boolean } | null {
+function callOf(line: string): Pick<TracedFrame, 'func' | 'inlined' | 'args'> | null {
   const open = line.lastIndexOf('(');
   if (open <= 0 || !line.endsWith(')')) return null;
   const args = line.slice(open + 1, -1);
   if (!/^[0-9a-fx_?.,{} ]*$/.test(args)) return null;
   const name = line.slice(0, open);
-  return { func: name === 'panic' ? 'runtime.gopanic' : name, inlined: args === '...' };
+  return { func: name === 'panic' ? 'runtime.gopanic' : name, inlined: args === '...', args };
 }
