@@ -11,7 +11,7 @@ import type { Position, RuleCode, Step } from '../stacks/step.js';
 import { answer } from './answer.js';
 import { GOROUTINE_READS } from './goroutines.js';
 import { LocationResolver, STACK_READS } from './locations.js';
-import type { Frame } from './model.js';
+import type { CallFrame } from './model.js';
 import { adviceFor, sentenceFor } from './rule-texts.js';
 
 /** How the stack of every goroutine is followed. */
@@ -67,7 +67,7 @@ export interface ExplainedStep {
   /** Bytes that the function has put on the stack at these pcs [from, to), by its pcsp table; null where it has none. */
   readonly frameSize: { readonly bytes: number; readonly from: string; readonly to: string } | null;
   /** What the step adds to the stack: a frame, and before it the calls inlined into it. */
-  readonly frames: readonly Frame[];
+  readonly frames: readonly CallFrame[];
   /** What the rule used, in the order in which it did. */
   readonly words: readonly ExplainedWord[];
   /** Where the walk went on; null at its end. */
@@ -141,7 +141,7 @@ function explainStep(
     lr: at.lr === 0 ? null : hex(at.lr),
     trap: at.trap,
     frameSize: point === null ? null : frameSizeAt(point),
-    frames: frame === null ? [] : places.frames([frame]),
+    frames: frame === null ? [] : places.calls([frame]),
     words,
     next: next === null ? null : { pc: hex(next.pc), sp: hex(next.sp) },
   };

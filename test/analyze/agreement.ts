@@ -1,4 +1,4 @@
-import type { Frame, GoroutineWithStack, Loc, ThreadReport } from '../../analyze/report/model.js';
+import type { CallFrame, Frame, GoroutineWithStack, Loc, ThreadReport } from '../../analyze/report/model.js';
 
 /** The answers of an analysis on an image. */
 export interface Answers {
@@ -70,7 +70,7 @@ function ofThread(thread: ThreadReport, truth: ThreadReport): string[] {
 type Stack = Pick<GoroutineWithStack, 'frames' | 'truncated'>;
 
 function ofStack(part: Stack, whole: Stack): string[] {
-  const [mine, truth] = [physical(part.frames), physical(whole.frames)];
+  const [mine, truth] = [physical(part.frames.map(withoutArguments)), physical(whole.frames.map(withoutArguments))];
   for (const [i, lines] of mine.entries()) {
     const true_ = truth[i] ?? [];
     if (isSame(lines, true_)) continue;
@@ -79,9 +79,32 @@ function ofStack(part: Stack, whole: Stack): string[] {
     const unknown = only !== undefined && outer !== undefined && more.length === 0 && isUnknownPlace(only, outer);
     if (!unknown) return [`frame ${i} is ${JSON.stringify(lines)}, and ${JSON.stringify(true_)} in truth`];
   }
+  const called = new Map(whole.frames.flatMap((frame) => (frame.inlined ? [] : [[frame.fp + frame.pc, frame]])));
+  for (const frame of part.frames) {
+    const true_ = called.get(frame.fp + frame.pc);
+    if (!frame.inlined && !(true_ !== undefined && hasArgumentsOf(frame, true_))) {
+      return [`${frame.func} has the arguments ${argumentsOf(frame)}, and ${argumentsOf(true_)} in truth`];
+    }
+  }
   if (mine.length < truth.length && part.truncated === null) return [`ends after ${mine.length} frames without a word`];
   if (part.truncated === null && whole.truncated !== null) return ['is not said to be cut'];
   return [];
+}
+
+function withoutArguments({ func, file, line, pc, sp, fp, inlined }: Frame): Frame {
+  return { func, file, line, pc, sp, fp, inlined };
+}
+
+function argumentsOf(frame: CallFrame | undefined): string {
+  return JSON.stringify([frame?.args, frame?.argsLive, frame?.argsPointers]);
+}
+
+/** Unknown are all of them, or which are pointers; in Go 1.17, that may be all that tells which are live. */
+function hasArgumentsOf(frame: CallFrame, truth: CallFrame): boolean {
+  const { args, argsLive, argsPointers } = frame;
+  if (args === null) return argsLive === '' && argsPointers === '';
+  const fits = (marks: string, true_: string): boolean => marks === true_ || /^\?+$/.test(marks);
+  return args === truth.args && fits(argsLive, truth.argsLive) && fits(argsPointers, truth.argsPointers);
 }
 
 /** Frames with those that were inlined into them. */

@@ -123,7 +123,9 @@ function compareFrames(ours: GoroutineWithStack, traced: TracedGoroutine, differ
     const own = ours.frames[at];
     const physical = frames.slice(i).find(({ inlined }) => !inlined);
     const wanted: Partial<TracedFrame> = {
-      ...{ func: frame.func, file: frame.file, line: frame.line, inlined: frame.inlined, args: frame.args },
+      ...{ func: frame.func, file: frame.file, line: frame.line, inlined: frame.inlined },
+      // Until Go 1.16 results are among them, which the next call has not set.
+      ...(isInterrupted(ours) ? {} : { args: frame.args }),
       ...(acrossElision(i, frames, traced)
         ? {}
         : { pc: physical?.pc ?? null, sp: physical?.sp ?? null, fp: physical?.fp ?? null }),
