@@ -161,14 +161,19 @@ export class LocationResolver {
 
   /** The same frames with the arguments of their calls. */
   calls(physical: readonly PhysicalFrame[]): CallFrame[] {
-    const { frameArguments } = this.#program;
-    return physical.flatMap((frame) =>
-      this.frames([frame]).map((shown) => {
-        if (shown.inlined) return { ...shown, args: INLINED, ...NO_VALUES };
-        const args = frameArguments.text(frame);
-        return { ...shown, args, ...marksOf(args === null ? null : frame.point.argumentList(frame.trap)) };
-      }),
-    );
+    const calls: CallFrame[] = [];
+    for (const frame of physical) {
+      const { point, trap } = frame;
+      const [pc, sp, fp] = [hex(frame.pc), hex(frame.sp), hex(frame.fp)];
+      const text = this.#program.frameArguments.text(frame);
+      const marks = marksOf(text === null ? null : point.argumentList(trap));
+      for (const { name, file, line, inlined } of point.lines(trap)) {
+        const { argsLive, argsPointers } = inlined ? NO_VALUES : marks;
+        const args = inlined ? INLINED : text;
+        calls.push({ func: this.#printed(name), file, line, pc, sp, fp, inlined, args, argsLive, argsPointers });
+      }
+    }
+    return calls;
   }
 
   /** The same frames as a traceback prints them. */
