@@ -1,8 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
-import { proveAll } from '../analyze/leaks/prove-all.js';
-import { countLeaks, notProved, type LeakCount } from '../analyze/leaks/verdicts.js';
+import { countLeaks, type LeakCount } from '../analyze/leaks/verdicts.js';
 import type { LeakProof } from '../snapshots/leak-proof.js';
 import type { Programs } from '../analyze/program.js';
 import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
@@ -32,6 +31,7 @@ import { nameVariables } from './process/variable-names.js';
 import { assertOwnProc } from './process/own-proc.js';
 import { collectGarbage } from './ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from './ptrace/optimize.js';
+import { Prover, withoutProof, type LeakOptions } from './prover.js';
 import { lowerPriority, reviewPriority } from './ptrace/priority.js';
 import { withStopped } from './ptrace/stop.js';
 import type { StoppedThread } from './ptrace/tracee.js';
@@ -58,12 +58,6 @@ export interface CaptureOptions {
   readonly leaks?: LeakOptions;
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
-}
-
-/** How it is proved which goroutines are leaked. */
-export interface LeakOptions {
-  /** Bytes of the heap that may hold pointers, at most. */
-  readonly maxHeapBytes: number;
 }
 
 /** What `gospy capture --json` prints. */
@@ -205,11 +199,11 @@ async function copyProcess(
   options: CaptureOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode; readonly leaks: LeakProof | null }> {
   const { mode, packing = 'if many', signal } = options;
-  const frozen = await copyFrozen(target, surveyed, packing);
-  if (frozen !== null) {
-    const stood = { ...frozen, metadata: withoutProof(frozen.metadata, options, 'the process is frozen') };
-    return { ...stood, mode: mode === 'live' ? mode : 'stop', leaks: null };
-  }
+  const prover = new Prover(options);
+  const frozen = await copyFrozen(target, surveyed, packing, (programs) =>
+    prover.prove(programs, { areRegistersPartial: true }),
+  );
+  if (frozen !== null) return { ...prover.withProof(frozen), mode: mode === 'live' ? mode : 'stop' };
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     begin(options, 'cloning');
@@ -229,11 +223,9 @@ async function copyProcess(
   if (mode === 'live') return { ...(await copyLive(target, plan)), mode, leaks: null };
   const { copies, metadata } = await copyStopped(target, plan, options);
   if (refused === null) return { copies, metadata, mode: 'stop', leaks: null };
-  const told = withoutProof(addRefusal(metadata, refused), options, 'it takes a clone of the process');
+  const told = withoutProof(addRefusal(metadata, refused), options.leaks, 'it takes a clone of the process');
   return { copies, metadata: told, mode: 'stop', leaks: null };
 }
-
-const MARKING = 'marking the heap';
 
 /** Copies a clone and, if that is asked for, proves in it which goroutines are leaked. */
 async function copyAndProve(
@@ -242,13 +234,8 @@ async function copyAndProve(
   options: CaptureOptions,
 ): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
   const { packing = 'if many', signal, budgetMs, leaks } = options;
-  let found: LeakProof | string | null = null;
-  const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
-    if (leaks === undefined) return;
-    begin(options, MARKING);
-    const progress = (bytes: number): void => options.progress?.(MARKING, bytes);
-    found = await proveAll(programs, { ...leaks, lateStacks, signal, progress });
-  };
+  const prover = new Prover(options);
+  const inspect = ({ programs, lateStacks }: FrozenPrograms): Promise<void> => prover.prove(programs, { lateStacks });
   const how = { packing, signal, budgetMs, ...(leaks === undefined ? {} : { inspect }) };
   let cloned = await copyClone(target, surveyed, how);
   let beforeNs = 0;
@@ -261,17 +248,9 @@ async function copyAndProve(
     cloned = await copyClone(target, surveyed, how);
   }
   if (!('copies' in cloned)) return { ...cloned, pauseNs: cloned.pauseNs + beforeNs };
-  const proof = found as LeakProof | string | null;
   const { threads, facts } = cloned.metadata;
   const metadata = { threads, facts: { ...facts, pauseNs: (facts.pauseNs ?? 0) + beforeNs } };
-  if (typeof proof !== 'string') return { ...cloned, metadata, leaks: proof };
-  return { ...cloned, metadata: withoutProof(metadata, options, proof), leaks: null };
-}
-
-/** Says why it was not proved which goroutines are leaked, if that was asked for. */
-function withoutProof({ threads, facts }: CaptureMetadata, { leaks }: CaptureOptions, why: string): CaptureMetadata {
-  if (leaks === undefined) return { threads, facts };
-  return { threads, facts: { ...facts, warnings: [...facts.warnings, notProved(why)] } };
+  return prover.withProof({ ...cloned, metadata });
 }
 
 /** Begins the next step. */

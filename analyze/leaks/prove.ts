@@ -27,6 +27,8 @@ export interface ProofOptions {
   readonly maxHeapBytes: number;
   /** Parts of threads' stacks that count beside those in the image, whose memory may lack them. */
   readonly lateStacks?: readonly Segment[] | undefined;
+  /** True where only some registers of threads are known: those of a frozen process. */
+  readonly areRegistersPartial?: boolean | undefined;
   /** Called with the bytes of the heap that were read so far. */
   readonly progress?: ((bytes: number) => void) | undefined;
 }
@@ -72,7 +74,7 @@ class Prover {
 
   *prove(): Generator<void, LeakProof> {
     const { memory } = this.#program;
-    const { maxHeapBytes, lateStacks = [], progress = () => undefined } = this.#options;
+    const { maxHeapBytes, lateStacks = [], areRegistersPartial = false, progress = () => undefined } = this.#options;
     const spans = readSpans(this.#program);
     if (spans.scanBytes > maxHeapBytes) throw new NotProvable(tooLarge(spans.scanBytes, maxHeapBytes));
     const heap = new Heap(memory, spans);
@@ -80,7 +82,7 @@ class Prover {
     hidden.addAll(writeBarrierBuffers(this.#program));
     yield* heap.readReferences(memory, new Runs(hidden, 0), progress);
     this.#awaitObjects(heap);
-    const threadRoots = { held: (word: number) => this.#hold(word), lateStacks };
+    const threadRoots = { held: (word: number) => this.#hold(word), lateStacks, areRegistersPartial };
     yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute, 'variables'));
     yield* this.#markRoots(heap, () => markFinalizers(this.#program, spans, heap, this.#attribute));
     yield* this.#markRoots(heap, () => markThreads(this.#program, heap, this.#attribute, threadRoots));

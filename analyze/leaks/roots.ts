@@ -1,6 +1,7 @@
 import { alignDown, plus, type Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import { MemoryFault, type Memory, type Range, type Segment } from '../../snapshots/memory.js';
+import type { Registers } from '../../snapshots/registers.js';
 import type { Outcome } from '../../snapshots/leak-proof.js';
 import type { GoRuntime } from '../runtime/go-runtime.js';
 import { isOnThread, type G } from '../runtime/goroutine.js';
@@ -32,6 +33,8 @@ export interface ThreadRoots {
   readonly held: (word: number) => void;
   /** Parts of threads' stacks that count beside those in the image, from the red zone on. */
   readonly lateStacks: readonly Segment[];
+  /** True where only the registers are known that the kernel shows of a thread in a system call (proc_pid_syscall in fs/proc/base.c). */
+  readonly areRegistersPartial: boolean;
 }
 
 /** The words of Ps that are no references although they look like some. */
@@ -120,7 +123,7 @@ export function* markThreads(
   program: GoRuntime,
   heap: Heap,
   attribute: Attribute,
-  { held, lateStacks }: ThreadRoots,
+  { held, lateStacks, areRegistersPartial }: ThreadRoots,
 ): Generator<void> {
   const { memory, machines } = program;
   if (program.warnings.some(({ code }) => code === MACHINES_DAMAGED))
@@ -131,6 +134,9 @@ export function* markThreads(
     if (m.p === 0 && (running === null || !isOnThread(running))) continue;
     const registers = program.threadOf(m)?.registers ?? null;
     if (registers === null) throw new NotProvable(`the registers of the thread of M ${m.id} are not known`);
+    // In a system call, Go code keeps nothing in others than those of its arguments: no register survives a call (ABIInternal).
+    if (areRegistersPartial && !isInSystemCall(registers))
+      throw new NotProvable(`not all registers of M ${m.id} are known, whose thread was in the middle of code`);
     attribute('thread', m.addr);
     markBytes(heap, registers.bytes, held);
     for (const { lo, hi } of stacksOf(program, m, Number(registers.sp))) {
@@ -142,6 +148,11 @@ export function* markThreads(
     if (own !== null) eachWord(memory, own.lo, own.hi, held);
     yield* drained(heap);
   }
+}
+
+/** The number of the system call is -1 outside of one. */
+function isInSystemCall(registers: Registers): boolean {
+  return registers.arch === 'amd64' && BigInt.asIntN(64, registers.get('orig_rax')) >= 0n;
 }
 
 /** Marks from words that are not in the image's memory, and calls `held` with each. */

@@ -1,4 +1,5 @@
 import type { ImageWarning } from '../../snapshots/image.js';
+import type { GoProgram } from '../../analyze/program.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze, type Freeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
@@ -13,12 +14,13 @@ const TRIES = 3;
 
 /**
  * Copies a process that stands still because its cgroup is frozen: nothing is waited for, and no thread is touched. Returns
- * null if it is not frozen, or did not stay so.
+ * null if it is not frozen, or did not stay so. `inspect` looks into it for as long as it likes.
  */
 export async function copyFrozen(
   target: LiveProcess,
   surveyed: Survey,
   packing: Packing,
+  inspect?: (programs: readonly GoProgram[]) => Promise<void>,
 ): Promise<CapturedCopies | null> {
   for (let tries = 0; tries < TRIES; tries++) {
     const freeze = readFreeze(target.pid, target.arch);
@@ -31,6 +33,8 @@ export async function copyFrozen(
     await copies.prepare(packing);
     copies.readAhead();
     copies.readStopped(positionsOf(threads, ({ namespaceTid }) => namespaceTid));
+    const memory = target.memory();
+    await inspect?.(surveyed.programs.map((program) => program.over({ memory, threads })));
     if (readFreeze(target.pid, target.arch)?.fingerprint !== freeze.fingerprint) continue;
     const facts = { ...at, ...UNSTOPPED, partial: false, warnings: [frozenWarning(freeze)], torn: [] };
     return { copies, metadata: { threads, facts } };

@@ -12,6 +12,9 @@ import { gospy } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes.js';
+import { untilQuiet } from '../support/quiet.js';
+import { LEAKS_NAMED_CELL } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 import { tracers, until } from './targets.js';
 
@@ -20,6 +23,10 @@ interface Report {
   readonly pauseNs: number;
   readonly partial: boolean;
   readonly warnings: readonly { readonly code: string; readonly message: string }[];
+}
+
+interface Proved {
+  readonly leaks: { readonly leaked: number } | null;
 }
 
 const PID = 17;
@@ -188,6 +195,47 @@ if (requireGo(t)) {
         t.same(differences, []);
         t.ok(compared.goroutines > 40, `${compared.goroutines} goroutines compared`);
       }
+    });
+
+    t.test(`frozen: leaks are proved as it stands (version ${version})`, async (t) => {
+      const cgroup = freezer(t, version);
+      if (cgroup === null) {
+        t.pass(`no cgroup of version ${version} can be frozen on this machine`);
+        return;
+      }
+      const program = await startGo(t, await buildGo(LEAKS_NAMED_CELL));
+      const spinning = await startGo(t, await buildGo({ fixture: 'spin', release: '1.26', link: 'cgo' }));
+      const captured = async ({ pid }: GoProcess): Promise<{ path: string; report: Report & Proved }> => {
+        const path = join(temporaryFolder(t), 'frozen.gsp');
+        const { stdout } = await gospy(['capture', '--pid', String(pid), '-o', path, '--leaks', '--json']);
+        return { path, report: JSON.parse(stdout) as Report & Proved };
+      };
+      await untilQuiet(program.pid);
+      await cgroup.freeze(program.pid);
+      const ran = slices(program.pid);
+      const { path, report } = await captured(program);
+      t.match(report, { mode: 'stop', pauseNs: 0, warnings: [{ code: 'process-frozen' }] });
+      t.equal(report.warnings.length, 1);
+      t.equal(slices(program.pid), ran, 'no thread ran all the while');
+      const image = openSnapshot(path);
+      t.teardown(() => image.close());
+      if (image.leaks === null || image.leaks === undefined) throw new Error('the snapshot has no proof');
+      const found = outcomesByEntry(openProgram(image), image.leaks);
+      for (const [name, count] of printedCounts(program.stdout)) {
+        const leaked = (found.get(name) ?? []).filter(isLeak).length;
+        t.ok(name.startsWith('live') ? leaked === 0 : leaked > 0, `${name}: ${leaked} of ${count}`);
+      }
+      await cgroup.freeze(spinning.pid);
+      // Outside of a system call the kernel shows -1, and few registers.
+      const tasks = `/proc/${spinning.pid}/task`;
+      const isInCode = readdirSync(tasks).some((tid) =>
+        readFileSync(`${tasks}/${tid}/syscall`, 'utf8').startsWith('-1 '),
+      );
+      const running = await captured(spinning);
+      const refusal = running.report.warnings.find(({ code }) => code === 'leaks-not-proved')?.message ?? null;
+      t.equal(refusal === null, running.report.leaks !== null);
+      t.ok(refusal === null || isInCode, 'a proof is refused only if a thread is in the middle of code');
+      if (refusal !== null) t.match(refusal, /in the middle of code/);
     });
 
     t.test(`frozen: goroutines that ran have their stacks (version ${version})`, async (t) => {
