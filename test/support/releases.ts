@@ -91,6 +91,11 @@ function ofAll(all: readonly Release[], some: readonly Release[]): readonly Rele
   return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
 }
 
+/** `park`, for what is told of arguments beyond what tracebacks print. */
+export const ARGUMENTS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  ...(['1.12', '1.17', '1.21', '1.27'] as const),
+]).map((release): Cell => ({ fixture: 'park', release, link: 'stripped' }));
+
 /** Programs that are stepped through: arguments on the stack and in registers, all kinds of panics, and C code. */
 export const STEPS_CELLS: readonly Cell[] = [
   ...(['1.12', '1.17', '1.21', '1.27'] as const).map((release): Cell => ({
