@@ -15,8 +15,13 @@ interface Parsed {
   readonly goid: number;
   readonly state: string;
   readonly locked: boolean;
-  readonly frames: readonly Place[];
+  readonly frames: readonly Call[];
   readonly creator: readonly Place[];
+}
+
+interface Call extends Place {
+  /** null where they are not known: they are printed as `...`. */
+  readonly args: string | null;
 }
 
 interface Place {
@@ -53,6 +58,10 @@ function place({ func, file, line }: Place): Place {
   return { func: (func === 'runtime.gopanic' ? 'panic' : func).replace(/ in goroutine \d+$/, ''), file, line };
 }
 
+function call({ args, ...at }: Call): unknown {
+  return { ...place(at), args: args ?? '...' };
+}
+
 function ancestry({ goid, frames, creator }: Ancestor | TracedAncestor): unknown {
   return { goid, frames: frames.length, creator: creator === null || goid === 1 ? null : place(creator) };
 }
@@ -85,9 +94,9 @@ if (requireGo(t)) {
         const read = parsed.get(g.goid);
         const state = g.waitReason ?? g.status;
         t.same(
-          { ...read, frames: read?.frames.map(place), creator: read?.creator.map(place) },
+          { ...read, frames: read?.frames.map(call), creator: read?.creator.map(place) },
           {
-            ...{ goid: g.goid, state, locked: g.lockedToThread, frames: g.frames.map(place) },
+            ...{ goid: g.goid, state, locked: g.lockedToThread, frames: g.frames.map(call) },
             creator: g.creator === null || g.goid === 1 ? [] : [place(g.creator)],
           },
           `goroutine ${g.goid}`,
