@@ -1,3 +1,4 @@
+import { plus } from '../../snapshots/address.js';
 import type { ProcessImage } from '../../snapshots/image.js';
 import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
 import { FuncFlag, FunctionTable } from '../binary/function-table.js';
@@ -28,6 +29,9 @@ interface Candidate {
 
 /** How many goroutines are looked at. */
 const SAMPLE = 256;
+/** How many functions are looked at for calls that were inlined into them, and at about how many places of each. */
+const INLINING_SAMPLE = 1024;
+const PCS = 16;
 
 /**
  * Tells the release that built a program by what is in its memory: the layout of moduledata, the numbers of its functions,
@@ -47,6 +51,7 @@ export function guessRelease(image: ProcessImage, found: ModuleData): GuessedRel
     const { release } = layouts;
     if (release.pclntab.func !== found.pclntab.format.func || !hasFunctions(functions, release)) continue;
     if (reason !== null && reason !== release.waitReason) continue;
+    if (!hasInlinedCalls(memory, new FunctionTable(memory, found), release)) continue;
     const module = moduleDataAt(memory, found.addr, found.pclntab, layouts.of('moduledata'));
     const exact = module === null ? null : fitsRecords(image, module, layouts);
     if (module !== null && exact !== null) fitting.push({ version, module, exact });
@@ -74,6 +79,33 @@ function hasFunctions(functions: FunctionSurvey, { funcIDs, flagsTopFrames }: Go
   const goexit = functions.get(funcIDs.indexOf('goexit'));
   if (goexit === undefined || Math.max(...functions.keys()) !== funcIDs.length - 1) return false;
   return ((goexit & FuncFlag.topFrame) !== 0) === flagsTopFrames;
+}
+
+/** True unless what a release takes for the names of calls that were inlined are no names. */
+function hasInlinedCalls(memory: Memory, table: FunctionTable, { inlineTree, inlinedCall }: GoRelease): boolean {
+  const { data, length } = table.module.funcnametab;
+  const isName = (offset: number): boolean =>
+    offset === 0 || (offset < length && memory.u8(plus(data, offset - 1)) === 0);
+  const places = Math.min(table.length, INLINING_SAMPLE);
+  for (let i = 0; i < places; i++) {
+    const index = Math.floor((i * table.length) / places);
+    const fits = onFault(
+      () => {
+        const func = table.at(index);
+        const tree = table.funcdata(func, inlineTree.funcdata);
+        const step = Math.max(1, Math.floor((func.end - func.entry) / PCS));
+        for (let pc: number = func.entry; tree !== null && pc < func.end; pc += step) {
+          const call = table.pcdata(func, inlineTree.pcdata, pc);
+          if (call >= 0 && !isName(memory.u32(plus(tree, inlinedCall.sizeBytes * call), inlinedCall.name)))
+            return false;
+        }
+        return true;
+      },
+      () => true,
+    );
+    if (!fits) return false;
+  }
+  return true;
 }
 
 /** The last of the releases' distinctive wait reasons that the program has; null where its table is not found. */
