@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
  */
 
 /** What the commands that read a target load in any case. What they need of other rooms comes with them. */
-const READING = /\/src\/(command-line|listing)\.js$|\/src\/commands\/(?!demo)|\/analyze\/report\/all-runtimes\.js$/;
+const READING = /\/src\/(command-line|listing|export\/json)\.js$|\/src\/commands\/(?!demo)|\/analyze\/report\/all-runtimes\.js$/;
 
 /** Modules whose code decides at run time what it loads, and native ones. */
 const NOT_BUNDLED = ['ffi-rs', 'terminal-kit'];

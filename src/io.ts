@@ -34,11 +34,16 @@ export class Io {
   /** True if progress and colour may be shown. */
   readonly lively = isatty(STDERR) && (process.env['NO_COLOR'] ?? '') === '';
 
+  /** True if standard output is a terminal, which shows text alone. */
+  get isTerminal(): boolean {
+    return isatty(STDOUT);
+  }
+
   /** Columns of the terminal that standard output is, or of COLUMNS; 200 where it is not a terminal. */
   get columns(): number {
     const asked = Number(process.env['COLUMNS']);
     if (Number.isInteger(asked) && asked > 0) return asked;
-    return isatty(STDOUT) ? process.stdout.columns : DEFAULT_COLUMNS;
+    return this.isTerminal ? process.stdout.columns : DEFAULT_COLUMNS;
   }
 
   /**
@@ -55,6 +60,12 @@ export class Io {
     if (this.#pending.length >= BUFFER_LENGTH) await this.end();
   }
 
+  /** Adds bytes that are no text, such as those of a compressed file. Throws as {@link write} does. */
+  async bytes(data: Uint8Array): Promise<void> {
+    await this.end();
+    await this.#writeAll(data);
+  }
+
   /** Writes one JSON document, in which any iterable is an array. Throws as {@link write} does. */
   async json(document: unknown): Promise<void> {
     for (const piece of jsonPieces(document)) await this.write(piece);
@@ -66,6 +77,10 @@ export class Io {
     this.#clearProgress();
     const bytes = Buffer.from(this.#pending);
     this.#pending = '';
+    await this.#writeAll(bytes);
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length;) {
       try {
         done += writeSync(STDOUT, bytes, done);

@@ -9,10 +9,12 @@ const MAX_KNOWN = 1 << 16;
 /** Frames of a stack that is recognized by its pcs alone. */
 const MOST_PCS = 1024;
 
-/** A stack by its return addresses. */
-interface KnownStack {
+/** A stack by its return addresses: the same object for goroutines whose stacks have all of them in common. */
+export interface KnownStack {
+  /** Those of the first such goroutine: their sp and fp are its own. */
   readonly frames: readonly PhysicalFrame[];
-  readonly isWhole: boolean;
+  /** Why the stack ends early, or null. */
+  readonly truncated: string | null;
   readonly id: string;
 }
 
@@ -33,39 +35,46 @@ export class StackIds {
 
   /** The id of a goroutine's stack; and the stack, if it had to be followed frame by frame. */
   of(program: GoProgram, g: G): { readonly id: string; readonly stack: Unwound | null } {
-    const count = program.pcsOfWhole(g, this.#pcs);
-    const known = count === 0 ? null : this.#knownWhole(count);
-    if (known !== null) return { id: known, stack: null };
-    const stack = program.stackOf(g);
-    return { id: this.#idOf(stack), stack };
+    const { known, stack } = this.find(program, g);
+    return { id: known.id, stack };
   }
 
-  /** The id of the whole stack of the first `count` of {@link #pcs}; null where it has not come before. */
-  #knownWhole(count: number): string | null {
+  /** The stack by its addresses; and the goroutine's own, if it had to be followed frame by frame. */
+  find(program: GoProgram, g: G): { readonly known: KnownStack; readonly stack: Unwound | null } {
+    const count = program.pcsOfWhole(g, this.#pcs);
+    const known = count === 0 ? null : this.#knownWhole(count);
+    if (known !== null) return { known, stack: null };
+    const stack = program.stackOf(g);
+    return { known: this.#remembered(stack), stack };
+  }
+
+  /** The whole stack of the first `count` of {@link #pcs}; null where it has not come before. */
+  #knownWhole(count: number): KnownStack | null {
     let hash = 0;
     for (let i = 0; i < count; i++) hash = hashOn(hash, this.#pcs[i] ?? 0);
-    for (const { frames, isWhole, id } of this.#known.get(hash) ?? NO_STACKS) {
-      if (isWhole && frames.length === count && areReturnAddresses(frames, this.#pcs)) return id;
+    for (const known of this.#known.get(hash) ?? NO_STACKS) {
+      const { frames, truncated } = known;
+      if (truncated === null && frames.length === count && areReturnAddresses(frames, this.#pcs)) return known;
     }
     return null;
   }
 
-  #idOf({ frames, truncated }: Unwound): string {
-    const isWhole = truncated === null;
+  #remembered({ frames, truncated }: Unwound): KnownStack {
     const hash = frames.reduce((hash, { pc }) => hashOn(hash, pc), 0);
     let alike = this.#known.get(hash);
     for (const known of alike ?? NO_STACKS) {
-      if (known.isWhole === isWhole && areAtSamePcs(known.frames, frames)) return known.id;
+      if (known.truncated === truncated && areAtSamePcs(known.frames, frames)) return known;
     }
-    const id = `${frames.map((frame) => this.#lineNumber(frame)).join()}${isWhole ? '' : '!'}`;
+    const id = `${frames.map((frame) => this.#lineNumber(frame)).join()}${truncated === null ? '' : '!'}`;
     if (++this.#count > MAX_KNOWN) {
       this.#known.clear();
       this.#count = 1;
       alike = undefined;
     }
     if (alike === undefined) this.#known.set(hash, (alike = []));
-    alike.push({ frames, isWhole, id });
-    return id;
+    const added: KnownStack = { frames, truncated, id };
+    alike.push(added);
+    return added;
   }
 
   #lineNumber({ point, pc, trap }: PhysicalFrame): number {

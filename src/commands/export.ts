@@ -1,46 +1,128 @@
 import { Option, type Command } from 'commander';
-import { usageError } from '../../snapshots/errors.js';
 import type { Programs } from '../../analyze/program.js';
+import { usageError } from '../../snapshots/errors.js';
+import type { Output, Source } from '../export/model.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { namesOf } from '../render/runtimes.js';
 import { examples, takesTarget } from '../options.js';
 import { pluralize, printable, size } from '../render/text.js';
+import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { withPrograms, type TargetOptions } from './with-target.js';
 
-/** The formats that a target can be written in. */
-const FORMATS = ['core'] as const;
-type Format = (typeof FORMATS)[number];
-
-interface ExportOptions extends TargetOptions {
+interface ExportOptions extends TargetOptions, SelectionOptions {
   readonly format: Format;
   readonly output?: string;
+  readonly merge?: true;
+  readonly forStore?: true;
+  readonly labels?: true;
 }
+
+/** Writes goroutines; `note` is called for what has to be left out. */
+type Write = (
+  output: Output,
+  source: Source,
+  options: ExportOptions & { note: (line: string) => void },
+) => Promise<void>;
+
+/** What writes each format to a file or a pipe, loaded when it is asked for. */
+const STREAMED = {
+  pprof: async (output, source, { merge = false, forStore = false, note }) =>
+    (await import('../export/pprof.js')).exportPprof(output, source, { merge, forStore, note }),
+  folded: async (output, source) => (await import('../export/folded.js')).exportFolded(output, source),
+  speedscope: async (output, source) => (await import('../export/speedscope.js')).exportSpeedscope(output, source),
+  traceback: async (output, source, { labels = false }) =>
+    (await import('../export/traceback.js')).exportTraceback(output, source, labels),
+  json: async (output, source) => (await import('../export/json.js')).exportJson(output, source),
+  ndjson: async (output, source) => (await import('../export/json.js')).exportNdjson(output, source),
+  dot: async (output, source) => (await import('../export/dot.js')).exportDot(output, source),
+} as const satisfies Record<string, Write>;
+
+type Streamed = keyof typeof STREAMED;
+type Format = Streamed | 'core';
+const FORMATS: readonly string[] = [...Object.keys(STREAMED), 'core'];
+
+/** Options that only one format takes. */
+const OF_ONE_FORMAT = { merge: 'pprof', forStore: 'pprof', labels: 'traceback' } as const;
 
 /** `gospy export`: writes a target in the format of another tool. */
 export function define(command: Command, io: Io): void {
-  takesTarget(command)
+  selectsGoroutines(takesTarget(command))
     .summary('writes a target in a format that another tool reads')
     .description(
-      'core: an ELF core that `dlv core`, gdb and viewcore open together with the executable, with the same goroutines ' +
-        'and stacks. FILE is replaced in one step or not at all.',
+      'pprof: a profile for `go tool pprof`, one sample a goroutine. folded: a line a stack, for flame graphs. speedscope: ' +
+        "a file for speedscope.app. traceback: the text of Go's own traceback. json, ndjson: as `goroutines --json`. dot: who " +
+        'waits for whom, for Graphviz. core: an ELF core that `dlv core`, gdb and viewcore open together with the ' +
+        'executable, with the same goroutines and stacks. They go to standard output, or to FILE, which is replaced in one ' +
+        'step or not at all.',
     )
     .addOption(new Option('--format <FORMAT>', 'the format').choices(FORMATS).makeOptionMandatory())
     .option('-o, --output <FILE>', 'the file to write')
-    .action((file: string | undefined, options: ExportOptions) =>
-      withPrograms(io, file, options, (programs) => WRITERS[options.format](io, programs, options.output)),
-    );
+    .option('--merge', 'pprof: one sample for goroutines with the same stack and labels, without their ids')
+    .option('--for-store', 'pprof: merged, within what Pyroscope and Parca take by default')
+    .option('--labels', 'traceback: with pprof labels, as Go 1.27 prints them and older readers do not take them')
+    .action((file: string | undefined, options: ExportOptions) => {
+      checkOptions(options);
+      return withPrograms(io, file, options, (programs) =>
+        options.format === 'core'
+          ? writeCore(io, programs, options.output)
+          : writeStreamed(io, programs, options.format, options),
+      );
+    });
   examples(command, [
-    'gospy export snap.gsp --format core -o snap.core',
-    'gospy export --pid 4711 --format core -o x.core',
+    'gospy export snap.gsp --format pprof -o goroutines.pb.gz && go tool pprof -top goroutines.pb.gz',
+    'gospy export --pid 4711 --format folded --no-system | flamegraph.pl > goroutines.svg',
   ]);
 }
 
-/** Writes the format and says what was written. */
-const WRITERS: Readonly<Record<Format, (io: Io, programs: Programs, path: string | undefined) => Promise<void>>> = {
-  core: writeCore,
-};
+/** Throws a usage error for an option that the format does not take. */
+function checkOptions(options: ExportOptions): void {
+  for (const [option, format] of Object.entries(OF_ONE_FORMAT)) {
+    const name = `--${option.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+    if (options[option as keyof typeof OF_ONE_FORMAT] === true && options.format !== format) {
+      throw usageError(`${name} is an option of --format ${format}`);
+    }
+  }
+  const { noSystem = false, ...selection } = selectionOf(options);
+  if (options.format === 'core' && (noSystem || Object.keys(selection).length > 0)) {
+    throw usageError('a core is of the whole process: it takes no selection of goroutines');
+  }
+}
 
+/** Writes a format to the file that is named, or else to standard output. */
+async function writeStreamed(io: Io, programs: Programs, format: Streamed, options: ExportOptions): Promise<void> {
+  const [{ queryOf }, { warningsOf }] = await Promise.all([
+    import('../listing.js'),
+    import('../../analyze/report/all-runtimes.js'),
+  ]);
+  const write: Write = STREAMED[format];
+  const source = { programs, query: queryOf(options) };
+  const notes: string[] = [];
+  const note = (line: string): void => void notes.push(line);
+  const fill = (output: Output): Promise<void> => write(output, source, { ...options, note });
+  if (options.output === undefined) {
+    if (format === 'pprof' && io.isTerminal) {
+      throw usageError('a profile is no text for a terminal', { hint: 'name a file with -o, or send it into a pipe' });
+    }
+    await fill(io);
+  } else {
+    const bytes = await toFile(options.output, fill);
+    await io.write(`${printable(options.output)}: ${size(bytes)}\n`);
+  }
+  for (const line of notes) io.note(`gospy: ${line}`);
+  io.warnings(warningsOf(programs), namesOf(programs));
+}
+
+async function toFile(path: string, fill: (output: Output) => Promise<void>): Promise<number> {
+  const [{ FileOutput }, { removeUnfinished }] = await Promise.all([
+    import('../export/file-output.js'),
+    import('../../snapshots/atomic-file.js'),
+  ]);
+  const forget = onInterrupt(removeUnfinished);
+  return FileOutput.fill(path, fill).finally(forget);
+}
+
+/** Writes a core and says how to open it. */
 async function writeCore(io: Io, programs: Programs, path: string | undefined): Promise<void> {
   if (path === undefined) throw usageError('a core is written to a file: name it with -o');
   const [{ exportCore }, { removeUnfinished }, { warningsOf }] = await Promise.all([

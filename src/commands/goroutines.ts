@@ -49,17 +49,19 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printGoroutines(io: Io, programs: Programs, options: GoroutinesOptions): Promise<void> {
-  const [{ listAll }, { limited, queryOf, writeCrash, writeGoroutines }] = await Promise.all([
+  const [{ listAll }, { limited, limitedAnswer, queryOf, writeCrash }, { writeGoroutines }] = await Promise.all([
     import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
+    import('../export/json.js'),
   ]);
   const query = queryOf(options);
   const names = namesOf(programs);
   if (options.json === true || options.ndjson === true) {
     const goroutines = listAll(programs, 'stack', query);
     const limit = options.limit ?? 0;
-    if (options.json === true) await writeGoroutines(io, programs, 'gospy.goroutines/1', goroutines, limit);
-    else for (const goroutine of limited(goroutines, limit)) await io.write(`${jsonText(goroutine)}\n`);
+    if (options.json === true) {
+      await writeGoroutines(io, programs, 'gospy.goroutines/1', limitedAnswer(goroutines, limit));
+    } else for (const goroutine of limited(goroutines, limit)) await io.write(`${jsonText(goroutine)}\n`);
     io.warnings(goroutines.warnings, names);
     return;
   }

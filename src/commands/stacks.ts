@@ -32,28 +32,27 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printStacks(io: Io, programs: Programs, options: StacksOptions): Promise<void> {
-  const [{ listAll }, { limited, queryOf, writeCrash, writeGoroutines }, { tracebackText }] = await Promise.all([
-    import('../../analyze/report/all-runtimes.js'),
-    import('../listing.js'),
-    import('../render/traceback.js'),
-  ]);
+  const [{ listAll }, { limited, limitedAnswer, queryOf, writeCrash }, { writeGoroutines }, { tracebackTexts }] =
+    await Promise.all([
+      import('../../analyze/report/all-runtimes.js'),
+      import('../listing.js'),
+      import('../export/json.js'),
+      import('../render/traceback.js'),
+    ]);
   const limit = options.limit ?? 0;
   const names = namesOf(programs);
   if (options.json === true) {
-    const goroutines = listAll(programs, 'stack', queryOf(options));
-    await writeGoroutines(io, programs, 'gospy.stacks/1', goroutines, limit);
+    const goroutines = limitedAnswer(listAll(programs, 'stack', queryOf(options)), limit);
+    await writeGoroutines(io, programs, 'gospy.stacks/1', goroutines);
     io.warnings(goroutines.warnings, names);
     return;
   }
   const tracebacks = listAll(programs, 'traceback', queryOf(options));
   await writeCrash(io, programs);
   let separator = programs[0].image.signal === null ? '' : '\n';
-  let section = '';
-  for (const traceback of limited(tracebacks, limit)) {
-    const name = names(traceback.goroutine.runtime);
-    const heading = name === section ? '' : `${separator}runtime ${name}\n\n`;
-    await io.write(`${heading === '' ? separator : heading}${tracebackText(traceback)}`);
-    [separator, section] = ['\n', name];
+  for (const text of tracebackTexts(limited(tracebacks, limit), names)) {
+    await io.write(separator + text);
+    separator = '';
   }
   io.warnings(tracebacks.warnings, names);
 }

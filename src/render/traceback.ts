@@ -1,17 +1,36 @@
 import type { Traceback, TracebackLine } from '../../analyze/report/model.js';
+import type { RuntimeName } from './runtimes.js';
 import { printable } from './text.js';
 
 const MINUTE_NS = 60e9;
 
+/** The tracebacks of goroutines, one after another. Where there are several runtimes, a line names each before its own. */
+export function* tracebackTexts(
+  tracebacks: Iterable<Traceback>,
+  nameOf: RuntimeName,
+  labels = false,
+): Iterable<string> {
+  let separator = '';
+  let section = '';
+  for (const traceback of tracebacks) {
+    const name = nameOf(traceback.goroutine.runtime);
+    const heading = name === section ? '' : `runtime ${name}\n\n`;
+    yield `${separator}${heading}${tracebackText(traceback, labels)}`;
+    [separator, section] = ['\n', name];
+  }
+}
+
 /**
  * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments that
  * are not known are printed as `...`, as the runtime does for inlined calls.
+ * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments are not
+ * known and printed as `...`, as the runtime does for inlined calls. `labels` adds pprof labels, as Go 1.27 prints them.
  */
-export function tracebackText({ goroutine, lines, truncated, creator, ancestors }: Traceback): string {
+export function tracebackText({ goroutine, lines, truncated, creator, ancestors }: Traceback, labels = false): string {
   const { goid, parentGoid } = goroutine;
   const parent = parentGoid === null ? '' : ` in goroutine ${parentGoid}`;
   return [
-    `goroutine ${goid} [${stateText(goroutine)}]:\n`,
+    `goroutine ${goid} [${stateText(goroutine)}]${labels ? labelsText(goroutine.labels) : ''}:\n`,
     ...lines.map(frameText),
     truncated === null ? '' : `... the stack ends here: ${printable(truncated)}\n`,
     creator === null || goid === 1 ? '' : creatorText(creator, parent),
@@ -32,6 +51,25 @@ function stateText({ status, waitReason, waitSinceNs, lockedToThread }: Tracebac
     ...(minutes >= 1 ? [`${minutes} minutes`] : []),
     ...(lockedToThread ? ['locked to thread'] : []),
   ].join(', ');
+}
+
+/** As goroutineheader prints them since Go 1.27. */
+function labelsText(labels: Traceback['goroutine']['labels']): string {
+  const pairs = Object.entries(labels).map(([key, value]) => `${quotedAsNeeded(key)}: ${quotedAsNeeded(value)}`);
+  return pairs.length === 0 ? '' : ` {${pairs.join(', ')}}`;
+}
+
+/** tracebackStringNeedsQuoting (traceback.go) and printquoted (print.go). */
+function quotedAsNeeded(text: string): string {
+  if (/^[a-zA-Z0-9./_]*$/.test(text)) return text;
+  const escapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\', '"': '\\"' };
+  return `"${text.replace(/["\\]|[^ -~]/gu, (c) => escapes[c] ?? escaped(c.codePointAt(0) ?? 0))}"`;
+}
+
+function escaped(code: number): string {
+  const digits = code.toString(16);
+  if (code < 0x7f) return `\\x${digits.padStart(2, '0')}`;
+  return code < 0x10000 ? `\\u${digits.padStart(4, '0')}` : `\\U${digits.padStart(8, '0')}`;
 }
 
 function frameText(line: TracebackLine): string {

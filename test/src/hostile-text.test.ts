@@ -81,6 +81,12 @@ top FILE --once
 top FILE --once --group-by stack
 diff FILE FILE --group-by stack
 diff FILE FILE --json
+export FILE --format folded
+export FILE --format speedscope
+export FILE --format traceback --labels
+export FILE --format json
+export FILE --format ndjson
+export FILE --format dot
 `;
 
 t.test('hostile text: what a target calls its things is shown and not obeyed', async (t) => {
@@ -95,7 +101,11 @@ t.test('hostile text: what a target calls its things is shown and not obeyed', a
       isHarmless(t, command, stdout);
       isHarmless(t, command, stderr);
       t.ok(stderr.length < 4000, `${command}: ${stderr.length} characters on standard error`);
-      const documents = line.includes('--ndjson') ? stdout.trim().split('\n') : line.includes('--json') ? [stdout] : [];
+      const documents = /--ndjson|format ndjson/.test(line)
+        ? stdout.trim().split('\n')
+        : /--json|format (json|speedscope)/.test(line)
+          ? [stdout]
+          : [];
       for (const document of documents) t.doesNotThrow(() => JSON.parse(document) as unknown, command);
       seen += stdout;
     }

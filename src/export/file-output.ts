@@ -1,0 +1,47 @@
+import { AtomicFile } from '../../snapshots/atomic-file.js';
+import type { Output } from './model.js';
+
+/** Characters that are gathered before they are written. */
+const BUFFER_LENGTH = 1 << 18;
+
+/** A file that appears under its name whole, in place of an older one, or not at all. */
+export class FileOutput implements Output {
+  readonly #file: AtomicFile;
+  #pending = '';
+
+  private constructor(file: AtomicFile) {
+    this.#file = file;
+  }
+
+  /** Runs `fill` on a new file at `path`. Returns its size in bytes. Throws what `fill` throws, or `badFile`: then there is no file. */
+  static async fill(path: string, fill: (output: Output) => Promise<void>): Promise<number> {
+    const file = await AtomicFile.create(path);
+    try {
+      const output = new FileOutput(file);
+      await fill(output);
+      await output.#flush();
+      await file.commit();
+    } catch (error) {
+      await file.discard();
+      throw error;
+    }
+    return file.size;
+  }
+
+  async write(text: string): Promise<void> {
+    this.#pending += text;
+    if (this.#pending.length >= BUFFER_LENGTH) await this.#flush();
+  }
+
+  async bytes(data: Uint8Array): Promise<void> {
+    await this.#flush();
+    await this.#file.write(data);
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#pending === '') return;
+    const bytes = Buffer.from(this.#pending);
+    this.#pending = '';
+    await this.#file.write(bytes);
+  }
+}

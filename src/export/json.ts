@@ -1,0 +1,33 @@
+import type { Programs } from '../../analyze/program.js';
+import { listAll, runtimesOf, targetOfAll } from '../../analyze/report/all-runtimes.js';
+import type { StreamedAnswer } from '../../analyze/report/answer.js';
+import type { GoroutineWithStack } from '../../analyze/report/model.js';
+import { jsonText } from '../render/text.js';
+import type { Output, Source } from './model.js';
+
+/** Writes goroutines as one JSON document of a schema. Holds only one of them at a time. */
+export async function writeGoroutines(
+  output: Pick<Output, 'write'>,
+  programs: Programs,
+  schema: string,
+  goroutines: Iterable<GoroutineWithStack> & Pick<StreamedAnswer<unknown>, 'warnings'>,
+): Promise<void> {
+  await output.write(`{"schema":${jsonText(schema)},"target":${jsonText(targetOfAll(programs))},"goroutines":[`);
+  let separator = '\n';
+  for (const goroutine of goroutines) {
+    await output.write(separator + jsonText(goroutine));
+    separator = ',\n';
+  }
+  const [runtimes, warnings] = [jsonText(runtimesOf(programs)), jsonText(goroutines.warnings)];
+  await output.write(`\n],"runtimes":${runtimes},"warnings":${warnings}}\n`);
+}
+
+/** The document that `gospy goroutines --json` prints. */
+export async function exportJson(output: Output, { programs, query }: Source): Promise<void> {
+  await writeGoroutines(output, programs, 'gospy.goroutines/1', listAll(programs, 'stack', query));
+}
+
+/** One goroutine of that document a line. */
+export async function exportNdjson(output: Output, { programs, query }: Source): Promise<void> {
+  for (const goroutine of listAll(programs, 'stack', query)) await output.write(`${jsonText(goroutine)}\n`);
+}
