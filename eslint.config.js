@@ -7,7 +7,7 @@ const rooms = ['snapshots', 'analyze', 'capture', 'src'];
 const inner = [
   { room: 'analyze', order: ['binary', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'report'] },
   { room: 'capture', order: ['process', 'ptrace', 'copy', 'clone'] },
-  { room: 'src', order: ['targets', 'export', 'commands'] },
+  { room: 'src', order: ['targets', 'query', 'export', 'commands'] },
 ];
 
 /** Files beside the rooms of analyze/ that rooms up to `stacks` may not import: they stand on these. */

@@ -7,10 +7,11 @@ import { dirname, join } from 'node:path';
  */
 
 /** What the commands that read a target load in any case. What they need of other rooms comes with them. */
-const READING = /\/src\/(command-line|listing|export\/json)\.js$|\/src\/commands\/(?!demo)|\/analyze\/report\/all-runtimes\.js$/;
+const READING =
+  /\/src\/(command-line|listing|export\/json)\.js$|\/src\/commands\/(?!demo|query)|\/analyze\/report\/all-runtimes\.js$/;
 
 /** Modules whose code decides at run time what it loads, and native ones. */
-const NOT_BUNDLED = ['ffi-rs', 'terminal-kit'];
+const NOT_BUNDLED = ['ffi-rs', 'terminal-kit', '@duckdb/node-api'];
 
 /** The licences of the libraries in the bundle, as a file beside it. */
 function licences() {

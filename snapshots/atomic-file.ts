@@ -58,12 +58,13 @@ export class AtomicFile {
   /** Bytes written so far. */
   size = 0;
   readonly #path: string;
-  readonly #temporary: string;
+  /** Where it is written until it is whole. */
+  readonly temporary: string;
   readonly #handle: FileHandle;
 
   private constructor(path: string, temporary: string, handle: FileHandle) {
     this.#path = path;
-    this.#temporary = temporary;
+    this.temporary = temporary;
     this.#handle = handle;
   }
 
@@ -104,11 +105,11 @@ export class AtomicFile {
       await this.#handle.truncate(this.size);
       await this.#handle.sync();
       await this.#handle.close();
-      await rename(this.#temporary, this.#path);
+      await rename(this.temporary, this.#path);
     } catch (error) {
       throw this.#describe(error);
     }
-    unfinished.delete(this.#temporary);
+    unfinished.delete(this.temporary);
     await syncFolder(dirname(this.#path));
   }
 
@@ -116,8 +117,8 @@ export class AtomicFile {
   async discard(): Promise<void> {
     // Whatever led here is reported by the caller; a failing close or unlink would only hide it.
     await this.#handle.close().catch(() => undefined);
-    await unlink(this.#temporary).catch(() => undefined);
-    unfinished.delete(this.#temporary);
+    await unlink(this.temporary).catch(() => undefined);
+    unfinished.delete(this.temporary);
   }
 
   async #put(bytes: Uint8Array, offset: number): Promise<void> {
@@ -138,6 +139,23 @@ export class AtomicFile {
       'nothing was left behind',
     );
   }
+}
+
+/**
+ * Has `write` make a file under another name, which then replaces `path` in one step, as {@link AtomicFile} does: for
+ * libraries that write files themselves. Throws what `write` throws, or `badFile`: then there is no new file.
+ */
+export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<number> {
+  const file = await AtomicFile.create(path);
+  try {
+    await write(file.temporary);
+    file.size = statSync(file.temporary).size;
+    await file.commit();
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+  return file.size;
 }
 
 /**

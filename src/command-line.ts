@@ -18,6 +18,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['leaks', () => import('./commands/leaks.js')],
   ['diff', () => import('./commands/diff.js')],
   ['export', () => import('./commands/export.js')],
+  ['query', () => import('./commands/query.js')],
   ['info', () => import('./commands/info.js')],
   ['explain', () => import('./commands/explain.js')],
   ['doctor', () => import('./commands/doctor.js')],

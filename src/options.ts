@@ -64,10 +64,36 @@ export function runtimeOption(): Option {
   );
 }
 
+const SIZES: Readonly<Record<string, number>> = { K: 1e3, M: 1e6, G: 1e9 };
+const DEFAULT_MEMORY = 1e9;
+
+/** `--memory SIZE`: a number of bytes. */
+export function memoryOption(): Option {
+  return new Option('--memory <SIZE>', 'what DuckDB, which runs SQL and writes parquet, may use: 500M, 4G')
+    .argParser(parseSize)
+    .default(DEFAULT_MEMORY, '1G');
+}
+
+/** `500M`, `4G` or a number of bytes. */
+function parseSize(text: string): number {
+  const [, number = '', unit = ''] = /^(\d{1,15})([KMG]?)B?$/i.exec(text) ?? [];
+  const bytes = Number(number) * (SIZES[unit.toUpperCase()] ?? 1);
+  if (bytes === 0) throw new InvalidArgumentError('A size is like 500M or 4G.');
+  return bytes;
+}
+
+/** Adds what {@link takesTarget} does, for any number of files. */
+export function takesTargets(command: Command): Command {
+  return withTargetOptions(command.addArgument(new Argument('[TARGET...]', 'a .gsp snapshot or an ELF core')));
+}
+
 /** Adds what every reading command takes: `[TARGET]` or `--pid`, `--bin`, `--debug-dir` and `--runtime`. */
 export function takesTarget(command: Command): Command {
+  return withTargetOptions(command.addArgument(new Argument('[TARGET]', 'a .gsp snapshot or an ELF core')));
+}
+
+function withTargetOptions(command: Command): Command {
   return command
-    .addArgument(new Argument('[TARGET]', 'a .gsp snapshot or an ELF core'))
     .addOption(pidOption('read the live process N instead of a file'))
     .addOption(binOption())
     .addOption(debugDirOption())

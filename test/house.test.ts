@@ -13,7 +13,7 @@ const ROOMS = ['snapshots', 'analyze', 'capture', 'src'] as const;
 /** Rooms in analyze/, innermost first. */
 const ANALYZE = ['binary', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'report'];
 /** Rooms in src/, innermost first, as far as their order matters. */
-const SRC = ['targets', 'export', 'commands'];
+const SRC = ['targets', 'query', 'export', 'commands'];
 /** The only places that know ELF. */
 const ELF = ['snapshots', 'analyze/match', 'analyze/binary', 'capture', 'src/targets', 'src/export'];
 /** What a terminal needs: src/targets must work without it. */

@@ -1,14 +1,16 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
-import type { Output, Source } from '../export/model.js';
+import type { Source } from '../export/model.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
+import type { Output } from '../output.js';
 import { namesOf } from '../render/runtimes.js';
-import { examples, takesTarget } from '../options.js';
+import { examples, memoryOption, takesTargets } from '../options.js';
+import { PARTITIONS, type Partition } from '../query/partitions.js';
 import { pluralize, printable, size } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
-import { withPrograms, type TargetOptions } from './with-target.js';
+import { withPrograms, withTargets, type NamedTarget, type TargetOptions } from './with-target.js';
 
 interface ExportOptions extends TargetOptions, SelectionOptions {
   readonly format: Format;
@@ -16,6 +18,9 @@ interface ExportOptions extends TargetOptions, SelectionOptions {
   readonly merge?: true;
   readonly forStore?: true;
   readonly labels?: true;
+  readonly partitionBy?: readonly Partition[];
+  readonly service?: string;
+  readonly memory: number;
 }
 
 /** Writes goroutines; `note` is called for what has to be left out. */
@@ -39,34 +44,50 @@ const STREAMED = {
 } as const satisfies Record<string, Write>;
 
 type Streamed = keyof typeof STREAMED;
-type Format = Streamed | 'core';
-const FORMATS: readonly string[] = [...Object.keys(STREAMED), 'core'];
+type Format = Streamed | 'parquet' | 'core';
+const FORMATS: readonly string[] = [...Object.keys(STREAMED), 'parquet', 'core'];
 
 /** Options that only one format takes. */
-const OF_ONE_FORMAT = { merge: 'pprof', forStore: 'pprof', labels: 'traceback' } as const;
+const OF_ONE_FORMAT = {
+  merge: 'pprof',
+  forStore: 'pprof',
+  labels: 'traceback',
+  partitionBy: 'parquet',
+  service: 'parquet',
+} as const;
 
 /** `gospy export`: writes a target in the format of another tool. */
 export function define(command: Command, io: Io): void {
-  selectsGoroutines(takesTarget(command))
+  selectsGoroutines(takesTargets(command))
     .summary('writes a target in a format that another tool reads')
     .description(
       'pprof: a profile for `go tool pprof`, one sample a goroutine. folded: a line a stack, for flame graphs. speedscope: ' +
         "a file for speedscope.app. traceback: the text of Go's own traceback. json, ndjson: as `goroutines --json`. dot: who " +
-        'waits for whom, for Graphviz. core: an ELF core that `dlv core`, gdb and viewcore open together with the ' +
+        'waits for whom, for Graphviz. parquet: a row a goroutine, of one target or many, or a data set of them. core: an ELF core that `dlv core`, gdb and viewcore open together with the ' +
         'executable, with the same goroutines and stacks. They go to standard output, or to FILE, which is replaced in one ' +
         'step or not at all.',
     )
     .addOption(new Option('--format <FORMAT>', 'the format').choices(FORMATS).makeOptionMandatory())
-    .option('-o, --output <FILE>', 'the file to write')
+    .option('-o, --output <FILE>', 'the file to write; with --partition-by, the folder')
     .option('--merge', 'pprof: one sample for goroutines with the same stack and labels, without their ids')
     .option('--for-store', 'pprof: merged, within what Pyroscope and Parca take by default')
     .option('--labels', 'traceback: with pprof labels, as Go 1.27 prints them and older readers do not take them')
-    .action((file: string | undefined, options: ExportOptions) => {
+    .addOption(
+      new Option(
+        '--partition-by <NAMES>',
+        'parquet: a file for each capture, in folders by service, date and host: service=shop/date=2026-11-26/',
+      ).argParser(parsePartitions),
+    )
+    .option('--service <NAME>', 'parquet: what the program is called; the name of its file unless given')
+    .addOption(memoryOption())
+    .action((files: readonly string[], options: ExportOptions) => {
       checkOptions(options);
+      const { format } = options;
+      if (format === 'parquet') return writeRows(io, files, options);
+      const [file, second] = files;
+      if (second !== undefined) throw usageError(`--format ${format} is of one target, and '${second}' is another`);
       return withPrograms(io, file, options, (programs) =>
-        options.format === 'core'
-          ? writeCore(io, programs, options.output)
-          : writeStreamed(io, programs, options.format, options),
+        format === 'core' ? writeCore(io, programs, options.output) : writeStreamed(io, programs, format, options),
       );
     });
   examples(command, [
@@ -79,7 +100,7 @@ export function define(command: Command, io: Io): void {
 function checkOptions(options: ExportOptions): void {
   for (const [option, format] of Object.entries(OF_ONE_FORMAT)) {
     const name = `--${option.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-    if (options[option as keyof typeof OF_ONE_FORMAT] === true && options.format !== format) {
+    if (options[option as keyof typeof OF_ONE_FORMAT] !== undefined && options.format !== format) {
       throw usageError(`${name} is an option of --format ${format}`);
     }
   }
@@ -115,11 +136,55 @@ async function writeStreamed(io: Io, programs: Programs, format: Streamed, optio
 
 async function toFile(path: string, fill: (output: Output) => Promise<void>): Promise<number> {
   const [{ FileOutput }, { removeUnfinished }] = await Promise.all([
-    import('../export/file-output.js'),
+    import('../output.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
   const forget = onInterrupt(removeUnfinished);
   return FileOutput.fill(path, fill).finally(forget);
+}
+
+/** The columns that `--partition-by` names. */
+function parsePartitions(text: string): Partition[] {
+  return text.split(',').map((name) => {
+    const known = PARTITIONS.find((partition) => partition === name);
+    if (known === undefined) throw new InvalidArgumentError(`The names are ${PARTITIONS.join(', ')}.`);
+    return known;
+  });
+}
+
+/** Writes goroutines of all targets to a parquet file, or a file for each capture below a folder. */
+async function writeRows(io: Io, files: readonly string[], options: ExportOptions): Promise<void> {
+  const { output, partitionBy, service, pid, memory } = options;
+  if (output === undefined) throw usageError('parquet is written to a file: name it with -o');
+  const named: readonly NamedTarget[] = [
+    ...files.map((file) => ({ ...options, file, pid: undefined })),
+    ...(pid === undefined && files.length > 0 ? [] : [{ ...options, file: undefined }]),
+  ];
+  const [{ ParquetExport }, { warningsOf }, { removeUnfinished }] = await Promise.all([
+    import('../export/parquet.js'),
+    import('../../analyze/report/all-runtimes.js'),
+    import('../../snapshots/atomic-file.js'),
+  ]);
+  const parquet = await ParquetExport.open({ output, partitionBy: partitionBy ?? null, memory });
+  const forget = onInterrupt(() => {
+    removeUnfinished();
+    parquet.removeFolder();
+  });
+  try {
+    for (const target of named) {
+      await withTargets(io, [target], async ([programs]) => {
+        const loading = { path: target.file ?? null, service, selection: selectionOf(options) };
+        await parquet.add(programs, loading);
+        io.warnings(warningsOf(programs), namesOf(programs));
+      });
+    }
+    const { files, bytes } = await parquet.finish();
+    const into = files === 1 ? '' : ` in ${pluralize(files, 'file')}`;
+    await io.write(`${printable(output)}: ${size(bytes)}${into}\n`);
+  } finally {
+    forget();
+    parquet.close();
+  }
 }
 
 /** Writes a core and says how to open it. */

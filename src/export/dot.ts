@@ -1,7 +1,8 @@
 import { listAll, waitsOfAll } from '../../analyze/report/all-runtimes.js';
 import type { Selection } from '../../analyze/report/selection.js';
 import { waitsDot } from '../render/waits-dot.js';
-import type { Output, Source } from './model.js';
+import type { Output } from '../output.js';
+import type { Source } from './model.js';
 
 /** The graph of who waits for whom, of all goroutines or of those selected with whom they wait for. */
 export async function exportDot(output: Output, { programs, query: { selection = {} } }: Source): Promise<void> {

@@ -1,5 +1,6 @@
 import { printable } from '../render/text.js';
-import type { Output, Source } from './model.js';
+import type { Output } from '../output.js';
+import type { Source } from './model.js';
 import { countStacks, outwards } from './stack-counts.js';
 
 /**

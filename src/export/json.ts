@@ -3,7 +3,8 @@ import { listAll, runtimesOf, targetOfAll } from '../../analyze/report/all-runti
 import type { StreamedAnswer } from '../../analyze/report/answer.js';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { jsonText } from '../render/text.js';
-import type { Output, Source } from './model.js';
+import type { Output } from '../output.js';
+import type { Source } from './model.js';
 
 /** Writes goroutines as one JSON document of a schema. Holds only one of them at a time. */
 export async function writeGoroutines(

@@ -3,7 +3,8 @@ import { targetOfAll } from '../../analyze/report/all-runtimes.js';
 import { linesOf, type SharedLine, type SharedStack } from '../../analyze/report/shared-stacks.js';
 import { jsonText } from '../render/text.js';
 import { version } from '../version.js';
-import type { Output, Source } from './model.js';
+import type { Output } from '../output.js';
+import type { Source } from './model.js';
 import { countStacks, CUT, type StackCount } from './stack-counts.js';
 
 const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';

@@ -1,5 +1,12 @@
-import { AtomicFile } from '../../snapshots/atomic-file.js';
-import type { Output } from './model.js';
+import { AtomicFile } from '../snapshots/atomic-file.js';
+
+/** Where it goes: standard output, or a file. Both write as it comes; what writes to it never holds all. */
+export interface Output {
+  /** Adds text. Throws GospyError with exit code 5 where it cannot be written. */
+  write(text: string): Promise<void>;
+  /** Adds bytes, which come after the text before them. Throws as {@link write} does. */
+  bytes(data: Uint8Array): Promise<void>;
+}
 
 /** Characters that are gathered before they are written. */
 const BUFFER_LENGTH = 1 << 18;

@@ -1,0 +1,157 @@
+import { basename } from 'node:path';
+import type { GoProgram, Programs } from '../../analyze/program.js';
+import { listAllThreads } from '../../analyze/report/all-runtimes.js';
+import type { Loc, Wait } from '../../analyze/report/model.js';
+import { readScheduler } from '../../analyze/report/scheduler.js';
+import type { Selection } from '../../analyze/report/selection.js';
+import { withSharedStacks, type SharedStack, type StackedGoroutine } from '../../analyze/report/shared-stacks.js';
+import { runtimeOf, targetOf } from '../../analyze/report/summary.js';
+import { describeWait } from '../../analyze/report/waiting.js';
+import { WaitsOnReader } from '../../analyze/waits/waits-on.js';
+import type { Cell, Database } from './database.js';
+import type { Identity } from './partitions.js';
+import { LOADED, NEST_STACKS } from './tables.js';
+
+/** What to load of a target. */
+export interface Loading {
+  /** The file that it is, or null for a process. */
+  readonly path: string | null;
+  /** What the program is called in the data set; the name of its file unless given. */
+  readonly service?: string | undefined;
+  readonly selection?: Selection;
+}
+
+/** Appends targets to the tables of a database, one after another. */
+export class Loader {
+  readonly #database: Database;
+  #snaps = 0;
+  #stacks = 0;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Loads all runtimes of a target, and returns whose they are. */
+  async load(programs: Programs, loading: Loading): Promise<readonly Identity[]> {
+    const identities: Identity[] = [];
+    const firstSnap = this.#snaps + 1;
+    for (const program of programs) identities.push(await this.#loadSnapshot(program, loading));
+    const snapOf = (runtime: number): number => firstSnap + programs.findIndex(({ runtime: { n } }) => n === runtime);
+    await this.#loadGoroutines(programs, loading.selection ?? {}, snapOf);
+    await this.#loadThreads(programs, snapOf);
+    return identities;
+  }
+
+  /** Removes all that was loaded. */
+  async clear(): Promise<void> {
+    for (const table of [...Object.keys(LOADED), 'loaded_stacks']) await this.#database.run(`DELETE FROM ${table}`);
+  }
+
+  /** Nests what was loaded: to be called before it is asked for. */
+  async finish(): Promise<void> {
+    await this.#database.run(NEST_STACKS);
+  }
+
+  async #loadSnapshot(program: GoProgram, { path, service }: Loading): Promise<Identity> {
+    const { kind, pid, arch, gomaxprocs, mode, pauseNs } = targetOf(program);
+    const { n, file, goVersion, buildId } = runtimeOf(program, 0);
+    const identity = identityOf(program, path, service);
+    const { snapshot, host, date } = identity;
+    const { capturedAt } = program.image.capture;
+    const snap = ++this.#snaps;
+    const insert = `INSERT INTO loaded_snapshots VALUES
+      ($1, $2, $3, $4, $5, TRY_CAST($6 AS DATE), TRY_CAST($7 AS TIMESTAMPTZ), $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`;
+    await this.#database.run(insert, [
+      ...[snap, path, snapshot, identity.service, host, date, capturedAt, pid, n, file, buildId, goVersion],
+      ...[kind, arch, gomaxprocs, mode, pauseNs],
+    ]);
+    const rows = await this.#database.appendTo('loaded_ps');
+    for (const p of readScheduler(program).ps) {
+      rows.add([snap, p.id, p.status, p.schedtick, p.syscalltick, p.m, p.runqsize, p.sinceScheduledNs]);
+    }
+    rows.close();
+    return identity;
+  }
+
+  async #loadGoroutines(programs: Programs, selection: Selection, snapOf: (runtime: number) => number): Promise<void> {
+    const rows = await this.#database.appendTo('loaded_goroutines');
+    const frames = await this.#database.appendTo('loaded_frames');
+    const stacks = new WeakMap<SharedStack, number>();
+    const waits = new Map(programs.map((program) => [program, new WaitsOnReader(program)]));
+    for (const one of withSharedStacks(programs, selection, 'goid')) {
+      const { program, g, stack } = one;
+      const snap = snapOf(program.runtime.n);
+      let number = stacks.get(stack);
+      if (number === undefined) {
+        stacks.set(stack, (number = ++this.#stacks));
+        for (const row of frameRows(stack)) frames.add([snap, number, ...row]);
+      }
+      const on =
+        waits
+          .get(program)
+          ?.of(g)
+          .map((wait) => waitRow(describeWait(wait))) ?? [];
+      rows.add(goroutineRow(snap, number, one, on.length === 0 ? '[]' : JSON.stringify(on)));
+    }
+    rows.close();
+    frames.close();
+  }
+
+  async #loadThreads(programs: Programs, snapOf: (runtime: number) => number): Promise<void> {
+    const rows = await this.#database.appendTo('loaded_threads');
+    for (const { runtime, m, tid, name, state, goid, frames } of listAllThreads(programs).value) {
+      const [innermost] = frames;
+      const snap = snapOf(runtime ?? programs[0].runtime.n);
+      rows.add([snap, m, tid, name, state, goid, ...placeCells(innermost ?? null)]);
+    }
+    rows.close();
+  }
+}
+
+function identityOf(program: GoProgram, path: string | null, service: string | undefined): Identity {
+  const { image, runtime } = program;
+  const { capturedAt } = image.capture;
+  const host = image.host.hostname === '' ? null : image.host.hostname;
+  const name = service ?? basename(image.executable.path);
+  const when = capturedAt ?? (path === null ? '' : basename(path));
+  return {
+    snapshot: [name, host ?? '', image.pid, when, runtime.n].join('/'),
+    ...{ service: name, host },
+    date: capturedAt === null || !/^\d{4}-\d\d-\d\dT/.test(capturedAt) ? null : capturedAt.slice(0, 10),
+  };
+}
+
+function* frameRows({ frames }: SharedStack): Iterable<Cell[]> {
+  let depth = 0;
+  for (const { pc, lines } of frames) {
+    for (let i = 0; i < lines.length; i++) {
+      const { func = '', file = '', line = 0 } = lines[i] ?? {};
+      yield [depth++, func, file, line, pc, i < lines.length - 1];
+    }
+  }
+}
+
+const NO_LABELS = '{}';
+
+function goroutineRow(snap: number, number: number, { goroutine: g, stack }: StackedGoroutine, waits: string): Cell[] {
+  const labels = Object.keys(g.labels).length === 0 ? NO_LABELS : JSON.stringify(g.labels);
+  return [
+    ...[snap, number, g.goid, g.status, g.waitReason, g.waitSinceNs, g.system],
+    ...[g.thread?.m ?? null, g.thread?.tid ?? null, g.lockedToThread, g.parentGoid],
+    ...placeCells(g.creator),
+    ...placeCells(g.entry),
+    ...placeCells(stack.user),
+    ...[g.torn, stack.truncated, labels, waits],
+  ];
+}
+
+function placeCells(loc: Omit<Loc, 'pc'> | null): [Cell, Cell, Cell] {
+  return loc === null ? [null, null, null] : [loc.func, loc.file, loc.line];
+}
+
+/** With the names of the columns that {@link NESTED} declares, all of them. */
+function waitRow(wait: Wait): object {
+  const { kind, addr, op, len = null, cap = null, elemType = null, closed = null } = wait;
+  const { counter = null, fd = null, deadlineNs = null, dueNs = null } = wait;
+  return { kind, addr, op, len, cap, elem_type: elemType, closed, counter, fd, deadline_ns: deadlineNs, due_ns: dueNs };
+}

@@ -1,0 +1,156 @@
+/** The tables that SQL sees, and their columns: docs/dataset.md describes them, and promises names and types. */
+
+export type ColumnType = 'BIGINT' | 'INTEGER' | 'BOOLEAN' | 'VARCHAR' | 'DATE' | 'TIMESTAMPTZ' | Nested;
+
+/** Types of DuckDB that hold others. */
+type Nested = typeof LABELS | typeof FRAMES | typeof WAITS;
+
+const LABELS = 'MAP(VARCHAR, VARCHAR)';
+const FRAMES = 'STRUCT(func VARCHAR, file VARCHAR, line INTEGER, pc BIGINT, inlined BOOLEAN)[]';
+const WAITS =
+  'STRUCT(kind VARCHAR, addr VARCHAR, op VARCHAR, len BIGINT, cap BIGINT, elem_type VARCHAR, closed BOOLEAN, counter BIGINT, fd BIGINT, deadline_ns BIGINT, due_ns BIGINT)[]';
+
+/** Columns by name, in order. */
+export type Columns = Readonly<Record<string, ColumnType>>;
+
+/** The version of what {@link GOROUTINES} has: columns are only added within one. */
+export const DATASET_SCHEMA = 'gospy.dataset/1';
+
+/** Which capture a row is of: the same in every row of one Go runtime of a target. */
+export const IDENTITY = {
+  snapshot: 'VARCHAR',
+  service: 'VARCHAR',
+  host: 'VARCHAR',
+  date: 'DATE',
+  captured_at: 'TIMESTAMPTZ',
+  pid: 'BIGINT',
+  runtime: 'INTEGER',
+  bin: 'VARCHAR',
+  build_id: 'VARCHAR',
+  go_version: 'VARCHAR',
+} as const satisfies Columns;
+
+/** What the data set says of a capture besides. */
+export const CAPTURE = {
+  kind: 'VARCHAR',
+  arch: 'VARCHAR',
+  gomaxprocs: 'INTEGER',
+  mode: 'VARCHAR',
+  pause_ns: 'BIGINT',
+} as const satisfies Columns;
+
+/** What is known of a goroutine without its stack and labels. */
+export const GOROUTINE = {
+  goid: 'BIGINT',
+  status: 'VARCHAR',
+  wait_reason: 'VARCHAR',
+  wait_ns: 'BIGINT',
+  system: 'BOOLEAN',
+  m: 'BIGINT',
+  tid: 'BIGINT',
+  locked_to_thread: 'BOOLEAN',
+  parent_goid: 'BIGINT',
+  creator_func: 'VARCHAR',
+  creator_file: 'VARCHAR',
+  creator_line: 'INTEGER',
+  entry_func: 'VARCHAR',
+  entry_file: 'VARCHAR',
+  entry_line: 'INTEGER',
+  user_func: 'VARCHAR',
+  user_file: 'VARCHAR',
+  user_line: 'INTEGER',
+  torn: 'BOOLEAN',
+  truncated: 'VARCHAR',
+} as const satisfies Columns;
+
+/** What a row of the data set nests. */
+export const NESTED = { labels: LABELS, frames: FRAMES, waits_on: WAITS } as const satisfies Columns;
+
+/** One row a goroutine, with all that is known of it: also what a parquet file has. */
+export const GOROUTINES: Columns = { ...IDENTITY, ...CAPTURE, ...GOROUTINE, ...NESTED };
+
+export const FRAME = { func: 'VARCHAR', file: 'VARCHAR', line: 'INTEGER', pc: 'BIGINT', inlined: 'BOOLEAN' } as const satisfies Columns; // prettier-ignore
+
+export const PROCESSOR = {
+  id: 'INTEGER',
+  status: 'VARCHAR',
+  schedtick: 'BIGINT',
+  syscalltick: 'BIGINT',
+  m: 'BIGINT',
+  runqsize: 'INTEGER',
+  since_scheduled_ns: 'BIGINT',
+} as const satisfies Columns;
+
+export const THREAD = {
+  m: 'BIGINT',
+  tid: 'BIGINT',
+  name: 'VARCHAR',
+  state: 'VARCHAR',
+  goid: 'BIGINT',
+  func: 'VARCHAR',
+  file: 'VARCHAR',
+  line: 'INTEGER',
+} as const satisfies Columns;
+
+/** Where rows come from before they are nested: each target is appended to these. `snap` numbers the targets' runtimes. */
+export const LOADED = {
+  loaded_snapshots: { snap: 'INTEGER', path: 'VARCHAR', ...IDENTITY, ...CAPTURE },
+  loaded_goroutines: { snap: 'INTEGER', stack: 'INTEGER', ...GOROUTINE, labels: 'VARCHAR', waits_on: 'VARCHAR' },
+  loaded_frames: { snap: 'INTEGER', stack: 'INTEGER', depth: 'INTEGER', ...FRAME },
+  loaded_ps: { snap: 'INTEGER', ...PROCESSOR },
+  loaded_threads: { snap: 'INTEGER', ...THREAD },
+} as const satisfies Record<string, Columns>;
+export type LoadedTable = keyof typeof LOADED;
+
+/** What SQL sees, with what each is, for the prompt and for the documentation. */
+export const VIEWS = {
+  snapshots: 'a row for each Go runtime in each target',
+  goroutines: 'a row a goroutine, with its labels, frames and waits nested',
+  frames: 'a row a frame: the goroutine, and depth from 0 for the innermost',
+  labels: 'a row a pprof label of a goroutine: key and value',
+  waits: 'a row for each thing that a goroutine waits on',
+  ps: 'a row a P; of snapshots, cores and processes only',
+  threads: 'a row a thread, with its innermost function; of snapshots, cores and processes only',
+} as const satisfies Record<string, string>;
+
+const namesOf = (columns: Columns): string => Object.keys(columns).join(', ');
+const key = 'snapshot, service, host, date, captured_at, pid, runtime, bin, build_id, go_version, goid';
+
+/** SQL that nests what was loaded into rows of {@link GOROUTINES}. */
+export const LOADED_GOROUTINES = `
+  SELECT ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)}, ${namesOf(GOROUTINE)},
+    CAST(CAST(g.labels AS JSON) AS ${LABELS}) AS labels,
+    coalesce(f.frames, []) AS frames,
+    CAST(CAST(g.waits_on AS JSON) AS ${WAITS}) AS waits_on
+  FROM loaded_goroutines g JOIN loaded_snapshots s USING (snap) LEFT JOIN loaded_stacks f USING (snap, stack)`;
+
+/** SQL that nests frames: once for each distinct stack, after they are loaded. */
+export const NEST_STACKS = `
+  CREATE OR REPLACE TABLE loaded_stacks AS
+  SELECT snap, stack, list(struct_pack(func := func, file := file, line := line, pc := pc, inlined := inlined) ORDER BY depth) AS frames
+  FROM loaded_frames GROUP BY snap, stack`;
+
+/** SQL that makes the views: of what was loaded, and of `dataset`, a query for rows of {@link GOROUTINES}, if there is one. */
+export function viewsSql(dataset: string | null): string[] {
+  const all =
+    dataset === null
+      ? LOADED_GOROUTINES
+      : `${LOADED_GOROUTINES} UNION ALL SELECT ${namesOf(GOROUTINES)} FROM (${dataset})`;
+  const ofDataset =
+    dataset === null
+      ? ''
+      : `UNION ALL SELECT DISTINCT NULL AS path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM (${dataset})`;
+  const identified = (table: string, columns: Columns): string =>
+    `SELECT ${namesOf(IDENTITY)}, t.* EXCLUDE (snap) FROM (SELECT snap, ${namesOf(columns)} FROM ${table}) t JOIN loaded_snapshots USING (snap)`;
+  const definitions: Readonly<Record<keyof typeof VIEWS, string>> = {
+    snapshots: `SELECT path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM loaded_snapshots ${ofDataset}`,
+    goroutines: all,
+    frames: `SELECT ${key}, CAST(d - 1 AS INTEGER) AS depth, unnest(frames[d])
+      FROM (SELECT ${key}, frames, unnest(range(1, len(frames) + 1)) AS d FROM goroutines)`,
+    labels: `SELECT ${key}, e.key AS key, e.value AS value FROM (SELECT ${key}, unnest(map_entries(labels)) AS e FROM goroutines)`,
+    waits: `SELECT ${key}, unnest(w) FROM (SELECT ${key}, unnest(waits_on) AS w FROM goroutines)`,
+    ps: identified('loaded_ps', PROCESSOR),
+    threads: identified('loaded_threads', THREAD),
+  };
+  return Object.entries(definitions).map(([name, sql]) => `CREATE OR REPLACE VIEW ${name} AS ${sql}`);
+}
