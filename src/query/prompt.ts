@@ -62,7 +62,10 @@ export async function prompt(database: Database, io: PromptIo): Promise<void> {
   }
   await session.finish();
   lines.close();
-  if (terminal) writeHistory([...done, ...history]);
+  if (!terminal) return;
+  // The shell's prompt has a line of its own.
+  io.note('');
+  writeHistory([...done, ...history]);
 }
 
 /** What was typed so far, and what runs. */

@@ -314,7 +314,7 @@ t.test('query: Ctrl-C ends the query that runs, and the prompt goes on', async (
   tmux.type('n FROM goroutines; ');
   await tmux.until((screen) => screen.includes('\n1027\n'), 'the answer to the next');
   tmux.keys('C-d');
-  await tmux.until((screen) => /\$ *$/.test(screen), 'the shell');
+  await tmux.until((screen) => /^\$\s*$/m.test(screen), 'the shell');
   t.match(
     readFileSync(join(folder, 'gospy_query_history'), 'utf8'),
     /^SELECT count\(\*\) \+ 1000 AS n FROM goroutines;\n/,
