@@ -9,7 +9,7 @@ import { isBlocked } from '../runtime/wait-records.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { answer, StreamedAnswer } from './answer.js';
 import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
-import type { Goroutine, GoroutineWithStack, Loc, LocatedGoroutine, Traceback } from './model.js';
+import type { Goroutine, GoroutineWithStack, Loc, PlacedGoroutine, Traceback } from './model.js';
 import { isRuntime } from './runtime-code.js';
 import { describeWait, WAIT_READS } from './waiting.js';
 import { compareBy, matcher, type Selection, type Sort } from './selection.js';
@@ -54,7 +54,7 @@ export const goroutinesAnalysis: Analysis = {
 /** What is worked out of each goroutine. Stacks cost the most; `located` needs them down to the first user frame. */
 export interface Details {
   readonly plain: Goroutine;
-  readonly located: LocatedGoroutine;
+  readonly located: PlacedGoroutine;
   readonly stack: GoroutineWithStack;
   readonly traceback: Traceback;
 }
@@ -173,8 +173,14 @@ export class Describer {
     return [...this.#locations.functions(this.#program.stackOf(g).frames)];
   }
 
-  #locate(g: G, { torn, ...goroutine }: Goroutine): LocatedGoroutine {
-    return { ...goroutine, user: this.user(g), torn };
+  /** The innermost place of a goroutine outside the standard library; null where there is none. */
+  app(g: G): Loc | null {
+    return this.#locations.app(this.#program.stackOf(g, USER_DEPTH).frames);
+  }
+
+  #locate(g: G, { torn, ...goroutine }: Goroutine): PlacedGoroutine {
+    const { frames } = this.#program.stackOf(g, USER_DEPTH);
+    return { ...goroutine, user: this.#locations.user(frames), app: this.#locations.app(frames), torn };
   }
 
   #withStack(g: G, { torn, ...goroutine }: Goroutine): GoroutineWithStack {

@@ -11,7 +11,7 @@ import { StackIds } from './stack-ids.js';
 
 /** What goroutines are grouped by. */
 export type GroupBy =
-  | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'stack' | 'wait' | 'status' }
+  | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'app' | 'stack' | 'wait' | 'status' }
   | { readonly kind: 'label'; readonly key: string };
 
 /** Goroutines with something in common. */
@@ -40,7 +40,7 @@ export interface Group {
 const SHOWN_GOIDS = 10;
 const NONE = '(none)';
 
-const KINDS = ['start', 'caller', 'current', 'user', 'stack', 'wait', 'status'] as const;
+const KINDS = ['start', 'caller', 'current', 'user', 'app', 'stack', 'wait', 'status'] as const;
 
 /** The goroutines grouped in every way but by labels. */
 export const groupsAnalysis: Analysis = {
@@ -217,6 +217,8 @@ class Keys {
         return this.#place(goroutine.current);
       case 'user':
         return this.#place(this.#describer.user(g));
+      case 'app':
+        return this.#place(this.#describer.app(g));
     }
   }
 

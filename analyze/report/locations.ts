@@ -54,6 +54,8 @@ interface Entry {
   readonly wrapper: boolean;
 }
 
+type PlacesByPc = readonly [Map<number, Loc | null>, Map<number, Loc | null>];
+
 /** Places by code address: they stay the same as long as the program does. */
 class KnownPlaces {
   /** Which lines are the runtime's; null until that is asked for. */
@@ -63,7 +65,8 @@ class KnownPlaces {
   readonly creators = new Map<number, Loc | null>();
   readonly currents = new Map<number, Loc | null>();
   /** By pc: first those of return addresses, then those of traps. */
-  readonly users: readonly [Map<number, Loc | null>, Map<number, Loc | null>] = [new Map(), new Map()];
+  readonly users: PlacesByPc = [new Map(), new Map()];
+  readonly apps: PlacesByPc = [new Map(), new Map()];
   /** By goroutine id, what the wrapper that it was started with called: ids are never used twice. */
   readonly called = new Map<number, Loc>();
 }
@@ -127,12 +130,21 @@ export class LocationResolver {
 
   /** The innermost line of a stack outside the runtime; null where there is none, or where it cannot be told. */
   user(physical: readonly PhysicalFrame[]): Loc | null {
+    return this.#outside(physical, this.#known.users, (line) => this.#runtime.has(line));
+  }
+
+  /** The innermost line of a stack outside the standard library; null as for {@link user}. */
+  app(physical: readonly PhysicalFrame[]): Loc | null {
+    return this.#outside(physical, this.#known.apps, (line) => this.#runtime.isStandard(line));
+  }
+
+  #outside(physical: readonly PhysicalFrame[], places: PlacesByPc, isInside: (line: CodeLine) => boolean): Loc | null {
     if (!this.#runtime.isKnownFrom(physical)) return null;
     for (const { point, pc, trap } of physical) {
-      const known = this.#known.users[trap ? 1 : 0];
+      const known = places[trap ? 1 : 0];
       let loc = known.get(pc);
       if (loc === undefined) {
-        const line = point.lines(trap).find((line) => !this.#runtime.has(line));
+        const line = point.lines(trap).find((line) => !isInside(line));
         loc = remember(known, pc, line === undefined ? null : this.#loc(line, pc));
       }
       if (loc !== null) return loc;

@@ -76,6 +76,11 @@ export interface LocatedGoroutine extends Goroutine {
   readonly user: Loc | null;
 }
 
+/** ... and its innermost frame outside the standard library, for text. */
+export interface PlacedGoroutine extends LocatedGoroutine {
+  readonly app: Loc | null;
+}
+
 /** What a goroutine waits on, as {@link WaitsOn} has it. */
 export interface Wait extends Omit<WaitsOn, 'addr'> {
   readonly addr: string | null;

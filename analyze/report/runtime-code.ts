@@ -9,6 +9,18 @@ export function isRuntime(func: string): boolean {
   return /^(runtime|runtime\/[^.]*|internal\/runtime\/[^.]*)\./.test(func);
 }
 
+/**
+ * The first elements of the import paths of the standard library, `go list std` of all releases. A module may have one of
+ * these names too, but go.dev/ref/mod reserves paths without a dot in their first element for it.
+ */
+const STANDARD = new Set(
+  (
+    'archive arena bufio builtin bytes cmp compress container context crypto database debug embed encoding errors expvar ' +
+    'flag fmt go hash html image index internal io iter log maps math mime net os path plugin reflect regexp runtime ' +
+    'simd slices sort strconv strings structs sync syscall testing text time unicode unique unsafe uuid vendor weak'
+  ).split(' '),
+);
+
 /** A function of every program, in proc.go of package runtime. */
 const GOPARK = 'runtime.gopark';
 
@@ -48,9 +60,27 @@ export class RuntimeCode {
     return this.#folders !== null || !this.#isAbsent;
   }
 
+  /**
+   * Whether a line is of the standard library, or of the runtime: below GOROOT/src; where files have no GOROOT before them
+   * (-trimpath), or no place, by the import path.
+   */
+  isStandard(line: Pick<CodeLine, 'name' | 'file'>): boolean {
+    if (this.has(line)) return true;
+    const root = /^(.*\/)runtime\/$/.exec(this.#folders?.[0] ?? '')?.[1];
+    if (root !== undefined && line.file.startsWith('/')) return line.file.startsWith(root);
+    return STANDARD.has(firstElement(line.name));
+  }
+
   has({ name, file }: Pick<CodeLine, 'name' | 'file'>): boolean {
     return isRuntime(name) || this.#folders?.some((folder) => file.startsWith(folder)) === true;
   }
+}
+
+/** The first element of the import path of a function's package. A type argument may have slashes too. */
+function firstElement(name: string): string {
+  const [head = ''] = name.split(/[([]/, 1);
+  const slash = head.indexOf('/');
+  return head.slice(0, slash >= 0 ? slash : Math.max(0, head.indexOf('.')));
 }
 
 /** The folders of the runtime's files, from one of them. */

@@ -12,6 +12,7 @@ import { withPrograms, type TargetOptions } from './with-target.js';
 
 interface GoroutinesOptions extends SelectionOptions, TargetOptions {
   readonly groupBy?: GroupBy;
+  readonly all?: true;
   readonly limit?: number;
   readonly json?: true;
   readonly ndjson?: true;
@@ -19,7 +20,7 @@ interface GoroutinesOptions extends SelectionOptions, TargetOptions {
 
 /** Lines of text unless --limit says otherwise. */
 const TEXT_LIMIT = 200;
-const PLACES = ['start', 'caller', 'current', 'user', 'stack', 'wait'] as const;
+const PLACES = ['start', 'caller', 'current', 'user', 'app', 'stack', 'wait'] as const;
 
 /** `gospy goroutines`: a line for each goroutine, or for each group. */
 export function define(command: Command, io: Io): void {
@@ -30,8 +31,9 @@ export function define(command: Command, io: Io): void {
         'JSON has the whole stack of each.',
     )
     .addOption(
-      new Option('--group-by <KEY>', 'start, caller, current, user, stack, wait or label:K').argParser(groupByOf),
+      new Option('--group-by <KEY>', 'start, caller, current, user, app, stack, wait or label:K').argParser(groupByOf),
     )
+    .option('--all', "with --group-by stack: also the runtime's own goroutines and frames, which text leaves out")
     .addOption(limitOption('print at most N, 0 for all (text: 200)'))
     .addOption(jsonOption())
     .addOption(new Option('--ndjson', 'print one JSON object a line').conflicts(['json', 'groupBy']))
@@ -88,7 +90,9 @@ async function printGroups(io: Io, programs: Programs, by: GroupBy, options: Gor
     import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
-  const { value: groups, warnings } = groupAll(programs, by, selectionOf(options));
+  const brief = by.kind === 'stack' && options.all !== true && options.json !== true;
+  const selection = selectionOf(options);
+  const { value: groups, warnings } = groupAll(programs, by, brief ? { ...selection, noSystem: true } : selection);
   const names = namesOf(programs);
   const limit = options.limit ?? (options.json === true ? 0 : TEXT_LIMIT);
   const shown = limit === 0 ? groups : groups.slice(0, limit);
@@ -98,7 +102,7 @@ async function printGroups(io: Io, programs: Programs, by: GroupBy, options: Gor
     await io.json({ schema: 'gospy.groups/1', target, runtimes, by: key, groups: shown, warnings });
   } else {
     await writeCrash(io, programs);
-    for (const group of shown) await io.write(groupText(group, names(group.runtime)));
+    for (const group of shown) await io.write(groupText(group, names(group.runtime), !brief));
     if (groups.length > shown.length) await io.write(moreLine(groups.length - shown.length));
   }
   io.warnings(warnings, names);

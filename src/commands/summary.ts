@@ -26,7 +26,7 @@ export function define(command: Command, io: Io): void {
       new Option(
         '--pc <PLACE>',
         "the place to show: the goroutine's function (start), the go statement that made it (caller), where it will " +
-          'go on (current), or the innermost frame outside the runtime (user)',
+          'go on (current), or the innermost frame outside the runtime (user) or the standard library (app)',
       )
         .choices(PLACES)
         .default('start'),
@@ -59,7 +59,7 @@ async function printLines(io: Io, programs: Programs, { pc, limit }: SummaryOpti
     import('../listing.js'),
   ]);
   const names = namesOf(programs);
-  if (pc === 'user') {
+  if (pc === 'user' || pc === 'app') {
     for (const g of limited(listAll(programs, 'located'), limit))
       await io.write(goroutineLine(g, pc, names(g.runtime)));
   } else {

@@ -1,5 +1,6 @@
 import type { Group } from '../../analyze/report/groups.js';
-import type { LocatedGoroutine, Loc } from '../../analyze/report/model.js';
+import type { Frame, Loc, PlacedGoroutine } from '../../analyze/report/model.js';
+import { outsideRuntime } from '../../analyze/report/runtime-code.js';
 import { ONLY_ONE, runtimeCell, runtimeHead, runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { shortPath, table } from './table.js';
 import { duration, placeText, pluralize, printable } from './text.js';
@@ -13,7 +14,7 @@ const MIN_FILE_COLUMNS = 16;
  * `columns`; function names never are.
  */
 export function goroutineTable(
-  goroutines: readonly LocatedGoroutine[],
+  goroutines: readonly PlacedGoroutine[],
   columns: number,
   nameOf: RuntimeName = ONLY_ONE,
 ): string {
@@ -22,7 +23,7 @@ export function goroutineTable(
       ...runtimeCell(nameOf, g.runtime),
       ...[String(g.goid), stateOf(g), g.waitSinceNs === null ? '' : `${duration(g.waitSinceNs)}+`],
     ],
-    loc: g.user ?? g.entry ?? g.current,
+    loc: g.app ?? g.user ?? g.entry ?? g.current,
   }));
   const heads = [...runtimeHead(nameOf), 'GOID', 'STATE', 'WAIT'];
   const used = heads.reduce((sum, head, i) => {
@@ -35,19 +36,32 @@ export function goroutineTable(
   );
 }
 
-/** A group: its size, state and ids, then what its goroutines have in common. `runtime` names its runtime, or is empty. */
-export function groupText(group: Group, runtime = ''): string {
+/**
+ * A group: its size, state and ids, then what its goroutines have in common. `runtime` names its runtime, or is empty;
+ * `all` shows the runtime's own frames too.
+ */
+export function groupText(group: Group, runtime = '', all = true): string {
   const states = Object.entries(group.status).map(([status, n]) => `${n} ${status}`);
   const what = group.waitReason === null ? states.join(', ') : printable(group.waitReason);
   const wait = group.maxWaitNs === null ? '' : `, for up to ${duration(group.maxWaitNs)} or longer`;
   const more = group.count > group.goids.length ? ', ...' : '';
   const head = `${pluralize(group.count, 'goroutine')} [${what}${wait}]: ${group.goids.join(', ')}${more}${runtimeSuffix(runtime)}\n`;
   if (group.frames === undefined) return `${head}    ${printable(group.key)}\n\n`;
-  return `${head}${group.frames.map((frame) => `    ${placeText(frame)}\n`).join('')}\n`;
+  return `${head}${shownFrames(group.frames, all)
+    .map((frame) => `    ${placeText(frame)}\n`)
+    .join('')}\n`;
 }
 
 function stateOf(g: LocatedGoroutine): string {
   return `${printable(g.waitReason ?? g.status)}${g.status === 'leaked' ? ' (leaked)' : ''}${g.torn ? ', torn' : ''}`;
+/** A stack of the runtime's frames alone is shown whole. */
+function shownFrames(frames: readonly Frame[], all: boolean): readonly Frame[] {
+  const own = all ? frames : outsideRuntime(frames);
+  return own.length === 0 ? frames : own;
+}
+
+function stateOf(g: PlacedGoroutine): string {
+  return `${printable(g.waitReason ?? g.status)}${g.torn ? ', torn' : ''}`;
 }
 
 function place(loc: Loc | null, room: number): string {

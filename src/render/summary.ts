@@ -1,11 +1,11 @@
-import type { Goroutine, Loc, LocatedGoroutine, LongWait, Runtime, Summary } from '../../analyze/report/model.js';
+import type { Goroutine, Loc, LongWait, PlacedGoroutine, Runtime, Summary } from '../../analyze/report/model.js';
 import { LIVE_STATUSES, type LiveStatus } from '../../analyze/runtime/goroutine.js';
 import { crashLine } from './crash.js';
 import { runtimeNames, runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { duration, placeText, pluralize, printable, withThousands } from './text.js';
 
 /** The place of a goroutine that its line shows. */
-export const PLACES = ['start', 'caller', 'current', 'user'] as const;
+export const PLACES = ['start', 'caller', 'current', 'user', 'app'] as const;
 export type Place = (typeof PLACES)[number];
 
 /** The statuses that are always counted, in this order. The others follow if there are any such goroutines. */
@@ -70,8 +70,11 @@ function longWait({ goid, runtime, waitSinceNs, waitReason, entry }: LongWait, n
   return `goroutine ${goid} ${duration(waitSinceNs)}+${reason} in ${where}${runtimeSuffix(nameOf(runtime))}`;
 }
 
-/** Located where its innermost place outside the runtime is shown. */
-type MaybeLocated = Goroutine & Partial<LocatedGoroutine>;
+/** Placed where its innermost place outside the runtime or the standard library is shown. */
+type MaybePlaced = Goroutine & Partial<PlacedGoroutine>;
+
+/** Places that take a stack to find. */
+type OnStack = 'user' | 'app';
 
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */
 export function goroutineLine(g: LocatedGoroutine, place: 'user', runtime?: string): string;
@@ -81,6 +84,10 @@ export function goroutineLine(g: MaybeLocated, place: Place, runtime = ''): stri
     g.waitReason === null
       ? g.status
       : `${g.status === 'leaked' ? 'leaked, ' : ''}waiting for ${printable(g.waitReason)}`;
+export function goroutineLine(g: PlacedGoroutine, place: OnStack, runtime?: string): string;
+export function goroutineLine(g: Goroutine, place: Exclude<Place, OnStack>, runtime?: string): string;
+export function goroutineLine(g: MaybePlaced, place: Place, runtime = ''): string {
+  const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
   const loc = at(g, place);
   return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}${runtimeSuffix(runtime)}\n`;
 }
@@ -90,7 +97,7 @@ export function moreLine(more: number): string {
   return `... ${withThousands(more)} more (--limit 0 prints all)\n`;
 }
 
-function at(g: MaybeLocated, place: Place): Loc | null {
+function at(g: MaybePlaced, place: Place): Loc | null {
   switch (place) {
     case 'start':
       return g.entry ?? g.start;
@@ -101,6 +108,8 @@ function at(g: MaybeLocated, place: Place): Loc | null {
     // The runtime's own goroutines are nowhere outside the runtime.
     case 'user':
       return g.user ?? g.entry ?? g.start;
+    case 'app':
+      return g.app ?? g.user ?? g.entry ?? g.start;
   }
 }
 

@@ -101,6 +101,7 @@ const TITLES = {
   caller: 'GO STATEMENT',
   current: 'CURRENT',
   user: 'INNERMOST',
+  app: 'APPLICATION',
   stack: 'STACK',
   wait: 'WAIT REASON',
   status: 'STATE',

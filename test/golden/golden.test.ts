@@ -22,6 +22,7 @@ summary FILE
 summary FILE --pc caller
 summary FILE --pc current
 summary FILE --pc user --limit 5
+summary FILE --pc app --limit 5
 summary FILE --json
 goroutines FILE
 goroutines FILE --status waiting --no-system --sort func
@@ -33,7 +34,9 @@ goroutines FILE --group-by start
 goroutines FILE --group-by caller
 goroutines FILE --group-by current
 goroutines FILE --group-by user
-goroutines FILE --group-by stack --no-system
+goroutines FILE --group-by app
+goroutines FILE --group-by stack
+goroutines FILE --group-by stack --all --limit 3
 goroutines FILE --group-by wait
 goroutines FILE --group-by label:request
 goroutines FILE --group-by wait --json

@@ -119,7 +119,10 @@ t.test('goroutine line: shows the place that was asked for', (t) => {
   );
   t.match(goroutineLine(parked, 'caller'), ': runtime.rt0_go (');
   t.match(goroutineLine(parked, 'current'), ': runtime.gopark (');
-  t.match(goroutineLine(parked, 'user'), ': main.main (/src/main.go:17)\n');
+  const placed = { ...parked, app: loc('main.serve', '/src/serve.go', 9) };
+  t.match(goroutineLine(placed, 'user'), ': main.main (/src/main.go:17)\n');
+  t.match(goroutineLine(placed, 'app'), ': main.serve (/src/serve.go:9)\n');
+  t.match(goroutineLine({ ...placed, app: null }, 'app'), ': main.main (/src/main.go:17)\n');
   t.end();
 });
 
