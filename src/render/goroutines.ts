@@ -52,8 +52,6 @@ export function groupText(group: Group, runtime = '', all = true): string {
     .join('')}\n`;
 }
 
-function stateOf(g: LocatedGoroutine): string {
-  return `${printable(g.waitReason ?? g.status)}${g.status === 'leaked' ? ' (leaked)' : ''}${g.torn ? ', torn' : ''}`;
 /** A stack of the runtime's frames alone is shown whole. */
 function shownFrames(frames: readonly Frame[], all: boolean): readonly Frame[] {
   const own = all ? frames : outsideRuntime(frames);
@@ -61,7 +59,7 @@ function shownFrames(frames: readonly Frame[], all: boolean): readonly Frame[] {
 }
 
 function stateOf(g: PlacedGoroutine): string {
-  return `${printable(g.waitReason ?? g.status)}${g.torn ? ', torn' : ''}`;
+  return `${printable(g.waitReason ?? g.status)}${g.status === 'leaked' ? ' (leaked)' : ''}${g.torn ? ', torn' : ''}`;
 }
 
 function place(loc: Loc | null, room: number): string {

@@ -77,17 +77,13 @@ type MaybePlaced = Goroutine & Partial<PlacedGoroutine>;
 type OnStack = 'user' | 'app';
 
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */
-export function goroutineLine(g: LocatedGoroutine, place: 'user', runtime?: string): string;
-export function goroutineLine(g: Goroutine, place: Exclude<Place, 'user'>, runtime?: string): string;
-export function goroutineLine(g: MaybeLocated, place: Place, runtime = ''): string {
+export function goroutineLine(g: PlacedGoroutine, place: OnStack, runtime?: string): string;
+export function goroutineLine(g: Goroutine, place: Exclude<Place, OnStack>, runtime?: string): string;
+export function goroutineLine(g: MaybePlaced, place: Place, runtime = ''): string {
   const status =
     g.waitReason === null
       ? g.status
       : `${g.status === 'leaked' ? 'leaked, ' : ''}waiting for ${printable(g.waitReason)}`;
-export function goroutineLine(g: PlacedGoroutine, place: OnStack, runtime?: string): string;
-export function goroutineLine(g: Goroutine, place: Exclude<Place, OnStack>, runtime?: string): string;
-export function goroutineLine(g: MaybePlaced, place: Place, runtime = ''): string {
-  const status = g.status === 'waiting' && g.waitReason !== null ? `waiting for ${printable(g.waitReason)}` : g.status;
   const loc = at(g, place);
   return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}${runtimeSuffix(runtime)}\n`;
 }

@@ -22,9 +22,7 @@ export function* tracebackTexts(
 
 /**
  * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments that
- * are not known are printed as `...`, as the runtime does for inlined calls.
- * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments are not
- * known and printed as `...`, as the runtime does for inlined calls. `labels` adds pprof labels, as Go 1.27 prints them.
+ * are not known are printed as `...`, as the runtime does for inlined calls. `labels` adds pprof labels, as Go 1.27 prints them.
  */
 export function tracebackText({ goroutine, lines, truncated, creator, ancestors }: Traceback, labels = false): string {
   const { goid, parentGoid } = goroutine;
