@@ -33,7 +33,12 @@ export interface Reads {
   readonly pointed?: { readonly field: PointerField; readonly read: (program: GoProgram, at: Addr) => unknown };
   /** For one goroutine after another, what the process cannot write: it is read after the process was let go. */
   readonly goroutine?: (program: GoProgram) => (g: G) => unknown;
-  /** The same for threads. */
+  /**
+   * What the code of a goroutine's frames names that the process can write: globals, and what they point to. It is read while
+   * the process runs, of some goroutines of each kind; and once more in the stop, but for what is on stacks.
+   */
+  readonly named?: (program: GoProgram) => (g: G) => unknown;
+  /** As {@link goroutine}, for threads. */
   readonly thread?: (program: GoProgram) => (m: M) => unknown;
 }
 

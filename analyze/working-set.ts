@@ -23,6 +23,14 @@ export function readPointed(program: GoProgram, field: PointerField, addresses: 
   }
 }
 
+/** Reads what the code of the frames of some goroutines names. */
+export function readNamed(program: GoProgram, goroutines: Iterable<G>): void {
+  const reads = ALL.flatMap(({ named }) => named?.(program) ?? []);
+  for (const g of goroutines) {
+    for (const read of reads) ignoringFaults(() => read(g));
+  }
+}
+
 /**
  * Reads everything that the analyses need of a program, goroutine by goroutine. `goroutines` are all of them, in an order in
  * which their stacks are quick to read.

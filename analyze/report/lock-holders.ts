@@ -1,17 +1,21 @@
 import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
 import { HolderFinder } from '../waits/holders.js';
 import { answer } from './answer.js';
 
 /** The code of functions on stacks, as far as it has to do with locks, and the calls that they have deferred. */
 export const HOLDER_READS: Reads = {
-  goroutine: (program) => {
-    const finder = new HolderFinder(program, EVERY_LOCK);
-    return (g) => finder.claimsOf(g);
-  },
+  goroutine: readClaims,
+  named: readClaims,
 };
 
 const EVERY_LOCK = { has: () => true, all: [] };
+
+function readClaims(program: GoProgram): (g: G) => unknown {
+  const finder = new HolderFinder(program, EVERY_LOCK);
+  return (g) => finder.claimsOf(g);
+}
 
 /** What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for. */
 export const holdersAnalysis: Analysis = {

@@ -12,9 +12,13 @@ import type { MovedWalk } from './moved-walk.js';
 import { countsRuns, ParkedWords } from './parked.js';
 import type { CopiedParts } from './pointer-walk.js';
 import { WaitPlan, type ReadFirst } from './wait-plan.js';
+import { isBlocked } from './wait-records.js';
 
 /** Goroutines that are looked at together. */
 const BATCH = 4096;
+/** Goroutines that stand for others, in all and of those that are alike. */
+const MAX_EXAMPLES = 256;
+const MAX_ALIKE = 16;
 
 /**
  * Decides, while the program runs, which stack of which goroutine is read; and in the stop, which of those that were read
@@ -33,6 +37,8 @@ export class StackPlan {
   readonly labels: ReadonlySet<Addr>;
   /** What GODEBUG=tracebackancestors keeps of each goroutine, never changed either. */
   readonly ancestors: ReadonlySet<Addr>;
+  /** Some goroutines of each kind that waits: the code of the frames of others is mostly the same. */
+  readonly examples: readonly G[];
   /** By index of a goroutine, the planned part of its stack; 0 and 0 if there is none. */
   readonly #from: Float64Array;
   readonly #to: Float64Array;
@@ -64,6 +70,7 @@ export class StackPlan {
     this.waits = new WaitPlan(program, this.gs, readFirst);
     const labels = new Set<Addr>();
     const ancestors = new Set<Addr>();
+    const examples = new Map<number, G[]>();
     for (let first = 0; first < goroutines.length; first += BATCH) {
       const addresses = this.goroutines.subarray(first, first + BATCH);
       const withGs = readFirst(program, rangesOf(addresses, g.sizeBytes), 'gs');
@@ -74,6 +81,7 @@ export class StackPlan {
         if (read.labels !== 0) labels.add(read.labels);
         if (read.ancestors !== 0) ancestors.add(read.ancestors);
         batch.push(read);
+        if (isBlocked(read)) addExample(examples, read);
         const range = stackToRead(read);
         if (range === null) continue;
         this.ranges.add(range.lo, range.hi);
@@ -86,6 +94,11 @@ export class StackPlan {
     this.waits.addFromHeaps(program);
     this.labels = labels;
     this.ancestors = ancestors;
+    const kinds = [...examples.values()];
+    this.examples = [...kinds.flatMap((alike) => alike.slice(0, 1)), ...kinds.flatMap((alike) => alike.slice(1))].slice(
+      0,
+      MAX_EXAMPLES,
+    );
   }
 
   /** From the first g to the end of the last. */
@@ -291,6 +304,19 @@ export class StackPlan {
 /** The part of a goroutine's stack that is worth reading before the stop; null if there is none. */
 export function stackToRead({ stack, sched, syscallsp }: G): Range | null {
   return plannedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
+}
+
+/**
+ * Adds a goroutine to the few that are kept of each kind. Of one kind are those that wait in the same place, were started by the
+ * same function, and have frames of the same size: most of them are in the same functions.
+ */
+function addExample(examples: Map<number, G[]>, g: G): void {
+  const { startpc, sched, stack } = g;
+  const kind = ((startpc * 31 + sched.pc) % 2 ** 26) * 2 ** 26 + ((stack.hi - sched.sp) % 2 ** 26);
+  const alike = examples.get(kind);
+  if (alike === undefined) {
+    if (examples.size < MAX_EXAMPLES) examples.set(kind, [g]);
+  } else if (alike.length < MAX_ALIKE) alike.push(g);
 }
 
 /** The index of the next 1 after an index, or -1. Quick whether nearly all or nearly none are ones. */

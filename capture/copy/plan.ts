@@ -5,7 +5,7 @@ import type { Mapping, ProcessImage } from '../../snapshots/image.js';
 import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
-import { readFixed, readPointed } from '../../analyze/working-set.js';
+import { readFixed, readNamed, readPointed } from '../../analyze/working-set.js';
 import { openPrograms, type GoProgram, type Programs } from '../../analyze/program.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
@@ -15,6 +15,9 @@ import type { ReadFirst } from '../../analyze/runtime/wait-plan.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { Slab } from '../process/slab.js';
 import { RunSource } from './run-source.js';
+
+/** Bytes of globals, and of what they point to, that are read because code on the stacks names them. */
+const MOST_NAMED = 128 << 10;
 
 /** Ranges this close, in bytes, are read as one run: a run costs as much as some hundred bytes. */
 export const MAX_GAP = 512;
@@ -85,15 +88,34 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const over = now.over({ memory: pointed.memory });
   readPointed(over, 'labels', stackPlan.labels);
   readPointed(over, 'ancestors', stackPlan.ancestors);
-  const known = runtimeRanges(now, goroutines);
-  for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.waits.syncWords]) {
-    known.addAll(clipToMappings(ranges, live.mappings, ({ writable }) => writable));
-  }
-  const records = new Runs(known, MAX_GAP);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
+  const named = recordingMemory(live.memory);
+  readNamed(now.over({ memory: named.memory }), stackPlan.examples);
+  const known = runtimeRanges(now, goroutines);
+  const writable = (ranges: Iterable<Range>): Iterable<Range> =>
+    clipToMappings(ranges, live.mappings, (m) => m.writable);
+  for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.waits.syncWords]) {
+    known.addAll(writable(ranges));
+  }
+  known.addAll(outside(writable(named.recording.recorded()), stacks, MOST_NAMED));
+  const records = new Runs(known, MAX_GAP);
   const queues = new Runs(stackPlan.waits.queues, MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
   return { program, records, stacks, queues, stackPlan };
+}
+
+/** The parts of ranges that are not on stacks, up to so many bytes of them. */
+function* outside(ranges: Iterable<Range>, stacks: Runs, most: number): Iterable<Range> {
+  let left = most;
+  for (const { lo, hi } of ranges) {
+    let at: number = lo;
+    for (let i = stacks.firstEndingAbove(lo); at < hi && left > 0; i++) {
+      const end = i < stacks.length ? Math.min(hi, stacks.startOf(i)) : hi;
+      left -= Math.max(0, end - at);
+      if (at < end) yield { lo: at as Addr, hi: end as Addr };
+      at = i < stacks.length ? stacks.startOf(i) + stacks.lengthOf(i) : hi;
+    }
+  }
 }
 
 /** Reads into the same room again and again: windows of a process's memory would each be memory of their own. */
