@@ -3,6 +3,7 @@ import type { GoProgram } from './program.js';
 import type { Answer } from './report/answer.js';
 import type { G } from './runtime/goroutine.js';
 import type { M } from './runtime/machine.js';
+import type { PhysicalFrame } from './stacks/step.js';
 
 /** A report, and the memory that it reads. */
 export interface Analysis {
@@ -39,6 +40,9 @@ export interface Reads {
    */
   readonly named?: (program: GoProgram) => (g: G) => unknown;
   /** As {@link goroutine}, for threads. */
+  /** The same for the places in the code where frames of goroutines stand, of which many have the same: for each place once. */
+  readonly place?: (program: GoProgram) => (place: Pick<PhysicalFrame, 'point' | 'trap'>) => unknown;
+  /** The same for threads. */
   readonly thread?: (program: GoProgram) => (m: M) => unknown;
 }
 

@@ -119,7 +119,7 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
   const { bytesWritten } = await writeSnapshot(path, content, { signal: options.signal });
   const { mode, pauseNs, lateThreads, longestLateNs, partial } = image.capture;
   const { programs } = captured;
-  const runtimes = runtimesOf(programs);
+  const runtimes = runtimesOf(programs, captured.goroutines);
   return {
     path,
     pid,

@@ -26,9 +26,9 @@ export function targetOfAll(programs: Programs): Target {
   return { ...targetOf(programs[0]), crash: crashOfAll(programs) };
 }
 
-/** Counts the goroutines of each runtime. */
-export function runtimesOf(programs: Programs): Runtime[] {
-  return programs.map((program) => runtimeOf(program));
+/** Says what runtimes there are. `goroutines` is how many of each have not ended, where they are counted already. */
+export function runtimesOf(programs: Programs, goroutines: readonly number[] = []): Runtime[] {
+  return programs.map((program, i) => runtimeOf(program, goroutines[i]));
 }
 
 /** What the capture warned of, and what could not be found out of any program so far. */

@@ -11,6 +11,7 @@ import type { ArgumentList } from '../stacks/argument-list.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { Unwound } from '../stacks/unwind.js';
 import type { Ancestor, CallFrame, Frame, Loc, TracebackLine } from './model.js';
+import type { Ancestor, Frame, Loc, TracebackLine } from './model.js';
 import { isRuntime, RuntimeCode } from './runtime-code.js';
 
 /** Names, files and lines of the places that a goroutine's record names. */
@@ -27,8 +28,8 @@ export const PLACE_READS: Reads = {
 
 /** Code, names, files, lines and argument lists of every frame of every stack. */
 export const STACK_READS: Reads = {
-  goroutine: (program) => (g) => readLines(program.stackOf(g)),
-  thread: (program) => (m) => readLines(program.threadStackOf(m)),
+  place: () => readLines,
+  thread: (program) => (m) => program.threadStackOf(m)?.frames.forEach(readLines),
 };
 
 function readLines(stack: Unwound | null): void {
@@ -36,6 +37,8 @@ function readLines(stack: Unwound | null): void {
     point.lines(trap);
     point.argumentList(trap);
   }
+function readLines({ point, trap }: Pick<PhysicalFrame, 'point' | 'trap'>): void {
+  point.lines(trap);
 }
 
 /** What a traceback prints as the arguments of an inlined call. */

@@ -32,11 +32,9 @@ import { enderText, nobodyText, orderOf, thingText, waitText } from './wait-text
 
 /** The code of the functions on stacks. */
 const CODE_READS: Reads = {
-  goroutine: (program) => {
+  place: (program) => {
     const code = new EndingCode(program);
-    return (g) => {
-      for (const { point } of program.stackOf(g).frames) code.of(point.func);
-    };
+    return ({ point }) => code.of(point.func);
   },
 };
 

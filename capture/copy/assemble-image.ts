@@ -26,6 +26,8 @@ import { clipToMappings, type Survey } from './plan.js';
 export interface Captured {
   readonly image: ProcessImage;
   readonly programs: Programs;
+  /** By program, how many goroutines have not ended. */
+  readonly goroutines: readonly number[];
   readonly groups: readonly MemoryGroup[];
 }
 
@@ -60,9 +62,10 @@ export function assembleImage(
   const image = { ...base, threads, capture: facts, memory, structs: structsOf(surveyed) };
   const programs = reopenPrograms(image, surveyed);
   const inUse = new RangeList();
+  const goroutines: number[] = [];
   for (const [i, program] of programs.entries()) {
     const others = program.listedAddresses().filter((g) => stored[i]?.holds(g) !== true);
-    readWorkingSet(program, goroutinesAt(program, [stored[i]?.goroutines() ?? [], others]));
+    goroutines[i] = readWorkingSet(program, goroutinesAt(program, [stored[i]?.goroutines() ?? [], others]));
     inUse.addAll(usedStacks(program, threads, program.goroutinesAt(others)));
   }
   const isPartial = programs.some(
@@ -83,7 +86,7 @@ export function assembleImage(
   ];
   const kept = new Memory(new DisjointSource([new SegmentSource(segments.flat()), ...stored]));
   const groups = [...segments, ...stored.flatMap((stacks) => [...stacks.groups()])];
-  return { image: { ...image, capture, memory: kept }, programs, groups };
+  return { image: { ...image, capture, memory: kept }, programs, goroutines, groups };
 }
 
 /** True if a goroutine was running on a thread that did not stop in time: where it is is not known. */
