@@ -112,6 +112,12 @@ export function threadState(pid: number, tid: number): string | null {
   return text === null ? null : parseStat(text).state;
 }
 
+/** For how many nanoseconds a thread had a CPU, and waited for one (/proc/PID/schedstat); 0 where the kernel does not say. */
+export function threadTurns(pid: number, tid: number): readonly [number, number] {
+  const [ran, waited] = tryText(`/proc/${pid}/task/${tid}/schedstat`)?.split(' ') ?? [];
+  return [Number(ran ?? 0), Number(waited ?? 0)];
+}
+
 /** False once the thread is a zombie or gone. */
 export function isAlive(pid: number, tid: number): boolean {
   return !'ZX'.includes(threadState(pid, tid) ?? 'X');

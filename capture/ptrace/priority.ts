@@ -2,15 +2,31 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, getPriority, setPriority } from 'node:os';
 import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
 import { ownThreads } from '../process/own-proc.js';
-import { threadState } from '../process/procfs.js';
+import { threadState, threadTurns } from '../process/procfs.js';
 
 /** Of the main thread outside the stop: with every CPU busy, it gets a third of the time that a thread of the target gets. */
 const LOW_PRIORITY = 5;
 /** The highest without a real-time class, in which a tracer that polls would starve its own target. */
 const HIGHEST_PRIORITY = -20;
 
-/** Whether the priority is lowered and, if so, whether a CPU is free for SCHED_IDLE. */
-let lowered: { readonly isFree: (() => boolean) | null } | null = null;
+/** Gospy has been polite enough once its threads have waited for a CPU for so many nanoseconds, ... */
+const LEAST_WAITED_NS = 2e9;
+/** ... and for so many times as long as they had one. */
+const MOST_WAITS = 4;
+/** How often the load of the machine is looked at beside the steps of the work, in milliseconds. */
+const REVIEW_MS = 250;
+
+/** What decides about a lowered priority. */
+interface Load {
+  /** Whether a CPU is free for SCHED_IDLE; null where that cannot be used. */
+  readonly isFree: (() => boolean) | null;
+  readonly isStarved: () => boolean;
+  /** The nice value that gospy was started with. */
+  readonly usual: number;
+}
+
+/** null unless the priority is lowered. */
+let lowered: Load | null = null;
 
 /**
  * Lowers gospy's priority below the target's, if it may raise it again for the stop: what is done before and after the stop
@@ -19,28 +35,34 @@ let lowered: { readonly isFree: (() => boolean) | null } | null = null;
  * The main thread is given nice 5, with which it cannot starve: the whole command waits for it. Its helpers (V8's compiler and
  * collector, libuv's pool) are given SCHED_IDLE: a thread of the target that wakes up takes their CPU at once, and not after
  * a slice of 3 to 4 ms as with every nice. While no CPU is free, `isFree` says false, and they are given nice 5 too: the main
- * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU.
+ * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. While `isStarved` says that
+ * gospy has waited for too long, all have the priority that gospy was started with, so that it ends on a saturated machine too.
  */
-export function lowerPriority(isFree: () => boolean = hasFreeCpu): () => void {
+export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () => boolean = hasStarved): () => void {
   if (lowered !== null || !mayRaise()) return () => undefined;
-  const before = getPriority();
+  const usual = getPriority();
   const isIdleUsable = mayLeaveIdle();
-  lowered = { isFree: isIdleUsable ? isFree : null };
+  lowered = { isFree: isIdleUsable ? isFree : null, isStarved, usual };
   reviewPriority();
+  const timer = setInterval(reviewPriority, REVIEW_MS).unref();
   return () => {
+    clearInterval(timer);
     lowered = null;
-    setThreads(before, isIdleUsable ? Policy.other : null);
+    setThreads(usual, isIdleUsable ? Policy.other : null);
   };
 }
 
 /**
- * Looks again whether a CPU is free for SCHED_IDLE, and which threads gospy has. Does nothing while the priority is not
- * lowered. To be called between the steps of long work: the load of a machine comes and goes.
+ * Looks again whether a CPU is free for SCHED_IDLE, whether gospy starves, and which threads it has. Does nothing while the
+ * priority is not lowered. To be called between the steps of long work, since the load of a machine comes and goes; while the
+ * main thread waits for its helpers it is called by itself.
  */
 export function reviewPriority(): void {
   if (lowered === null) return;
-  const { isFree } = lowered;
-  setThreads(LOW_PRIORITY, isFree === null ? null : isFree() ? Policy.idle : Policy.other);
+  const { isFree, isStarved, usual } = lowered;
+  const starves = isStarved();
+  const helpers = !starves && isFree?.() === true ? Policy.idle : Policy.other;
+  setThreads(starves ? usual : Math.max(usual, LOW_PRIORITY), isFree === null ? null : helpers);
 }
 
 /**
@@ -102,6 +124,20 @@ function hasFreeCpu(): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Whether gospy's threads have waited for CPUs for much longer than they had them. It is so again and again, and not for good: what
+ * they get then makes up for it. Where the kernel does not count that, it never is.
+ */
+function hasStarved(): boolean {
+  let [ranNs, waitedNs] = [0, 0];
+  for (const tid of ownThreads()) {
+    const [ran, waited] = threadTurns(process.pid, tid);
+    ranNs += ran;
+    waitedNs += waited;
+  }
+  return waitedNs > LEAST_WAITED_NS && waitedNs > MOST_WAITS * ranNs;
 }
 
 /** Whether a thread of gospy runs or waits for a CPU. */

@@ -10,7 +10,7 @@ import { openTarget } from '../../src/targets/open-target.js';
 import type { Class, Phases, PhasesOptions } from './priority-process.js';
 
 /** Prints the scheduling class of each of its own threads in each phase: `node priority-phases.js OPTIONS`, the options as JSON. */
-const { uid, go, isFree, startIdle } = JSON.parse(process.argv[2] ?? '{}') as PhasesOptions;
+const { uid, go, isFree, isStarved, startIdle } = JSON.parse(process.argv[2] ?? '{}') as PhasesOptions;
 
 /** Fields 19 and 41 of /proc/PID/stat are the nice value and the policy; the name before them may have spaces. */
 function classOf(path: string): Class {
@@ -27,7 +27,11 @@ function threads(): { main: Class; helpers: Class[] } {
 
 async function phasesOfStop(): Promise<Phases> {
   const phases: Phases = { before: threads() };
-  const restore = lowerPriority(() => isFree[0] === true);
+  let isLast = false;
+  const restore = lowerPriority(
+    () => isFree[0] === true,
+    () => isLast && isStarved === true,
+  );
   phases['low'] = threads();
   const restoreInner = lowerPriority();
   restoreInner();
@@ -52,6 +56,7 @@ async function phasesOfStop(): Promise<Phases> {
   child.kill('SIGKILL');
   await once(child, 'exit');
   isFree.shift();
+  isLast = true;
   reviewPriority();
   phases['reviewed'] = threads();
   restore();

@@ -18,6 +18,8 @@ export interface PhasesOptions {
   readonly go?: number;
   /** Whether a CPU is free: at first, and at the last review. */
   readonly isFree: boolean[];
+  /** Whether gospy has waited for too long at the last review. */
+  readonly isStarved?: boolean;
   /** Enters SCHED_IDLE as if started in it, then raises the priority and undoes that. */
   readonly startIdle?: true;
 }

@@ -56,6 +56,13 @@ test('priority: helpers leave SCHED_IDLE once no CPU is free, and return to it',
   has(t, freed, 'reviewed', nice, idle);
 });
 
+test('priority: a gospy that starves has the priority that it was started with', async (t) => {
+  const phases = await phasesOf({ isFree: [true, true], isStarved: true });
+  has(t, phases, 'after the stop', nice, idle);
+  has(t, phases, 'reviewed', usual, usual);
+  has(t, phases, 'restored', usual, usual);
+});
+
 test('priority: without the right to raise it again, nothing is lowered, and processes are stopped all the same', async (t) => {
   const phases = await phasesOf({ uid: NOBODY, isFree: [true, true] });
   t.match(Object.keys(phases), ['before', 'low', 'inner undone', 'pool started', 'child', 'stop']);
