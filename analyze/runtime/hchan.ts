@@ -1,5 +1,5 @@
 import { NIL, type Addr } from '../../snapshots/address.js';
-import type { Memory } from '../../snapshots/memory.js';
+import { Memory } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
 /** runtime.hchan (chan.go): a channel. */
@@ -19,20 +19,41 @@ export interface Hchan {
   readonly sendq: Addr;
 }
 
-/** Throws MemoryFault where it is absent or its words cannot be a channel's. */
-export function readHchan(memory: Memory, layouts: Layouts, addr: Addr): Hchan {
-  const layout = layouts.of('hchan');
-  const timer = layout.optional('timer');
-  const first = layouts.of('waitq').offset('first');
-  return {
-    addr,
-    qcount: memory.word(addr, layout.offset('qcount')),
-    dataqsiz: memory.word(addr, layout.offset('dataqsiz')),
-    elemsize: memory.u16(addr, layout.offset('elemsize')),
-    closed: memory.u32(addr, layout.offset('closed')) !== 0,
-    elemtype: memory.ptr(addr, layout.offset('elemtype')),
-    timer: timer === null ? NIL : memory.ptr(addr, timer),
-    recvq: memory.ptr(addr, layout.offset('recvq') + first),
-    sendq: memory.ptr(addr, layout.offset('sendq') + first),
-  };
+/** Reads channels with the offsets of one release. */
+export class HchanReader {
+  readonly #memory: Memory;
+  readonly #at;
+
+  constructor(memory: Memory, layouts: Layouts) {
+    const layout = layouts.of('hchan');
+    const first = layouts.of('waitq').offset('first');
+    this.#memory = new Memory(memory.source);
+    this.#at = {
+      qcount: layout.offset('qcount'),
+      dataqsiz: layout.offset('dataqsiz'),
+      elemsize: layout.offset('elemsize'),
+      closed: layout.offset('closed'),
+      elemtype: layout.offset('elemtype'),
+      timer: layout.optional('timer'),
+      recvq: layout.offset('recvq') + first,
+      sendq: layout.offset('sendq') + first,
+    };
+  }
+
+  /** Throws MemoryFault where it is absent or its words cannot be a channel's. */
+  read(addr: Addr): Hchan {
+    const memory = this.#memory;
+    const at = this.#at;
+    return {
+      addr,
+      qcount: memory.word(addr, at.qcount),
+      dataqsiz: memory.word(addr, at.dataqsiz),
+      elemsize: memory.u16(addr, at.elemsize),
+      closed: memory.u32(addr, at.closed) !== 0,
+      elemtype: memory.ptr(addr, at.elemtype),
+      timer: at.timer === null ? NIL : memory.ptr(addr, at.timer),
+      recvq: memory.ptr(addr, at.recvq),
+      sendq: memory.ptr(addr, at.sendq),
+    };
+  }
 }

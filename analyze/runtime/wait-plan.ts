@@ -3,7 +3,7 @@ import { onFault, type Range } from '../../snapshots/memory.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
-import { readHchan } from './hchan.js';
+import { HchanReader } from './hchan.js';
 import { IO_REASON, PollDescPlaces, PollDescReader } from './poll-desc.js';
 import { mayBeTimed, TimerHeaps } from './timer-heaps.js';
 import { SLEEP_REASON, TimerReader } from './timers.js';
@@ -79,10 +79,10 @@ export class WaitPlan {
   /** Adds the timers of channels. */
   #addTimers(program: GoRuntime, channels: RangeList): void {
     const over = this.#readFirst(program, channels, 'channels');
-    const timers = new TimerReader(over);
+    const [reader, timers] = [new HchanReader(over.memory, over.layouts), new TimerReader(over)];
     for (const { lo } of channels) {
       const channel = onFault(
-        () => readHchan(over.memory, over.layouts, lo),
+        () => reader.read(lo),
         () => null,
       );
       if (channel === null) continue;

@@ -2,7 +2,7 @@ import { NIL, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import { readHchan, type Hchan } from '../runtime/hchan.js';
+import { HchanReader, type Hchan } from '../runtime/hchan.js';
 import { IO_REASON, PollDescReader } from '../runtime/poll-desc.js';
 import { SudogReader, type Sudog } from '../runtime/sudog.js';
 import { mayBeTimed } from '../runtime/timer-heaps.js';
@@ -24,6 +24,7 @@ export class WaitsOnReader {
   readonly #program: GoProgram;
   readonly #records: WaitReader;
   readonly #sudogs: SudogReader;
+  readonly #channels: HchanReader;
   readonly #types: TypeNames;
   readonly #sync: SyncTypes;
   readonly #polls: PollDescReader;
@@ -36,6 +37,7 @@ export class WaitsOnReader {
     this.#program = program;
     this.#records = new WaitReader(program);
     this.#sudogs = new SudogReader(memory, layouts);
+    this.#channels = new HchanReader(memory, layouts);
     this.#types = new TypeNames(
       memory,
       code.modules.map(({ module }) => module),
@@ -137,9 +139,8 @@ export class WaitsOnReader {
   }
 
   #hchan(c: Addr): Hchan | null {
-    const { memory, layouts } = this.#program;
     return onFault(
-      () => readHchan(memory, layouts, c),
+      () => this.#channels.read(c),
       () => null,
     );
   }

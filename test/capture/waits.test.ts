@@ -2,7 +2,7 @@ import t from 'tap';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { LocationResolver } from '../../analyze/report/locations.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
-import { readHchan } from '../../analyze/runtime/hchan.js';
+import { HchanReader } from '../../analyze/runtime/hchan.js';
 import { SudogReader } from '../../analyze/runtime/sudog.js';
 import { WaitReader, type WaitsFor } from '../../analyze/runtime/wait-records.js';
 import { captureToImage } from '../../capture/capture.js';
@@ -42,7 +42,7 @@ function queue(program: GoProgram, first: Addr): Addr[] {
 function channelFaults(program: GoProgram, { g, reason, waits }: Waiting): string[] {
   if (waits === null || waits.sudogs.length === 0) return [`goroutine ${g.goid} (${reason}) names no channel`];
   return waits.sudogs.flatMap(({ c, isSelect }) => {
-    const channel = readHchan(program.memory, program.layouts, c);
+    const channel = new HchanReader(program.memory, program.layouts).read(c);
     const queues = { 'chan receive': [channel.recvq], 'chan send': [channel.sendq] }[reason];
     const among = (queues ?? [channel.recvq, channel.sendq]).flatMap((first) => queue(program, first));
     const wrong: string[] = [];
