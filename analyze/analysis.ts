@@ -34,16 +34,15 @@ export interface Reads {
   readonly pointed?: { readonly field: PointerField; readonly read: (program: GoProgram, at: Addr) => unknown };
   /** For one goroutine after another, what the process cannot write: it is read after the process was let go. */
   readonly goroutine?: (program: GoProgram) => (g: G) => unknown;
+  /** The same for the places in the code where frames of goroutines stand, of which many have the same: for each place once. */
+  readonly place?: (program: GoProgram) => (place: Pick<PhysicalFrame, 'point' | 'trap'>) => unknown;
+  /** The same for threads. */
+  readonly thread?: (program: GoProgram) => (m: M) => unknown;
   /**
    * What the code of a goroutine's frames names that the process can write: globals, and what they point to. It is read while
    * the process runs, of some goroutines of each kind; and once more in the stop, but for what is on stacks.
    */
   readonly named?: (program: GoProgram) => (g: G) => unknown;
-  /** As {@link goroutine}, for threads. */
-  /** The same for the places in the code where frames of goroutines stand, of which many have the same: for each place once. */
-  readonly place?: (program: GoProgram) => (place: Pick<PhysicalFrame, 'point' | 'trap'>) => unknown;
-  /** The same for threads. */
-  readonly thread?: (program: GoProgram) => (m: M) => unknown;
 }
 
 /** Fields of a goroutine that point to memory of their own; 0 where there is none. */

@@ -9,9 +9,7 @@ import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { UNKNOWN_FILE, type CodeLine } from '../stacks/symbolize.js';
 import type { ArgumentList } from '../stacks/argument-list.js';
 import type { PhysicalFrame } from '../stacks/step.js';
-import type { Unwound } from '../stacks/unwind.js';
 import type { Ancestor, CallFrame, Frame, Loc, TracebackLine } from './model.js';
-import type { Ancestor, Frame, Loc, TracebackLine } from './model.js';
 import { isRuntime, RuntimeCode } from './runtime-code.js';
 
 /** Names, files and lines of the places that a goroutine's record names. */
@@ -32,13 +30,9 @@ export const STACK_READS: Reads = {
   thread: (program) => (m) => program.threadStackOf(m)?.frames.forEach(readLines),
 };
 
-function readLines(stack: Unwound | null): void {
-  for (const { point, trap } of stack?.frames ?? []) {
-    point.lines(trap);
-    point.argumentList(trap);
-  }
 function readLines({ point, trap }: Pick<PhysicalFrame, 'point' | 'trap'>): void {
   point.lines(trap);
+  point.argumentList(trap);
 }
 
 /** What a traceback prints as the arguments of an inlined call. */
