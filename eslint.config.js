@@ -7,7 +7,7 @@ const rooms = ['snapshots', 'analyze', 'capture', 'src'];
 const inner = [
   { room: 'analyze', order: ['binary', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'report'] },
   { room: 'capture', order: ['process', 'ptrace', 'copy', 'clone'] },
-  { room: 'src', order: ['targets', 'query', 'export', 'commands'] },
+  { room: 'src', order: ['web', 'targets', 'query', 'export', 'commands'] },
 ];
 
 /** Files beside the rooms of analyze/ that rooms up to `stacks` may not import: they stand on these. */
@@ -22,6 +22,7 @@ const elf = {
   group: ['**/snapshots/elf/**', '**/elf/**'],
   message: 'ELF is known in src/targets and src/export alone',
 };
+const notInBrowser = { group: ['node:*', '../*.js'], message: 'the page runs in a browser' };
 const terminal = {
   group: ['**/io.js', '**/interrupt.js', '**/failure.js', '**/render/**', '**/tui/**', 'commander'],
   message: 'src/targets opens targets without a terminal',
@@ -45,11 +46,11 @@ function restricted(files, patterns) {
 }
 
 const direction = [
-  ...rooms.slice(0, -1).map((room) => restricted([`${room}/**/*.ts`], outerPatterns(room))),
+  ...rooms.slice(0, -1).map((room) => restricted([`${room}/**/*.{ts,tsx}`], outerPatterns(room))),
   ...inner.flatMap(({ room, order }) =>
     order.map((name, i) =>
       restricted(
-        [`${room}/${name}/**/*.ts`],
+        [`${room}/${name}/**/*.{ts,tsx}`],
         [
           ...outerPatterns(room),
           {
@@ -67,6 +68,7 @@ const direction = [
                 },
               ]
             : []),
+          ...(name === 'web' ? [notInBrowser, elf] : []),
           ...(name === 'targets' ? [terminal] : []),
           ...(name === 'commands' ? [elf] : []),
         ].filter(({ group }) => group.length > 0),
@@ -79,7 +81,7 @@ const direction = [
 export default tseslint.config(
   { ignores: ['dist/**', 'node_modules/**', '.tap/**'] },
   {
-    files: ['**/*.ts'],
+    files: ['**/*.{ts,tsx}'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {

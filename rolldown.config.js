@@ -13,21 +13,36 @@ const READING =
 /** Modules whose code decides at run time what it loads, and native ones. */
 const NOT_BUNDLED = ['ffi-rs', 'terminal-kit', '@duckdb/node-api'];
 
-/** The licences of the libraries in the bundle, as a file beside it. */
-function licences() {
+const PAGE = 'src/web';
+
+/** The folders of the packages that are in a bundle. */
+function packagesIn(bundle) {
   const folderOf = (id) => /^.*\/node_modules\/(@[^/]+\/)?[^/]+\//.exec(id)?.[0];
+  const modules = Object.values(bundle).flatMap(({ moduleIds }) => moduleIds ?? []);
+  return modules.map(folderOf).filter((folder) => folder !== undefined);
+}
+
+/** Those in the page, which is built before the command. */
+let packagesInPage = [];
+
+/** The licences of the libraries in the bundle and in the page, as a file beside it. */
+function licences() {
   return {
     name: 'licences',
     generateBundle(_options, bundle) {
-      const modules = Object.values(bundle).flatMap(({ moduleIds }) => moduleIds ?? []);
-      const folders = new Set(modules.map(folderOf).filter((folder) => folder !== undefined));
-      const texts = [...folders].sort().map((folder) => {
-        const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-        return `${name} ${version} (${license})\n\n${licenceIn(folder)}`;
-      });
-      this.emitFile({ type: 'asset', fileName: 'LICENSES.txt', source: texts.join(`\n${'-'.repeat(80)}\n\n`) });
+      const source = licencesOf([...packagesIn(bundle), ...packagesInPage]);
+      this.emitFile({ type: 'asset', fileName: 'LICENSES.txt', source });
     },
   };
+}
+
+/** The licences of packages, each after its name and version. */
+function licencesOf(folders) {
+  const texts = [...new Set(folders)].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    return `${name} ${version} (${license})\n\n${licenceIn(folder)}`;
+  });
+  return texts.join(`\n${'-'.repeat(80)}\n\n`);
 }
 
 /** Throws where a library has no licence text: then it may not be bundled. */
@@ -41,6 +56,37 @@ function licenceIn(folder) {
   }
   throw new Error(`${dirname(folder)}: no licence text in ${folder}`);
 }
+
+/**
+ * Makes of the page's script, and of its style, a module with two texts: src/export/html.ts puts them into HTML. Characters
+ * that are not ASCII are written as escapes, and nothing in the script ends a script element. Each page has the licences of the
+ * libraries in it.
+ */
+function asTexts() {
+  return {
+    name: 'as-texts',
+    generateBundle(_options, bundle) {
+      packagesInPage = packagesIn(bundle);
+      const [chunk] = Object.values(bundle);
+      const escape = (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+      const code = `/*\n${licencesOf(packagesInPage)}*/\n${chunk.code}`;
+      const script = code.replace(/[^\n -~]/g, escape).replace(/<(?=\/script|!--)/gi, '\\x3c');
+      const style = readFileSync(join(PAGE, 'page.css'), 'utf8');
+      chunk.code = `export const PAGE_SCRIPT = ${JSON.stringify(script.trim())};\nexport const PAGE_STYLE = ${JSON.stringify(style)};\n`;
+    },
+  };
+}
+
+/** The page that `export --format html` writes: one script for browsers. */
+const page = {
+  input: { bundle: join(PAGE, 'main.tsx') },
+  platform: 'browser',
+  // Imports name files as they are after compiling.
+  resolve: { extensionAlias: { '.js': ['.ts', '.tsx', '.js'] } },
+  plugins: [asTexts()],
+  logLevel: 'warn',
+  output: { dir: join('dist', PAGE), format: 'iife', entryFileNames: '[name].js', minify: true },
+};
 
 const common = {
   platform: 'node',
@@ -86,4 +132,5 @@ const readAheadThread = {
   output,
 };
 
-export default [command, readAheadThread];
+// One after another: the command has the page in it.
+export default [page, command, readAheadThread];

@@ -13,7 +13,7 @@ const ROOMS = ['snapshots', 'analyze', 'capture', 'src'] as const;
 /** Rooms in analyze/, innermost first. */
 const ANALYZE = ['binary', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'report'];
 /** Rooms in src/, innermost first, as far as their order matters. */
-const SRC = ['targets', 'query', 'export', 'commands'];
+const SRC = ['web', 'targets', 'query', 'export', 'commands'];
 /** The only places that know ELF. */
 const ELF = ['snapshots', 'analyze/match', 'analyze/binary', 'capture', 'src/targets', 'src/export'];
 /** What a terminal needs: src/targets must work without it. */
@@ -23,7 +23,7 @@ const TERMINAL_PACKAGES = ['commander', 'terminal-kit'];
 const MOST_LINES = 400;
 /** Folders that are not part of the repository. */
 const IGNORED = new Set(['node_modules', 'dist', '.tap', '.git']);
-const TEXT = /(\.(ts|js|c|go|json|md|mod|sum|sh|yml|txt|golden)|\/run|rc|ignore|config)$/;
+const TEXT = /(\.(tsx?|css|js|c|go|json|md|mod|sum|sh|yml|txt|golden)|\/run|rc|ignore|config)$/;
 
 /** Returns the paths of all files below a folder, relative to the root. */
 function filesBelow(folder: string): string[] {
@@ -38,8 +38,8 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const isIn = (path: string, room: string): boolean => path === room || path.startsWith(`${room}/`);
 
 const ALL_FILES = filesBelow('');
-const SOURCES = ALL_FILES.filter((path) => /\.(ts|c)$/.test(path));
-const MODULES = SOURCES.filter((path) => path.endsWith('.ts') && ROOMS.some((room) => isIn(path, room)));
+const SOURCES = ALL_FILES.filter((path) => /\.(tsx?|c)$/.test(path));
+const MODULES = SOURCES.filter((path) => /\.tsx?$/.test(path) && ROOMS.some((room) => isIn(path, room)));
 
 interface Import {
   readonly from: string;
@@ -47,11 +47,18 @@ interface Import {
   readonly to: string;
 }
 
+/** The source of what an import names: a module of the page may be TSX, and one that the build makes has only types. */
+function sourceOf(path: string): string {
+  const [name, isModule] = [path.replace(/\.js$/, ''), path.endsWith('.js')];
+  const sources = isModule ? ['.ts', '.tsx', '.d.ts'].map((end) => name + end) : [path];
+  return sources.find((source) => ALL_FILES.includes(source)) ?? (isModule ? `${name}.ts` : path);
+}
+
 /** Every import of every module: static, type-only and dynamic ones. */
 const IMPORTS: readonly Import[] = MODULES.flatMap((from) =>
   ts.preProcessFile(read(from)).importedFiles.map(({ fileName }) => {
     const isFile = fileName.startsWith('.');
-    return { from, to: isFile ? posix.join(dirname(from), fileName).replace(/\.js$/, '.ts') : fileName };
+    return { from, to: isFile ? sourceOf(posix.join(dirname(from), fileName)) : fileName };
   }),
 );
 
@@ -114,6 +121,26 @@ t.test('house: targets are opened without a terminal', (t) => {
   t.strictSame(
     breaking(({ from, to }) => isIn(from, 'src/targets') && needsTerminal(to)),
     [],
+  );
+  t.end();
+});
+
+t.test('house: the page runs in a browser, and is given what it shows', (t) => {
+  const isAllowed = (to: string): boolean =>
+    isIn(to, 'src/web') ||
+    isIn(to, 'analyze') ||
+    to === 'src/render/text.ts' ||
+    ['preact', 'preact/hooks', '@dagrejs/dagre'].includes(to);
+  t.strictSame(
+    breaking(({ from, to }) => isIn(from, 'src/web') && !isAllowed(to)),
+    [],
+  );
+  const code = MODULES.filter((path) => isIn(path, 'src/web')).map((path) => ({ path, text: read(path) }));
+  const withCode = code.filter(({ text }) => /^import (?!type )[^;]*analyze\//m.test(text));
+  t.strictSame(
+    withCode.map(({ path }) => path),
+    [],
+    'of the analysis it has only types',
   );
   t.end();
 });
@@ -184,7 +211,7 @@ function namedFiles(readme: string): NamedFile[] {
     .flatMap((line) => {
       if (line.startsWith('#')) heading = /[\w/-]+(?=\/)/.exec(line)?.[0] ?? '';
       const folders = [...line.matchAll(/`([\w/-]+)\/`/g)].map(([, folder = '']) => folder);
-      return [...line.matchAll(/`([\w./-]+\.(?:ts|c))`/g)].map(([, name = '']) => ({
+      return [...line.matchAll(/`([\w./-]+\.(?:tsx?|c))`/g)].map(([, name = '']) => ({
         name,
         paths: ['', heading, ...folders].map((folder) => posix.join(home, folder, name)),
       }));

@@ -10,6 +10,7 @@ import { examples, memoryOption, takesTargets } from '../options.js';
 import { PARTITIONS, type Partition } from '../query/partitions.js';
 import { pluralize, printable, size } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
+import { writePage } from './export-html.js';
 import { withPrograms, withTargets, type NamedTarget, type TargetOptions } from './with-target.js';
 
 interface ExportOptions extends TargetOptions, SelectionOptions {
@@ -44,8 +45,8 @@ const STREAMED = {
 } as const satisfies Record<string, Write>;
 
 type Streamed = keyof typeof STREAMED;
-type Format = Streamed | 'parquet' | 'core';
-const FORMATS: readonly string[] = [...Object.keys(STREAMED), 'parquet', 'core'];
+type Format = Streamed | 'parquet' | 'html' | 'core';
+const FORMATS: readonly string[] = [...Object.keys(STREAMED), 'parquet', 'html', 'core'];
 
 /** Options that only one format takes. */
 const OF_ONE_FORMAT = {
@@ -63,9 +64,10 @@ export function define(command: Command, io: Io): void {
     .description(
       'pprof: a profile for `go tool pprof`, one sample a goroutine. folded: a line a stack, for flame graphs. speedscope: ' +
         "a file for speedscope.app. traceback: the text of Go's own traceback. json, ndjson: as `goroutines --json`. dot: who " +
-        'waits for whom, for Graphviz. parquet: a row a goroutine, of one target or many, or a data set of them. core: an ELF core that `dlv core`, gdb and viewcore open together with the ' +
-        'executable, with the same goroutines and stacks. They go to standard output, or to FILE, which is replaced in one ' +
-        'step or not at all.',
+        'waits for whom, for Graphviz. parquet: a row a goroutine, of one target or many, or a data set of them. html: one ' +
+        'page that any browser opens, without a network; of two targets, it compares them. core: an ELF core that ' +
+        '`dlv core`, gdb and viewcore open together with the executable, with the same goroutines and stacks. They go to ' +
+        'standard output, or to FILE, which is replaced in one step or not at all.',
     )
     .addOption(new Option('--format <FORMAT>', 'the format').choices(FORMATS).makeOptionMandatory())
     .option('-o, --output <FILE>', 'the file to write; with --partition-by, the folder')
@@ -84,7 +86,9 @@ export function define(command: Command, io: Io): void {
       checkOptions(options);
       const { format } = options;
       if (format === 'parquet') return writeRows(io, files, options);
-      const [file, second] = files;
+      const [file, second, third] = files;
+      if (format === 'html' && third === undefined) return writePage(io, file, second, options);
+      if (format === 'html') throw usageError(`a page is of two targets at most, and '${third}' is another`);
       if (second !== undefined) throw usageError(`--format ${format} is of one target, and '${second}' is another`);
       return withPrograms(io, file, options, (programs) =>
         format === 'core' ? writeCore(io, programs, options.output) : writeStreamed(io, programs, format, options),
@@ -92,7 +96,7 @@ export function define(command: Command, io: Io): void {
     });
   examples(command, [
     'gospy export snap.gsp --format pprof -o goroutines.pb.gz && go tool pprof -top goroutines.pb.gz',
-    'gospy export --pid 4711 --format folded --no-system | flamegraph.pl > goroutines.svg',
+    'gospy export --pid 4711 --format html -o page.html',
   ]);
 }
 

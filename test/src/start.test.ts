@@ -39,7 +39,7 @@ t.test('start: commands that read a snapshot load neither the capture nor a pack
     const { own, packages } = await loadedBy(...args, SAMPLE);
     t.ok(own.includes('read.js'), `${args.join()}: ${own.join()}`);
     t.notOk(
-      own.some((name) => /^(capture|session|unpack|demo)/.test(name)),
+      own.some((name) => /^(capture|session|unpack|demo|html)/.test(name)),
       `${args.join()}: ${own.join()}`,
     );
     t.same(packages, [], args.join());

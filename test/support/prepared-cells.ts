@@ -1,3 +1,4 @@
+import { ODD_CELL } from './odd.js';
 import {
   ALL_WAITS_CELLS,
   ALL_WAITS_CORE_CELLS,
@@ -58,6 +59,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...BUILD_CELLS,
   ...PARK_ARM64_CELLS,
   PANICPARSE_CELL,
+  ODD_CELL,
   ...PROFILED_CELLS,
   ...EMBEDDED.flatMap(({ embedding, release }) => embeddedCells(embedding, release)),
   ...Object.values(SEVERAL),

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url';
 
 const DIST = fileURLToPath(new URL('../../', import.meta.url));
 
-/** What tests import that start Go or C programs, which needs compilers, packages or the right to trace. */
+/** What tests import that start Go or C programs or a browser, which needs compilers, packages or the right to trace. */
 const STARTS_PROGRAMS = new Set(
-  ['test/support/go.js', 'test/support/debian.js', 'test/src/go-target.js', 'test/capture/targets.js'].map((name) =>
-    join(DIST, name),
-  ),
+  [
+    ...['test/support/go.js', 'test/support/debian.js', 'test/support/browser.js'],
+    ...['test/src/go-target.js', 'test/capture/targets.js'],
+  ].map((name) => join(DIST, name)),
 );
 /** Starts esbuild through the command itself. */
 const OTHERS = new Set([join(DIST, 'test/src/demo.test.js')]);

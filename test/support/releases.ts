@@ -49,6 +49,7 @@ export type Fixture =
   | 'host'
   | 'plugged'
   | 'leaks'
+  | 'odd'
   | 'servers';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */

@@ -1,0 +1,118 @@
+import type { GoProgram, Programs } from '../../analyze/program.js';
+import { Describer, selectGoroutines } from '../../analyze/report/goroutines.js';
+import { LocationResolver } from '../../analyze/report/locations.js';
+import type { Goroutine } from '../../analyze/report/model.js';
+import type { Selection } from '../../analyze/report/selection.js';
+import { StackIds } from '../../analyze/report/stack-ids.js';
+import { ascendingOrder } from '../../snapshots/ascending-order.js';
+import { FLAGS, type PageGoroutines } from '../web/document.js';
+import type { PageTables } from './page-tables.js';
+
+/** The columns of the page that have a number for each goroutine. */
+const COLUMNS = [
+  ...(['goid', 'runtime', 'status', 'waitReason', 'waitSinceNs', 'entry', 'creator', 'current'] as const),
+  ...(['stack', 'labels', 'parentGoid', 'flags'] as const),
+];
+type Columns = Record<(typeof COLUMNS)[number], number[]>;
+
+/** The goroutines of a page, and the label sets that they have. */
+export interface CollectedGoroutines {
+  readonly goroutines: Omit<PageGoroutines, 'waitsOn'>;
+  readonly labelSets: readonly (readonly number[])[];
+}
+
+/** Collects the selected goroutines of all programs: every distinct stack is followed to its lines once. */
+export function collectGoroutines(programs: Programs, selection: Selection, tables: PageTables): CollectedGoroutines {
+  const columns = emptyColumns();
+  const threads: [number, number, number][] = [];
+  const labelSets = new LabelSets(tables);
+  for (const program of programs) {
+    const own = collectRuntime(program, selection, tables, labelSets);
+    const order = ascendingOrder(Float64Array.from(own.columns.goid));
+    const first = columns.goid.length;
+    for (const name of COLUMNS) for (const row of order) columns[name].push(own.columns[name][row] ?? 0);
+    order.forEach((row, i) => {
+      const thread = own.threads.get(row);
+      if (thread !== undefined && thread !== null) threads.push([first + i, thread.m, thread.tid]);
+    });
+  }
+  return { goroutines: { ...columns, threads }, labelSets: labelSets.all };
+}
+
+function emptyColumns(): Columns {
+  return Object.fromEntries(COLUMNS.map((name) => [name, []])) as unknown as Columns;
+}
+
+interface RuntimeRows {
+  readonly columns: Columns;
+  readonly threads: ReadonlyMap<number, Goroutine['thread']>;
+}
+
+/** The rows of one runtime, in the order in which their stacks are cheapest to read. */
+function collectRuntime(
+  program: GoProgram,
+  selection: Selection,
+  tables: PageTables,
+  labelSets: LabelSets,
+): RuntimeRows {
+  const columns = emptyColumns();
+  const threads = new Map<number, Goroutine['thread']>();
+  const describer = new Describer(program);
+  const locations = new LocationResolver(program);
+  const ids = new StackIds();
+  const stacks = new Map<string, number>();
+  program.listWarningsByGoid(() => {
+    for (const { g, goroutine } of selectGoroutines(program, describer, selection, 'stack')) {
+      const { id, stack } = ids.of(program, g);
+      const key = `${id} ${stack?.truncated ?? ''}`;
+      let number = stacks.get(key);
+      if (number === undefined) {
+        const { frames, truncated } = stack ?? program.stackOf(g);
+        number = tables.stack(locations.frames(frames), truncated, locations.user(frames));
+        stacks.set(key, number);
+      }
+      if (goroutine.thread !== null) threads.set(columns.goid.length, goroutine.thread);
+      columns.goid.push(goroutine.goid);
+      columns.runtime.push(goroutine.runtime);
+      columns.status.push(tables.string(goroutine.status));
+      columns.waitReason.push(tables.string(goroutine.waitReason));
+      columns.waitSinceNs.push(goroutine.waitSinceNs ?? -1);
+      columns.entry.push(tables.loc(goroutine.entry));
+      columns.creator.push(tables.loc(goroutine.creator));
+      columns.current.push(tables.loc(goroutine.current));
+      columns.stack.push(number);
+      columns.labels.push(labelSets.of(goroutine.labels));
+      columns.parentGoid.push(goroutine.parentGoid ?? 0);
+      columns.flags.push(flagsOf(goroutine));
+    }
+  });
+  return { columns, threads };
+}
+
+function flagsOf({ system, lockedToThread, torn }: Goroutine): number {
+  return (system ? FLAGS.system : 0) + (lockedToThread ? FLAGS.lockedToThread : 0) + (torn ? FLAGS.torn : 0);
+}
+
+/** Numbers for the labels of goroutines. */
+class LabelSets {
+  readonly all: number[][] = [];
+  readonly #tables: PageTables;
+  readonly #byKey = new Map<string, number>();
+
+  constructor(tables: PageTables) {
+    this.#tables = tables;
+  }
+
+  of(labels: Goroutine['labels']): number {
+    const pairs = Object.entries(labels);
+    if (pairs.length === 0) return -1;
+    const set = pairs.flatMap(([name, value]) => [this.#tables.string(name), this.#tables.string(value)]);
+    const key = set.join();
+    let number = this.#byKey.get(key);
+    if (number === undefined) {
+      this.#byKey.set(key, (number = this.all.length));
+      this.all.push(set);
+    }
+    return number;
+  }
+}
