@@ -5,7 +5,7 @@ const rooms = ['snapshots', 'analyze', 'capture', 'src'];
 
 /** Rooms within a room, innermost first. Files that lie beside them may be imported as `before` says. */
 const inner = [
-  { room: 'analyze', order: ['binary', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'report'] },
+  { room: 'analyze', order: ['binary', 'types', 'runtime', 'stacks', 'match', 'waits', 'leaks', 'work', 'report'] },
   { room: 'capture', order: ['process', 'ptrace', 'copy', 'clone'] },
   { room: 'src', order: ['web', 'targets', 'query', 'export', 'commands'] },
 ];

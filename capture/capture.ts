@@ -3,6 +3,7 @@ import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
 import { countLeaks, type LeakCount } from '../analyze/leaks/verdicts.js';
 import type { LeakProof } from '../snapshots/leak-proof.js';
+import type { ValueLevel } from '../snapshots/work.js';
 import type { Programs } from '../analyze/program.js';
 import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
@@ -25,6 +26,7 @@ import { copyFrozen } from './copy/frozen-copy.js';
 import { planLive, surveyLive } from './copy/look-again.js';
 import { hasNewModules, type Survey } from './copy/plan.js';
 import type { Packing } from './copy/stored-stacks.js';
+import { WorkSurvey } from './copy/work-survey.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { nameVariables } from './process/variable-names.js';
@@ -56,6 +58,8 @@ export interface CaptureOptions {
   readonly signal?: AbortSignal;
   /** Proves in a clone of the process which goroutines are leaked, if mode is `clone`. */
   readonly leaks?: LeakOptions;
+  /** How much is kept of the values that goroutines work on; all unless given. */
+  readonly values?: ValueLevel;
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
 }
@@ -172,7 +176,8 @@ async function captureFrom(
   const surveyed = look();
   options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
-  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, options);
+  const work = new WorkSurvey(options.values ?? 'full');
+  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, work, options);
   options.signal?.throwIfAborted();
   begin(options, 'making sense of what was read');
   const { surveyed: found } = copies;
@@ -185,7 +190,9 @@ async function captureFrom(
   const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
   const proof = leaks === null ? null : nameVariables(leaks, target.pid, mappings, found.programs);
   const base = { ...image, mappings, memory: target.memory(), leaks: proof };
-  return { ...assembleImage(base, found, copies, threads, facts), bytesRead: copies.sizeBytes };
+  const assembled = assembleImage(base, found, copies, threads, facts);
+  const withWork = { ...assembled.image, work: work.resultFor(assembled.programs) };
+  return { ...assembled, image: withWork, bytesRead: copies.sizeBytes };
 }
 
 /**
@@ -196,18 +203,22 @@ async function copyProcess(
   target: LiveProcess,
   look: () => Survey,
   surveyed: Survey,
+  work: WorkSurvey,
   options: CaptureOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode; readonly leaks: LeakProof | null }> {
   const { mode, packing = 'if many', signal } = options;
   const prover = new Prover(options);
-  const frozen = await copyFrozen(target, surveyed, packing, (programs) =>
-    prover.prove(programs, { areRegistersPartial: true }),
-  );
+  const lookAtWork = (programs: Programs): void => work.lookAt(programs, () => target.memory());
+  const frozen = await copyFrozen(target, surveyed, packing, async (programs) => {
+    work.lookAtFrozen(programs);
+    await prover.prove(programs, { areRegistersPartial: true });
+  });
   if (frozen !== null) return { ...prover.withProof(frozen), mode: mode === 'live' ? mode : 'stop' };
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     begin(options, 'cloning');
-    const cloned = await copyAndProve(target, surveyed, options);
+    lookAtWork(surveyed.programs);
+    const cloned = await copyAndProve(target, surveyed, work, options);
     if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
     signal?.throwIfAborted();
@@ -220,8 +231,8 @@ async function copyProcess(
     await copies.prepare(packing);
     return copies;
   };
-  if (mode === 'live') return { ...(await copyLive(target, plan)), mode, leaks: null };
-  const { copies, metadata } = await copyStopped(target, plan, options);
+  if (mode === 'live') return { ...(await copyLive(target, plan, lookAtWork)), mode, leaks: null };
+  const { copies, metadata } = await copyStopped(target, plan, lookAtWork, options);
   if (refused === null) return { copies, metadata, mode: 'stop', leaks: null };
   const told = withoutProof(addRefusal(metadata, refused), options.leaks, 'it takes a clone of the process');
   return { copies, metadata: told, mode: 'stop', leaks: null };
@@ -231,11 +242,15 @@ async function copyProcess(
 async function copyAndProve(
   target: LiveProcess,
   surveyed: Survey,
+  work: WorkSurvey,
   options: CaptureOptions,
 ): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
   const { packing = 'if many', signal, budgetMs, leaks } = options;
   const prover = new Prover(options);
-  const inspect = ({ programs, lateStacks }: FrozenPrograms): Promise<void> => prover.prove(programs, { lateStacks });
+  const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
+    work.lookAtFrozen(programs);
+    await prover.prove(programs, { lateStacks });
+  };
   const how = { packing, signal, budgetMs, ...(leaks === undefined ? {} : { inspect }) };
   let cloned = await copyClone(target, surveyed, how);
   let beforeNs = 0;
@@ -270,6 +285,7 @@ function addRefusal({ threads, facts }: CaptureMetadata, { reason, pauseNs }: Cl
 async function copyStopped(
   target: LiveProcess,
   plan: () => Promise<Copies>,
+  lookAtWork: (programs: Programs) => void,
   { budgetMs, signal }: CaptureOptions,
 ): Promise<CapturedCopies> {
   let copies = await plan();
@@ -294,6 +310,7 @@ async function copyStopped(
     placed.slice(0, LATE_REHEARSED).forEach(late);
   });
   signal?.throwIfAborted();
+  lookAtWork(copies.surveyed.programs);
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
   for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = await plan();
   signal?.throwIfAborted();
@@ -332,10 +349,15 @@ function rehearse(copies: Copies): void {
 }
 
 /** `plan` prepares copies of the process as it is then. */
-async function copyLive(target: LiveProcess, plan: () => Promise<Copies>): Promise<CapturedCopies> {
+async function copyLive(
+  target: LiveProcess,
+  plan: () => Promise<Copies>,
+  lookAtWork: (programs: Programs) => void,
+): Promise<CapturedCopies> {
   let copies = await plan();
   const begun = performance.now();
   for (let tries = 1; ; tries++) {
+    lookAtWork(copies.surveyed.programs);
     const at = readClocks();
     const { threads, torn } = copies.completeLive(() => target.threads());
     const { areWhole, fresh } = copies.lists;

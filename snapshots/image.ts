@@ -4,6 +4,7 @@ import type { LeakProof } from './leak-proof.js';
 import type { Memory } from './memory.js';
 import type { Registers } from './registers.js';
 import type { FatalSignal } from './signals.js';
+import type { StoredWork } from './work.js';
 
 /**
  * A process that stands still: the interface between whoever provides a process (a live process, a `.gsp` file, an ELF
@@ -27,6 +28,8 @@ export interface ProcessImage {
   readonly signal: FatalSignal | null;
   /** Which blocked goroutines are leaked; absent or null if that was not looked into. */
   readonly leaks?: LeakProof | null;
+  /** What goroutines work on, if that was found out before; else the memory tells. */
+  readonly work?: StoredWork | null;
 }
 
 /** Returns a copy of an image with some parts replaced. Spreading an image would lose the parts that are getters. */
@@ -44,8 +47,10 @@ export function withParts(image: ProcessImage, changes: Partial<ProcessImage>): 
     structs,
     signal,
     leaks = null,
+    work = null,
   } = image;
-  return { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal, leaks, ...changes };
+  const facts = { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal };
+  return { ...facts, leaks, work, ...changes };
 }
 
 /** Size and field offsets of a struct type. */

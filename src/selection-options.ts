@@ -10,6 +10,7 @@ export interface SelectionOptions {
   readonly status?: GoroutineStatus[];
   readonly waitReason?: string;
   readonly func?: RegExp;
+  readonly work?: RegExp;
   readonly label?: Readonly<Record<string, string>>;
   /** Nanoseconds. */
   readonly minWait?: number;
@@ -25,6 +26,7 @@ export function selectsGoroutines(command: Command): Command {
     .addOption(new Option('--status <STATUS>', 'only this status; may be given again').argParser(parseStatus))
     .option('--wait-reason <WORDS>', "only those with this wait reason, in the runtime's words")
     .addOption(new Option('--func <RE>', 'only those with a matching function on their stack').argParser(parsePattern))
+    .addOption(new Option('--work <RE>', 'only those that work on something that matches').argParser(parsePattern))
     .addOption(
       new Option('--label <K=V>', 'only those with this pprof label; may be given again').argParser(parseLabel),
     )
@@ -40,11 +42,12 @@ export function selectsGoroutines(command: Command): Command {
 
 /** The selection that the options describe. */
 export function selectionOf(options: SelectionOptions): Selection {
-  const { status, waitReason, func, label, minWait, goid, system } = options;
+  const { status, waitReason, func, work, label, minWait, goid, system } = options;
   return {
     ...(status === undefined ? {} : { statuses: status }),
     ...(waitReason === undefined ? {} : { waitReason }),
     ...(func === undefined ? {} : { func }),
+    ...(work === undefined ? {} : { work }),
     ...(label === undefined ? {} : { labels: label }),
     ...(minWait === undefined ? {} : { minWaitNs: minWait }),
     ...(goid === undefined ? {} : { goids: goid }),

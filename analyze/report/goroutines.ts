@@ -1,4 +1,5 @@
 import { onFault } from '../../snapshots/memory.js';
+import type { Work } from '../../snapshots/work.js';
 import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { AncestorInfo } from '../runtime/ancestors.js';
@@ -6,12 +7,14 @@ import type { GoroutineOrder } from '../runtime/go-runtime.js';
 import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import { isBlocked } from '../runtime/wait-records.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { answer, StreamedAnswer } from './answer.js';
 import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
-import type { Goroutine, GoroutineWithStack, Loc, PlacedGoroutine, Traceback } from './model.js';
+import type { Goroutine, GoroutineWithStack, Loc, PlacedGoroutine, Traceback, WorkItem } from './model.js';
 import { isRuntime } from './runtime-code.js';
 import { describeWait, WAIT_READS } from './waiting.js';
+import { describeWork, WorkingOn } from './working-on.js';
 import { compareBy, matcher, type Selection, type Sort } from './selection.js';
 
 /** Numbers of wait reasons that are tried: no release has as many (1.27 has about 45). */
@@ -106,12 +109,14 @@ export function* selectGoroutines(
   selection: Selection,
   order?: GoroutineOrder,
 ): Iterable<Described> {
-  const { func } = selection;
+  const { func, work } = selection;
   const matches = matcher(selection);
   for (const g of program.goroutines(order)) {
     const goroutine = describer.describe(g);
     if (!matches(goroutine)) continue;
-    if (func === undefined || describer.functionsOf(g).some((name) => func.test(name))) yield { g, goroutine };
+    if (func !== undefined && !describer.functionsOf(g).some((name) => func.test(name))) continue;
+    if (work !== undefined && !describer.workOf(g).some(({ kind, text }) => work.test(`${kind}: ${text}`))) continue;
+    yield { g, goroutine };
   }
 }
 
@@ -127,6 +132,7 @@ export class Describer {
   readonly #program: GoProgram;
   readonly #locations: LocationResolver;
   readonly #waits: WaitsOnReader;
+  readonly #working: WorkingOn;
   readonly #machines: ReadonlyMap<number, M>;
   readonly #torn: ReadonlySet<number>;
   readonly #now: number | null;
@@ -135,6 +141,7 @@ export class Describer {
     this.#program = program;
     this.#locations = new LocationResolver(program);
     this.#waits = new WaitsOnReader(program);
+    this.#working = new WorkingOn(program);
     this.#machines = new Map(program.machines.map((m) => [m.addr, m]));
     this.#torn = new Set(program.image.capture.torn);
     const { monotonicNs } = program.image.capture;
@@ -178,9 +185,15 @@ export class Describer {
     return this.#locations.app(this.#program.stackOf(g, USER_DEPTH).frames);
   }
 
+  /** What a goroutine works on. */
+  workOf(g: G): readonly Work[] {
+    return this.#working.of(g, this.#program.stackOf(g, USER_DEPTH).frames);
+  }
+
   #locate(g: G, { torn, ...goroutine }: Goroutine): PlacedGoroutine {
     const { frames } = this.#program.stackOf(g, USER_DEPTH);
-    return { ...goroutine, user: this.#locations.user(frames), app: this.#locations.app(frames), torn };
+    const [user, app] = [this.#locations.user(frames), this.#locations.app(frames)];
+    return { ...goroutine, user, app, work: this.#workOf(g, frames), torn };
   }
 
   #withStack(g: G, { torn, ...goroutine }: Goroutine): GoroutineWithStack {
@@ -188,6 +201,7 @@ export class Describer {
     return {
       ...goroutine,
       user: this.#locations.user(frames),
+      work: this.#workOf(g, frames),
       waitsOn: this.#waits.of(g, frames).map(describeWait),
       frames: this.#locations.calls(frames),
       truncated,
@@ -212,6 +226,10 @@ export class Describer {
         creator: locations.tracebackCreator(gopc),
       })),
     };
+  }
+
+  #workOf(g: G, frames: readonly PhysicalFrame[]): WorkItem[] {
+    return this.#working.of(g, frames).map(describeWork);
   }
 
   #ancestors(g: G): readonly AncestorInfo[] {

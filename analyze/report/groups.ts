@@ -11,7 +11,7 @@ import { StackIds } from './stack-ids.js';
 
 /** What goroutines are grouped by. */
 export type GroupBy =
-  | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'app' | 'stack' | 'wait' | 'status' }
+  | { readonly kind: 'start' | 'caller' | 'current' | 'user' | 'app' | 'stack' | 'wait' | 'status' | 'work' }
   | { readonly kind: 'label'; readonly key: string };
 
 /** Goroutines with something in common. */
@@ -42,7 +42,7 @@ const NONE = '(none)';
 
 const KINDS = ['start', 'caller', 'current', 'user', 'app', 'stack', 'wait', 'status'] as const;
 
-/** The goroutines grouped in every way but by labels. */
+/** The goroutines grouped in every way but by labels, and by work, for which nothing is read that others do not read. */
 export const groupsAnalysis: Analysis = {
   name: 'groups',
   reads: [...GOROUTINE_READS, STACK_READS],
@@ -219,6 +219,10 @@ class Keys {
         return this.#place(this.#describer.user(g));
       case 'app':
         return this.#place(this.#describer.app(g));
+      case 'work': {
+        const [first] = this.#describer.workOf(g);
+        return byWords(first === undefined ? NONE : `${first.kind}: ${first.group}`);
+      }
     }
   }
 

@@ -71,9 +71,24 @@ export interface Goroutine {
   readonly torn: boolean;
 }
 
+/** Something that a goroutine works on, as {@link Work} has it. */
+export interface WorkItem {
+  readonly kind: string;
+  /** One line. */
+  readonly text: string;
+  /** False where it is only probable. */
+  readonly sure: boolean;
+  /** ISO 8601, UTC; null where it is not known. */
+  readonly since: string | null;
+  /** What equal work has in common. */
+  readonly group: string;
+}
+
 /** A goroutine and its innermost frame outside the runtime; null where there is none. */
 export interface LocatedGoroutine extends Goroutine {
   readonly user: Loc | null;
+  /** At most one thing of each kind; empty where nothing is known. */
+  readonly work: readonly WorkItem[];
 }
 
 /** ... and its innermost frame outside the standard library, for text. */

@@ -8,6 +8,8 @@ export interface Selection {
   readonly waitReason?: string;
   /** Matches the name of a function on the stack. */
   readonly func?: RegExp;
+  /** Matches what the goroutine works on: the kind, a colon and the text. */
+  readonly work?: RegExp;
   /** Labels that the goroutine has, with these values. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Shortest known wait. */
@@ -21,7 +23,7 @@ export interface Selection {
 export const SORTS = ['goid', 'wait', 'status', 'func'] as const;
 export type Sort = (typeof SORTS)[number];
 
-/** Returns whether a goroutine fulfils all conditions of the selection but `func`, which needs its stack. */
+/** Returns whether a goroutine fulfils all conditions of the selection but `func` and `work`, which need its stack. */
 export function matcher(selection: Selection): (g: Goroutine) => boolean {
   const { waitReason, minWaitNs, noSystem = false } = selection;
   const statuses = selection.statuses === undefined ? null : new Set(selection.statuses);

@@ -1,6 +1,7 @@
 import type { Arch } from '../../snapshots/arch.js';
 import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
 import type { FuncLayout, PclntabFormat } from '../binary/pclntab.js';
+import type { TypeFormat } from '../types/type-format.js';
 import layouts from './layouts.json' with { type: 'json' };
 
 /**
@@ -39,8 +40,8 @@ export interface GoRelease {
   readonly globalQueueLength: { readonly field: string; readonly offset: number };
   /** Offset of the address in sudog.elem and sudog.c: maybeTraceablePtr.vu since 1.26. runtime/runtime2.go. */
   readonly sudogPointer: number;
-  /** How the length of a type's name is written: name.nameLen in runtime/type.go; Name.ReadVarint in internal/abi/type.go. */
-  readonly nameLength: 'two bytes' | 'varint';
+  /** How type descriptors are written. */
+  readonly types: TypeFormat;
   /** Offset of the Mutex in a sync.Once: sync/once.go. */
   readonly onceMutex: number;
   /** Where a sync.WaitGroup has its 64 bits of state: at an aligned place in three words, or first. sync/waitgroup.go. */
@@ -191,7 +192,7 @@ const GO_1_12: GoRelease = {
   statusInSyscall: 'syscall',
   globalQueueLength: { field: 'runqsize', offset: 0 },
   sudogPointer: 0,
-  nameLength: 'two bytes',
+  types: { nameLength: 'two bytes', shiftedOffsets: true, direct: 'kind', mapBytes: 80 },
   onceMutex: 0,
   waitGroupState: 'aligned',
   timerHeap: { of: 'bucket', slice: 40, entryBytes: 8 },
@@ -220,6 +221,7 @@ const GO_1_13: GoRelease = {
 const GO_1_14: GoRelease = {
   ...GO_1_13,
   since: 14,
+  types: { ...GO_1_13.types, mapBytes: 88 },
   funcIDs: FUNC_IDS_1_14,
   waitReason: { number: 25, text: 'preempted' },
   vdsoSpShift: { amd64: 0, arm64: 0 },
@@ -244,7 +246,7 @@ const GO_1_17: GoRelease = {
   since: 17,
   funcIDs: FUNC_IDS_1_17,
   flagsTopFrames: true,
-  nameLength: 'varint',
+  types: { ...GO_1_16.types, nameLength: 'varint' },
   stackObjects: { funcdata: 2, have: 'size' },
   argumentInfo: { funcdata: 5, liveness: null },
   registerArguments: true,
@@ -260,8 +262,10 @@ const GO_1_18: GoRelease = {
   openDefers: { funcdata: 4, lists: 'closures' },
 };
 
+const GO_1_19: GoRelease = { ...GO_1_18, since: 19, types: { ...GO_1_18.types, shiftedOffsets: false } };
+
 const GO_1_20: GoRelease = {
-  ...GO_1_18,
+  ...GO_1_19,
   since: 20,
   pclntab: { magic: 0xfffffff1, ftab: 'offsets', parts: 32, func: FUNC_1_20 },
   inlinedCall: { sizeBytes: 16, funcID: 0, name: 4, parentPc: 8 },
@@ -290,6 +294,7 @@ const GO_1_24: GoRelease = {
   since: 24,
   waitReason: { number: 43, text: 'select (synctest)' },
   labels: { pair: { key: 0, value: 16, sizeBytes: 32 } },
+  types: { ...GO_1_23.types, mapBytes: 112 },
 };
 
 const GO_1_25: GoRelease = {
@@ -301,9 +306,20 @@ const GO_1_25: GoRelease = {
   finalizerKind: 2,
 };
 
-const GO_1_26: GoRelease = { ...GO_1_25, since: 26, statusInSyscall: 'running', sudogPointer: 8 };
+const GO_1_26: GoRelease = {
+  ...GO_1_25,
+  since: 26,
+  statusInSyscall: 'running',
+  sudogPointer: 8,
+  types: { ...GO_1_25.types, direct: 'tflag' },
+};
 
-const GO_1_27: GoRelease = { ...GO_1_26, since: 27, shortens: 'each pair of brackets' };
+const GO_1_27: GoRelease = {
+  ...GO_1_26,
+  since: 27,
+  shortens: 'each pair of brackets',
+  types: { ...GO_1_26.types, mapBytes: 136 },
+};
 
 /** Oldest first. */
 export const RELEASES: readonly GoRelease[] = [
@@ -315,6 +331,7 @@ export const RELEASES: readonly GoRelease[] = [
     GO_1_16,
     GO_1_17,
     GO_1_18,
+    GO_1_19,
     GO_1_20,
     GO_1_21,
     GO_1_22,

@@ -7,7 +7,7 @@ import { IO_REASON, PollDescReader } from '../runtime/poll-desc.js';
 import { SudogReader, type Sudog } from '../runtime/sudog.js';
 import { mayBeTimed } from '../runtime/timer-heaps.js';
 import { SLEEP_REASON, TimerReader } from '../runtime/timers.js';
-import { TypeNames } from '../runtime/type-names.js';
+import { TypeNames } from '../types/type-names.js';
 import { isBlocked, LOWEST, WaitReader } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { WaitsOn } from './model.js';
@@ -41,7 +41,7 @@ export class WaitsOnReader {
     this.#types = new TypeNames(
       memory,
       code.modules.map(({ module }) => module),
-      layouts.release,
+      layouts.release.types,
     );
     this.#sync = new SyncTypes(memory, layouts.release);
     this.#polls = new PollDescReader(program);

@@ -7,7 +7,9 @@ import { readArch, readFacts, type Facts } from './facts.js';
 import type { LeakProof } from '../leak-proof.js';
 import type { Header } from './format.js';
 import { LEAKS, readLeaks } from './leaks-section.js';
+import type { StoredWork } from '../work.js';
 import { SnapshotSource } from './source.js';
+import { readWork, WORK } from './work-section.js';
 
 /** A .gsp file as an image. */
 export interface Snapshot extends ProcessImage {
@@ -35,6 +37,7 @@ export function openSnapshot(path: string): Snapshot {
       kind: 'snapshot',
       ...facts,
       leaks: leaksIn(file),
+      work: workIn(file),
       memory: new Memory(source),
       header: file.header,
       get damage() {
@@ -66,6 +69,12 @@ export function factsIn(file: Container): Facts {
 export function leaksIn(file: Container): LeakProof | null {
   const entry = file.sections.find(({ name }) => name === LEAKS);
   return entry === undefined ? null : file.decode(entry, readLeaks);
+}
+
+/** Reads what goroutines work on; null if the file does not say it. Throws `badFile` if it is damaged. */
+export function workIn(file: Container): StoredWork | null {
+  const entry = file.sections.find(({ name }) => name === WORK);
+  return entry === undefined ? null : file.decode(entry, readWork);
 }
 
 /** Makes a source of the memory in an open file. Throws `badFile` if the ranges in the index are impossible. */

@@ -6,6 +6,7 @@ import { compress, IN_FLIGHT } from './compress.js';
 import { packFacts, type Facts } from './facts.js';
 import { LEAKS, packLeaks } from './leaks-section.js';
 import type { ProcessImage } from '../image.js';
+import { packWork, WORK } from './work-section.js';
 import { ReadyChunk, type Chunk } from './ready-chunk.js';
 import {
   FORMAT_VERSION,
@@ -22,7 +23,7 @@ import {
 /** The content of a snapshot that is to be written. */
 export interface SnapshotContent {
   /** The image without its memory. */
-  readonly image: Facts & Pick<ProcessImage, 'leaks'>;
+  readonly image: Facts & Pick<ProcessImage, 'leaks' | 'work'>;
   /**
    * The memory in groups that are likely to be read together (the globals, the gs, the stacks, the function table): no
    * section of the file holds bytes of two groups. An address that occurred before is skipped. The bytes must not change
@@ -70,6 +71,10 @@ async function writeInto(
   if (image.leaks !== undefined && image.leaks !== null) {
     const leaks = packLeaks(image.leaks);
     sections.push(await writeSection(file, LEAKS, leaks.length, await compress(leaks), null));
+  }
+  if (image.work !== undefined && image.work !== null) {
+    const work = packWork(image.work);
+    sections.push(await writeSection(file, WORK, work.length, await compress(work), null));
   }
   for await (const chunk of compressChunks(memory)) {
     checkAborted();

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
+import { VALUE_LEVELS, type ValueLevel } from '../../snapshots/work.js';
 import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
 import { onInterrupt } from '../interrupt.js';
@@ -18,6 +19,7 @@ interface CaptureCommandOptions {
   readonly budget?: number;
   readonly leaks?: true;
   readonly maxHeap: number;
+  readonly values: ValueLevel;
   readonly bin?: string;
   readonly debugDir?: readonly string[];
   readonly strict?: true;
@@ -66,6 +68,15 @@ export function define(command: Command, io: Io): void {
         'core: the snapshot holds the verdicts, and nothing of the heap',
     )
     .addOption(maxHeapOption())
+    .addOption(
+      new Option(
+        '--values <LEVEL>',
+        'what to keep of the values that goroutines work on. shape: types, addresses and numbers, paths without queries, SQL ' +
+          'without literals, no other string; full: strings up to 256 bytes too; none: nothing',
+      )
+        .choices(VALUE_LEVELS)
+        .default('shape'),
+    )
     .addOption(binOption())
     .addOption(debugDirOption())
     .option('--strict', 'end with exit code 7 if something is missing in the snapshot')
@@ -121,7 +132,7 @@ async function captureCore(io: Io, file: string, options: CaptureCommandOptions)
   ]);
   const { output, bin, debugDir } = options;
   const forget = onInterrupt(removeUnfinished);
-  const opening = { progress: io.progress, ...leakOptions(options) };
+  const opening = { progress: io.progress, values: options.values, ...leakOptions(options) };
   return coreToSnapshot({ file, bin, debugDir }, output, opening).finally(forget);
 }
 
@@ -142,6 +153,7 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
       ...captureWith,
       ...(budget === undefined ? {} : { budgetMs: budget }),
       ...leakOptions(options),
+      values: options.values,
     });
   } finally {
     forget.forEach((forgetOne) => forgetOne());

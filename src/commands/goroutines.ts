@@ -20,7 +20,7 @@ interface GoroutinesOptions extends SelectionOptions, TargetOptions {
 
 /** Lines of text unless --limit says otherwise. */
 const TEXT_LIMIT = 200;
-const PLACES = ['start', 'caller', 'current', 'user', 'app', 'stack', 'wait'] as const;
+const PLACES = ['start', 'caller', 'current', 'user', 'app', 'stack', 'wait', 'work'] as const;
 
 /** `gospy goroutines`: a line for each goroutine, or for each group. */
 export function define(command: Command, io: Io): void {
@@ -31,7 +31,7 @@ export function define(command: Command, io: Io): void {
         'JSON has the whole stack of each.',
     )
     .addOption(
-      new Option('--group-by <KEY>', 'start, caller, current, user, app, stack, wait or label:K').argParser(groupByOf),
+      new Option('--group-by <KEY>', 'start, caller, current, user, app, stack, wait, work or label:K').argParser(groupByOf),
     )
     .option('--all', "with --group-by stack: also the runtime's own goroutines and frames, which text leaves out")
     .addOption(limitOption('print at most N, 0 for all (text: 200)'))

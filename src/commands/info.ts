@@ -53,11 +53,12 @@ async function failOnProblems(io: Io, [first, ...more]: readonly string[], other
   });
 }
 
-function snapshotDocument({ facts, target, runtimes, warnings, ...file }: SnapshotInfo): object {
+function snapshotDocument({ facts, target, runtimes, values, warnings, ...file }: SnapshotInfo): object {
   return {
     ...file,
     target,
     runtimes,
+    values,
     host: facts?.host ?? null,
     executable: facts?.executable ?? null,
     partial: facts?.capture.partial ?? null,

@@ -5,12 +5,13 @@ import { ONLY_ONE, runtimeCell, runtimeHead, runtimeSuffix, type RuntimeName } f
 import { shortPath, table } from './table.js';
 import { duration, placeText, pluralize, printable } from './text.js';
 import { widthOf } from './width.js';
+import { workText } from './work.js';
 
 /** Columns that a file gets at least, however long the function's name is. */
 const MIN_FILE_COLUMNS = 16;
 
 /**
- * A table of goroutines: id, state, wait, and place; with the runtime where there are several. Files are shortened to fit
+ * A table of goroutines: id, state, wait, and place, and below each what it works on; with the runtime where there are several. Files are shortened to fit
  * `columns`; function names never are.
  */
 export function goroutineTable(
@@ -30,10 +31,18 @@ export function goroutineTable(
     const widths = rows.map(({ cells }) => widthOf(cells[i] ?? ''));
     return sum + 2 + widths.reduce((a, b) => Math.max(a, b), head.length);
   }, 0);
-  return table(
+  const text = table(
     [...heads, 'WHERE'],
     rows.map(({ cells, loc }) => [...cells, place(loc, columns - used)]),
   );
+  return goroutines.some(({ work }) => work.length > 0) ? withWork(text, goroutines) : text;
+}
+
+/** Adds to each row of a table of goroutines the lines on what the goroutine works on. */
+function withWork(text: string, goroutines: readonly LocatedGoroutine[]): string {
+  const [head = '', ...rows] = text.trimEnd().split('\n');
+  const lines = rows.flatMap((row, i) => [row, ...(goroutines[i]?.work ?? []).map((work) => `    ${workText(work)}`)]);
+  return [head, ...lines].map((line) => `${line}\n`).join('');
 }
 
 /**

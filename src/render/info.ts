@@ -1,3 +1,4 @@
+import type { ValueLevel } from '../../snapshots/work.js';
 import type { CaptureFacts, HostFacts } from '../../snapshots/image.js';
 import type { SnapshotInfo } from '../targets/snapshot-info.js';
 import { factLines, type Fact } from './facts.js';
@@ -14,6 +15,7 @@ export function infoText(path: string, info: SnapshotInfo): string {
     ...problems.map((problem): Fact => ['problem', printable(problem)]),
     ...programFacts(target, info.runtimes),
     ...(facts === null ? [] : captureFacts(facts)),
+    ...valuesFact(info.values),
     ['memory', `${size(info.memoryBytes)} of the process, in ${pluralize(info.chunks, 'chunk')}`],
     ...sections.map(({ name, offset, count, storedBytes, rawBytes }): Fact => {
       const many = count === 1 ? '' : `, ${withThousands(count)} of them`;
@@ -21,6 +23,17 @@ export function infoText(path: string, info: SnapshotInfo): string {
       return ['section', `${printable(name)} at ${withThousands(offset)}${many}: ${sizes}`];
     }),
   ]);
+}
+
+/** Which data of users is in the file, beside what lies on stacks. */
+const VALUES: Readonly<Record<ValueLevel, string>> = {
+  none: 'none: nothing of what goroutines work on',
+  shape: 'shape: types, addresses and numbers, paths without queries, SQL without literals',
+  full: 'full: requests with their queries, hosts and SQL as they were',
+};
+
+function valuesFact(level: ValueLevel | null): Fact[] {
+  return level === null ? [] : [['values', VALUES[level]]];
 }
 
 function captureFacts(facts: NonNullable<SnapshotInfo['facts']>): Fact[] {

@@ -1,5 +1,6 @@
 import { extract } from '../../analyze/extract.js';
 import { countLeaks, type LeakCount } from '../../analyze/leaks/verdicts.js';
+import { storedWork, surveyWork } from '../../analyze/work/survey.js';
 import { runtimesOf, warningsOf } from '../../analyze/report/all-runtimes.js';
 import type { Runtime } from '../../analyze/report/model.js';
 import { WarningCollector, type Warning } from '../../analyze/warnings.js';
@@ -9,6 +10,7 @@ import { badFile } from '../../snapshots/errors.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import type { CaptureFacts } from '../../snapshots/image.js';
 import type { Segment } from '../../snapshots/memory.js';
+import type { ValueLevel } from '../../snapshots/work.js';
 import { version } from '../version.js';
 import { openCorePrograms } from './core-files.js';
 import { kindOfTarget } from './file-kind.js';
@@ -39,11 +41,17 @@ export interface CoreSnapshotReport {
   readonly warnings: readonly Warning[];
 }
 
+/** How a core becomes a snapshot. */
+interface Distilling extends Opening {
+  /** How much is kept of the values that goroutines work on. */
+  readonly values: ValueLevel;
+}
+
 /**
  * Writes a snapshot at `path` of what the analysis needs of a core. Throws GospyError where the core cannot be read, is
  * a snapshot, or the output cannot be written; nothing is left behind then.
  */
-export async function coreToSnapshot(spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
+export async function coreToSnapshot(spec: FileTarget, path: string, opening: Distilling): Promise<CoreSnapshotReport> {
   const kind = kindOfTarget(spec.file);
   if (kind.kind !== 'core') throw badFile(`${spec.file} is already a snapshot, not a core`);
   checkOutput(path);
@@ -56,10 +64,16 @@ export async function coreToSnapshot(spec: FileTarget, path: string, opening: Op
   }
 }
 
-async function writeExtract(core: Core, spec: FileTarget, path: string, opening: Opening): Promise<CoreSnapshotReport> {
+async function writeExtract(
+  core: Core,
+  spec: FileTarget,
+  path: string,
+  { values, ...opening }: Distilling,
+): Promise<CoreSnapshotReport> {
   const opened = openCorePrograms(core, spec);
   try {
     const programs = await withProof(opened, opening);
+    const surveyed = values === 'none' ? [] : programs.flatMap((program) => surveyWork(program));
     const { programs: analyzed, image, groups } = extract(programs);
     const runtimes = runtimesOf(analyzed);
     const goroutines = runtimes.reduce((sum, runtime) => sum + runtime.goroutines, 0);
@@ -73,7 +87,7 @@ async function writeExtract(core: Core, spec: FileTarget, path: string, opening:
       writer: version(),
     };
     const memory = new CountingGroups(groups);
-    const content = { image: { ...image, capture }, memory };
+    const content = { image: { ...image, capture, work: storedWork(values, surveyed) }, memory };
     const { bytesWritten } = await writeSnapshot(path, content, { signal: opening.signal });
     const { pid, threads } = image;
     return {

@@ -105,6 +105,7 @@ const TITLES = {
   stack: 'STACK',
   wait: 'WAIT REASON',
   status: 'STATE',
+  work: 'WORK',
   label: 'LABEL',
   locks: 'LOCK OR CHANNEL',
 } as const;

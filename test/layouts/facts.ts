@@ -14,6 +14,7 @@ export const FACT_STRUCTS = [
   ...['runtime/pprof.labelMap', 'runtime/pprof.label', 'internal/runtime/pprof/label.Label'],
   ...['runtime.hmap', 'bucket<string,string>', 'sync.Once'],
   ...['runtime.timersBucket', 'runtime.timers', 'runtime.timerWhen'],
+  ...['runtime.maptype', 'internal/abi.SwissMapType', 'internal/abi.MapType'],
 ];
 
 /**
@@ -33,9 +34,7 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     statusInSyscall: statusInSyscall(source),
     globalQueueLength: globalQueueLength(program),
     sudogPointer: program.struct('runtime.maybeTraceablePtr')?.fields['vu'] ?? 0,
-    nameLength: /\breadvarint\(/i.test(source.text('internal/abi/type.go') + source.text('runtime/type.go'))
-      ? 'varint'
-      : 'two bytes',
+    types: typeFormat(program, source),
     onceMutex: offsetOf(program.struct('sync.Once'), 'm'),
     waitGroupState: source.text('sync/waitgroup.go').includes('state1 [3]uint32') ? 'aligned' : 'first',
     timerHeap: timerHeap(program),
@@ -47,6 +46,18 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     finalizerKind: source.constant('KindSpecialFinalizer', 'runtime/mheap.go'),
     labels: labels(program, source),
   };
+}
+
+function typeFormat(program: BuiltProgram, source: GoSource): GoRelease['types'] | null {
+  const text = source.text('internal/abi/type.go') + source.text('runtime/type.go');
+  const names = ['runtime.maptype', 'internal/abi.SwissMapType', 'internal/abi.MapType'];
+  const map = names.map((name) => program.struct(name)).find((struct) => struct !== null);
+  return whole<GoRelease['types']>({
+    nameLength: /\breadvarint\(/i.test(text) ? 'varint' : 'two bytes',
+    shiftedOffsets: text.includes('offsetAnon'),
+    direct: text.includes('TFlagDirectIface') ? 'tflag' : 'kind',
+    mapBytes: map?.sizeBytes ?? null,
+  });
 }
 
 /** The offset of the first of the fields that the struct has. */

@@ -28,6 +28,7 @@ const parked: GoroutineWithStack = {
   frames: [],
   truncated: null,
   torn: false,
+  work: [],
 };
 
 const SCHED = { runqsize: 0, nmidle: 0, npidle: 0, nmspinning: 0, gcwaiting: false, gcPhase: 'mark' } as const;
@@ -162,7 +163,13 @@ t.test('traceback text: as Go prints it, with what ends it early and who made th
     ].join('\n'),
   );
   const main = { ...parked, waitReason: null, status: 'running' as const };
-  const text = tracebackText({ goroutine: main, lines: [], truncated: null, creator: line('x', 1), ancestors: [] });
+  const text = tracebackText({
+    goroutine: main,
+    lines: [],
+    truncated: null,
+    creator: line('x', 1),
+    ancestors: [],
+  });
   t.equal(text, 'goroutine 1 [running]:\n', 'nobody made the first goroutine');
   t.end();
 });

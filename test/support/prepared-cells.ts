@@ -34,6 +34,7 @@ import {
   STEPS_CELLS,
   strippedCgo,
   STUCK_CELLS,
+  WORKING_CELLS,
 } from './releases.js';
 
 /**
@@ -67,6 +68,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...PAIRS_CELLS,
   ...ALL_WAITS_CELLS,
   ...STUCK_CELLS,
+  ...WORKING_CELLS,
   ...ALL_WAITS_CORE_CELLS,
   ...LEAKS_CELLS,
   LEAKS_NAMED_CELL,

@@ -50,7 +50,8 @@ export type Fixture =
   | 'plugged'
   | 'leaks'
   | 'odd'
-  | 'servers';
+  | 'servers'
+  | 'working';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
 export interface Garble {
@@ -266,6 +267,18 @@ export const ALL_WAITS_CORE_CELLS: readonly Cell[] = ofAll(['1.12', '1.19', '1.2
 export const STUCK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.19', '1.26']).map(
   (release) => ({ fixture: 'stuck', release, link: 'stripped' }),
 );
+
+/** A program that says what each of its goroutines works on. */
+export const WORKING_CELLS: readonly Cell[] = [
+  ...ofAll(Object.keys(RELEASES) as Release[], ['1.13', '1.21', '1.26', '1.27']).map((release): Cell => ({
+    fixture: 'working',
+    release,
+    link: 'stripped',
+  })),
+  ...ofAll(['1.17', '1.19', '1.23', '1.24', '1.26', '1.27'], []).flatMap((release) =>
+    (['plain', 'pie'] as const).map((link): Cell => ({ fixture: 'working', release, link })),
+  ),
+];
 
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {

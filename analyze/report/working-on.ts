@@ -1,0 +1,36 @@
+import type { Work } from '../../snapshots/work.js';
+import type { GoProgram } from '../program.js';
+import type { G } from '../runtime/goroutine.js';
+import type { PhysicalFrame } from '../stacks/step.js';
+import { WorkReader } from '../work/work-reader.js';
+import type { WorkItem } from './model.js';
+
+/** What goroutines work on: as the capture found it out, or else as the memory tells. */
+export class WorkingOn {
+  readonly #program: GoProgram;
+  readonly #torn: ReadonlySet<number>;
+  readonly #reader: WorkReader;
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+    this.#torn = new Set(program.image.capture.torn);
+    this.#reader = new WorkReader(program);
+  }
+
+  /** Of a goroutine with these frames on its stack. */
+  of(g: G, frames: readonly PhysicalFrame[]): readonly Work[] {
+    const { work } = this.#program.image;
+    if (work !== undefined && work !== null) return work.byG.get(g.addr) ?? [];
+    return this.#torn.has(g.addr) ? [] : this.#reader.of(frames);
+  }
+}
+
+/** Plain data for JSON and text. */
+export function describeWork({ kind, text, sure, since, group }: Work): WorkItem {
+  return { kind, text, sure, since: since === null ? null : timeOf(since), group };
+}
+
+/** Seconds beyond what a Date can hold are damage. */
+function timeOf(seconds: number): string | null {
+  return seconds > 8.64e12 ? null : new Date(1000 * seconds).toISOString();
+}

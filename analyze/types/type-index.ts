@@ -1,0 +1,66 @@
+import { plus, type Addr } from '../../snapshots/address.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
+import type { ModuleData } from '../binary/module-data.js';
+import type { GoType, TypeReader } from './type-reader.js';
+
+/** Descriptors that one module lists; no program has as many. */
+const MAX_LISTED = 1 << 22;
+
+/**
+ * Finds types by their names. Of every type that has one, the linker lists the pointer to it: in moduledata.typelinks, an
+ * offset for each; since 1.27 by the descriptors themselves, which begin right behind a word at moduledata.types and lie one
+ * after another for moduledata.typedesclen bytes (runtime/symtab.go; dodata and typelink in cmd/link/internal/ld).
+ */
+export class TypeIndex {
+  readonly #memory: Memory;
+  readonly #modules: readonly ModuleData[];
+  readonly #reader: TypeReader;
+  #byName: Map<string, GoType> | null = null;
+
+  constructor(memory: Memory, modules: readonly ModuleData[], reader: TypeReader) {
+    this.#memory = memory;
+    this.#modules = modules;
+    this.#reader = reader;
+  }
+
+  /** The type with a name, such as `net/http.conn`; null where the program has none. */
+  named(name: string): GoType | null {
+    return (this.#byName ??= this.#readAll()).get(name) ?? null;
+  }
+
+  #readAll(): Map<string, GoType> {
+    const byName = new Map<string, GoType>();
+    for (const module of this.#modules) {
+      onFault(
+        () => {
+          for (const type of module.layout.has('typelinks') ? this.#linked(module) : this.#walked(module)) {
+            const named = type.kind === 'ptr' ? this.#reader.at(type.elem) : type;
+            if (named !== null && !byName.has(named.name)) byName.set(named.name, named);
+          }
+        },
+        () => undefined,
+      );
+    }
+    return byName;
+  }
+
+  *#linked({ addr, layout, types }: ModuleData): Iterable<GoType> {
+    const at = layout.offset('typelinks');
+    const list = this.#memory.ptr(addr, at);
+    const count = Math.min(this.#memory.word(addr, at + 8), MAX_LISTED);
+    for (let i = 0; i < count; i++) {
+      const type = this.#reader.at(plus(types.lo, this.#memory.i32(list, 4 * i)));
+      if (type !== null) yield type;
+    }
+  }
+
+  *#walked({ addr, layout, types }: ModuleData): Iterable<GoType> {
+    const end = types.lo + this.#memory.word(addr, layout.offset('typedesclen'));
+    for (let at = types.lo + 8; at < Math.min(end, types.hi);) {
+      const type = this.#reader.at(at as Addr);
+      if (type === null) return;
+      yield type;
+      at = 8 * Math.ceil((at + this.#reader.descriptorBytes(type)) / 8);
+    }
+  }
+}

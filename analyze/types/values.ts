@@ -1,0 +1,140 @@
+import { hex, plus, type Addr } from '../../snapshots/address.js';
+import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import type { ModuleData } from '../binary/module-data.js';
+import type { TypeFormat } from './type-format.js';
+import { TypeIndex } from './type-index.js';
+import { TypeReader, type GoType, type TypeField } from './type-reader.js';
+
+/** Structs embedded in one another that are searched for a field. */
+const MAX_EMBEDDED = 4;
+/** Longer strings are cut, in bytes: those of a program may be as long as its memory. */
+const MAX_STRING = 4096;
+
+/** A value: its type, and where it lies. */
+export interface Value {
+  readonly type: GoType;
+  readonly addr: Addr;
+}
+
+/** A struct or field that is not as the reader takes it to be: of another version of a library, or damaged. */
+function mismatch(what: string, addr: number): MemoryFault {
+  return new MemoryFault(addr, `${what} at ${hex(addr)} is not as expected`);
+}
+
+/** Reads the values of a program by their types. All methods throw MemoryFault for what is absent, damaged or different. */
+export class Values {
+  readonly memory: Memory;
+  readonly types: TypeReader;
+  readonly index: TypeIndex;
+
+  constructor(memory: Memory, modules: readonly ModuleData[], format: TypeFormat) {
+    this.memory = memory;
+    this.types = new TypeReader(memory, modules, format);
+    this.index = new TypeIndex(memory, modules, this.types);
+  }
+
+  /** The value of a named type at an address. */
+  at(typeName: string, addr: Addr): Value {
+    const type = this.index.named(typeName);
+    if (type === null || addr === 0) throw mismatch(typeName, addr);
+    return { type, addr };
+  }
+
+  /**
+   * The value that a path of fields leads to, such as `fd.pfd.Sysfd`: pointers are followed, interfaces too, and fields of
+   * embedded structs are found as in Go. null where a pointer or an interface on the way is nil.
+   */
+  get(value: Value, path: string): Value | null {
+    let at: Value = value;
+    for (const name of path.split('.')) {
+      const struct = this.target(at);
+      if (struct === null) return null;
+      const field = this.#field(struct.type, name, 0);
+      at = { type: this.#typeAt(field.type), addr: plus(struct.addr, field.offset) };
+    }
+    return at;
+  }
+
+  /** What a pointer or an interface leads to, the value itself if it is neither; null for nil. */
+  target(value: Value): Value | null {
+    let { type, addr } = value;
+    if (type.kind === 'interface') {
+      const word = this.memory.ptr(addr);
+      if (word === 0) return null;
+      const dynamic = this.types.ofInterface(word, this.types.hasMethods(type));
+      if (dynamic === null) throw mismatch('the type of an interface', addr);
+      [type, addr] = [dynamic, dynamic.isDirect ? plus(addr, 8) : this.memory.ptr(addr, 8)];
+    }
+    if (type.kind !== 'ptr') return { type, addr };
+    const to = this.memory.ptr(addr);
+    return to === 0 ? null : { type: this.#typeAt(type.elem), addr: to };
+  }
+
+  /** A string. Of one that is longer than any that is shown, the beginning. */
+  string({ type, addr }: Value): string {
+    if (type.kind !== 'string') throw mismatch('a string', addr);
+    return this.stringAt(this.memory.word(addr), this.memory.word(addr, 8));
+  }
+
+  /** The string that two words make. */
+  stringAt(data: number, length: number): string {
+    if (length > 2 ** 40) throw mismatch('a string', data);
+    return length === 0 ? '' : this.memory.string(data as Addr, Math.min(length, MAX_STRING));
+  }
+
+  /** A boolean, or a whole number that fits. */
+  number({ type, addr }: Value): number {
+    const memory = this.memory;
+    switch (type.kind) {
+      case 'bool':
+      case 'uint8':
+        return memory.u8(addr);
+      case 'uint16':
+        return memory.u16(addr);
+      case 'int32':
+        return memory.i32(addr);
+      case 'uint32':
+        return memory.u32(addr);
+      case 'int':
+      case 'int64':
+        return Number(BigInt.asIntN(64, memory.u64(addr)));
+      case 'uint':
+      case 'uint64':
+      case 'uintptr':
+        return memory.word(addr);
+      default:
+        throw mismatch(type.kind, addr);
+    }
+  }
+
+  /** The bytes of a slice of them; null if there are more than `max`. */
+  bytes({ type, addr }: Value, max: number): Uint8Array | null {
+    const length = this.memory.word(addr, 8);
+    if (type.kind !== 'slice' || this.types.at(type.elem)?.sizeBytes !== 1) throw mismatch('bytes', addr);
+    return length > max ? null : this.memory.bytes(this.memory.ptr(addr), length);
+  }
+
+  #typeAt(addr: Addr): GoType {
+    const type = this.types.at(addr);
+    if (type === null) throw mismatch('a type', addr);
+    return type;
+  }
+
+  /** As in Go, the field that is embedded least deep. */
+  #field(struct: GoType, name: string, depth: number): TypeField {
+    const fields = this.types.fieldsOf(struct);
+    const own = fields.find((field) => field.name === name);
+    if (own !== undefined) return own;
+    for (const outer of depth < MAX_EMBEDDED ? fields : []) {
+      const type = this.types.at(outer.type);
+      if (type?.kind !== 'struct' || !type.name.endsWith(`.${outer.name}`)) continue;
+      try {
+        const inner = this.#field(type, name, depth + 1);
+        return { ...inner, offset: outer.offset + inner.offset };
+      } catch (error) {
+        if (!(error instanceof MemoryFault)) throw error;
+      }
+    }
+    throw mismatch(`${struct.name} without ${name}`, struct.addr);
+  }
+}

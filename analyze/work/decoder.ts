@@ -1,0 +1,46 @@
+import type { Addr } from '../../snapshots/address.js';
+import type { Work, WorkKind } from '../../snapshots/work.js';
+import type { Values } from '../types/values.js';
+
+/** What a decoder finds. `shape` is the text without what only {@link ValueLevel} `full` keeps. */
+export interface Found extends Omit<Work, 'kind' | 'sure'> {
+  readonly shape: string;
+}
+
+/** An argument that is live: the slot was written, and holds it still. */
+export interface LiveWord {
+  readonly value: Addr;
+  /** True where the garbage collector takes it for a pointer here: it keeps what it points at. */
+  readonly mapped: boolean;
+}
+
+/** A call on a stack as a decoder sees it. */
+export interface Call {
+  /** The function, as the linker names it. */
+  readonly func: string;
+  /** The function of the physical frame that called it; empty where there is none. */
+  readonly caller: string;
+  /** The printed argument at an index; null where it is not live, or nothing tells. */
+  word(index: number): LiveWord | null;
+}
+
+/**
+ * Reads one kind of work from calls of certain functions. It states all that it stands on: functions, the positions of their
+ * arguments, and fields of types by name. Where a version of a library has others, reading them throws MemoryFault.
+ */
+export interface Decoder {
+  readonly kind: WorkKind;
+  /** True for functions, by the names that the linker gives them, that {@link decode} may be asked about. */
+  handles(func: string): boolean;
+  /** null where the call tells nothing. Throws MemoryFault where something is absent or other than expected. */
+  decode(call: Call, values: Values): { readonly found: Found; readonly sure: boolean } | null;
+}
+
+/** Longest text that is shown of one string, in characters. */
+const MAX_TEXT = 256;
+
+/** A text in one line, cut where it is too long. */
+export function shown(text: string): string {
+  const line = text.replace(/[\s\u0000-\u001f\u007f]+/g, ' ').trim();
+  return line.length > MAX_TEXT ? `${line.slice(0, MAX_TEXT)}...` : line;
+}
