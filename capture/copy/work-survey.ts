@@ -1,5 +1,5 @@
 import type { GoProgram, Programs } from '../../analyze/program.js';
-import { keepUnmoved, storedWork, surveyWork, type SurveyedWork } from '../../analyze/work/survey.js';
+import { keepUnmoved, storedWork, surveyRunning, surveyWork, type SurveyedWork } from '../../analyze/work/survey.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { StoredWork, ValueLevel } from '../../snapshots/work.js';
 
@@ -12,6 +12,7 @@ export class WorkSurvey {
   /** By program. */
   #surveyed: SurveyedWork[][] = [];
   #isFrozen = false;
+  #survey: (program: GoProgram) => SurveyedWork[] = () => [];
 
   constructor(level: ValueLevel) {
     this.#level = level;
@@ -21,26 +22,23 @@ export class WorkSurvey {
   lookAt(programs: Programs, memory: () => Memory): void {
     if (this.#level === 'none') return;
     this.#isFrozen = false;
-    this.#surveyed = programs.map((program) => surveyWork(over(program, memory()), over(program, memory())));
+    this.#survey = (program) => surveyRunning(() => program.over({ memory: memory() }));
+    this.#surveyed = programs.map(this.#survey);
   }
 
   /** Looks at a process that stands still until it was copied. */
   lookAtFrozen(programs: readonly GoProgram[]): void {
     if (this.#level === 'none') return;
     this.#isFrozen = true;
-    this.#surveyed = programs.map((program) => surveyWork(program, null));
+    this.#surveyed = programs.map(surveyWork);
   }
 
   /** What holds of the copies of the programs. */
   resultFor(programs: Programs): StoredWork {
     const kept = programs.flatMap((program, i) => {
       const surveyed = this.#surveyed[i] ?? [];
-      return this.#isFrozen ? surveyed : keepUnmoved(program, surveyed);
+      return this.#isFrozen ? surveyed : keepUnmoved(program, surveyed, () => this.#survey(program));
     });
     return storedWork(this.#level, kept);
   }
-}
-
-function over(program: GoProgram, memory: Memory): GoProgram {
-  return program.over({ memory });
 }

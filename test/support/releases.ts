@@ -51,7 +51,8 @@ export type Fixture =
   | 'leaks'
   | 'odd'
   | 'servers'
-  | 'working';
+  | 'working'
+  | 'hammered';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
 export interface Garble {
@@ -279,6 +280,12 @@ export const WORKING_CELLS: readonly Cell[] = [
     (['plain', 'pie'] as const).map((link): Cell => ({ fixture: 'working', release, link })),
   ),
 ];
+
+/** A server under load: of a release that counts how often goroutines run, and of one that does not. */
+export const HAMMERED_CELLS: readonly Cell[] = ofAll(
+  ['1.12', '1.16', '1.17', '1.21', '1.24', '1.27'],
+  ['1.12', '1.27'],
+).map((release): Cell => ({ fixture: 'hammered', release, link: 'stripped' }));
 
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {

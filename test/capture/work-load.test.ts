@@ -1,0 +1,43 @@
+import t from 'tap';
+import { openProgram } from '../../analyze/program.js';
+import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { captureToImage } from '../../capture/capture.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { cellName, HAMMERED_CELLS } from '../support/releases.js';
+
+t.setTimeout(300_000);
+
+const CAPTURES = 8;
+
+/**
+ * A request as the handler has it: the number in its path is an argument of a call in which it waits, on the stack that is
+ * copied in the stop. The port in its path is that of the client.
+ */
+for (const cell of HAMMERED_CELLS) {
+  t.test(
+    `work: under load, a request is never an earlier one, or that of another goroutine (${cellName(cell)})`,
+    async (t) => {
+      if (!requireGo(t)) return;
+      const running = await startGo(t, await buildGo(cell));
+      let told = 0;
+      const wrong: string[] = [];
+      for (let i = 0; i < CAPTURES; i++) {
+        const { image } = await captureToImage(running.pid, { mode: i % 4 === 3 ? 'live' : 'stop', writer: 'test' });
+        for (const { goid, frames, torn, work } of listGoroutines(openProgram(image), 'stack')) {
+          const call = frames.find(({ func }) => func === 'main.serve');
+          const request = work.find(({ kind }) => kind === 'http-server');
+          if (call === undefined || request === undefined) continue;
+          told++;
+          const [, port, number, peer] =
+            /^GET \/r\/(\d+)\/(\d+) host=x from 127\.0\.0\.1:(\d+)$/.exec(request.text) ?? [];
+          const argument = String(Number(call.args?.split(',')[0]));
+          if (torn || port !== peer || number !== argument) wrong.push(`${goid}: ${request.text}, not ${argument}`);
+        }
+      }
+      await running.kill();
+      t.same(wrong, []);
+      // Of releases that do not count runs, little is certain enough to be told under load.
+      if (cell.release !== '1.12') t.ok(told > 0, `${told} requests`);
+    },
+  );
+}
