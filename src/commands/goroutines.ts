@@ -31,7 +31,9 @@ export function define(command: Command, io: Io): void {
         'JSON has the whole stack of each.',
     )
     .addOption(
-      new Option('--group-by <KEY>', 'start, caller, current, user, app, stack, wait, work or label:K').argParser(groupByOf),
+      new Option('--group-by <KEY>', 'start, caller, current, user, app, stack, wait, work or label:K').argParser(
+        groupByOf,
+      ),
     )
     .option('--all', "with --group-by stack: also the runtime's own goroutines and frames, which text leaves out")
     .addOption(limitOption('print at most N, 0 for all (text: 200)'))

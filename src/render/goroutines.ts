@@ -39,7 +39,7 @@ export function goroutineTable(
 }
 
 /** Adds to each row of a table of goroutines the lines on what the goroutine works on. */
-function withWork(text: string, goroutines: readonly LocatedGoroutine[]): string {
+function withWork(text: string, goroutines: readonly PlacedGoroutine[]): string {
   const [head = '', ...rows] = text.trimEnd().split('\n');
   const lines = rows.flatMap((row, i) => [row, ...(goroutines[i]?.work ?? []).map((work) => `    ${workText(work)}`)]);
   return [head, ...lines].map((line) => `${line}\n`).join('');

@@ -3,7 +3,8 @@ import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToImage } from '../../capture/capture.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
-import { cellName, HAMMERED_CELLS } from '../support/releases.js';
+import { cellName } from '../support/releases.js';
+import { HAMMERED_CELLS } from '../support/work-cells.js';
 
 t.setTimeout(300_000);
 

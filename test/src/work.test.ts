@@ -6,7 +6,8 @@ import { gcore } from '../support/cores.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
-import { cellName, RELEASES, WORKING_CELLS, type Release } from '../support/releases.js';
+import { cellName, RELEASES, type Release } from '../support/releases.js';
+import { WORKING_CELLS } from '../support/work-cells.js';
 import { gospyHere } from './gospy-here.js';
 
 t.setTimeout(300_000);

@@ -15,7 +15,6 @@ import {
   EMBEDDED,
   embeddedCells,
   FLOW_CELLS,
-  HAMMERED_CELLS,
   GARBLE_CELLS,
   LEAKS_CELLS,
   LEAKS_NAMED_CELL,
@@ -35,8 +34,8 @@ import {
   STEPS_CELLS,
   strippedCgo,
   STUCK_CELLS,
-  WORKING_CELLS,
 } from './releases.js';
+import { HAMMERED_CELLS, WORKING_CELLS } from './work-cells.js';
 
 /**
  * Every program that is built before the tests run. Neighbours differ in release, so that two builds at a time do not

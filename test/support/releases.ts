@@ -90,7 +90,7 @@ export const PARK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Releas
 );
 
 /** Returns `all` under `npm run test:all`, else `some`. */
-function ofAll(all: readonly Release[], some: readonly Release[]): readonly Release[] {
+export function ofAll(all: readonly Release[], some: readonly Release[]): readonly Release[] {
   return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
 }
 
@@ -268,24 +268,6 @@ export const ALL_WAITS_CORE_CELLS: readonly Cell[] = ofAll(['1.12', '1.19', '1.2
 export const STUCK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.19', '1.26']).map(
   (release) => ({ fixture: 'stuck', release, link: 'stripped' }),
 );
-
-/** A program that says what each of its goroutines works on. */
-export const WORKING_CELLS: readonly Cell[] = [
-  ...ofAll(Object.keys(RELEASES) as Release[], ['1.13', '1.21', '1.26', '1.27']).map((release): Cell => ({
-    fixture: 'working',
-    release,
-    link: 'stripped',
-  })),
-  ...ofAll(['1.17', '1.19', '1.23', '1.24', '1.26', '1.27'], []).flatMap((release) =>
-    (['plain', 'pie'] as const).map((link): Cell => ({ fixture: 'working', release, link })),
-  ),
-];
-
-/** A server under load: of a release that counts how often goroutines run, and of one that does not. */
-export const HAMMERED_CELLS: readonly Cell[] = ofAll(
-  ['1.12', '1.16', '1.17', '1.21', '1.24', '1.27'],
-  ['1.12', '1.27'],
-).map((release): Cell => ({ fixture: 'hammered', release, link: 'stripped' }));
 
 /** A program whose threads, goroutines, Ps and mappings change: of releases that differ in how the runtime counts runs. */
 export const CHURN = {

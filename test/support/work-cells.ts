@@ -1,0 +1,19 @@
+import { ofAll, RELEASES, type Cell, type Release } from './releases.js';
+
+/** A program that says what each of its goroutines works on. */
+export const WORKING_CELLS: readonly Cell[] = [
+  ...ofAll(Object.keys(RELEASES) as Release[], ['1.13', '1.21', '1.26', '1.27']).map((release): Cell => ({
+    fixture: 'working',
+    release,
+    link: 'stripped',
+  })),
+  ...ofAll(['1.17', '1.19', '1.23', '1.24', '1.26', '1.27'], []).flatMap((release) =>
+    (['plain', 'pie'] as const).map((link): Cell => ({ fixture: 'working', release, link })),
+  ),
+];
+
+/** A server under load: of a release that counts how often goroutines run, and of one that does not. */
+export const HAMMERED_CELLS: readonly Cell[] = ofAll(
+  ['1.12', '1.16', '1.17', '1.21', '1.24', '1.27'],
+  ['1.12', '1.27'],
+).map((release): Cell => ({ fixture: 'hammered', release, link: 'stripped' }));
