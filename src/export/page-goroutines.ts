@@ -2,16 +2,17 @@ import type { GoProgram, Programs } from '../../analyze/program.js';
 import { Describer, selectGoroutines } from '../../analyze/report/goroutines.js';
 import { LocationResolver } from '../../analyze/report/locations.js';
 import type { Goroutine } from '../../analyze/report/model.js';
+import type { G } from '../../analyze/runtime/goroutine.js';
 import type { Selection } from '../../analyze/report/selection.js';
 import { StackIds } from '../../analyze/report/stack-ids.js';
 import { ascendingOrder } from '../../snapshots/ascending-order.js';
-import { FLAGS, type PageGoroutines } from '../web/document.js';
+import { FLAGS, WORK_SEPARATOR, type PageGoroutines } from '../web/document.js';
 import type { PageTables } from './page-tables.js';
 
 /** The columns of the page that have a number for each goroutine. */
 const COLUMNS = [
   ...(['goid', 'runtime', 'status', 'waitReason', 'waitSinceNs', 'entry', 'creator', 'current'] as const),
-  ...(['stack', 'labels', 'parentGoid', 'flags'] as const),
+  ...(['stack', 'labels', 'work', 'parentGoid', 'flags'] as const),
 ];
 type Columns = Record<(typeof COLUMNS)[number], number[]>;
 
@@ -82,11 +83,18 @@ function collectRuntime(
       columns.current.push(tables.loc(goroutine.current));
       columns.stack.push(number);
       columns.labels.push(labelSets.of(goroutine.labels));
+      columns.work.push(tables.string(workOf(describer, g)));
       columns.parentGoid.push(goroutine.parentGoid ?? 0);
       columns.flags.push(flagsOf(goroutine));
     }
   });
   return { columns, threads };
+}
+
+/** What a goroutine works on; null where nothing is known of that. */
+function workOf(describer: Describer, g: G): string | null {
+  const items = describer.workOf(g).map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`);
+  return items.length === 0 ? null : items.join(WORK_SEPARATOR);
 }
 
 function flagsOf({ system, lockedToThread, torn }: Goroutine): number {

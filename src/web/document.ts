@@ -83,6 +83,8 @@ export interface PageGoroutines {
   readonly stack: readonly number[];
   /** What each waits on, in words: a number of a text. */
   readonly waitsOn: readonly number[];
+  /** What each works on, items with {@link WORK_SEPARATOR} between: a number of a text. */
+  readonly work: readonly number[];
   readonly labels: readonly number[];
   /** 0 where it is not known. */
   readonly parentGoid: readonly number[];
@@ -91,6 +93,9 @@ export interface PageGoroutines {
   /** Of those that a thread runs: the row, the id of the M, and that of the thread. */
   readonly threads: readonly (readonly [row: number, m: number, tid: number])[];
 }
+
+/** Texts of work may have more than one line. */
+export const WORK_SEPARATOR = '\0';
 
 /** What is true of a goroutine. */
 export const FLAGS = { system: 1, lockedToThread: 2, torn: 4 } as const;

@@ -38,7 +38,8 @@ function matcher({ tables, data }: Capture, word: string): (row: number) => bool
     isLoc(columns.creator[row]) ||
     stack[columns.stack[row] ?? -1] === true ||
     labels[columns.labels[row] ?? -1] === true ||
-    is(columns.waitsOn[row]);
+    is(columns.waitsOn[row]) ||
+    is(columns.work[row]);
 }
 
 function pairsOf(set: readonly number[], strings: readonly string[]): string[] {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
-import type { PageDocument } from '../../src/web/document.js';
+import { WORK_SEPARATOR, type PageDocument } from '../../src/web/document.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { gospy, interruptedAt } from './gospy-process.js';
 import { gospyHere } from './gospy-here.js';
@@ -55,6 +55,7 @@ function goroutinesIn({ strings, locs, stacks, capture }: PageDocument): object[
       labels: Object.fromEntries(
         labels.flatMap((name, i) => (i % 2 === 0 ? [[text(name) ?? '', text(labels[i + 1]) ?? '']] : [])),
       ),
+      work: text(goroutines.work[row])?.split(WORK_SEPARATOR) ?? [],
       parentGoid: parent === 0 ? null : parent,
       creator: place(goroutines.creator[row]),
       entry: place(goroutines.entry[row]),
@@ -79,6 +80,7 @@ async function goroutinesOf(file: string, ...filters: readonly string[]): Promis
   const place = (loc: Loc): Loc => (loc === null ? null : { func: loc.func, file: loc.file, line: loc.line });
   return goroutines.map((g) => ({
     ...without(g, 'start', 'waitsOn', 'ancestors'),
+    work: g.work.map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`),
     creator: place(g.creator),
     entry: place(g.entry),
     current: place(g.current),
