@@ -23,6 +23,8 @@ export interface DeferRecord {
   readonly fn: Addr;
   /** The stack pointer of the frame that deferred it. */
   readonly sp: number;
+  /** Whether a panic or Goexit has begun the call, and keeps its record until it returns: until Go 1.21. */
+  readonly started: boolean;
   /** The record of the call that was deferred before it; 0 at the end. */
   readonly link: Addr;
   /** Bytes of arguments that follow the record (until Go 1.17). */
@@ -35,6 +37,8 @@ class Offsets {
   readonly fn: number;
   readonly sp: number;
   readonly link: number;
+  /** True once the call has begun in a panic or Goexit: until Go 1.21. */
+  readonly started: number | null;
   /** Bytes of the arguments that follow the record: until Go 1.17. */
   readonly siz: number | null;
   /** True for a record that stands for the calls that are coded into a function: Go 1.14 to 1.21. */
@@ -46,6 +50,7 @@ class Offsets {
     this.fn = layout.offset('fn');
     this.sp = layout.offset('sp');
     this.link = layout.offset('link');
+    this.started = layout.optional('started');
     this.siz = layout.optional('siz');
     this.openDefer = layout.optional('openDefer');
   }
@@ -80,6 +85,7 @@ export class DeferReader {
       addr,
       fn: isCoded ? NIL : memory.ptr(addr, at.fn),
       sp: memory.word(addr, at.sp),
+      started: at.started !== null && memory.u8(addr, at.started) !== 0,
       link: memory.ptr(addr, at.link),
       savedBytes: at.siz === null ? 0 : Math.min(MAX_ARGUMENTS * WORD, memory.u32(addr, at.siz)),
     };

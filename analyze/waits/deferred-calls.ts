@@ -43,11 +43,11 @@ export class DeferredCalls {
     );
   }
 
-  /** The calls in records, the latest first, as far as they can be read. */
+  /** The calls in records that are still to come, the latest first, as far as they can be read. */
   recorded({ addr }: G): DeferredCall[] {
     const out: DeferredCall[] = [];
     for (const record of this.#records.of(addr)) {
-      if (record.fn === 0) continue;
+      if (record.fn === 0 || record.started) continue;
       const saved = onFault(
         () => this.#records.saved(record),
         () => [],
