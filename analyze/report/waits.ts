@@ -10,6 +10,7 @@ import type { Cycle, Root } from '../waits/wait-graph.js';
 import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-waits.js';
 import { findWaits } from '../waits/waits.js';
 import { answer, type Answer } from './answer.js';
+import { byChannelEnd } from './channel-ends.js';
 import { Describer } from './goroutines.js';
 import { LeakRoots } from './leak-roots.js';
 import { STACK_READS } from './locations.js';
@@ -94,7 +95,7 @@ export class WaitReporter {
       cycles: this.cycles.map((cycle, i) => this.#cycleDocument(cycle, i)).filter(({ goids }) => goids.some(isAsked)),
       roots: worded(roots),
       chains: worded(chains),
-      things: this.#listOf(things, (thing) => this.#thingDocument(thing)),
+      things: this.#listOf(things, (group) => this.#thingDocument(group)),
       chain,
       ends: this.#ends(),
     };
@@ -134,7 +135,7 @@ export class WaitReporter {
     return many
       .sort((a, b) => (counts[b] ?? 0) - (counts[a] ?? 0))
       .slice(0, limit)
-      .map((thing) => this.#thingDocument(thing));
+      .map((thing) => this.#thingDocument([thing]));
   }
 
   #isLock(thing: number): boolean {
@@ -251,29 +252,37 @@ export class WaitReporter {
     return `waits: ${this.#waits.program.waitReasons.at(g.waitreason) ?? '?'}`;
   }
 
-  /** What is listed with who has to end the wait: locks first, and of a kind what most wait for. */
-  #listedThings(): number[] {
+  /** What is listed with who has to end the wait, by groups: locks first, and of a kind what most wait for. */
+  #listedThings(): number[][] {
     const { graph, things } = this.#waits;
     const counts = graph.waiterCounts();
-    const inCycles = new Map<number, number>();
-    for (const { things: over } of this.cycles)
-      for (const thing of over) inCycles.set(thing, (inCycles.get(thing) ?? 0) + 1);
-    const orders = things.map((on, thing) => orderOf(on, counts[thing] ?? 0));
-    return [...things.keys()]
-      .filter((thing) => orders[thing] !== null && (counts[thing] ?? 0) > (inCycles.get(thing) ?? 0))
-      .sort((a, b) => (orders[a] ?? 0) - (orders[b] ?? 0) || (counts[b] ?? 0) - (counts[a] ?? 0));
+    const inCycles = new Uint32Array(things.length);
+    for (const { things: over } of this.cycles) for (const thing of over) inCycles[thing] = (inCycles[thing] ?? 0) + 1;
+    const sumOf = (of: Uint32Array, group: readonly number[]): number =>
+      group.reduce((sum, thing) => sum + (of[thing] ?? 0), 0);
+    return byChannelEnd(things)
+      .map((group) => ({ group, waiters: sumOf(counts, group) }))
+      .filter(({ group, waiters }) => waiters > sumOf(inCycles, group))
+      .map((one) => ({ ...one, order: orderOf(thingAt(this.#waits, one.group[0] ?? 0), one.waiters) }))
+      .filter(({ order }) => order !== null)
+      .sort((a, b) => (a.order ?? 0) - (b.order ?? 0) || b.waiters - a.waiters)
+      .map(({ group }) => group);
   }
 
-  #thingDocument(thing: number): WaitedThing {
+  /** A group of things that are worded as their first one. */
+  #thingDocument(group: readonly number[]): WaitedThing {
     const { graph } = this.#waits;
-    const waiters = graph.waitersOf(thing, Infinity).length;
+    const [thing = 0, ...others] = group;
+    const inSelect = others.reduce((sum, other) => sum + graph.waitersOf(other, Infinity).length, 0);
+    const waiters = graph.waitersOf(thing, Infinity).length + inSelect;
     const on = thingAt(this.#waits, thing);
-    const enders = graph.endersOf(thing);
+    const enders = group.map((one) => graph.endersOf(one)).find((found) => found.length > 0) ?? [];
     const [first = 0] = graph.waitersOf(thing, 1);
     const wait =
       waiters === 1
         ? `${this.#goid(first)} in ${this.funcOf(first)} ${waitText(on)}`
         : `${goroutines(waiters)} ${waitText(on).replace(/^waits/, 'wait')}`;
+    const partly = inSelect === 0 ? '' : `, ${inSelect} of them in a select`;
     const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
       return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
     });
@@ -284,7 +293,7 @@ export class WaitReporter {
       on: describeWait(on),
       waiters,
       holders: enders.slice(0, MAX_ENDERS).map(({ goroutine }) => this.#goid(goroutine)),
-      message: `${wait}, ${[...named, ...more, ...nobody].join('; ')}`,
+      message: `${wait}${partly}, ${[...named, ...more, ...nobody].join('; ')}`,
     };
   }
 

@@ -56,6 +56,7 @@ const WAYS: readonly Way[] = [
   { name: 'full', says: /POSSIBLE DEADLOCK/ },
   { name: 'sql', says: /POSSIBLE DEADLOCK[^]*60\s+more\s+wait/, inSummary: 'deadlock' },
   { name: 'slow', says: /^40 goroutines wait for Mutex/, inSummary: 'lock-waiters' },
+  { name: 'mixed', says: /^7 goroutines wait to receive from chan [^]*,\s+4\s+of\s+them\s+in\s+a\s+select/ },
 ];
 
 for (const cell of STUCK_CELLS) {
