@@ -1,12 +1,17 @@
 import t from 'tap';
-import { openProgram } from '../../../analyze/program.js';
+import { openProgram, type GoProgram } from '../../../analyze/program.js';
 import { findHolders } from '../../../analyze/waits/holders.js';
 import { captureToImage } from '../../../capture/capture.js';
 import { LiveProcess } from '../../../capture/process/live-process.js';
-import type { ProcessImage } from '../../../snapshots/image.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
+import { openCore } from '../../../snapshots/elf/core-image.js';
+import { openCorePrograms } from '../../../src/targets/core-files.js';
+import { gcore } from '../../support/cores.js';
 import { cellName, LOCKS_CELLS } from '../../support/releases.js';
 import { holderFaults, toldLocks } from './told-locks.js';
+
+/** The release of which a core is read, too: gcore takes a second for each. */
+const OF_CORE = LOCKS_CELLS.find(({ link }) => link === 'stripped');
 
 for (const cell of LOCKS_CELLS) {
   t.test(`holders: every lock is held by whom the program says (${cellName(cell)})`, async (t) => {
@@ -16,21 +21,28 @@ for (const cell of LOCKS_CELLS) {
     t.teardown(() => {
       live.close();
     });
-    const check = (image: ProcessImage, what: string): void => {
-      const program = openProgram(image);
+    const check = (program: GoProgram, what: string): void => {
       const told = toldLocks(program, target.stdout);
       const locks = told.map(({ lock }) => lock);
-      const torn = new Set(image.capture.torn);
+      const torn = new Set(program.image.capture.torn);
       const moved = new Set([...program.goroutines()].filter(({ addr }) => torn.has(addr)).map(({ goid }) => goid));
       const { untrue, missed, probable, wronglyProbable } = holderFaults(told, findHolders(program, locks), moved);
       t.strictSame(untrue, [], `${what}: who surely holds a lock does hold it`);
       t.strictSame(missed, [], `${what}: who holds a lock comes first`);
       t.ok(wronglyProbable <= probable / 10, `${what}: ${wronglyProbable} of ${probable} are none`);
     };
-    check(live.image(), 'live');
+    check(openProgram(live.image()), 'live');
     for (const mode of ['stop', 'clone', 'live'] as const) {
       const { image } = await captureToImage(target.pid, { mode, writer: 'test' });
-      check(image, mode);
+      check(openProgram(image), mode);
     }
+    if (cell !== OF_CORE) return;
+    const core = openCore(await gcore(t, target.pid));
+    const opened = openCorePrograms(core, {});
+    t.teardown(() => {
+      opened.close();
+      core.close();
+    });
+    check(opened.programs[0], 'core');
   });
 }
