@@ -38,10 +38,14 @@ t.test('analyses: every report that says what it reads is in the list', async (t
   t.same(new Set(ANALYSES), new Set(found));
 });
 
+/** Words of arguments that are left over from earlier calls. A thread of the runtime that woke up since has left others. */
+const LEFT_OVER = /0x[0-9a-f]+\?/g;
+
 /** The answers of all analyses by name, as lines of JSON. */
 function answersOf(image: ProcessImage): Map<string, string[]> {
   const program = openProgram(image);
-  return new Map(ANALYSES.map(({ name, answer }) => [name, JSON.stringify(answer(program), null, 1).split('\n')]));
+  const textOf = (answer: unknown): string => JSON.stringify(answer, null, 1).replace(LEFT_OVER, '?');
+  return new Map(ANALYSES.map(({ name, answer }) => [name, textOf(answer(program)).split('\n')]));
 }
 
 /**

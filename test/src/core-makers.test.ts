@@ -35,6 +35,10 @@ function timeless(goroutines: readonly GoroutineWithStack[]): unknown[] {
     }));
 }
 
+function withoutWork(goroutines: readonly GoroutineWithStack[]): GoroutineWithStack[] {
+  return goroutines.map((goroutine) => ({ ...goroutine, work: [] }));
+}
+
 function readSnapshot(path: string): GoroutineWithStack[] {
   const image = openSnapshot(path);
   try {
@@ -147,7 +151,8 @@ if (requireGo(t)) {
       t.same(compared.differences, []);
       t.equal(compared.compared.goroutines, goroutines.length);
       const again = readCore(core);
-      t.same(timeless(again.goroutines), timeless(goroutines), 'and gospy reads it back');
+      // What goroutines work on was read of memory that the snapshot does not have, and so its core does not.
+      t.same(timeless(withoutWork(again.goroutines)), timeless(withoutWork(goroutines)), 'and gospy reads it back');
       t.same(again.warnings, []);
 
       const script = ['-batch', '-ex', 'info threads', '-ex', 'thread apply all bt 2'];

@@ -108,7 +108,11 @@ t.test('capture --leaks: the snapshot has the verdicts, and nothing of the heap'
   const all = [...found.values()].flat();
   t.equal(all.filter(isLeak).length, report.leaks.leaked);
   const book = readByTheBook(readFileSync(path));
-  t.same(book.objects.slice(0, 4), ['header', 'facts', 'leaks', 'memory'], 'a reader that knows no leaks reads it');
+  t.same(
+    book.objects.slice(0, 5),
+    ['header', 'facts', 'leaks', 'work', 'memory'],
+    'a reader that knows no leaks reads it',
+  );
   t.equal((await gospyHere(['info', path])).code, 0);
 
   for (const [name, code, root] of ROOTS) {
