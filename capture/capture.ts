@@ -88,6 +88,8 @@ export interface CaptureReport {
 
 /** The copy is rehearsed so many times before the stop, but not for longer than this in milliseconds. */
 const WARM_UP_ROUNDS = 20;
+/** ... and once more, after other work. */
+const AGAIN_ROUNDS = 8;
 const WARM_UP_MS = 100;
 /** Threads whose stacks are read in the rehearsal as those of late threads are. */
 const LATE_REHEARSED = 4;
@@ -311,6 +313,8 @@ async function copyStopped(
   });
   signal?.throwIfAborted();
   lookAtWork(copies.surveyed.programs);
+  // That ran other code over the same functions, for which the engine made them again.
+  rehearse(copies, AGAIN_ROUNDS);
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
   for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = await plan();
   signal?.throwIfAborted();
@@ -340,9 +344,9 @@ function overBudgetWarning(count: number, budgetMs: number): ImageWarning {
 }
 
 /** Runs the code of the stop until it is compiled: code that never ran takes ten times as long. */
-function rehearse(copies: Copies): void {
+function rehearse(copies: Copies, rounds = WARM_UP_ROUNDS): void {
   const until = performance.now() + WARM_UP_MS;
-  for (let i = 0; i < WARM_UP_ROUNDS && performance.now() < until; i++) {
+  for (let i = 0; i < rounds && performance.now() < until; i++) {
     copies.readAhead();
     copies.readStopped([]);
   }
