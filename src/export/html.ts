@@ -107,7 +107,7 @@ function documentOf(inputs: PageInputs, selection: Selection, writer: string): P
 }
 
 function captureOf({ name, programs }: PageInput, selection: Selection, tables: PageTables): PageCapture {
-  const { goroutines, labelSets } = collectGoroutines(programs, selection, tables);
+  const { goroutines, labelSets, workSets } = collectGoroutines(programs, selection, tables);
   const { waits, waitsOn } = collectWaits(programs, goroutines, tables);
   const { value: leaks } = findAllLeaks(programs);
   const { value: threads } = listAllThreads(programs);
@@ -119,6 +119,7 @@ function captureOf({ name, programs }: PageInput, selection: Selection, tables: 
     threads: threads.map((thread) => ({ ...thread, frames: tables.frames(thread.frames) })),
     goroutines: { ...goroutines, waitsOn },
     labelSets,
+    workSets,
     waits,
     leaks: {
       proof: leaks.proof,

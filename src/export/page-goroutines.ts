@@ -6,7 +6,7 @@ import type { G } from '../../analyze/runtime/goroutine.js';
 import type { Selection } from '../../analyze/report/selection.js';
 import { StackIds } from '../../analyze/report/stack-ids.js';
 import { ascendingOrder } from '../../snapshots/ascending-order.js';
-import { FLAGS, WORK_SEPARATOR, type PageGoroutines } from '../web/document.js';
+import { FLAGS, type PageGoroutines } from '../web/document.js';
 import type { PageTables } from './page-tables.js';
 
 /** The columns of the page that have a number for each goroutine. */
@@ -16,19 +16,20 @@ const COLUMNS = [
 ];
 type Columns = Record<(typeof COLUMNS)[number], number[]>;
 
-/** The goroutines of a page, and the label sets that they have. */
+/** The goroutines of a page, and the label sets that they have, and sets of what they work on. */
 export interface CollectedGoroutines {
   readonly goroutines: Omit<PageGoroutines, 'waitsOn'>;
-  readonly labelSets: readonly (readonly number[])[];
+  readonly labelSets: TextSets['all'];
+  readonly workSets: TextSets['all'];
 }
 
 /** Collects the selected goroutines of all programs: every distinct stack is followed to its lines once. */
 export function collectGoroutines(programs: Programs, selection: Selection, tables: PageTables): CollectedGoroutines {
   const columns = emptyColumns();
   const threads: [number, number, number][] = [];
-  const labelSets = new LabelSets(tables);
+  const [labelSets, workSets] = [new TextSets(tables), new TextSets(tables)];
   for (const program of programs) {
-    const own = collectRuntime(program, selection, tables, labelSets);
+    const own = collectRuntime(program, selection, tables, { labelSets, workSets });
     const order = ascendingOrder(Float64Array.from(own.columns.goid));
     const first = columns.goid.length;
     for (const name of COLUMNS) for (const row of order) columns[name].push(own.columns[name][row] ?? 0);
@@ -37,7 +38,7 @@ export function collectGoroutines(programs: Programs, selection: Selection, tabl
       if (thread !== undefined && thread !== null) threads.push([first + i, thread.m, thread.tid]);
     });
   }
-  return { goroutines: { ...columns, threads }, labelSets: labelSets.all };
+  return { goroutines: { ...columns, threads }, labelSets: labelSets.all, workSets: workSets.all };
 }
 
 function emptyColumns(): Columns {
@@ -54,7 +55,7 @@ function collectRuntime(
   program: GoProgram,
   selection: Selection,
   tables: PageTables,
-  labelSets: LabelSets,
+  { labelSets, workSets }: { readonly labelSets: TextSets; readonly workSets: TextSets },
 ): RuntimeRows {
   const columns = emptyColumns();
   const threads = new Map<number, Goroutine['thread']>();
@@ -82,8 +83,8 @@ function collectRuntime(
       columns.creator.push(tables.loc(goroutine.creator));
       columns.current.push(tables.loc(goroutine.current));
       columns.stack.push(number);
-      columns.labels.push(labelSets.of(goroutine.labels));
-      columns.work.push(tables.string(workOf(describer, g)));
+      columns.labels.push(labelSets.of(Object.entries(goroutine.labels).flat()));
+      columns.work.push(workSets.of(workOf(describer, g)));
       columns.parentGoid.push(goroutine.parentGoid ?? 0);
       columns.flags.push(flagsOf(goroutine));
     }
@@ -91,18 +92,17 @@ function collectRuntime(
   return { columns, threads };
 }
 
-/** What a goroutine works on; null where nothing is known of that. */
-function workOf(describer: Describer, g: G): string | null {
-  const items = describer.workOf(g).map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`);
-  return items.length === 0 ? null : items.join(WORK_SEPARATOR);
+/** A text for each thing that a goroutine works on. */
+function workOf(describer: Describer, g: G): string[] {
+  return describer.workOf(g).map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`);
 }
 
 function flagsOf({ system, lockedToThread, torn }: Goroutine): number {
   return (system ? FLAGS.system : 0) + (lockedToThread ? FLAGS.lockedToThread : 0) + (torn ? FLAGS.torn : 0);
 }
 
-/** Numbers for the labels of goroutines. */
-class LabelSets {
+/** Numbers for lists of texts of which many goroutines have the same. */
+class TextSets {
   readonly all: number[][] = [];
   readonly #tables: PageTables;
   readonly #byKey = new Map<string, number>();
@@ -111,10 +111,9 @@ class LabelSets {
     this.#tables = tables;
   }
 
-  of(labels: Goroutine['labels']): number {
-    const pairs = Object.entries(labels);
-    if (pairs.length === 0) return -1;
-    const set = pairs.flatMap(([name, value]) => [this.#tables.string(name), this.#tables.string(value)]);
+  of(texts: readonly string[]): number {
+    if (texts.length === 0) return -1;
+    const set = texts.map((text) => this.#tables.string(text));
     const key = set.join();
     let number = this.#byKey.get(key);
     if (number === undefined) {

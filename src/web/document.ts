@@ -44,6 +44,8 @@ export interface PageCapture {
   readonly goroutines: PageGoroutines;
   /** The labels of goroutines: numbers of texts, a name and its value in turn. */
   readonly labelSets: readonly (readonly number[])[];
+  /** What goroutines work on: numbers of texts, one for each thing. */
+  readonly workSets: readonly (readonly number[])[];
   readonly waits: PageWaits;
   readonly leaks: Pick<Leaks, 'proof'> & { readonly groups: readonly PageLeak[]; readonly alive: readonly PageAlive[] };
 }
@@ -83,7 +85,7 @@ export interface PageGoroutines {
   readonly stack: readonly number[];
   /** What each waits on, in words: a number of a text. */
   readonly waitsOn: readonly number[];
-  /** What each works on, items with {@link WORK_SEPARATOR} between: a number of a text. */
+  /** What each works on: a number of one of {@link PageCapture.workSets}. */
   readonly work: readonly number[];
   readonly labels: readonly number[];
   /** 0 where it is not known. */
@@ -93,9 +95,6 @@ export interface PageGoroutines {
   /** Of those that a thread runs: the row, the id of the M, and that of the thread. */
   readonly threads: readonly (readonly [row: number, m: number, tid: number])[];
 }
-
-/** Texts of work may have more than one line. */
-export const WORK_SEPARATOR = '\0';
 
 /** What is true of a goroutine. */
 export const FLAGS = { system: 1, lockedToThread: 2, torn: 4 } as const;

@@ -1,6 +1,5 @@
 import type { JSX } from 'preact';
 import { printable } from '../render/text.js';
-import { WORK_SEPARATOR } from './document.js';
 import { age } from './format.js';
 import { Detail, Fact, GoroutineLink, runtimeName, StackView, State, type ViewProps } from './parts.js';
 import { href } from './route.js';
@@ -16,7 +15,7 @@ export function Goroutine({ row, onClose, ...props }: ViewProps & { row: number;
   const thread = capture.thread(row);
   const parent = goroutines.parentGoid[row] ?? 0;
   const on = capture.tables.text(goroutines.waitsOn[row] ?? -1);
-  const work = capture.tables.text(goroutines.work[row] ?? -1);
+  const work = capture.data.workSets[goroutines.work[row] ?? -1] ?? [];
   const [entry, creator] = [capture.entry(row), capture.creator(row)];
   const alike = String(goroutines.stack[row] ?? -1);
   return (
@@ -27,12 +26,11 @@ export function Goroutine({ row, onClose, ...props }: ViewProps & { row: number;
           {goroutines.waitReason[row] !== -1 && `, ${capture.state(row)}`}
           {wait >= 0 && `, for ${age(wait)} or longer`}
         </Fact>
-        {work !== '' &&
-          work.split(WORK_SEPARATOR).map((item) => (
-            <Fact key={item} name="Works on">
-              {printable(item)}
-            </Fact>
-          ))}
+        {work.map((item) => (
+          <Fact key={item} name="Works on">
+            {capture.tables.text(item)}
+          </Fact>
+        ))}
         {on !== '' && <Fact name="Waits on">{on}</Fact>}
         {entry !== null && (
           <Fact name="Function">

@@ -1,7 +1,7 @@
 import type { Capture } from './capture.js';
 
 /**
- * Returns the rows of the goroutines that match each word of a search: by id, state, what they wait on, a function or file on the
+ * Returns the rows of the goroutines that match each word of a search: by id, state, what they wait on or work on, a function or file on the
  * stack or of the `go` statement, or a label as `name=value`.
  */
 export function searchRows(capture: Capture, rows: readonly number[], search: string): readonly number[] {
@@ -28,6 +28,7 @@ function matcher({ tables, data }: Capture, word: string): (row: number) => bool
   const isLoc = (number: number | undefined): boolean => loc[number ?? -1] === true;
   const stack = stacks.map(({ frames, truncated }) => is(truncated) || frames.some((frame) => isLoc(frame >> 1)));
   const labels = data.labelSets.map((set) => set.some(is) || pairsOf(set, strings).some((pair) => pair.includes(word)));
+  const work = data.workSets.map((set) => set.some(is));
   const goid = /^\d+$/.test(word) ? Number(word) : -1;
   const columns = data.goroutines;
   return (row) =>
@@ -39,7 +40,7 @@ function matcher({ tables, data }: Capture, word: string): (row: number) => bool
     stack[columns.stack[row] ?? -1] === true ||
     labels[columns.labels[row] ?? -1] === true ||
     is(columns.waitsOn[row]) ||
-    is(columns.work[row]);
+    work[columns.work[row] ?? -1] === true;
 }
 
 function pairsOf(set: readonly number[], strings: readonly string[]): string[] {

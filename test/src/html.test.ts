@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
-import { WORK_SEPARATOR, type PageDocument } from '../../src/web/document.js';
+import type { PageDocument } from '../../src/web/document.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { gospy, interruptedAt } from './gospy-process.js';
 import { gospyHere } from './gospy-here.js';
@@ -34,7 +34,7 @@ function goroutinesIn({ strings, locs, stacks, capture }: PageDocument): object[
     const loc = locs[n ?? -1];
     return loc === undefined ? null : { func: text(loc[0]), file: text(loc[1]), line: loc[2] };
   };
-  const { goroutines, labelSets } = capture;
+  const { goroutines, labelSets, workSets } = capture;
   return goroutines.goid.map((goid, row) => {
     const stack = stacks[goroutines.stack[row] ?? -1];
     const labels = labelSets[goroutines.labels[row] ?? -1] ?? [];
@@ -55,7 +55,7 @@ function goroutinesIn({ strings, locs, stacks, capture }: PageDocument): object[
       labels: Object.fromEntries(
         labels.flatMap((name, i) => (i % 2 === 0 ? [[text(name) ?? '', text(labels[i + 1]) ?? '']] : [])),
       ),
-      work: text(goroutines.work[row])?.split(WORK_SEPARATOR) ?? [],
+      work: (workSets[goroutines.work[row] ?? -1] ?? []).map(text),
       parentGoid: parent === 0 ? null : parent,
       creator: place(goroutines.creator[row]),
       entry: place(goroutines.entry[row]),

@@ -94,6 +94,23 @@ async function drive(t: Test, browser: Browser): Promise<void> {
     t.same(file.complaints, []);
   });
 
+  await t.test('page: each thing that a goroutine works on has a line', async (t) => {
+    const program = await startGo(t, await buildGo({ fixture: 'working', release: '1.27', link: 'stripped' }));
+    const path = join(temporaryFolder(t), 'working.gsp');
+    t.match(await gospy(['capture', '--pid', String(program.pid), '-o', path]), { code: 0 });
+    const { goroutines } = await ask<{ goroutines: GoroutineWithStack[] }>('goroutines', path, '--json');
+    const [most] = goroutines.sort((a, b) => b.work.length - a.work.length);
+    t.equal(most?.work.length, 2);
+    const file = await OpenFile.open(t, browser, await pageOf(t, path), 'nav', TALL);
+    await file.go(`goroutines?g=${most?.goid}`);
+    const facts = await file.page.locator('aside.detail .fact').allTextContents();
+    t.same(
+      facts.filter((fact) => fact.startsWith('Works on')),
+      most?.work.map(({ kind, text, sure }) => `Works on${kind}: ${sure ? '' : 'probably '}${text}`),
+    );
+    t.same(file.complaints, []);
+  });
+
   await t.test('page: of a live process, by itself and after a snapshot', async (t) => {
     const program = await startGo(t, await buildGo(ODD_CELL));
     const folder = temporaryFolder(t);
