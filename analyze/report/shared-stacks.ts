@@ -13,6 +13,7 @@ export interface SharedLine {
   readonly func: string;
   readonly file: string;
   readonly line: number;
+  readonly inlined: boolean;
 }
 
 /** A frame as the CPU has it, with the calls inlined into it: the innermost first. */
@@ -39,13 +40,22 @@ export interface StackedGoroutine {
   readonly stack: SharedStack;
 }
 
-/** The selected goroutines of all programs, one at a time. Order `stack` reads memory fastest; warnings come by id in any. */
-export function* withSharedStacks(
-  programs: Programs,
+/** The selected goroutines of all programs by id, one at a time. */
+export function* withSharedStacks(programs: Programs, selection: Selection): Iterable<StackedGoroutine> {
+  for (const program of programs) yield* ofProgram(program, selection, 'goid');
+}
+
+/** Calls `visit` with each of them, in the order in which their stacks are read fastest. Warnings come by id all the same. */
+export function visitSharedStacks(
+  programs: Iterable<GoProgram>,
   selection: Selection,
-  order: GoroutineOrder,
-): Iterable<StackedGoroutine> {
-  for (const program of programs) yield* ofProgram(program, selection, order);
+  visit: (one: StackedGoroutine) => void,
+): void {
+  for (const program of programs) {
+    program.listWarningsByGoid(() => {
+      for (const one of ofProgram(program, selection, 'stack')) visit(one);
+    });
+  }
 }
 
 function* ofProgram(program: GoProgram, selection: Selection, order: GoroutineOrder): Iterable<StackedGoroutine> {
@@ -67,7 +77,9 @@ function* ofProgram(program: GoProgram, selection: Selection, order: GoroutineOr
 function framesOf({ index: { symbolizer } }: GoProgram, frames: readonly PhysicalFrame[]): SharedFrame[] {
   return frames.map(({ point, pc, trap }) => ({
     pc,
-    lines: point.lines(trap).map(({ name, file, line }) => ({ func: symbolizer.printedName(name), file, line })),
+    lines: point
+      .lines(trap)
+      .map(({ name, file, line, inlined }) => ({ func: symbolizer.printedName(name), file, line, inlined })),
   }));
 }
 

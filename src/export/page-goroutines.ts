@@ -1,10 +1,9 @@
 import type { GoProgram, Programs } from '../../analyze/program.js';
-import { Describer, selectGoroutines } from '../../analyze/report/goroutines.js';
-import { LocationResolver } from '../../analyze/report/locations.js';
+import { Describer } from '../../analyze/report/goroutines.js';
 import type { Goroutine } from '../../analyze/report/model.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import type { Selection } from '../../analyze/report/selection.js';
-import { StackIds } from '../../analyze/report/stack-ids.js';
+import { visitSharedStacks, type SharedStack } from '../../analyze/report/shared-stacks.js';
 import { ascendingOrder } from '../../snapshots/ascending-order.js';
 import { FLAGS, type PageGoroutines } from '../web/document.js';
 import type { PageTables } from './page-tables.js';
@@ -60,34 +59,24 @@ function collectRuntime(
   const columns = emptyColumns();
   const threads = new Map<number, Goroutine['thread']>();
   const describer = new Describer(program);
-  const locations = new LocationResolver(program);
-  const ids = new StackIds();
-  const stacks = new Map<string, number>();
-  program.listWarningsByGoid(() => {
-    for (const { g, goroutine } of selectGoroutines(program, describer, selection, 'stack')) {
-      const { id, stack } = ids.of(program, g);
-      const key = `${id} ${stack?.truncated ?? ''}`;
-      let number = stacks.get(key);
-      if (number === undefined) {
-        const { frames, truncated } = stack ?? program.stackOf(g);
-        number = tables.stack(locations.frames(frames), truncated, locations.user(frames));
-        stacks.set(key, number);
-      }
-      if (goroutine.thread !== null) threads.set(columns.goid.length, goroutine.thread);
-      columns.goid.push(goroutine.goid);
-      columns.runtime.push(goroutine.runtime);
-      columns.status.push(tables.string(goroutine.status));
-      columns.waitReason.push(tables.string(goroutine.waitReason));
-      columns.waitSinceNs.push(goroutine.waitSinceNs ?? -1);
-      columns.entry.push(tables.loc(goroutine.entry));
-      columns.creator.push(tables.loc(goroutine.creator));
-      columns.current.push(tables.loc(goroutine.current));
-      columns.stack.push(number);
-      columns.labels.push(labelSets.of(Object.entries(goroutine.labels).flat()));
-      columns.work.push(workSets.of(workOf(describer, g)));
-      columns.parentGoid.push(goroutine.parentGoid ?? 0);
-      columns.flags.push(flagsOf(goroutine));
-    }
+  const stacks = new WeakMap<SharedStack, number>();
+  visitSharedStacks([program], selection, ({ g, goroutine, stack }) => {
+    let number = stacks.get(stack);
+    if (number === undefined) stacks.set(stack, (number = tables.stack(stack)));
+    if (goroutine.thread !== null) threads.set(columns.goid.length, goroutine.thread);
+    columns.goid.push(goroutine.goid);
+    columns.runtime.push(goroutine.runtime);
+    columns.status.push(tables.string(goroutine.status));
+    columns.waitReason.push(tables.string(goroutine.waitReason));
+    columns.waitSinceNs.push(goroutine.waitSinceNs ?? -1);
+    columns.entry.push(tables.loc(goroutine.entry));
+    columns.creator.push(tables.loc(goroutine.creator));
+    columns.current.push(tables.loc(goroutine.current));
+    columns.stack.push(number);
+    columns.labels.push(labelSets.of(Object.entries(goroutine.labels).flat()));
+    columns.work.push(workSets.of(workOf(describer, g)));
+    columns.parentGoid.push(goroutine.parentGoid ?? 0);
+    columns.flags.push(flagsOf(goroutine));
   });
   return { columns, threads };
 }

@@ -1,4 +1,5 @@
-import type { Frame, Loc } from '../../analyze/report/model.js';
+import { linesOf, type SharedLine, type SharedStack } from '../../analyze/report/shared-stacks.js';
+import type { Loc } from '../../analyze/report/model.js';
 import type { PageDocument, PageStack } from '../web/document.js';
 
 /** Gives what is equal one number. */
@@ -51,12 +52,13 @@ export class PageTables {
     return number;
   }
 
-  frames(frames: readonly Frame[]): number[] {
-    return frames.map((frame) => 2 * this.loc(frame) + (frame.inlined ? 1 : 0));
+  frames(frames: Iterable<SharedLine>): number[] {
+    return Array.from(frames, (frame) => 2 * this.loc(frame) + (frame.inlined ? 1 : 0));
   }
 
-  stack(frames: readonly Frame[], truncated: string | null, user: Loc | null): number {
-    const stack = { frames: this.frames(frames), truncated: this.string(truncated), user: this.loc(user) };
+  stack(shared: SharedStack): number {
+    const { truncated, user } = shared;
+    const stack = { frames: this.frames(linesOf(shared)), truncated: this.string(truncated), user: this.loc(user) };
     return this.#stacks.of(`${stack.truncated} ${stack.user} ${stack.frames.join()}`, () => stack);
   }
 }

@@ -1,5 +1,5 @@
 import type { GoProgram } from '../../analyze/program.js';
-import { linesOf, withSharedStacks, type SharedStack } from '../../analyze/report/shared-stacks.js';
+import { linesOf, visitSharedStacks, type SharedStack } from '../../analyze/report/shared-stacks.js';
 import { pluralize, printable, withThousands } from '../render/text.js';
 import type { Source } from './model.js';
 import { LabelNames, storeName, type SampleLabels } from './pprof-labels.js';
@@ -54,7 +54,7 @@ export function mergeSamples(source: Source, limits: StoreLimits | null, note: (
 }
 
 const OTHERS: SharedStack = {
-  frames: [{ pc: 0, lines: [{ func: '(rarer stacks)', file: '', line: 0 }] }],
+  frames: [{ pc: 0, lines: [{ func: '(rarer stacks)', file: '', line: 0, inlined: false }] }],
   truncated: null,
   user: null,
 };
@@ -63,14 +63,10 @@ function countSamples({ programs, query }: Source, forStore: boolean): MergedSam
   const names = new LabelNames(programs.length > 1, forStore ? nameInStore : (name) => name);
   const samples = new Map<string, MergedSample>();
   const stackIds = new StackNumbers();
-  const pass = (): void => {
-    for (const { program, goroutine, stack } of withSharedStacks(programs, query.selection ?? {}, 'stack')) {
-      const labels: SampleLabels = { ...names.of(goroutine), numbers: [] };
-      const one = { program, stack, labels, count: 1, waitNs: goroutine.waitSinceNs ?? 0 };
-      addTo(samples, `${program.runtime.n} ${stackIds.of(stack)} ${JSON.stringify(labels.texts)}`, one);
-    }
-  };
-  programs.reduceRight((inner, program) => () => program.listWarningsByGoid(inner), pass)();
+  visitSharedStacks(programs, query.selection ?? {}, ({ program, goroutine, stack }) => {
+    const labels: SampleLabels = { ...names.of(goroutine), numbers: [] };
+    addTo(samples, stackIds, { program, stack, labels, count: 1, waitNs: goroutine.waitSinceNs ?? 0 });
+  });
   return [...samples.values()];
 }
 
@@ -79,7 +75,10 @@ function nameInStore(key: string): string {
   return RESERVED.has(name) ? `label_${name}` : name;
 }
 
-function addTo(samples: Map<string, MergedSample>, key: string, one: MergedSample): void {
+/** Adds a sample to the one with the same lines and labels. */
+function addTo(samples: Map<string, MergedSample>, stackIds: StackNumbers, one: MergedSample): void {
+  const { program, stack, labels } = one;
+  const key = `${program.runtime.n} ${stackIds.of(stack)} ${JSON.stringify(labels.texts)}`;
   const known = samples.get(key);
   if (known === undefined) samples.set(key, one);
   else added(known, one);
@@ -110,8 +109,7 @@ function without(samples: readonly MergedSample[], left: string): MergedSample[]
   const stackIds = new StackNumbers();
   for (const sample of samples) {
     const labels = { numbers: [], texts: sample.labels.texts.filter(([key]) => key !== left) };
-    const id = `${sample.program.runtime.n} ${stackIds.of(sample.stack)} ${JSON.stringify(labels.texts)}`;
-    addTo(merged, id, { ...sample, labels });
+    addTo(merged, stackIds, { ...sample, labels });
   }
   return [...merged.values()];
 }

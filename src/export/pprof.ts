@@ -42,7 +42,7 @@ export async function exportPprof(output: Output, source: Source, options: Pprof
   } else {
     const { programs, query } = source;
     const names = new LabelNames(programs.length > 1, (name) => name);
-    for (const { program, goroutine, stack } of withSharedStacks(programs, query.selection ?? {}, 'goid')) {
+    for (const { program, goroutine, stack } of withSharedStacks(programs, query.selection ?? {})) {
       const labels = { ...names.of(goroutine), numbers: idsOf(goroutine) };
       await profile.add(program, stack, labels, [1, goroutine.waitSinceNs ?? 0]);
     }
@@ -144,7 +144,7 @@ class ProfileWriter {
 }
 
 /** Stands for the callers that a stack lacks. */
-const CUT_FRAME: SharedFrame = { pc: 0, lines: [{ func: CUT, file: '', line: 0 }] };
+const CUT_FRAME: SharedFrame = { pc: 0, lines: [{ func: CUT, file: '', line: 0, inlined: false }] };
 
 function varint(value: number): number[] {
   const bytes: number[] = [];

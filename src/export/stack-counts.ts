@@ -1,4 +1,4 @@
-import { linesOf, withSharedStacks, type SharedStack } from '../../analyze/report/shared-stacks.js';
+import { linesOf, visitSharedStacks, type SharedStack } from '../../analyze/report/shared-stacks.js';
 import type { Source } from './model.js';
 
 /** Goroutines with the same lines on their stacks. */
@@ -15,19 +15,16 @@ export interface StackCount {
 export function countStacks<K>({ programs, query }: Source, keyOf: (stack: SharedStack) => K): Map<K, StackCount> {
   const counts = new Map<K, StackCount>();
   const keys = new WeakMap<SharedStack, K>();
-  const pass = (): void => {
-    for (const { goroutine, stack } of withSharedStacks(programs, query.selection ?? {}, 'stack')) {
-      const key = keys.get(stack) ?? keyOf(stack);
-      keys.set(stack, key);
-      let counted = counts.get(key);
-      if (counted === undefined) {
-        counts.set(key, (counted = { stack, runtime: goroutine.runtime, count: 0, waitNs: 0 }));
-      }
-      counted.count++;
-      counted.waitNs += goroutine.waitSinceNs ?? 0;
+  visitSharedStacks(programs, query.selection ?? {}, ({ goroutine, stack }) => {
+    const key = keys.get(stack) ?? keyOf(stack);
+    keys.set(stack, key);
+    let counted = counts.get(key);
+    if (counted === undefined) {
+      counts.set(key, (counted = { stack, runtime: goroutine.runtime, count: 0, waitNs: 0 }));
     }
-  };
-  programs.reduceRight((inner, program) => () => program.listWarningsByGoid(inner), pass)();
+    counted.count++;
+    counted.waitNs += goroutine.waitSinceNs ?? 0;
+  });
   return counts;
 }
 

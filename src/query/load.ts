@@ -78,7 +78,7 @@ export class Loader {
     const frames = await this.#database.appendTo('loaded_frames');
     const stacks = new WeakMap<SharedStack, number>();
     const waits = new Map(programs.map((program) => [program, new WaitsOnReader(program)]));
-    for (const one of withSharedStacks(programs, selection, 'goid')) {
+    for (const one of withSharedStacks(programs, selection)) {
       const { program, g, stack } = one;
       const snap = snapOf(program.runtime.n);
       let number = stacks.get(stack);
@@ -124,10 +124,7 @@ function identityOf(program: GoProgram, path: string | null, service: string | u
 function* frameRows({ frames }: SharedStack): Iterable<Cell[]> {
   let depth = 0;
   for (const { pc, lines } of frames) {
-    for (let i = 0; i < lines.length; i++) {
-      const { func = '', file = '', line = 0 } = lines[i] ?? {};
-      yield [depth++, func, file, line, pc, i < lines.length - 1];
-    }
+    for (const { func, file, line, inlined } of lines) yield [depth++, func, file, line, pc, inlined];
   }
 }
 
