@@ -7,13 +7,15 @@ const MOST_MB = 9_999_999;
 
 /** `--pid N`: a number. */
 export function pidOption(description: string): Option {
-  return new Option('--pid <N>', description).argParser((text) => {
-    const pid = parseWhole(text);
-    if (pid === null || pid === 0 || pid >= PID_LIMIT) {
-      throw new InvalidArgumentError('A process id is a whole number above 0.');
-    }
-    return pid;
-  });
+  return new Option('--pid <N>', description).argParser(parsePid);
+}
+
+export function parsePid(text: string): number {
+  const pid = parseWhole(text);
+  if (pid === null || pid === 0 || pid >= PID_LIMIT) {
+    throw new InvalidArgumentError('A process id is a whole number above 0.');
+  }
+  return pid;
 }
 
 /** `--limit N`: a number, where 0 means all; `initial` is the default. */

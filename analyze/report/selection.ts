@@ -23,6 +23,11 @@ export interface Selection {
 export const SORTS = ['goid', 'wait', 'status', 'func'] as const;
 export type Sort = (typeof SORTS)[number];
 
+/** True for a selection that leaves no goroutine out. */
+export function selectsAll({ noSystem = false, ...rest }: Selection): boolean {
+  return !noSystem && Object.keys(rest).length === 0;
+}
+
 /** Returns whether a goroutine fulfils all conditions of the selection but `func` and `work`, which need its stack. */
 export function matcher(selection: Selection): (g: Goroutine) => boolean {
   const { waitReason, minWaitNs, noSystem = false } = selection;

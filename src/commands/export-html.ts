@@ -2,12 +2,13 @@ import { basename } from 'node:path';
 import type { Programs } from '../../analyze/program.js';
 import type { Selection } from '../../analyze/report/selection.js';
 import type { PageInputs } from '../export/html.js';
-import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { namesOf } from '../render/runtimes.js';
-import { pluralize, printable, size } from '../render/text.js';
+import type { Output } from '../output.js';
+import { pluralize } from '../render/text.js';
 import { version } from '../version.js';
 import { selectionOf, type SelectionOptions } from '../selection-options.js';
+import { writeTo } from './write-to.js';
 import { withTargets, type NamedTarget, type TargetOptions } from './with-target.js';
 
 /** Writes a page of one target, or of two to compare, to a file or to standard output. */
@@ -38,23 +39,16 @@ function named({ file, pid }: NamedTarget, programs: Programs): PageInputs[0] {
 }
 
 async function write(io: Io, inputs: PageInputs, selection: Selection, path: string | undefined): Promise<void> {
-  const [{ exportPage, pageText }, { removeUnfinished }, { warningsOf }] = await Promise.all([
+  const [{ pageText }, { warningsOf }] = await Promise.all([
     import('../export/html.js'),
-    import('../../snapshots/atomic-file.js'),
     import('../../analyze/report/all-runtimes.js'),
   ]);
-  const text = pageText(inputs, selection, version());
-  if (path === undefined) {
-    for await (const piece of text) await io.write(piece);
-  } else {
-    const forget = onInterrupt(removeUnfinished);
-    const bytesWritten = await exportPage(text, path).finally(forget);
-    const [{ programs }, second] = inputs;
-    const count = [programs, ...(second === undefined ? [] : [second.programs])]
-      .flat()
-      .reduce((sum, { goroutineCount }) => sum + goroutineCount, 0);
-    await io.write(`${printable(path)}: ${size(bytesWritten)}, ${pluralize(count, 'goroutine')}\n`);
-  }
+  const fill = async (output: Output): Promise<void> => {
+    for await (const piece of pageText(inputs, selection, version())) await output.write(piece);
+  };
+  const all = inputs.flatMap((input) => input?.programs ?? []);
+  const count = all.reduce((sum, { goroutineCount }) => sum + goroutineCount, 0);
+  await writeTo(io, path, fill, `, ${pluralize(count, 'goroutine')}`);
   const { programs } = inputs[1] ?? inputs[0];
   io.warnings(warningsOf(programs), namesOf(programs));
 }

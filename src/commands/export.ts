@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
+import { selectsAll } from '../../analyze/report/selection.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Source } from '../export/model.js';
 import { onInterrupt } from '../interrupt.js';
@@ -11,6 +12,7 @@ import { PARTITIONS, type Partition } from '../query/partitions.js';
 import { pluralize, printable, size } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { writePage } from './export-html.js';
+import { writeTo } from './write-to.js';
 import { withPrograms, withTargets, type NamedTarget, type TargetOptions } from './with-target.js';
 
 interface ExportOptions extends TargetOptions, SelectionOptions {
@@ -108,8 +110,7 @@ function checkOptions(options: ExportOptions): void {
       throw usageError(`${name} is an option of --format ${format}`);
     }
   }
-  const { noSystem = false, ...selection } = selectionOf(options);
-  if (options.format === 'core' && (noSystem || Object.keys(selection).length > 0)) {
+  if (options.format === 'core' && !selectsAll(selectionOf(options))) {
     throw usageError('a core is of the whole process: it takes no selection of goroutines');
   }
 }
@@ -125,26 +126,12 @@ async function writeStreamed(io: Io, programs: Programs, format: Streamed, optio
   const notes: string[] = [];
   const note = (line: string): void => void notes.push(line);
   const fill = (output: Output): Promise<void> => write(output, source, { ...options, note });
-  if (options.output === undefined) {
-    if (format === 'pprof' && io.isTerminal) {
-      throw usageError('a profile is no text for a terminal', { hint: 'name a file with -o, or send it into a pipe' });
-    }
-    await fill(io);
-  } else {
-    const bytes = await toFile(options.output, fill);
-    await io.write(`${printable(options.output)}: ${size(bytes)}\n`);
+  if (options.output === undefined && format === 'pprof' && io.isTerminal) {
+    throw usageError('a profile is no text for a terminal', { hint: 'name a file with -o, or send it into a pipe' });
   }
+  await writeTo(io, options.output, fill);
   for (const line of notes) io.note(`gospy: ${line}`);
   io.warnings(warningsOf(programs), namesOf(programs));
-}
-
-async function toFile(path: string, fill: (output: Output) => Promise<void>): Promise<number> {
-  const [{ FileOutput }, { removeUnfinished }] = await Promise.all([
-    import('../output.js'),
-    import('../../snapshots/atomic-file.js'),
-  ]);
-  const forget = onInterrupt(removeUnfinished);
-  return FileOutput.fill(path, fill).finally(forget);
 }
 
 /** The columns that `--partition-by` names. */

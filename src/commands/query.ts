@@ -1,15 +1,16 @@
 import { existsSync } from 'node:fs';
-import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
+import { Argument, Option, type Command } from 'commander';
 import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import { onInterrupt } from '../interrupt.js';
 import { ReaderGone, type Io } from '../io.js';
-import { binOption, debugDirOption, examples, limitOption, memoryOption, runtimeOption } from '../options.js';
+import { binOption, debugDirOption, examples, limitOption, memoryOption, parsePid, runtimeOption } from '../options.js';
 import type { Output } from '../output.js';
 import type { Database } from '../query/database.js';
 import type { ResultFormat } from '../query/results.js';
 import type { Asked } from '../query/sources.js';
 import { printable, size } from '../render/text.js';
 import { packageFile } from '../version.js';
+import { writeTo } from './write-to.js';
 
 interface QueryOptions extends Omit<Asked, 'names' | 'pids'> {
   readonly pid?: readonly number[];
@@ -39,7 +40,7 @@ export function define(command: Command, io: Io): void {
     .addArgument(new Argument('[TARGET...]', 'what to ask about'))
     .addOption(
       new Option('--pid <N>', 'ask about the live process N; may be given again').argParser(
-        (text, before: readonly number[] | undefined) => [...(before ?? []), pidOf(text)],
+        (text, before: readonly number[] | undefined) => [...(before ?? []), parsePid(text)],
       ),
     )
     .addOption(binOption())
@@ -80,12 +81,16 @@ async function query(io: Io, args: readonly string[], options: QueryOptions): Pr
   if (options.format === 'parquet' && options.output === undefined) {
     throw usageError('parquet is written to a file: name it with -o');
   }
-  const [{ Database }, { loadSources }] = await Promise.all([
+  const [{ Database }, { loadSources }, { removeUnfinished }] = await Promise.all([
     import('../query/database.js'),
     import('../query/sources.js'),
+    import('../../snapshots/atomic-file.js'),
   ]);
   const database = await Database.open(options.memory);
-  const forget = onInterrupt(() => database.removeFolder());
+  const forget = onInterrupt(() => {
+    removeUnfinished();
+    database.removeFolder();
+  });
   try {
     const asked: Asked = { ...options, names, pids };
     await loadSources(database, asked, { progress: io.progress }, (error) => {
@@ -135,10 +140,7 @@ async function writeRows(io: Io, database: Database, sql: string, options: Query
   const fill = async (output: Output): Promise<void> => {
     await writeResult(database, sql, format, limit, output);
   };
-  if (path === undefined) return fill(io);
-  const { FileOutput } = await import('../output.js');
-  const bytes = await FileOutput.fill(path, fill);
-  await io.write(`${printable(path)}: ${size(bytes)}\n`);
+  await writeTo(io, path, fill);
 }
 
 async function printExamples(io: Io, database: Database): Promise<void> {
@@ -152,9 +154,4 @@ async function printExamples(io: Io, database: Database): Promise<void> {
     await writeResult(database, sql, 'table', 0, io);
     separator = '\n';
   }
-}
-
-function pidOf(text: string): number {
-  if (!/^[1-9]\d{0,9}$/.test(text)) throw new InvalidArgumentError('A process id is a whole number above 0.');
-  return Number(text);
 }

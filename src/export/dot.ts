@@ -1,5 +1,5 @@
 import { listAll, waitsOfAll } from '../../analyze/report/all-runtimes.js';
-import type { Selection } from '../../analyze/report/selection.js';
+import { selectsAll, type Selection } from '../../analyze/report/selection.js';
 import { waitsDot } from '../render/waits-dot.js';
 import type { Output } from '../output.js';
 import type { Source } from './model.js';
@@ -7,13 +7,9 @@ import type { Source } from './model.js';
 /** The graph of who waits for whom, of all goroutines or of those selected with whom they wait for. */
 export async function exportDot(output: Output, { programs, query: { selection = {} } }: Source): Promise<void> {
   const { value: report } = waitsOfAll(programs);
-  const isFrom = isAll(selection) ? null : selected(programs, selection);
+  const isFrom = selectsAll(selection) ? null : selected(programs, selection);
   const edges = isFrom === null ? report.edges : [...report.edges].filter(isFrom);
   await output.write(waitsDot({ ...report, edges }, 0));
-}
-
-function isAll({ noSystem = false, ...rest }: Selection): boolean {
-  return !noSystem && Object.keys(rest).length === 0;
 }
 
 function selected(

@@ -8,7 +8,7 @@ import type { GoroutineState } from '../../analyze/report/diff-changes.js';
 import type { AliveGroup } from '../../analyze/report/leaks.js';
 import type { LongList } from '../../analyze/report/long-list.js';
 import type { Selection } from '../../analyze/report/selection.js';
-import { AtomicFile } from '../../snapshots/atomic-file.js';
+import { limited } from '../listing.js';
 import { PAGE_SCRIPT, PAGE_STYLE } from '../web/bundle.js';
 import type {
   PageAlive,
@@ -48,19 +48,6 @@ export async function* pageText(inputs: PageInputs, selection: Selection, writer
   yield head(`${title}: goroutines`);
   yield* base64(gzipped(jsonOf(document)));
   yield TAIL;
-}
-
-/** Writes a page, replacing `path` in one step. Returns its size in bytes. Throws `badFile` where it cannot be written. */
-export async function exportPage(text: AsyncIterable<string>, path: string): Promise<number> {
-  const file = await AtomicFile.create(path);
-  try {
-    for await (const piece of text) await file.write(Buffer.from(piece));
-    await file.commit();
-    return file.size;
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
 }
 
 /** The policy lets the one script and the one style in, and nothing else from anywhere. */
@@ -141,12 +128,7 @@ function changesOf(before: Programs, after: Programs, tables: PageTables): PageC
   const { relation, changes, sched } = compareAll(before, after, { kind: 'start' }).value;
   const state = ({ status, waitReason, at }: GoroutineState): PageState => ({ status, waitReason, at: tables.loc(at) });
   const list = <T>(items: LongList<T>, change: (item: T) => PageChange): PageChangeList => {
-    const shown: PageChange[] = [];
-    for (const item of items) {
-      if (shown.length === MAX_CHANGES) break;
-      shown.push(change(item));
-    }
-    return { length: items.length, shown };
+    return { length: items.length, shown: Array.from(limited(items, MAX_CHANGES), change) };
   };
   return {
     relation,

@@ -4,6 +4,7 @@ import type { Wait } from '../../analyze/report/model.js';
 import type { WaitReport } from '../../analyze/report/wait-documents.js';
 import { waitText } from '../../analyze/report/wait-texts.js';
 import { addr } from '../../snapshots/address.js';
+import { limited } from '../listing.js';
 import type { PageWaitEdge, PageWaitGraph, PageWaits } from '../web/document.js';
 import type { PageTables } from './page-tables.js';
 
@@ -33,23 +34,14 @@ export function collectWaits(
   const waits = {
     cycles: cycles.slice(0, MAX_LISTED),
     cyclesMore: Math.max(0, cycles.length - MAX_LISTED),
-    things: first(things),
+    things: [...limited(things, MAX_LISTED)],
     thingsMore: Math.max(0, things.length - MAX_LISTED),
-    chains: first(chains),
+    chains: [...limited(chains, MAX_LISTED)],
     chainsMore: Math.max(0, chains.length - MAX_LISTED),
     ends,
     graph: graphOf(report),
   };
   return { waits, waitsOn: goid.map((id, row) => texts.get(runtime[row] ?? 0)?.get(id) ?? -1) };
-}
-
-function first<T>(items: Iterable<T>): T[] {
-  const list: T[] = [];
-  for (const item of items) {
-    if (list.length === MAX_LISTED) break;
-    list.push(item);
-  }
-  return list;
 }
 
 /** What a goroutine waits on, in words. */

@@ -4,6 +4,7 @@ import type { Programs } from '../../analyze/program.js';
 import { checkOutput } from '../../snapshots/atomic-file.js';
 import { fileError, systemCode } from '../../snapshots/file-errors.js';
 import { Database } from '../query/database.js';
+import { quote } from '../query/dataset.js';
 import { Loader, type Loading } from '../query/load.js';
 import { writeParquet } from '../query/parquet.js';
 import { partitionPath, type Identity, type Partition } from '../query/partitions.js';
@@ -55,8 +56,7 @@ export class ParquetExport {
     const path = partitionPath(this.#options.output, by, identity);
     makeFolder(dirname(path));
     const columns = Object.keys(GOROUTINES).filter((name) => !(by as readonly string[]).includes(name));
-    const id = identity.snapshot.replaceAll("'", "''");
-    const sql = `SELECT ${columns.join(', ')} FROM (${LOADED_GOROUTINES}) WHERE snapshot = '${id}'`;
+    const sql = `SELECT ${columns.join(', ')} FROM (${LOADED_GOROUTINES}) WHERE snapshot = ${quote(identity.snapshot)}`;
     this.#bytes += await writeParquet(this.#database, sql, path);
     this.#files++;
   }

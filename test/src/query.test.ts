@@ -11,7 +11,7 @@ import { complete } from '../../src/query/prompt.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { Tmux } from '../support/tmux.js';
 import { gospyHere } from './gospy-here.js';
-import { GOSPY, gospy } from './gospy-process.js';
+import { GOSPY, gospy, interruptedAt } from './gospy-process.js';
 
 const SAMPLES = fileURLToPath(new URL('../../../snapshots/samples/', import.meta.url));
 const sample = (name: string): string => join(SAMPLES, name);
@@ -213,6 +213,15 @@ t.test('query: rows are written as a table, CSV, JSON, JSON lines or parquet', a
   t.equal(readFileSync(path, 'latin1').slice(0, 4), 'PAR1');
   const { stdout } = await gospyHere(['query', 'SELECT goid FROM goroutines', target, '--limit', '2', '--json']);
   t.match(JSON.parse(stdout), { more: true, rows: { length: 2 } });
+});
+
+t.test('query: what is interrupted leaves no file', async (t) => {
+  const folder = temporaryFolder(t);
+  for (const format of ['csv', 'parquet']) {
+    const args = ['query', 'SELECT goid FROM goroutines', sample('queue.gsp'), '--format', format];
+    t.match(await interruptedAt('file', 'SIGINT', [...args, '-o', join(folder, 'x')]), { code: 130 }, format);
+    t.same(readdirSync(folder), [], format);
+  }
 });
 
 t.test('query: what cannot be read is told and left out, or ends it with --strict', async (t) => {
