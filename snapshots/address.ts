@@ -32,6 +32,11 @@ export function alignDown(a: Addr, unit: number): Addr {
   return (a - (a % unit)) as Addr;
 }
 
+/** Rounds `a` up to a multiple of `unit` bytes. */
+export function alignUp(a: Addr, unit: number): Addr {
+  return (Math.ceil(a / unit) * unit) as Addr;
+}
+
 /** Formats a number as addresses are written in text and JSON: `0x4970ab`. */
 export function hex(n: number | bigint): string {
   return `0x${n.toString(16)}`;

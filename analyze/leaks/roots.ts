@@ -1,4 +1,4 @@
-import { alignDown, plus, type Addr } from '../../snapshots/address.js';
+import { alignDown, alignUp, plus, type Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import { MemoryFault, type Memory, type Range, type Segment } from '../../snapshots/memory.js';
 import type { Registers } from '../../snapshots/registers.js';
@@ -66,7 +66,7 @@ export function* markGlobals(
   const { memory, globals } = program;
   const list = memory.ptr(globals.allgs);
   for (const { lo, hi } of globalRanges(program)) {
-    for (let at = plus(alignDown(lo, 8), lo % 8 === 0 ? 0 : 8); at + 8 <= hi; at = plus(at, 8)) {
+    for (let at = alignUp(lo, 8); at + 8 <= hi; at = plus(at, 8)) {
       const high = memory.u32(at, 4);
       if (high === 0) continue;
       const low = memory.u32(at);
@@ -189,17 +189,17 @@ function stacksOf(program: GoRuntime, { g0, gsignal }: M, sp: number): Range[] {
 
 /** Marks from a range of which parts may be absent: stacks that C made have no exact bounds. */
 function markPresent(memory: Memory, heap: Heap, lo: Addr, hi: Addr): void {
-  for (const range of memory.ranges(lo, hi)) heap.markRange(memory, alignUp(range.lo), range.hi);
+  for (const range of memory.ranges(lo, hi)) heap.markRange(memory, alignUp(range.lo, 8), range.hi);
 }
 
 function eachWord(memory: Memory, lo: Addr, hi: Addr, use: (word: number) => void): void {
   for (const range of memory.ranges(lo, hi)) {
-    for (let at = alignUp(range.lo); at + 8 <= range.hi; at = plus(at, 8)) use(memory.word(at));
+    for (let at = alignUp(range.lo, 8); at + 8 <= range.hi; at = plus(at, 8)) use(memory.word(at));
   }
 }
 
 /** The part of a goroutine's stack that it uses: all of it where that is not known. */
-export function stackInUse(program: GoRuntime, g: G): Range {
+function stackInUse(program: GoRuntime, g: G): Range {
   const { lo, hi } = g.stack;
   const saved = g.syscallsp === 0 ? g.sched.sp : g.syscallsp;
   let sp = saved;
@@ -208,7 +208,13 @@ export function stackInUse(program: GoRuntime, g: G): Range {
     const registers = machine === null ? null : (program.threadOf(machine)?.registers ?? null);
     sp = registers === null ? 0 : Number(registers.sp) - RED_ZONE;
   } else if (g.status === 'copystack') sp = 0;
-  return { lo: sp > lo && sp <= hi ? alignUp(sp as Addr) : lo, hi };
+  return { lo: sp > lo && sp <= hi ? alignUp(sp as Addr, 8) : lo, hi };
+}
+
+/** Calls `use` with the words of a goroutine's stack that are present. */
+export function eachStackWord(program: GoRuntime, g: G, use: (word: number) => void): void {
+  const { lo, hi } = stackInUse(program, g);
+  if (hi - lo <= MAX_STACK) eachWord(program.memory, lo, hi, use);
 }
 
 /** Marks from the stack of a goroutine. Throws MemoryFault where a part of it is absent. */
@@ -225,8 +231,4 @@ const MAX_STACK = 2 ** 30;
 /** Marks what was not marked yet. */
 export function* drained(heap: Heap): Generator<void> {
   while (heap.drain()) yield;
-}
-
-function alignUp(at: Addr): Addr {
-  return (Math.ceil(at / 8) * 8) as Addr;
 }

@@ -1,6 +1,6 @@
-import { plus, type Addr } from '../../snapshots/address.js';
-import { onFault, type Memory } from '../../snapshots/memory.js';
-import { stackInUse } from '../leaks/roots.js';
+import type { Addr } from '../../snapshots/address.js';
+import { onFault } from '../../snapshots/memory.js';
+import { eachStackWord } from '../leaks/roots.js';
 import type { Evidence, WaitsOn } from '../waits/model.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import type { GoProgram } from '../program.js';
@@ -60,17 +60,12 @@ export class SuspectRules {
    */
   referredTo<T>(awaited: ReadonlyMap<number, T>, groupOf: (goid: number) => T | null): Set<number> {
     const out = new Set<number>();
-    const { memory } = this.#program;
     for (const g of awaited.size === 0 ? [] : this.#program.goroutines('stack')) {
-      const { lo, hi } = stackInUse(this.#program, g);
       const own = groupOf(g.goid);
-      for (const range of hi - lo > MAX_STACK ? [] : memory.ranges(lo, hi)) {
-        for (let at = alignUp(range.lo); at + 8 <= range.hi; at = plus(at, 8)) {
-          const word = wordOrZero(memory, at);
-          const group = word === 0 ? undefined : awaited.get(word);
-          if (group !== undefined && group !== own) out.add(word);
-        }
-      }
+      eachStackWord(this.#program, g, (word) => {
+        const group = word === 0 ? undefined : awaited.get(word);
+        if (group !== undefined && group !== own) out.add(word);
+      });
     }
     return out;
   }
@@ -93,22 +88,6 @@ export class SuspectRules {
     return !file.startsWith('/') && !/^[^/]*\./.test(file);
   }
 }
-
-/** Go limits a stack to 1 GB (runtime.maxstacksize). */
-const MAX_STACK = 2 ** 30;
-
-function alignUp(at: Addr): Addr {
-  return (Math.ceil(at / 8) * 8) as Addr;
-}
-
-/** A word that may be an address, else 0. */
-function wordOrZero(memory: Memory, at: Addr): number {
-  const high = memory.u32(at, 4);
-  return high > HIGHEST_HALF ? 0 : high * 2 ** 32 + memory.u32(at);
-}
-
-/** The upper half of a word that is an address. */
-const HIGHEST_HALF = 0xffff;
 
 /** The folder of the standard library's source, which the file of a function of every program names; null where it is not known. */
 function libraryOf({ code, index }: GoProgram): string | null {

@@ -1,4 +1,4 @@
-import { plus, type Addr } from '../../snapshots/address.js';
+import { alignUp, plus } from '../../snapshots/address.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from '../binary/module-data.js';
 import type { GoType, TypeReader } from './type-reader.js';
@@ -56,11 +56,11 @@ export class TypeIndex {
 
   *#walked({ addr, layout, types }: ModuleData): Iterable<GoType> {
     const end = types.lo + this.#memory.word(addr, layout.offset('typedesclen'));
-    for (let at = types.lo + 8; at < Math.min(end, types.hi);) {
-      const type = this.#reader.at(at as Addr);
+    for (let at = plus(types.lo, 8); at < Math.min(end, types.hi);) {
+      const type = this.#reader.at(at);
       if (type === null) return;
       yield type;
-      at = 8 * Math.ceil((at + this.#reader.descriptorBytes(type)) / 8);
+      at = alignUp(plus(at, this.#reader.descriptorBytes(type)), 8);
     }
   }
 }
