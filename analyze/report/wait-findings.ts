@@ -1,4 +1,5 @@
 import type { GoProgram } from '../program.js';
+import { isSure } from '../waits/model.js';
 import { findWaits } from '../waits/waits.js';
 import type { Finding } from './model.js';
 import { WaitReporter } from './waits.js';
@@ -21,7 +22,7 @@ export function waitFindings(program: GoProgram): Finding[] {
   const reporter = new WaitReporter(findWaits(program));
   const runtime = program.runtime.n;
   const deadlocks = reporter.lockCycles(SHOWN).map(({ goids, strength, waiters, message }): Finding => {
-    const word = strength === 'exact' || strength === 'strong' ? 'deadlock' : 'possible deadlock';
+    const word = isSure(strength) ? 'deadlock' : 'possible deadlock';
     const behind = waiters === 0 ? '' : `, and ${waiters} more wait behind ${goids.length === 1 ? 'it' : 'them'}`;
     const who = goids.length === 1 ? 'a goroutine waits for itself' : `${goids.length} goroutines wait for each other`;
     return {

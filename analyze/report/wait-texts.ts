@@ -1,5 +1,5 @@
 import { hex } from '../../snapshots/address.js';
-import type { Strength, WaitsOn } from '../waits/model.js';
+import { isSure, type Strength, type WaitsOn } from '../waits/model.js';
 
 /** The names of the types that are waited on. */
 const NAMES: Readonly<Record<WaitsOn['kind'], string>> = {
@@ -69,8 +69,7 @@ const VERBS: Partial<Record<NonNullable<WaitsOn['op']>, string>> = { send: 'send
 
 /** Who ends a wait on it, before the name of a goroutine: `held by`, `probably held by`, `may be sent by`. */
 export function enderText({ kind, op }: WaitsOn, strength: Strength): string {
-  const certainly =
-    strength === 'exact' || strength === 'strong' ? '' : strength === 'probable' ? 'probably ' : 'perhaps ';
+  const certainly = isSure(strength) ? '' : strength === 'probable' ? 'probably ' : 'perhaps ';
   switch (kind) {
     case 'mutex':
     case 'rwmutex':

@@ -1,15 +1,12 @@
 import { hex } from '../../snapshots/address.js';
 import type { GoProgram } from '../program.js';
-import type { WaitsOn } from '../waits/model.js';
+import { isSure, type WaitsOn } from '../waits/model.js';
 import { indexOf, NO_GOROUTINE, thingAt, type Waits } from '../waits/program-waits.js';
 import { findWaits } from '../waits/waits.js';
 import { bySize, OpenGroup, type Group } from './groups.js';
 import type { Goroutine } from './model.js';
-import { enderText, nobodyText, orderOf, thingText } from './wait-texts.js';
+import { orderOf, thingText } from './wait-texts.js';
 import { WaitReporter } from './waits.js';
-
-/** Goroutines that are named as those that may end one wait. */
-const MAX_NAMED = 2;
 
 /**
  * Groups goroutines by what they wait on that others have to end: locks, WaitGroups, channels. One that waits in a select is in a
@@ -28,7 +25,7 @@ export class WaitedGrouping {
     this.#reporter = new WaitReporter(this.#waits);
     this.#deadlocks = new Map(
       this.#reporter.cycles.flatMap(({ things, strength }) => {
-        const word = strength === 'exact' || strength === 'strong' ? 'DEADLOCK: ' : 'POSSIBLE DEADLOCK: ';
+        const word = isSure(strength) ? 'DEADLOCK: ' : 'POSSIBLE DEADLOCK: ';
         return things.map((thing) => [thing, word] as const);
       }),
     );
@@ -59,18 +56,10 @@ export class WaitedGrouping {
 
   /** `Mutex 0xc000123450 (locked, 3 waiters), held by 91 in main.put: Unlock deferred in main.put`. */
   #textOf(thing: number, on: WaitsOn): string {
-    const { graph, goids } = this.#waits;
-    const enders = graph.endersOf(thing);
-    const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
-      const who = `${goids[goroutine] ?? 0} in ${this.#reporter.funcOf(goroutine)}`;
-      return `${enderText(on, strength)} ${who}: ${evidence[0]?.message ?? ''}`;
-    });
-    const nobody =
-      enders.length === 0 ? (nobodyText(on, this.#reporter.unsearched(on)) ?? 'nobody found that would end it') : '';
-    const more = enders.length > MAX_NAMED ? [`and ${enders.length - MAX_NAMED} others`] : [];
     const verb = on.op === null ? undefined : VERBS[on.op];
     const mark = this.#deadlocks.get(thing) ?? '';
-    return `${mark}${thingText(on)}${verb === undefined ? '' : ` ${verb}`}, ${[...named, ...more].join('; ')}${nobody}`;
+    const ends = this.#reporter.endersText(on, this.#waits.graph.endersOf(thing));
+    return `${mark}${thingText(on)}${verb === undefined ? '' : ` ${verb}`}, ${ends}`;
   }
 }
 

@@ -6,7 +6,7 @@ import type { G } from '../runtime/goroutine.js';
 import { isBlocked } from '../runtime/wait-records.js';
 import { EndingCode } from '../waits/ending-code.js';
 import type { Evidence, Strength, WaitsOn } from '../waits/model.js';
-import type { Cycle, Root } from '../waits/wait-graph.js';
+import type { Cycle, Ender, Root } from '../waits/wait-graph.js';
 import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-waits.js';
 import { findWaits } from '../waits/waits.js';
 import { answer, type Answer } from './answer.js';
@@ -143,7 +143,7 @@ export class WaitReporter {
   }
 
   /** Why nobody who ends a wait could be found; null where that was possible. */
-  unsearched({ kind }: WaitsOn): string | null {
+  #unsearched({ kind }: WaitsOn): string | null {
     const { lacksCode, program } = this.#waits;
     if (lacksCode) return 'the target lacks the code that would tell';
     const isLock = kind === 'mutex' || kind === 'rwmutex' || kind === 'once';
@@ -223,7 +223,7 @@ export class WaitReporter {
       }
       case 'thing': {
         const on = thingAt(this.#waits, root.thing);
-        const why = nobodyText(on, this.unsearched(on));
+        const why = nobodyText(on, this.#unsearched(on));
         return {
           on: describeWait(on),
           ...common,
@@ -283,18 +283,22 @@ export class WaitReporter {
         ? `${this.#goid(first)} in ${this.funcOf(first)} ${waitText(on)}`
         : `${goroutines(waiters)} ${waitText(on).replace(/^waits/, 'wait')}`;
     const partly = inSelect === 0 ? '' : `, ${inSelect} of them in a select`;
-    const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
-      return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
-    });
-    const more = enders.length > MAX_NAMED ? [`and ${enders.length - MAX_NAMED} others`] : [];
-    const nobody = enders.length === 0 ? [nobodyText(on, this.unsearched(on)) ?? 'nobody found that would end it'] : [];
     return {
       runtime: this.#runtime,
       on: describeWait(on),
       waiters,
       holders: enders.slice(0, MAX_ENDERS).map(({ goroutine }) => this.#goid(goroutine)),
-      message: `${wait}${partly}, ${[...named, ...more, ...nobody].join('; ')}`,
+      message: `${wait}${partly}, ${this.endersText(on, enders)}`,
     };
+  }
+
+  /** Who has to end a wait, with why that is thought; or why nobody is named. */
+  endersText(on: WaitsOn, enders: readonly Ender[]): string {
+    if (enders.length === 0) return nobodyText(on, this.#unsearched(on)) ?? 'nobody found that would end it';
+    const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
+      return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
+    });
+    return [...named, ...(enders.length > MAX_NAMED ? [`and ${enders.length - MAX_NAMED} others`] : [])].join('; ');
   }
 
   #ends(): OwnEnds {
@@ -325,7 +329,7 @@ export class WaitReporter {
       const best = graph.bestOf(at);
       const on = best === null ? undefined : things[best.thing];
       const next: number | null = best?.ender?.goroutine ?? null;
-      const nobody = on === undefined ? null : nobodyText(on, this.unsearched(on));
+      const nobody = on === undefined ? null : nobodyText(on, this.#unsearched(on));
       const message =
         best === null || on === undefined
           ? this.#doing(at)

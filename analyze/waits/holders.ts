@@ -9,7 +9,7 @@ import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
 import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
 import { LockCode } from './lock-code.js';
 import type { Mode } from './lock-functions.js';
-import type { Evidence, Holder, Strength, WantedLock } from './model.js';
+import { isSure, type Evidence, type Holder, type Strength, type WantedLock } from './model.js';
 import { MUTEX, MUTEX_LOCKED, RW_MUTEX } from './sync-types.js';
 
 const COND_WAIT = 'sync.(*Cond).Wait';
@@ -237,8 +237,4 @@ function disputed(found: readonly Found[]): Found[] {
     const strength = isLikely(one) && isAlone && rank(one) === best ? 'probable' : 'candidate';
     return { ...one, strength };
   });
-}
-
-function isSure(strength: Strength): boolean {
-  return strength === 'exact' || strength === 'strong';
 }

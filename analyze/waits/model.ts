@@ -52,6 +52,11 @@ export interface LockState {
 /** How much the evidence bears: `exact` is proved by the runtime's own records, `candidate` only a possibility. */
 export type Strength = 'exact' | 'strong' | 'probable' | 'candidate';
 
+/** True for what may be told as certain. */
+export function isSure(strength: Strength): boolean {
+  return strength === 'exact' || strength === 'strong';
+}
+
 /** Why a goroutine is named. */
 export interface Evidence {
   /** A word for scripts that does not change between releases. */

@@ -1,4 +1,5 @@
 import type { ChainStep, OwnEnds, WaitCycle, WaitReport, WaitStep } from '../../analyze/report/wait-documents.js';
+import { isSure } from '../../analyze/waits/model.js';
 import { limited } from '../listing.js';
 import { runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { moreLine } from './summary.js';
@@ -41,7 +42,7 @@ function chainText({ goid, func, message, leak }: ChainStep): string {
 const LEAKED: ReadonlySet<string> = new Set(['unreachable', 'deferred-only']);
 
 function cycleText({ strength, steps, waiters, waitSinceNs, runtime }: WaitCycle, nameOf: RuntimeName): string {
-  const word = strength === 'exact' || strength === 'strong' ? 'DEADLOCK' : 'POSSIBLE DEADLOCK';
+  const word = isSure(strength) ? 'DEADLOCK' : 'POSSIBLE DEADLOCK';
   const who = steps.length === 1 ? `${steps[0]?.goid ?? 0} waits for itself` : `${namesOf(steps)} wait for each other`;
   const since = waitSinceNs === null ? '' : `, for ${duration(waitSinceNs)} or longer`;
   const behind = waiters === 0 ? '' : `; ${waiters} more wait behind ${steps.length === 1 ? 'it' : 'them'}`;
