@@ -76,8 +76,23 @@ export class DeferReader {
     return this.#memory.ptr(g, this.#head);
   }
 
-  /** Throws MemoryFault. */
-  read(addr: Addr): DeferRecord {
+  /** The same; also 0 where that cannot be read. */
+  firstOrNil(g: Addr): Addr {
+    return onFault(
+      () => this.first(g),
+      () => NIL,
+    );
+  }
+
+  /** null where it cannot be read. */
+  read(addr: Addr): DeferRecord | null {
+    return onFault<DeferRecord, null>(
+      () => this.#read(addr),
+      () => null,
+    );
+  }
+
+  #read(addr: Addr): DeferRecord {
     const at = this.#at;
     const memory = this.#memory;
     const isCoded = at.openDefer !== null && memory.u8(addr, at.openDefer) !== 0;
@@ -94,14 +109,10 @@ export class DeferReader {
   /** Those of a goroutine, the latest first, as far as they can be read. */
   *of(g: Addr): Iterable<DeferRecord> {
     const seen = new Set<Addr>();
-    let addr = this.#orNil(() => this.first(g));
+    let addr = this.firstOrNil(g);
     while (addr !== 0 && !seen.has(addr) && seen.size < MAX_RECORDS) {
       seen.add(addr);
-      const at = addr;
-      const record = onFault(
-        () => this.read(at),
-        () => null,
-      );
+      const record = this.read(addr);
       if (record === null) return;
       yield record;
       addr = record.link;
@@ -125,10 +136,6 @@ export class DeferReader {
     if (savedBytes > 0) yield { lo: end, hi: plus(end, savedBytes) };
     if (fn !== 0) yield { lo: fn, hi: plus(fn, CLOSURE) };
   }
-
-  #orNil(read: () => Addr): Addr {
-    return onFault(read, () => NIL);
-  }
 }
 
 /** Adds to `out` the records of deferred calls of some goroutines that are not on their own stacks, and what they lead to. */
@@ -141,20 +148,14 @@ export function addDeferRecords(
   const heads = new DeferReader(program);
   let todo: { readonly stack: G['stack']; readonly at: Addr }[] = [];
   for (const { addr, stack } of goroutines) {
-    const at = onFault(
-      () => heads.first(addr),
-      () => NIL,
-    );
+    const at = heads.firstOrNil(addr);
     if (at !== 0) todo.push({ stack, at });
   }
   for (let round = 0; todo.length > 0 && round < MAX_RECORDS; round++) {
     const wanted = new RangeList(todo.map(({ at }) => heads.range(at)));
     const records = new DeferReader(readFirst(program, wanted, 'defers'));
     todo = todo.flatMap(({ stack, at }) => {
-      const record = onFault(
-        () => records.read(at),
-        () => null,
-      );
+      const record = records.read(at);
       if (record === null) return [];
       if (!isWithin(at, stack.lo, stack.hi))
         for (const { lo, hi } of [records.range(at), ...records.parts(record)]) out.add(lo, hi);

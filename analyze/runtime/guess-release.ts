@@ -39,19 +39,23 @@ const PCS = 16;
  */
 export function guessRelease(image: ProcessImage, found: ModuleData): GuessedRelease | null {
   const { memory } = image;
+  const table = new FunctionTable(memory, found);
   const functions = onFault(
-    () => surveyFunctions(new FunctionTable(memory, found)),
+    () => surveyFunctions(table),
     () => null,
   );
   if (functions === null) return null;
   const reason = newestWaitReason(memory, found);
   const fitting: Candidate[] = [];
+  const hasInlined = new Map<GoRelease, boolean>();
   for (const version of LAYOUT_STARTS) {
     const layouts = new Layouts(version, NO_DEBUG_INFO);
     const { release } = layouts;
     if (release.pclntab.func !== found.pclntab.format.func || !hasFunctions(functions, release)) continue;
     if (reason !== null && reason !== release.waitReason) continue;
-    if (!hasInlinedCalls(memory, new FunctionTable(memory, found), release)) continue;
+    let inlined = hasInlined.get(release);
+    if (inlined === undefined) hasInlined.set(release, (inlined = hasInlinedCalls(memory, table, release)));
+    if (!inlined) continue;
     const module = moduleDataAt(memory, found.addr, found.pclntab, layouts.of('moduledata'));
     const exact = module === null ? null : fitsRecords(image, module, layouts);
     if (module !== null && exact !== null) fitting.push({ version, module, exact });
