@@ -82,13 +82,16 @@ export interface GoRelease {
 
 /**
  * How a traceback finds the arguments of a function (printArgs in runtime/traceback.go): FUNCDATA_ArgInfo, and
- * FUNCDATA_ArgLiveInfo and PCDATA_ArgLiveIndex, null where nothing tells which are live. The latter is looked up at the
- * outermost call that is inlined there, whose entry in the inline tree has its pc at the offset `parentPc`; where that is
- * null, at the pc itself. internal/abi/symtab.go; runtime/symtab.go before 1.21.
+ * FUNCDATA_ArgLiveInfo and PCDATA_ArgLiveIndex, null where nothing tells which are live. `at` says where the latter is looked
+ * up: at the pc itself, or at the outermost call that is inlined there. internal/abi/symtab.go; runtime/symtab.go before 1.21.
  */
 export interface ArgumentInfo {
   readonly funcdata: number;
-  readonly liveness: { readonly funcdata: number; readonly pcdata: number; readonly parentPc: number | null } | null;
+  readonly liveness: {
+    readonly funcdata: number;
+    readonly pcdata: number;
+    readonly at: 'outermost call' | 'pc';
+  } | null;
 }
 
 /** The caller is at the instruction `parentPc`, an offset from the function's entry. */
@@ -107,6 +110,8 @@ export interface InlinedCallByParent {
   readonly parent: number;
   readonly file: number;
   readonly line: number;
+  /** As {@link InlinedCallByPc.parentPc}. */
+  readonly parentPc: number;
 }
 
 /** A map[string]string. Byte offsets in hmap and in its buckets, each with the top hashes of its slots at 0: runtime/map.go. */
@@ -183,7 +188,7 @@ const GO_1_12: GoRelease = {
     func: { name: 8, pcsp: 20, cuOffset: null, funcID: 36, flag: 37, nfuncdata: 39, pcdata: 40 },
   },
   inlineTree: { pcdata: 1, funcdata: 2 },
-  inlinedCall: { sizeBytes: 20, parent: 0, funcID: 2, file: 4, line: 8, name: 12 },
+  inlinedCall: { sizeBytes: 20, parent: 0, funcID: 2, file: 4, line: 8, name: 12, parentPc: 16 },
   funcIDs: FUNC_IDS_1_12,
   flagsTopFrames: false,
   waitReason: { number: 23, text: 'GC worker (idle)' },
@@ -257,7 +262,7 @@ const GO_1_18: GoRelease = {
   since: 18,
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
   funcIDs: FUNC_IDS_1_18,
-  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, parentPc: 16 } },
+  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, at: 'outermost call' } },
   waitGroupState: 'first',
   openDefers: { funcdata: 4, lists: 'closures' },
 };
@@ -269,14 +274,13 @@ const GO_1_20: GoRelease = {
   since: 20,
   pclntab: { magic: 0xfffffff1, ftab: 'offsets', parts: 32, func: FUNC_1_20 },
   inlinedCall: { sizeBytes: 16, funcID: 0, name: 4, parentPc: 8 },
-  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, parentPc: 8 } },
   waitReason: { number: 31, text: 'stopping the world' },
 };
 
 const GO_1_21: GoRelease = {
   ...GO_1_20,
   since: 21,
-  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, parentPc: null } },
+  argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, at: 'pc' } },
 };
 
 const GO_1_22: GoRelease = {

@@ -4,6 +4,7 @@ import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { Func, FunctionTable } from '../binary/function-table.js';
 import type { ArgumentInfo, GoRelease } from '../runtime/releases.js';
 import { isPointer, pointerMap } from './pointer-maps.js';
+import { MAX_INLINED } from './symbolize.js';
 
 /** A value that a traceback prints in an argument list. */
 export interface ArgumentSlot {
@@ -47,8 +48,6 @@ const TOO_FAR = 0xfb;
 const MAX_INFO = 171;
 /** Words that a traceback prints before 1.17. */
 const MAX_WORDS = 10;
-/** Calls inlined into one another; the compiler nests them less deep. */
-const MAX_INLINED = 256;
 
 /** Reads the argument lists of functions. What is the same at all places of a function is worked out once. */
 export class ArgumentLists {
@@ -136,13 +135,12 @@ export class ArgumentLists {
     const { inlineTree, inlinedCall, argumentInfo } = this.#release;
     const liveness = argumentInfo?.liveness ?? null;
     if (liveness === null) return 0;
-    const { parentPc } = liveness;
-    const tree = parentPc === null ? null : table.funcdata(func, inlineTree.funcdata);
+    const tree = liveness.at === 'pc' ? null : table.funcdata(func, inlineTree.funcdata);
     let at = pc;
-    for (let depth = 0; tree !== null && parentPc !== null && depth < MAX_INLINED; depth++) {
+    for (let depth = 0; tree !== null && depth < MAX_INLINED; depth++) {
       const index = table.pcdata(func, inlineTree.pcdata, at);
       if (index < 0) break;
-      at = func.entry + this.#memory.u32(plus(tree, inlinedCall.sizeBytes * index), parentPc);
+      at = func.entry + this.#memory.u32(plus(tree, inlinedCall.sizeBytes * index), inlinedCall.parentPc);
     }
     return table.pcdata(func, liveness.pcdata, at);
   }

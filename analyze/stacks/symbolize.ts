@@ -15,7 +15,7 @@ export interface CodeLine {
 }
 
 /** Calls inlined into one another; the compiler nests them less deep. */
-const MAX_INLINED = 256;
+export const MAX_INLINED = 256;
 /** The file of a line whose place is not known. */
 export const UNKNOWN_FILE = '?';
 
@@ -46,14 +46,14 @@ export class Symbolizer {
       const ownName = table.nameAt(this.#memory.u32(call, inlinedCall.name));
       const name = table.nameGiver?.inlined(ownName, place.file) ?? ownName;
       lines.push({ name, ...place, funcID: this.#memory.u8(call, inlinedCall.funcID), inlined: true });
-      if ('parentPc' in inlinedCall) {
-        at = func.entry + this.#memory.u32(call, inlinedCall.parentPc);
-        place = this.#place(table, func, at);
-        index = table.pcdata(func, inlineTree.pcdata, at);
-      } else {
+      if ('parent' in inlinedCall) {
         const { parent, file, line } = inlinedCall;
         place = { file: table.file(func, this.#memory.i32(call, file)), line: this.#memory.i32(call, line) };
         index = (this.#memory.u16(call, parent) << 16) >> 16;
+      } else {
+        at = func.entry + this.#memory.u32(call, inlinedCall.parentPc);
+        place = this.#place(table, func, at);
+        index = table.pcdata(func, inlineTree.pcdata, at);
       }
     }
     lines.push({ name: func.name, ...place, funcID: func.funcID, inlined: false });

@@ -40,7 +40,7 @@ export function deriveFacts(program: BuiltProgram, source: GoSource, { waitReaso
     timerHeap: timerHeap(program),
     stackObjects: stackObjects(source),
     stackMapPcdata: source.constant('PCDATA_StackMapIndex', 'internal/abi/symtab.go', 'runtime/symtab.go'),
-    argumentInfo: argumentInfo(program, source),
+    argumentInfo: argumentInfo(source),
     registerArguments: registerArguments(source),
     openDefers: openDefers(source),
     finalizerKind: source.constant('KindSpecialFinalizer', 'runtime/mheap.go'),
@@ -111,10 +111,11 @@ function inlinedCall(program: BuiltProgram): GoRelease['inlinedCall'] | null {
     sizeBytes: call.sizeBytes,
     funcID: offsetOf(call, 'funcID'),
     name: offsetOf(call, 'nameOff', 'func_'),
+    parentPc: offsetOf(call, 'parentPc'),
   };
   const parent = offsetOf(call, 'parent');
   return parent === null
-    ? whole({ ...common, parentPc: offsetOf(call, 'parentPc') })
+    ? whole(common)
     : whole({ ...common, parent, file: offsetOf(call, 'file'), line: offsetOf(call, 'line') });
 }
 
@@ -175,7 +176,7 @@ function stackObjects(source: GoSource): GoRelease['stackObjects'] | null {
   });
 }
 
-function argumentInfo(program: BuiltProgram, source: GoSource): GoRelease['argumentInfo'] {
+function argumentInfo(source: GoSource): GoRelease['argumentInfo'] {
   const files = ['internal/abi/symtab.go', 'runtime/symtab.go'];
   const funcdata = source.constant('FUNCDATA_ArgInfo', ...files);
   if (funcdata === null) return null;
@@ -185,8 +186,7 @@ function argumentInfo(program: BuiltProgram, source: GoSource): GoRelease['argum
     funcdata: source.constant('FUNCDATA_ArgLiveInfo', ...files),
     pcdata: source.constant('PCDATA_ArgLiveIndex', ...files),
   });
-  const parentPc = moves ? offsetOf(program.struct('runtime.inlinedCall'), 'parentPc') : null;
-  return { funcdata, liveness: liveness === null ? null : { ...liveness, parentPc } };
+  return { funcdata, liveness: liveness === null ? null : { ...liveness, at: moves ? 'outermost call' : 'pc' } };
 }
 
 function registerArguments(source: GoSource): boolean {
