@@ -219,8 +219,9 @@ async function copyProcess(
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     begin(options, 'cloning');
-    lookAtWork(surveyed.programs);
-    const cloned = await copyAndProve(target, surveyed, work, options);
+    // A clone that is looked into shows it itself.
+    if (options.leaks === undefined) lookAtWork(surveyed.programs);
+    const cloned = await copyAndProve(target, surveyed, { work, prover }, options);
     if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
     signal?.throwIfAborted();
@@ -244,11 +245,10 @@ async function copyProcess(
 async function copyAndProve(
   target: LiveProcess,
   surveyed: Survey,
-  work: WorkSurvey,
+  { work, prover }: { readonly work: WorkSurvey; readonly prover: Prover },
   options: CaptureOptions,
 ): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
   const { packing = 'if many', signal, budgetMs, leaks } = options;
-  const prover = new Prover(options);
   const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
     work.lookAtFrozen(programs);
     await prover.prove(programs, { lateStacks });
