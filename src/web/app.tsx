@@ -43,7 +43,7 @@ export function App({ document: shown }: { document: PageDocument }): JSX.Elemen
   const capture = isEarlier ? earlier : later;
   const side = isEarlier ? 'a' : '';
   const own = useMemo(() => {
-    const all = [...Array(capture.count).keys()];
+    const all = capture.rows();
     return params.own === 'no' ? all.filter((row) => !capture.has(row, 'system')) : all;
   }, [capture, params.own]);
   const rows = useMemo(() => searchRows(capture, own, params.q), [capture, own, params.q]);

@@ -73,6 +73,11 @@ export class Capture {
     this.isOneRuntime = data.summary.runtimes.length <= 1;
   }
 
+  /** Every row. */
+  rows(): number[] {
+    return [...Array(this.count).keys()];
+  }
+
   /** The row of a goroutine; -1 if it is not listed. */
   row(goid: number, runtime: number): number {
     return (this.#rowOf ??= this.#rows()).get(runtime)?.get(goid) ?? -1;

@@ -4,9 +4,9 @@ import { printable, withThousands } from '../render/text.js';
 import type { Capture } from './capture.js';
 import type { PageChange, PageChanges, PageState } from './document.js';
 import { age, shortFunc } from './format.js';
-import { groupChoices } from './goroutines.js';
+import { GroupChoice } from './group-choice.js';
 import { Grid, type Column } from './grid.js';
-import { groupRows, labelNames, titleOf } from './groups.js';
+import { groupRows, titleOf } from './groups.js';
 import { Fact, GoroutineLink, PlainTable, Section } from './parts.js';
 import { href, sortingOf, type Navigation } from './route.js';
 
@@ -39,7 +39,6 @@ export function Changes({ earlier, later, changes, navigation }: ChangesProps): 
   const sort = route.params.sort === '' ? '-growth' : route.params.sort;
   const pairs = useMemo(() => pairGroups(earlier, later, by), [earlier, later, by]);
   const sorted = useMemo(() => sortPairs(pairs, sort), [pairs, sort]);
-  const choices = useMemo(() => groupChoices(labelNames(later).map(({ name }) => name)), [later]);
   const { elapsedNs, kind } = changes.relation;
   return (
     <div class="view">
@@ -50,16 +49,7 @@ export function Changes({ earlier, later, changes, navigation }: ChangesProps): 
       <Sides earlier={earlier} later={later} changes={changes} />
       <Section title="Groups">
         <p class="note">
-          <label>
-            Group by{' '}
-            <select value={by} onChange={(event) => change({ by: event.currentTarget.value, sort: '' })}>
-              {choices.map(([value, title]) => (
-                <option key={value} value={value}>
-                  {title}
-                </option>
-              ))}
-            </select>
-          </label>
+          <GroupChoice capture={later} by={by} onChoose={(next) => change({ by: next, sort: '' })} />
         </p>
         <Grid
           label={`Changes by ${titleOf(by)}`}
@@ -133,8 +123,7 @@ function signed(n: number): string {
 }
 
 function pairGroups(earlier: Capture, later: Capture, by: string): GroupPair[] {
-  const all = (capture: Capture): ReturnType<typeof groupRows> =>
-    groupRows(capture, [...Array(capture.count).keys()], by);
+  const all = (capture: Capture): ReturnType<typeof groupRows> => groupRows(capture, capture.rows(), by);
   const pairs = new Map<string, GroupPair>();
   for (const { id, title, detail, rows } of all(earlier))
     pairs.set(id, { id, title, detail, before: rows.length, after: 0 });

@@ -4,8 +4,7 @@ import { withThousands } from '../render/text.js';
 import { flameTree, nodeAt, nodesBelow, pathOf, type FlameNode } from './flame-tree.js';
 import { percent, shortFunc } from './format.js';
 import { Grid, type Column } from './grid.js';
-import type { ViewProps } from './parts.js';
-import type { Navigation } from './route.js';
+import type { RowsProps } from './parts.js';
 
 /** Pixels of a row. */
 const ROW = 20;
@@ -17,11 +16,7 @@ const MIN_WIDTH = 0.5;
 const MIN_TEXT = 28;
 
 /** Where goroutines are: a function lies below the one that called it, and is as wide as many goroutines are in it. */
-export function Flame({
-  rows,
-  navigation,
-  ...props
-}: ViewProps & { rows: readonly number[]; navigation: Navigation }): JSX.Element {
+export function Flame({ rows, navigation, ...props }: RowsProps): JSX.Element {
   const { capture } = props;
   const { route, change } = navigation;
   const root = useMemo(() => flameTree(capture, rows), [capture, rows]);

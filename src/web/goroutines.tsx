@@ -4,17 +4,13 @@ import { printable } from '../render/text.js';
 import { age } from './format.js';
 import { Goroutine } from './goroutine.js';
 import { Grid, type Column } from './grid.js';
-import { GROUP_KINDS, groupRows, rowsOfGroup, titleOf } from './groups.js';
-import { PlaceText, State, type ViewProps } from './parts.js';
-import { sortingOf, type Navigation } from './route.js';
+import { groupRows, rowsOfGroup, titleOf } from './groups.js';
+import { PlaceText, State, type RowsProps, type ViewProps } from './parts.js';
+import { sortingOf } from './route.js';
 import { GOROUTINE_SORTS, sortRows } from './search.js';
 
 /** The goroutines that match, one a row, and the one that is open. */
-export function Goroutines({
-  rows,
-  navigation,
-  ...props
-}: ViewProps & { rows: readonly number[]; navigation: Navigation }): JSX.Element {
+export function Goroutines({ rows, navigation, ...props }: RowsProps): JSX.Element {
   const { capture } = props;
   const { route, change } = navigation;
   const { by, group, sort, g, r } = route.params;
@@ -94,9 +90,4 @@ function columnsOf({ capture }: ViewProps): Column<number>[] {
           .join(' '),
     },
   ];
-}
-
-/** The kinds of groups that a page offers, with its labels. */
-export function groupChoices(labels: readonly string[]): (readonly [value: string, title: string])[] {
-  return [...GROUP_KINDS, ...labels.map((name) => [`label:${name}`, titleOf(`label:${name}`)] as const)];
 }

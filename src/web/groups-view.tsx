@@ -2,25 +2,20 @@ import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { pluralize, withThousands } from '../render/text.js';
 import { age, percent } from './format.js';
-import { groupChoices } from './goroutines.js';
+import { GroupChoice } from './group-choice.js';
 import { Grid, type Column } from './grid.js';
-import { groupRows, labelNames, titleOf, type Group } from './groups.js';
-import { Detail, Fact, GoroutineLinks, StackView, type ViewProps } from './parts.js';
-import { href, sortingOf, type Navigation } from './route.js';
+import { groupRows, titleOf, type Group } from './groups.js';
+import { Detail, Fact, GoroutineLinks, StackView, type RowsProps, type ViewProps } from './parts.js';
+import { href, sortingOf } from './route.js';
 
 /** The goroutines that match, grouped by what they have in common. */
-export function Groups({
-  rows,
-  navigation,
-  ...props
-}: ViewProps & { rows: readonly number[]; navigation: Navigation }): JSX.Element {
+export function Groups({ rows, navigation, ...props }: RowsProps): JSX.Element {
   const { capture } = props;
   const { route, change } = navigation;
   const { sort, group } = route.params;
   const by = route.params.by === '' ? 'start' : route.params.by;
   const groups = useMemo(() => groupRows(capture, rows, by), [capture, rows, by]);
   const sorted = useMemo(() => sortGroups(groups, sort), [groups, sort]);
-  const choices = useMemo(() => groupChoices(labelNames(capture).map(({ name }) => name)), [capture]);
   const open = groups.find(({ id }) => id === group);
   const columns: Column<Group>[] = [
     {
@@ -54,16 +49,7 @@ export function Groups({
     <div class={`split${open === undefined ? '' : ' has-detail'}`}>
       <div class="list">
         <p class="note">
-          <label>
-            Group by{' '}
-            <select value={by} onChange={(event) => change({ by: event.currentTarget.value, group: '', sort: '' })}>
-              {choices.map(([value, title]) => (
-                <option key={value} value={value}>
-                  {title}
-                </option>
-              ))}
-            </select>
-          </label>{' '}
+          <GroupChoice capture={capture} by={by} onChoose={(next) => change({ by: next, group: '', sort: '' })} />{' '}
           <span class="dim">{withThousands(groups.length)} groups</span>
         </p>
         <Grid

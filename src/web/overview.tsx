@@ -31,7 +31,7 @@ export function Overview(props: ViewProps): JSX.Element {
   const { summary, warnings } = capture.data;
   const { target, goroutines, findings, longestWaits, threads } = summary;
   const largest = useMemo(() => {
-    const own = [...Array(capture.count).keys()].filter((row) => !capture.has(row, 'system'));
+    const own = capture.rows().filter((row) => !capture.has(row, 'system'));
     return groupRows(capture, own, 'user');
   }, [capture]);
   return (

@@ -3,13 +3,24 @@ import { useEffect, useRef } from 'preact/hooks';
 import { withThousands } from '../render/text.js';
 import type { Capture, Place, StackLine } from './capture.js';
 import { shortFile, shortFunc } from './format.js';
-import { href } from './route.js';
+import { href, type Navigation } from './route.js';
 
 /** What every view needs. */
 export interface ViewProps {
   readonly capture: Capture;
   /** `a` where the earlier of two captures is shown, else empty. */
   readonly side: string;
+}
+
+/** What a view of the goroutines that match needs. */
+export interface RowsProps extends ViewProps {
+  readonly rows: readonly number[];
+  readonly navigation: Navigation;
+}
+
+/** The address of a goroutine. */
+export function hrefOf({ capture, side }: ViewProps, goid: number, runtime: number): string {
+  return href('goroutines', { g: String(goid), r: capture.isOneRuntime ? '' : String(runtime), side });
 }
 
 /** A link to a goroutine; plain text where it is not in the page. */
@@ -20,9 +31,8 @@ export function GoroutineLink({
   runtime,
 }: ViewProps & { goid: number; runtime: number }): JSX.Element {
   if (capture.row(goid, runtime) < 0) return <span class="goid">{goid}</span>;
-  const r = capture.isOneRuntime ? '' : String(runtime);
   return (
-    <a class="goid" href={href('goroutines', { g: String(goid), r, side })}>
+    <a class="goid" href={hrefOf({ capture, side }, goid, runtime)}>
       {goid}
     </a>
   );

@@ -4,8 +4,7 @@ import { useMemo } from 'preact/hooks';
 import { withThousands } from '../render/text.js';
 import type { PageWaitEdge } from './document.js';
 import { shortFunc } from './format.js';
-import type { ViewProps } from './parts.js';
-import { href } from './route.js';
+import { hrefOf, type ViewProps } from './parts.js';
 
 /** Edges that are drawn: a graph of more cannot be read. */
 const MAX_DRAWN = 40;
@@ -112,8 +111,7 @@ function layOut({ capture, side, edges }: ViewProps & { edges: readonly PageWait
     const id = `${runtime}.${goid}`;
     const row = capture.row(goid, runtime);
     const place = row < 0 ? null : (capture.entry(row) ?? capture.user(row));
-    const r = capture.isOneRuntime ? '' : String(runtime);
-    const link = row < 0 ? null : href('goroutines', { g: String(goid), r, side });
+    const link = row < 0 ? null : hrefOf({ capture, side }, goid, runtime);
     const known = nodes.get(id)?.inCycle === true;
     nodes.set(id, {
       ...{ id, title: `goroutine ${goid}`, text: place === null ? '' : shortFunc(place.func), link },
