@@ -4,6 +4,7 @@ import { isatty } from 'node:tty';
 import type { Warning } from '../analyze/warnings.js';
 import { shortened } from '../snapshots/errors.js';
 import { fileError, systemCode } from '../snapshots/file-errors.js';
+import { takesHyperlinks, type Hyperlinks } from './hyperlinks.js';
 import { ONLY_ONE, type RuntimeName } from './render/runtimes.js';
 import { jsonPieces } from './render/json.js';
 import { printable, printableLines, size } from './render/text.js';
@@ -31,12 +32,19 @@ export class ReaderGone extends Error {
 export class Io {
   #pending = '';
   #progressShown = false;
+  /** Links for places in what is written; null for none. */
+  links: Hyperlinks | null = null;
   /** True if progress and colour may be shown. */
   readonly lively = isatty(STDERR) && (process.env['NO_COLOR'] ?? '') === '';
 
   /** True if standard output is a terminal, which shows text alone. */
   get isTerminal(): boolean {
     return isatty(STDOUT);
+  }
+
+  /** True if standard output is a terminal that opens links. */
+  get takesLinks(): boolean {
+    return this.isTerminal && takesHyperlinks(process.env);
   }
 
   /** Columns of the terminal that standard output is, or of COLUMNS; 200 where it is not a terminal. */
@@ -51,7 +59,8 @@ export class Io {
    * read. Throws {@link ReaderGone}, or a GospyError with exit code 5 where it cannot be written.
    */
   async write(text: string): Promise<void> {
-    await this.put(printableLines(text));
+    const safe = printableLines(text);
+    await this.put(this.links?.linked(safe) ?? safe);
   }
 
   /** Adds text that is safe to print. */

@@ -4,6 +4,7 @@ import { StreamedAnswer } from '../analyze/report/answer.js';
 import type { Query } from '../analyze/report/goroutines.js';
 import type { Io } from './io.js';
 import { crashLine } from './render/crash.js';
+import { asBuilt, type PlaceOf } from './render/place.js';
 import { selectionOf, type SelectionOptions } from './selection-options.js';
 
 /** The goroutines, and their order, that the command line asks for. */
@@ -26,6 +27,13 @@ export function* limited<T>(items: Iterable<T>, limit: number): Iterable<T> {
     if (limit !== 0 && n++ >= limit) return;
     yield item;
   }
+}
+
+/** How text names places in code, for a command with `--source-root`. Throws as sourcePlaces does. */
+export async function placesOf(io: Io, { sourceRoot }: { readonly sourceRoot?: string }): Promise<PlaceOf> {
+  if (sourceRoot === undefined && !io.takesLinks) return asBuilt;
+  const { sourcePlaces } = await import('./source-places.js');
+  return sourcePlaces(io, sourceRoot);
 }
 
 /** If the program crashed, writes the line that says so: in text it comes before everything else. */

@@ -58,6 +58,14 @@ export function debugDirOption(): Option {
   ).argParser((folder: string, before: string[] | undefined) => [...(before ?? []), folder]);
 }
 
+/** `--source-root DIR`: a checkout of the program's source. */
+export function sourceRootOption(): Option {
+  return new Option(
+    '--source-root <DIR>',
+    "name files as they are in this checkout of the program's module, where text says file:line",
+  );
+}
+
 /** `--runtime FILE|N`: one of several Go runtimes in a process. */
 export function runtimeOption(): Option {
   return new Option(

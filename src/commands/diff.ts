@@ -4,7 +4,7 @@ import type { GroupBy } from '../../analyze/report/groups.js';
 import { usageError } from '../../snapshots/errors.js';
 import type { Io } from '../io.js';
 import { runtimeNames } from '../render/runtimes.js';
-import { examples, jsonOption, limitOption, pidOption, runtimeOption } from '../options.js';
+import { examples, jsonOption, limitOption, pidOption, runtimeOption, sourceRootOption } from '../options.js';
 import { groupByOf } from './goroutines.js';
 import { withTargets } from './with-target.js';
 
@@ -14,6 +14,7 @@ interface DiffOptions {
   readonly runtime?: string;
   readonly groupBy: GroupBy;
   readonly limit: number;
+  readonly sourceRoot?: string;
   readonly json?: true;
 }
 
@@ -37,6 +38,7 @@ export function define(command: Command, io: Io): void {
         .default({ kind: 'start' } satisfies GroupBy, 'start'),
     )
     .addOption(limitOption('print at most N lines of each list, 0 for all', 20))
+    .addOption(sourceRootOption())
     .addOption(jsonOption())
     .action((a: string, b: string | undefined, options: DiffOptions) => diff(io, a, b, options));
   examples(command, ['gospy diff monday.gsp tuesday.gsp', 'gospy diff before.gsp --pid 4711 --group-by stack']);
@@ -55,9 +57,10 @@ async function diff(io: Io, a: string, b: string | undefined, options: DiffOptio
 }
 
 async function printDiff(io: Io, before: Programs, after: Programs, options: DiffOptions): Promise<void> {
-  const [{ compareAll }, { diffText }] = await Promise.all([
+  const [{ compareAll }, { diffText }, { placesOf }] = await Promise.all([
     import('../../analyze/report/diff-runtimes.js'),
     import('../render/diff.js'),
+    import('../listing.js'),
   ]);
   const { value: diff, warnings } = compareAll(before, after, options.groupBy);
   if (options.json === true) {
@@ -65,7 +68,8 @@ async function printDiff(io: Io, before: Programs, after: Programs, options: Dif
     const goroutines = { ...counts, ...(changes ?? NO_CHANGES) };
     await io.json({ schema: 'gospy.diff/1', target: after, ...rest, warnings, goroutines });
   } else {
-    for (const text of diffText(diff, options.limit)) await io.write(text);
+    const placeOf = await placesOf(io, options);
+    for (const text of diffText(diff, options.limit, placeOf)) await io.write(text);
   }
   io.warnings(warnings, runtimeNames(diff.runtimes));
 }

@@ -3,7 +3,7 @@ import type { Programs } from '../../analyze/program.js';
 import type { GroupBy } from '../../analyze/report/groups.js';
 import type { Io } from '../io.js';
 import { namesOf } from '../render/runtimes.js';
-import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
+import { examples, jsonOption, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { goroutineTable, groupText } from '../render/goroutines.js';
 import { moreLine } from '../render/summary.js';
 import { jsonText } from '../render/text.js';
@@ -14,6 +14,7 @@ interface GoroutinesOptions extends SelectionOptions, TargetOptions {
   readonly groupBy?: GroupBy;
   readonly all?: true;
   readonly limit?: number;
+  readonly sourceRoot?: string;
   readonly json?: true;
   readonly ndjson?: true;
 }
@@ -37,6 +38,7 @@ export function define(command: Command, io: Io): void {
     )
     .option('--all', "with --group-by stack: also the runtime's own goroutines and frames, which text leaves out")
     .addOption(limitOption('print at most N, 0 for all (text: 200)'))
+    .addOption(sourceRootOption())
     .addOption(jsonOption())
     .addOption(new Option('--ndjson', 'print one JSON object a line').conflicts(['json', 'groupBy']))
     .action((file: string | undefined, options: GoroutinesOptions) =>
@@ -53,11 +55,12 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printGoroutines(io: Io, programs: Programs, options: GoroutinesOptions): Promise<void> {
-  const [{ listAll }, { limited, limitedAnswer, queryOf, writeCrash }, { writeGoroutines }] = await Promise.all([
-    import('../../analyze/report/all-runtimes.js'),
-    import('../listing.js'),
-    import('../export/json.js'),
-  ]);
+  const [{ listAll }, { limited, limitedAnswer, placesOf, queryOf, writeCrash }, { writeGoroutines }] =
+    await Promise.all([
+      import('../../analyze/report/all-runtimes.js'),
+      import('../listing.js'),
+      import('../export/json.js'),
+    ]);
   const query = queryOf(options);
   const names = namesOf(programs);
   if (options.json === true || options.ndjson === true) {
@@ -72,8 +75,9 @@ async function printGoroutines(io: Io, programs: Programs, options: GoroutinesOp
   const goroutines = listAll(programs, 'located', query);
   const limit = options.limit ?? TEXT_LIMIT;
   const shown = [...limited(goroutines, limit)];
+  const placeOf = await placesOf(io, options);
   await writeCrash(io, programs);
-  await io.write(goroutineTable(shown, io.columns, names));
+  await io.write(goroutineTable(shown, io.columns, names, placeOf));
   if (limit !== 0 && shown.length === limit) {
     const all = count(listAll(programs, 'plain', { selection: selectionOf(options) }));
     if (all > limit) await io.write(moreLine(all - limit));
@@ -88,7 +92,7 @@ function count(items: Iterable<unknown>): number {
 }
 
 async function printGroups(io: Io, programs: Programs, by: GroupBy, options: GoroutinesOptions): Promise<void> {
-  const [{ groupAll, runtimesOf, targetOfAll }, { writeCrash }] = await Promise.all([
+  const [{ groupAll, runtimesOf, targetOfAll }, { placesOf, writeCrash }] = await Promise.all([
     import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
@@ -103,8 +107,9 @@ async function printGroups(io: Io, programs: Programs, by: GroupBy, options: Gor
     const [target, runtimes] = [targetOfAll(programs), runtimesOf(programs)];
     await io.json({ schema: 'gospy.groups/1', target, runtimes, by: key, groups: shown, warnings });
   } else {
+    const placeOf = await placesOf(io, options);
     await writeCrash(io, programs);
-    for (const group of shown) await io.write(groupText(group, names(group.runtime), !brief));
+    for (const group of shown) await io.write(groupText(group, names(group.runtime), !brief, placeOf));
     if (groups.length > shown.length) await io.write(moreLine(groups.length - shown.length));
   }
   io.warnings(warnings, names);

@@ -2,12 +2,13 @@ import { Argument, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
 import type { Io } from '../io.js';
 import { namesOf } from '../render/runtimes.js';
-import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
+import { examples, jsonOption, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { targetAndGoids, withPrograms, type TargetOptions } from './with-target.js';
 
 interface StacksOptions extends SelectionOptions, TargetOptions {
   readonly limit?: number;
+  readonly sourceRoot?: string;
   readonly json?: true;
 }
 
@@ -21,6 +22,7 @@ export function define(command: Command, io: Io): void {
         'readers accept.',
     )
     .addOption(limitOption('print at most N goroutines, 0 for all'))
+    .addOption(sourceRootOption())
     .addOption(jsonOption())
     .action((first: string | undefined, others: readonly string[], options: StacksOptions) => {
       const { file, goids } = targetAndGoids(first === undefined ? [] : [first, ...others], options);
@@ -32,13 +34,17 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printStacks(io: Io, programs: Programs, options: StacksOptions): Promise<void> {
-  const [{ listAll }, { limited, limitedAnswer, queryOf, writeCrash }, { writeGoroutines }, { tracebackTexts }] =
-    await Promise.all([
-      import('../../analyze/report/all-runtimes.js'),
-      import('../listing.js'),
-      import('../export/json.js'),
-      import('../render/traceback.js'),
-    ]);
+  const [
+    { listAll },
+    { limited, limitedAnswer, placesOf, queryOf, writeCrash },
+    { writeGoroutines },
+    { tracebackTexts },
+  ] = await Promise.all([
+    import('../../analyze/report/all-runtimes.js'),
+    import('../listing.js'),
+    import('../export/json.js'),
+    import('../render/traceback.js'),
+  ]);
   const limit = options.limit ?? 0;
   const names = namesOf(programs);
   if (options.json === true) {
@@ -47,10 +53,11 @@ async function printStacks(io: Io, programs: Programs, options: StacksOptions): 
     io.warnings(goroutines.warnings, names);
     return;
   }
+  const placeOf = await placesOf(io, options);
   const tracebacks = listAll(programs, 'traceback', queryOf(options));
   await writeCrash(io, programs);
   let separator = programs[0].image.signal === null ? '' : '\n';
-  for (const text of tracebackTexts(limited(tracebacks, limit), names)) {
+  for (const text of tracebackTexts(limited(tracebacks, limit), names, false, placeOf)) {
     await io.write(separator + text);
     separator = '';
   }

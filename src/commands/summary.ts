@@ -1,8 +1,9 @@
 import { Option, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
+import type { Summary } from '../../analyze/report/model.js';
 import type { Io } from '../io.js';
 import { namesOf } from '../render/runtimes.js';
-import { examples, jsonOption, limitOption, takesTarget } from '../options.js';
+import { examples, jsonOption, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { goroutineLine, moreLine, overview, PLACES, type Place } from '../render/summary.js';
 import { withPrograms, type TargetOptions } from './with-target.js';
 
@@ -11,6 +12,7 @@ export interface SummaryOptions {
   readonly pc: Place;
   /** The most goroutines to print; 0 for all. */
   readonly limit: number;
+  readonly sourceRoot?: string;
   readonly json?: true;
 }
 
@@ -32,6 +34,7 @@ export function define(command: Command, io: Io): void {
         .default('start'),
     )
     .addOption(limitOption('print at most N goroutines, 0 for all', 200))
+    .addOption(sourceRootOption())
     .addOption(jsonOption())
     .action((file: string | undefined, options: SummaryOptions & TargetOptions) =>
       withPrograms(io, file, options, (programs) => printSummary(io, programs, options)),
@@ -46,24 +49,28 @@ export async function printSummary(io: Io, programs: Programs, options: SummaryO
   if (options.json === true) {
     await io.json({ schema: 'gospy.summary/1', ...summary, warnings });
   } else {
-    await io.write(`${overview(summary)}\ngoroutines:\n\n`);
-    await printLines(io, programs, options, summary.goroutines.total);
+    await printText(io, programs, options, summary);
   }
   io.warnings(warnings, namesOf(programs));
 }
 
-/** Prints a line for each goroutine, and how many of all `total` are left out. */
-async function printLines(io: Io, programs: Programs, { pc, limit }: SummaryOptions, total: number): Promise<void> {
-  const [{ listAll }, { limited }] = await Promise.all([
+/** Prints the overview, a line for each goroutine, and how many are left out. */
+async function printText(io: Io, programs: Programs, options: SummaryOptions, summary: Summary): Promise<void> {
+  const { pc, limit } = options;
+  const [{ listAll }, { limited, placesOf }] = await Promise.all([
     import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
   ]);
   const names = namesOf(programs);
+  const placeOf = await placesOf(io, options);
+  await io.write(`${overview(summary)}\ngoroutines:\n\n`);
   if (pc === 'user' || pc === 'app') {
     for (const g of limited(listAll(programs, 'located'), limit))
-      await io.write(goroutineLine(g, pc, names(g.runtime)));
+      await io.write(goroutineLine(g, pc, names(g.runtime), placeOf));
   } else {
-    for (const g of limited(listAll(programs, 'plain'), limit)) await io.write(goroutineLine(g, pc, names(g.runtime)));
+    for (const g of limited(listAll(programs, 'plain'), limit))
+      await io.write(goroutineLine(g, pc, names(g.runtime), placeOf));
   }
+  const { total } = summary.goroutines;
   if (limit !== 0 && total > limit) await io.write(moreLine(total - limit));
 }

@@ -6,7 +6,7 @@ import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { namesOf } from '../render/runtimes.js';
-import { examples, limitOption, takesTarget } from '../options.js';
+import { examples, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { parseDuration } from '../selection-options.js';
 import { captureOptions, openBinary } from '../targets/live.js';
 import type { Subject } from '../tui/session.js';
@@ -22,6 +22,7 @@ interface TopOptions extends TargetOptions {
   /** Nanoseconds. */
   readonly interval: number;
   readonly limit: number;
+  readonly sourceRoot?: string;
   readonly once?: true;
 }
 
@@ -60,6 +61,7 @@ export function define(command: Command, io: Io): void {
         .default(SECOND_NS, '1s'),
     )
     .option('--once', 'print one plain frame, and end')
+    .addOption(sourceRootOption())
     .addOption(limitOption('with --once, print at most N groups, 0 for all', 200))
     .action((file: string | undefined, options: TopOptions) => top(io, file, options));
   examples(command, ['gospy top --pid 4711', 'gospy top --pid 4711 --once --group-by wait']);
@@ -88,10 +90,10 @@ async function top(io: Io, file: string | undefined, options: TopOptions): Promi
 }
 
 async function watch(io: Io, subject: Subject, options: TopOptions): Promise<void> {
-  const { initialState } = await import('../tui/state.js');
+  const [{ initialState }, { placesOf }] = await Promise.all([import('../tui/state.js'), import('../listing.js')]);
   const { mode, interval, groupBy: by, sort, filter } = options;
   const sampling = 'source' in subject ? { mode, intervalMs: interval / 1e6, paused: false } : null;
-  const state = initialState({ columns: io.columns, rows: 0, sampling, by, sort, filter });
+  const state = initialState({ columns: io.columns, rows: 0, sampling, by, sort, filter }, await placesOf(io, options));
   if (options.once === true) await printOnce(io, subject, state, options.limit);
   else await show(io, subject, state);
 }

@@ -4,12 +4,13 @@ import type { Change } from '../../analyze/report/diff-scheduler.js';
 import type { LongList } from '../../analyze/report/long-list.js';
 import type { Target } from '../../analyze/report/model.js';
 import { limited } from '../listing.js';
+import { asBuilt, placeText, type PlaceOf } from './place.js';
 import { runtimeNames, runtimeSuffix, type RuntimeName } from './runtimes.js';
 import { table } from './table.js';
-import { duration, placeText, pluralize, printable, withThousands } from './text.js';
+import { duration, pluralize, printable, withThousands } from './text.js';
 
 /** What changed, as pieces of text, with `limit` lines of each list, or all for 0. */
-export function* diffText(diff: Diff, limit: number): Iterable<string> {
+export function* diffText(diff: Diff, limit: number, placeOf = asBuilt): Iterable<string> {
   yield [
     `before: ${targetText(diff.before)}, ${pluralize(diff.goroutines.before, 'goroutine')}\n`,
     `after:  ${targetText(diff.after)}, ${pluralize(diff.goroutines.after, 'goroutine')}\n`,
@@ -21,9 +22,9 @@ export function* diffText(diff: Diff, limit: number): Iterable<string> {
   ].join('');
   if (diff.changes === null) return;
   const nameOf = runtimeNames(diff.runtimes);
-  yield* listText('started', diff.changes.started, limit, nameOf, listedLine);
-  yield* listText('ended', diff.changes.ended, limit, nameOf, listedLine);
-  yield* listText('moved', diff.changes.moved, limit, nameOf, movedLine);
+  yield* listText('started', diff.changes.started, limit, nameOf, (item) => listedLine(item, placeOf));
+  yield* listText('ended', diff.changes.ended, limit, nameOf, (item) => listedLine(item, placeOf));
+  yield* listText('moved', diff.changes.moved, limit, nameOf, (item) => movedLine(item, placeOf));
 }
 
 /** A line for each runtime where there are several. */
@@ -114,16 +115,16 @@ function* listText<T extends { readonly runtime: number }>(
   if (limit !== 0) yield more(all.length - limit);
 }
 
-function listedLine(listed: ListedGoroutine): string {
-  return `${listed.goid} - ${func(listed.entry)}, ${stateText(listed)}`;
+function listedLine(listed: ListedGoroutine, placeOf: PlaceOf): string {
+  return `${listed.goid} - ${func(listed.entry)}, ${stateText(listed, placeOf)}`;
 }
 
-function movedLine({ goid, entry, before, after }: Moved): string {
-  return `${goid} - ${func(entry)}: ${stateText(before)} -> ${stateText(after)}`;
+function movedLine({ goid, entry, before, after }: Moved, placeOf: PlaceOf): string {
+  return `${goid} - ${func(entry)}: ${stateText(before, placeOf)} -> ${stateText(after, placeOf)}`;
 }
 
-function stateText({ status, waitReason, at }: GoroutineState): string {
-  const place = at === null ? '' : ` at ${placeText(at)}`;
+function stateText({ status, waitReason, at }: GoroutineState, placeOf: PlaceOf): string {
+  const place = at === null ? '' : ` at ${placeText(at, placeOf)}`;
   return `${printable(waitReason ?? status)}${place}`;
 }
 

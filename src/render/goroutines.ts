@@ -1,9 +1,10 @@
 import type { Group } from '../../analyze/report/groups.js';
 import type { Frame, Loc, PlacedGoroutine } from '../../analyze/report/model.js';
 import { outsideRuntime } from '../../analyze/report/runtime-code.js';
+import { asBuilt, placeText, type PlaceOf } from './place.js';
 import { ONLY_ONE, runtimeCell, runtimeHead, runtimeSuffix, type RuntimeName } from './runtimes.js';
-import { shortPath, table } from './table.js';
-import { duration, placeText, pluralize, printable } from './text.js';
+import { table } from './table.js';
+import { duration, pluralize, printable } from './text.js';
 import { widthOf } from './width.js';
 import { workText } from './work.js';
 
@@ -18,6 +19,7 @@ export function goroutineTable(
   goroutines: readonly PlacedGoroutine[],
   columns: number,
   nameOf: RuntimeName = ONLY_ONE,
+  placeOf = asBuilt,
 ): string {
   const rows = goroutines.map((g) => ({
     cells: [
@@ -33,7 +35,7 @@ export function goroutineTable(
   }, 0);
   const text = table(
     [...heads, 'WHERE'],
-    rows.map(({ cells, loc }) => [...cells, place(loc, columns - used)]),
+    rows.map(({ cells, loc }) => [...cells, place(loc, columns - used, placeOf)]),
   );
   return goroutines.some(({ work }) => work.length > 0) ? withWork(text, goroutines) : text;
 }
@@ -49,15 +51,16 @@ function withWork(text: string, goroutines: readonly PlacedGoroutine[]): string 
  * A group: its size, state and ids, then what its goroutines have in common. `runtime` names its runtime, or is empty;
  * `all` shows the runtime's own frames too.
  */
-export function groupText(group: Group, runtime = '', all = true): string {
+export function groupText(group: Group, runtime = '', all = true, placeOf = asBuilt): string {
   const states = Object.entries(group.status).map(([status, n]) => `${n} ${status}`);
   const what = group.waitReason === null ? states.join(', ') : printable(group.waitReason);
   const wait = group.maxWaitNs === null ? '' : `, for up to ${duration(group.maxWaitNs)} or longer`;
   const more = group.count > group.goids.length ? ', ...' : '';
   const head = `${pluralize(group.count, 'goroutine')} [${what}${wait}]: ${group.goids.join(', ')}${more}${runtimeSuffix(runtime)}\n`;
-  if (group.frames === undefined) return `${head}    ${printable(group.key)}\n\n`;
-  return `${head}${shownFrames(group.frames, all)
-    .map((frame) => `    ${placeText(frame)}\n`)
+  const { frames, loc = null } = group;
+  if (frames === undefined) return `${head}    ${loc === null ? printable(group.key) : placeText(loc, placeOf)}\n\n`;
+  return `${head}${shownFrames(frames, all)
+    .map((frame) => `    ${placeText(frame, placeOf)}\n`)
     .join('')}\n`;
 }
 
@@ -71,10 +74,10 @@ function stateOf(g: PlacedGoroutine): string {
   return `${printable(g.waitReason ?? g.status)}${g.status === 'leaked' ? ' (leaked)' : ''}${g.torn ? ', torn' : ''}`;
 }
 
-function place(loc: Loc | null, room: number): string {
+function place(loc: Loc | null, room: number, placeOf: PlaceOf): string {
   if (loc === null) return '?';
   const func = printable(loc.func);
   const line = `:${loc.line}`;
-  const left = Math.max(MIN_FILE_COLUMNS, room - widthOf(func) - 3 - line.length);
-  return `${func} (${shortPath(printable(loc.file), left)}${line})`;
+  const left = Math.max(MIN_FILE_COLUMNS + line.length, room - widthOf(func) - 3);
+  return `${func} (${placeOf(loc, left)})`;
 }

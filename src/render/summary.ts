@@ -1,8 +1,9 @@
 import type { Goroutine, Loc, LongWait, PlacedGoroutine, Runtime, Summary } from '../../analyze/report/model.js';
 import { LIVE_STATUSES, type LiveStatus } from '../../analyze/runtime/goroutine.js';
 import { crashLine } from './crash.js';
+import { asBuilt, placeText, type PlaceOf } from './place.js';
 import { runtimeNames, runtimeSuffix, type RuntimeName } from './runtimes.js';
-import { duration, placeText, pluralize, printable, withThousands } from './text.js';
+import { duration, pluralize, printable, withThousands } from './text.js';
 
 /** The place of a goroutine that its line shows. */
 export const PLACES = ['start', 'caller', 'current', 'user', 'app'] as const;
@@ -77,15 +78,20 @@ type MaybePlaced = Goroutine & Partial<PlacedGoroutine>;
 type OnStack = 'user' | 'app';
 
 /** `1 - waiting for chan receive: runtime.main (/usr/local/go/src/runtime/proc.go:110)` */
-export function goroutineLine(g: PlacedGoroutine, place: OnStack, runtime?: string): string;
-export function goroutineLine(g: Goroutine, place: Exclude<Place, OnStack>, runtime?: string): string;
-export function goroutineLine(g: MaybePlaced, place: Place, runtime = ''): string {
+export function goroutineLine(g: PlacedGoroutine, place: OnStack, runtime?: string, placeOf?: PlaceOf): string;
+export function goroutineLine(
+  g: Goroutine,
+  place: Exclude<Place, OnStack>,
+  runtime?: string,
+  placeOf?: PlaceOf,
+): string;
+export function goroutineLine(g: MaybePlaced, place: Place, runtime = '', placeOf = asBuilt): string {
   const status =
     g.waitReason === null
       ? g.status
       : `${g.status === 'leaked' ? 'leaked, ' : ''}waiting for ${printable(g.waitReason)}`;
   const loc = at(g, place);
-  return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc)}${runtimeSuffix(runtime)}\n`;
+  return `${g.goid} - ${status}: ${loc === null ? '?' : placeText(loc, placeOf)}${runtimeSuffix(runtime)}\n`;
 }
 
 /** The last line of a list that leaves out `more` items. */

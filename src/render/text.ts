@@ -25,11 +25,6 @@ export function jsonText(value: unknown, indent?: number): string {
   );
 }
 
-/** `runtime.main (/usr/local/go/src/runtime/proc.go:110)`, on one line. */
-export function placeText({ func, file, line }: { func: string; file: string; line: number }): string {
-  return `${printable(func)} (${printable(file)}:${line})`;
-}
-
 /** `1,019 goroutines`, `1 thread`. */
 export function pluralize(n: number, noun: string): string {
   return `${withThousands(n)} ${noun}${n === 1 ? '' : 's'}`;

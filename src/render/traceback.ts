@@ -1,4 +1,5 @@
 import type { Traceback, TracebackLine } from '../../analyze/report/model.js';
+import { asBuilt, type PlaceOf } from './place.js';
 import type { RuntimeName } from './runtimes.js';
 import { printable } from './text.js';
 
@@ -9,13 +10,14 @@ export function* tracebackTexts(
   tracebacks: Iterable<Traceback>,
   nameOf: RuntimeName,
   labels = false,
+  placeOf = asBuilt,
 ): Iterable<string> {
   let separator = '';
   let section = '';
   for (const traceback of tracebacks) {
     const name = nameOf(traceback.goroutine.runtime);
     const heading = name === section ? '' : `runtime ${name}\n\n`;
-    yield `${separator}${heading}${tracebackText(traceback, labels)}`;
+    yield `${separator}${heading}${tracebackText(traceback, labels, placeOf)}`;
     [separator, section] = ['\n', name];
   }
 }
@@ -24,18 +26,22 @@ export function* tracebackTexts(
  * One goroutine as Go's own traceback prints it (GOTRACEBACK=system; traceback.go), with every frame. Arguments that
  * are not known are printed as `...`, as the runtime does for inlined calls. `labels` adds pprof labels, as Go 1.27 prints them.
  */
-export function tracebackText({ goroutine, lines, truncated, creator, ancestors }: Traceback, labels = false): string {
+export function tracebackText(
+  { goroutine, lines, truncated, creator, ancestors }: Traceback,
+  labels = false,
+  placeOf = asBuilt,
+): string {
   const { goid, parentGoid } = goroutine;
   const parent = parentGoid === null ? '' : ` in goroutine ${parentGoid}`;
   return [
     `goroutine ${goid} [${stateText(goroutine)}]${labels ? labelsText(goroutine.labels) : ''}:\n`,
-    ...lines.map(frameText),
+    ...lines.map((line) => frameText(line, placeOf)),
     truncated === null ? '' : `... the stack ends here: ${printable(truncated)}\n`,
-    creator === null || goid === 1 ? '' : creatorText(creator, parent),
+    creator === null || goid === 1 ? '' : creatorText(creator, parent, placeOf),
     ...ancestors.flatMap((ancestor) => [
       `[originating from goroutine ${ancestor.goid}]:\n`,
-      ...ancestor.lines.map(frameText),
-      ancestor.creator === null || ancestor.goid === 1 ? '' : creatorText(ancestor.creator, ''),
+      ...ancestor.lines.map((line) => frameText(line, placeOf)),
+      ancestor.creator === null || ancestor.goid === 1 ? '' : creatorText(ancestor.creator, '', placeOf),
     ]),
   ].join('');
 }
@@ -70,15 +76,16 @@ function escaped(code: number): string {
   return code < 0x10000 ? `\\u${digits.padStart(4, '0')}` : `\\U${digits.padStart(8, '0')}`;
 }
 
-function frameText(line: TracebackLine): string {
+function frameText(line: TracebackLine, placeOf: PlaceOf): string {
   const func = line.func === 'runtime.gopanic' ? 'panic' : line.func;
-  return `${printable(func)}(${line.args ?? '...'})\n${placeText(line)}`;
+  return `${printable(func)}(${line.args ?? '...'})\n${lineText(line, placeOf)}`;
 }
 
-function creatorText(line: TracebackLine, parent: string): string {
-  return `created by ${printable(line.func)}${parent}\n${placeText(line)}`;
+function creatorText(line: TracebackLine, parent: string, placeOf: PlaceOf): string {
+  return `created by ${printable(line.func)}${parent}\n${lineText(line, placeOf)}`;
 }
 
-function placeText({ file, line, entryOffset }: TracebackLine): string {
-  return `\t${printable(file)}:${line}${entryOffset > 0 ? ` +0x${entryOffset.toString(16)}` : ''}\n`;
+function lineText(line: TracebackLine, placeOf: PlaceOf): string {
+  const { entryOffset } = line;
+  return `\t${placeOf(line)}${entryOffset > 0 ? ` +0x${entryOffset.toString(16)}` : ''}\n`;
 }

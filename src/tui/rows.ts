@@ -1,8 +1,9 @@
 import { keyPrefix } from '../../analyze/report/all-runtimes.js';
 import type { Group } from '../../analyze/report/groups.js';
 import type { Member } from '../../analyze/report/live-view.js';
-import type { Frame, Goroutine, GoroutineWithStack, Loc } from '../../analyze/report/model.js';
+import type { Frame, Goroutine, GoroutineWithStack } from '../../analyze/report/model.js';
 import { outsideRuntime } from '../../analyze/report/runtime-code.js';
+import type { PlaceOf } from '../render/place.js';
 import { duration, printable } from '../render/text.js';
 import { delta, ratePerSecond, type Series } from './history.js';
 import { currentLevel, historyOf, type SortKey, type State } from './state.js';
@@ -52,10 +53,13 @@ function buildRows(state: State): readonly Row[] {
     case 'groups':
       return groupRows(state).filter(matches(filter)).sort(COMPARE[sort]);
     case 'goroutines':
-      return (view?.members ?? []).map(goroutineRow).filter(matches(filter)).sort(COMPARE[sort]);
+      return (view?.members ?? [])
+        .map((member) => goroutineRow(member, state.placeOf))
+        .filter(matches(filter))
+        .sort(COMPARE[sort]);
     case 'stack':
       if (view?.question.goid !== level.goid) return [];
-      return stackLines(view.goroutine)
+      return stackLines(view.goroutine, state.placeOf)
         .map((name, i) => ({ ...BLANK, id: String(i), name }))
         .filter(matches(filter));
   }
@@ -77,7 +81,7 @@ function groupRows(state: State): Row[] {
     const series: Series | null = history.times.length < 2 ? null : (history.groups.get(group.key) ?? null);
     return {
       id: group.key,
-      ...namesOf(group, prefixes.get(group.runtime) ?? ''),
+      ...namesOf(group, prefixes.get(group.runtime) ?? '', state.placeOf),
       state: stateOf(group),
       waitNs: group.maxWaitNs,
       count: group.count,
@@ -89,11 +93,11 @@ function groupRows(state: State): Row[] {
 }
 
 /** `prefix` names the runtime where there are several: the key has it already. */
-function namesOf({ key, loc, frames, text }: Group, prefix: string): Pick<Row, 'name' | 'file'> {
+function namesOf({ key, loc, frames, text }: Group, prefix: string, placeOf: PlaceOf): Pick<Row, 'name' | 'file'> {
   if (text !== undefined) return { name: printable(prefix + text), file: '' };
   if (frames !== undefined && frames.length > 0) return { name: printable(prefix) + stackName(frames), file: '' };
   if (loc === undefined || loc === null) return { name: printable(key), file: '' };
-  return { name: printable(prefix + loc.func), file: place(loc) };
+  return { name: printable(prefix + loc.func), file: placeOf(loc) };
 }
 
 /** The functions on a stack outside the runtime, innermost first; all where there are no others. */
@@ -115,21 +119,21 @@ function stateOfOne({ status, waitReason }: Goroutine): string {
   return `${waitReason ?? status}${status === 'leaked' ? ' (leaked)' : ''}`;
 }
 
-function goroutineRow(g: Member): Row {
+function goroutineRow(g: Member, placeOf: PlaceOf): Row {
   const where = g.at ?? g.entry;
   const labels = Object.entries(g.labels).map(([key, value]) => `${printable(key)}=${printable(value)}`);
   return {
     ...BLANK,
     id: String(g.goid),
     name: where === null ? '?' : printable(where.func),
-    file: [where === null ? '' : place(where), ...labels].join(' ').trim(),
+    file: [where === null ? '' : placeOf(where), ...labels].join(' ').trim(),
     state: printable(stateOfOne(g)),
     waitNs: g.waitSinceNs,
   };
 }
 
 /** The lines of a goroutine's stack, much like Go's own traceback. */
-function stackLines(g: GoroutineWithStack | null): string[] {
+function stackLines(g: GoroutineWithStack | null, placeOf: PlaceOf): string[] {
   if (g === null) return ['This goroutine has ended.'];
   const facts = [
     stateOfOne(g),
@@ -141,19 +145,15 @@ function stackLines(g: GoroutineWithStack | null): string[] {
   return [
     `goroutine ${g.goid} [${facts.join(', ')}]`,
     ...(labels.length === 0 ? [] : [`labels: ${labels.join(' ')}`]),
-    ...g.frames.flatMap((frame) => [frame.func, `    ${frame.file}:${frame.line}`]),
+    ...g.frames.flatMap((frame) => [frame.func, `    ${placeOf(frame)}`]),
     ...(g.truncated === null ? [] : [`... the stack ends here: ${g.truncated}`]),
     ...(g.creator === null || g.goid === 1
       ? []
       : [
           `created by ${g.creator.func}${g.parentGoid === null ? '' : ` in goroutine ${g.parentGoid}`}`,
-          `    ${g.creator.file}:${g.creator.line}`,
+          `    ${placeOf(g.creator)}`,
         ]),
   ].map(printable);
-}
-
-function place({ file, line }: Loc): string {
-  return `${printable(file)}:${line}`;
 }
 
 function matches(filter: string): (row: Row) => boolean {

@@ -1,4 +1,5 @@
 import type { LiveView, ViewBy, ViewQuery } from '../../analyze/report/live-view.js';
+import { asBuilt, type PlaceOf } from '../render/place.js';
 import { NO_HISTORY, type History } from './history.js';
 
 /** Sort orders, as `<` and `>` step through them. */
@@ -35,12 +36,17 @@ export interface State {
   /** Samples that were taken. */
   readonly samples: number;
   readonly message: string | null;
+  /** How places in code are shown. */
+  readonly placeOf: PlaceOf;
 }
 
 /** The groups, with nothing selected and not scrolled. */
 export const GROUPS: Level = { kind: 'groups', selected: null, top: 0 };
 
-export function initialState(options: Pick<State, 'columns' | 'rows' | 'sampling' | 'by' | 'sort' | 'filter'>): State {
+export function initialState(
+  options: Pick<State, 'columns' | 'rows' | 'sampling' | 'by' | 'sort' | 'filter'>,
+  placeOf = asBuilt,
+): State {
   return {
     ...options,
     typing: false,
@@ -51,6 +57,7 @@ export function initialState(options: Pick<State, 'columns' | 'rows' | 'sampling
     pausedNs: 0,
     samples: 0,
     message: null,
+    placeOf,
   };
 }
 
