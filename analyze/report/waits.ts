@@ -10,12 +10,11 @@ import type { Cycle, Ender, Root } from '../waits/wait-graph.js';
 import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-waits.js';
 import { findWaits } from '../waits/waits.js';
 import { answer, type Answer } from './answer.js';
-import { byChannelEnd } from './channel-ends.js';
 import { Describer } from './goroutines.js';
 import { LeakRoots } from './leak-roots.js';
 import { STACK_READS } from './locations.js';
+import { listThings, waitingFunctions, withoutAddress, type ListedThings } from './listed-waits.js';
 import { LongList } from './long-list.js';
-import { isRuntime } from './runtime-code.js';
 import type {
   ChainStep,
   OwnEnds,
@@ -29,6 +28,7 @@ import type {
   WaitStep,
 } from './wait-documents.js';
 import { describeWait } from './waiting.js';
+import { WaitingFunctions } from './waiting-functions.js';
 import { enderText, nobodyText, orderOf, thingText, waitText } from './wait-texts.js';
 
 /** The code of the functions on stacks. */
@@ -56,23 +56,23 @@ const LONG_CHAIN = 2;
 const MAX_NAMED = 3;
 /** Goroutines named as those that may end one wait. */
 const MAX_ENDERS = 8;
-/** Frames that are searched for the place where a goroutine waits. */
-const DEPTH = 64;
-/** Packages whose functions wait on behalf of their callers, which say what for. */
-const MACHINERY =
-  /^((sync|internal\/[^.]*|io|bufio|os|net|net\/http|crypto\/tls|database\/sql|golang\.org\/x\/sync\/[a-z]+)\.|time\.Sleep$)/;
+/** Goroutines of a deadlock that are asked since when they wait. */
+const MAX_ASKED = 64;
+/** Goroutines named of those that wait alike. */
+const MAX_ALIKE = 5;
 
 /** Puts what was found into words. */
 export class WaitReporter {
   readonly #waits: Waits;
   readonly #describer: Describer;
-  readonly #funcs = new Map<number, string>();
+  readonly #funcs: WaitingFunctions;
   readonly cycles: readonly Cycle[];
   readonly roots: readonly Root[];
 
   constructor(waits: Waits) {
     this.#waits = waits;
     this.#describer = new Describer(waits.program);
+    this.#funcs = new WaitingFunctions(waits, this.#describer);
     this.cycles = waits.graph.cycles();
     this.roots = waits.graph.roots(this.cycles);
   }
@@ -82,7 +82,7 @@ export class WaitReporter {
     const chain = goid === undefined ? [] : this.#chainOf(goid);
     const followed = goid === undefined ? null : new Set(chain.map((step) => step.goid));
     const isAsked = (one: number): boolean => followed === null || followed.has(one);
-    const things = followed === null ? this.#listedThings() : [];
+    const things = followed === null ? listThings(this.#waits, this.cycles, (index) => this.funcOf(index)) : [];
     const roots = this.roots.filter(
       (root) => this.#isListed(root) && (followed === null || followed.has(this.#goidOf(root))),
     );
@@ -135,7 +135,7 @@ export class WaitReporter {
     return many
       .sort((a, b) => (counts[b] ?? 0) - (counts[a] ?? 0))
       .slice(0, limit)
-      .map((thing) => this.#thingDocument([thing]));
+      .map((thing) => this.#thingDocument({ things: [thing], areAlike: false }));
   }
 
   #isLock(thing: number): boolean {
@@ -252,30 +252,37 @@ export class WaitReporter {
     return `waits: ${this.#waits.program.waitReasons.at(g.waitreason) ?? '?'}`;
   }
 
-  /** What is listed with who has to end the wait, by groups: locks first, and of a kind what most wait for. */
-  #listedThings(): number[][] {
-    const { graph, things } = this.#waits;
-    const counts = graph.waiterCounts();
-    const inCycles = new Uint32Array(things.length);
-    for (const { things: over } of this.cycles) for (const thing of over) inCycles[thing] = (inCycles[thing] ?? 0) + 1;
-    const sumOf = (of: Uint32Array, group: readonly number[]): number =>
-      group.reduce((sum, thing) => sum + (of[thing] ?? 0), 0);
-    return byChannelEnd(things)
-      .map((group) => ({ group, waiters: sumOf(counts, group) }))
-      .filter(({ group, waiters }) => waiters > sumOf(inCycles, group))
-      .map((one) => ({ ...one, order: orderOf(thingAt(this.#waits, one.group[0] ?? 0), one.waiters) }))
-      .filter(({ order }) => order !== null)
-      .sort((a, b) => (a.order ?? 0) - (b.order ?? 0) || b.waiters - a.waiters)
-      .map(({ group }) => group);
+  #thingDocument({ things, areAlike }: ListedThings): WaitedThing {
+    const [thing = 0] = things;
+    const on = thingAt(this.#waits, thing);
+    const told = areAlike ? this.#alikeTold(things, on) : this.#groupTold(things, on);
+    return { runtime: this.#runtime, on: describeWait(on), ...told };
   }
 
-  /** A group of things that are worded as their first one. */
-  #thingDocument(group: readonly number[]): WaitedThing {
+  /** Of things that are alike: `19 goroutines in main.query.func1 wait to send on chan int (unbuffered), each on its own, ...`. */
+  #alikeTold(things: readonly number[], on: WaitsOn): Omit<WaitedThing, 'runtime' | 'on'> {
+    const { graph } = this.#waits;
+    const functions = waitingFunctions(this.#waits, things[0] ?? 0, (index) => this.funcOf(index));
+    const waiters = things.length * functions.length;
+    const goids = things.flatMap((thing) => Array.from(graph.waitersOf(thing, Infinity), (index) => this.#goid(index)));
+    const named = goids.sort((a, b) => a - b).slice(0, MAX_ALIKE);
+    const where = functions.length === 1 ? 'each on its own' : `on ${things.length} of them`;
+    return {
+      waiters,
+      holders: [],
+      message:
+        `${goroutines(waiters)} in ${[...new Set(functions)].join(' and ')} ` +
+        `${withoutAddress(on).replace(/^waits/, 'wait')}, ${where}, ${this.endersText(on, [])}: ` +
+        `${named.join(', ')}${waiters > named.length ? ', ...' : ''}`,
+    };
+  }
+
+  /** Of things that are one to a reader, worded as their first one. */
+  #groupTold(group: readonly number[], on: WaitsOn): Omit<WaitedThing, 'runtime' | 'on'> {
     const { graph } = this.#waits;
     const [thing = 0, ...others] = group;
     const inSelect = others.reduce((sum, other) => sum + graph.waitersOf(other, Infinity).length, 0);
     const waiters = graph.waitersOf(thing, Infinity).length + inSelect;
-    const on = thingAt(this.#waits, thing);
     const enders = group.map((one) => graph.endersOf(one)).find((found) => found.length > 0) ?? [];
     const [first = 0] = graph.waitersOf(thing, 1);
     const wait =
@@ -284,8 +291,6 @@ export class WaitReporter {
         : `${goroutines(waiters)} ${waitText(on).replace(/^waits/, 'wait')}`;
     const partly = inSelect === 0 ? '' : `, ${inSelect} of them in a select`;
     return {
-      runtime: this.#runtime,
-      on: describeWait(on),
       waiters,
       holders: enders.slice(0, MAX_ENDERS).map(({ goroutine }) => this.#goid(goroutine)),
       message: `${wait}${partly}, ${this.endersText(on, enders)}`,
@@ -344,28 +349,13 @@ export class WaitReporter {
     return steps;
   }
 
-  /** The function in which a goroutine waits, seen through those of packages runtime and sync. */
+  /** As {@link WaitingFunctions.of}. */
   funcOf(index: number): string {
-    let func = this.#funcs.get(index);
-    if (func === undefined) this.#funcs.set(index, (func = this.#findFunc(index)));
-    return func;
-  }
-
-  #findFunc(index: number): string {
-    const { program } = this.#waits;
-    const g = this.#goroutine(index);
-    if (g === null) return '?';
-    const names = program
-      .stackOf(g, DEPTH)
-      .frames.flatMap(({ point, trap }) => point.lines(trap).map(({ name }) => name));
-    const name = names.find((one) => !isRuntime(one) && !MACHINERY.test(one));
-    return name === undefined
-      ? (this.#describer.describe(g).entry?.func ?? '?')
-      : program.index.symbolizer.printedName(name);
+    return this.#funcs.of(index);
   }
 
   #waitSince(members: readonly number[]): number | null {
-    const since = members.slice(0, DEPTH).map((index) => {
+    const since = members.slice(0, MAX_ASKED).map((index) => {
       const g = this.#goroutine(index);
       return g === null ? null : this.#describer.describe(g).waitSinceNs;
     });

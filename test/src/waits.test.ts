@@ -57,6 +57,12 @@ const WAYS: readonly Way[] = [
   { name: 'sql', says: /POSSIBLE DEADLOCK[^]*60\s+more\s+wait/, inSummary: 'deadlock' },
   { name: 'slow', says: /^40 goroutines wait for Mutex/, inSummary: 'lock-waiters' },
   { name: 'mixed', says: /^7 goroutines wait to receive from chan [^]*,\s+4\s+of\s+them\s+in\s+a\s+select/ },
+  { name: 'consumer', says: /^17 goroutines wait to send on chan int [^]*,\s+may\s+be\s+received\s+by/ },
+  {
+    name: 'cancel',
+    says: /^12 goroutines in main\.watch wait to receive from chan struct {} [^]*each\s+on\s+its\s+own/,
+  },
+  { name: 'abandoned', says: /^12 goroutines in main\.ask\.func1 wait to send on chan int [^]*each\s+on\s+its\s+own/ },
 ];
 
 for (const cell of STUCK_CELLS) {

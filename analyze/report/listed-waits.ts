@@ -1,0 +1,100 @@
+import { hex } from '../../snapshots/address.js';
+import type { WaitsOn } from '../waits/model.js';
+import type { Cycle } from '../waits/wait-graph.js';
+import { thingAt, type Waits } from '../waits/program-waits.js';
+import { byChannelEnd } from './channel-ends.js';
+import { orderOf, waitText } from './wait-texts.js';
+
+/** Goroutines that wait on one of many things that are alike. */
+const MAX_FEW = 4;
+
+/** Things that are told in one sentence. */
+export interface ListedThings {
+  /** Their indexes. */
+  readonly things: readonly number[];
+  /** True if as many goroutines wait on each of them, in the same functions; false if they are one thing to a reader. */
+  readonly areAlike: boolean;
+}
+
+interface OpenThings {
+  readonly things: number[];
+  areAlike: boolean;
+}
+
+/**
+ * What is listed with who has to end the wait: locks first, and of a kind what most wait for. Without what only `cycles` wait for.
+ * `funcOf` tells the function in which a goroutine waits, by its index.
+ */
+export function listThings(
+  waits: Waits,
+  cycles: readonly Cycle[],
+  funcOf: (goroutine: number) => string,
+): ListedThings[] {
+  const { graph, things } = waits;
+  const counts = graph.waiterCounts();
+  const inCycles = new Uint32Array(things.length);
+  for (const { things: over } of cycles) for (const thing of over) inCycles[thing] = (inCycles[thing] ?? 0) + 1;
+  const waitersOf = (group: readonly number[]): number => sumOf(counts, group);
+  const listed = byChannelEnd(things).filter((group) => waitersOf(group) > sumOf(inCycles, group));
+  return togetherIfAlike(waits, listed, counts, funcOf)
+    .map((one) => ({ ...one, waiters: waitersOf(one.things) }))
+    .flatMap((one) => {
+      const order = orderOf(thingAt(waits, one.things[0] ?? 0), one.waiters);
+      return order === null ? [] : [{ ...one, order }];
+    })
+    .sort((a, b) => a.order - b.order || b.waiters - a.waiters);
+}
+
+/**
+ * Puts those groups together in which few goroutines wait for nobody that is known, in the same functions and in the same way:
+ * thousands that leaked at one place wait on a channel of their own each. In the order of the first of them.
+ */
+function togetherIfAlike(
+  waits: Waits,
+  groups: readonly (readonly number[])[],
+  counts: Uint32Array,
+  funcOf: (goroutine: number) => string,
+): ListedThings[] {
+  const out: OpenThings[] = [];
+  const places = new Map<string, OpenThings>();
+  for (const group of groups) {
+    const key = commonKey(waits, group, counts, funcOf);
+    const known = key === null ? undefined : places.get(key);
+    if (known === undefined) {
+      const open = { things: [...group], areAlike: false };
+      if (key !== null) places.set(key, open);
+      out.push(open);
+    } else {
+      known.things.push(...group);
+      known.areAlike = true;
+    }
+  }
+  return out;
+}
+
+/** What few that wait on one thing, without anyone known who would end that, have in common with others; else null. */
+function commonKey(
+  waits: Waits,
+  [thing = 0, ...others]: readonly number[],
+  counts: Uint32Array,
+  funcOf: (goroutine: number) => string,
+): string | null {
+  if (others.length > 0 || (counts[thing] ?? 0) > MAX_FEW || waits.graph.endersOf(thing).length > 0) return null;
+  const on = thingAt(waits, thing);
+  if (orderOf(on, Infinity) === null) return null;
+  return `${withoutAddress(on)} ${waitingFunctions(waits, thing, funcOf).join()}`;
+}
+
+/** The functions in which those wait that wait on one thing, each as often as there are such goroutines, by name. */
+export function waitingFunctions(waits: Waits, thing: number, funcOf: (goroutine: number) => string): string[] {
+  return Array.from(waits.graph.waitersOf(thing, MAX_FEW), funcOf).sort();
+}
+
+/** What many do that wait on a thing of their own each: `waits to send on chan int (unbuffered)`. */
+export function withoutAddress(on: WaitsOn): string {
+  return on.addr === null ? waitText(on) : waitText(on).replace(` ${hex(on.addr)}`, '');
+}
+
+function sumOf(of: Uint32Array, things: readonly number[]): number {
+  return things.reduce((sum, thing) => sum + (of[thing] ?? 0), 0);
+}
