@@ -1,11 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { accessSync, closeSync, constants, openSync, statSync, unlinkSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { badFile } from './errors.js';
 import { fileError, systemCode } from './file-errors.js';
 
-/** Paths of the temporary files that exist now. */
+/** Paths of the temporary files, and folders with one, that exist now. */
 const unfinished = new Set<string>();
 
 /** Removes the temporary files of all writes in progress. For signal handlers that are about to exit. */
@@ -14,7 +24,7 @@ export function removeUnfinished(): void {
     try {
       unlinkSync(path);
     } catch {
-      // The file is gone already, or its folder is: nothing is left to remove.
+      removeFolder(path);
     }
   }
   unfinished.clear();
@@ -59,18 +69,18 @@ export class AtomicFile {
   size = 0;
   readonly #path: string;
   /** Where it is written until it is whole. */
-  readonly temporary: string;
+  readonly #temporary: string;
   readonly #handle: FileHandle;
 
   private constructor(path: string, temporary: string, handle: FileHandle) {
     this.#path = path;
-    this.temporary = temporary;
+    this.#temporary = temporary;
     this.#handle = handle;
   }
 
   static async create(path: string): Promise<AtomicFile> {
     checkOutput(path);
-    const temporary = join(dirname(path), `.gospy-${process.pid}-${randomBytes(8).toString('hex')}.tmp`);
+    const temporary = temporaryName(path);
     const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
     unfinished.add(temporary);
     try {
@@ -105,11 +115,11 @@ export class AtomicFile {
       await this.#handle.truncate(this.size);
       await this.#handle.sync();
       await this.#handle.close();
-      await rename(this.temporary, this.#path);
+      await rename(this.#temporary, this.#path);
     } catch (error) {
-      throw this.#describe(error);
+      throw writeError(this.#path, error);
     }
-    unfinished.delete(this.temporary);
+    unfinished.delete(this.#temporary);
     await syncFolder(dirname(this.#path));
   }
 
@@ -117,8 +127,8 @@ export class AtomicFile {
   async discard(): Promise<void> {
     // Whatever led here is reported by the caller; a failing close or unlink would only hide it.
     await this.#handle.close().catch(() => undefined);
-    await unlink(this.temporary).catch(() => undefined);
-    unfinished.delete(this.temporary);
+    await unlink(this.#temporary).catch(() => undefined);
+    unfinished.delete(this.#temporary);
   }
 
   async #put(bytes: Uint8Array, offset: number): Promise<void> {
@@ -128,34 +138,68 @@ export class AtomicFile {
         done += bytesWritten;
       }
     } catch (error) {
-      throw this.#describe(error);
+      throw writeError(this.#path, error);
     }
   }
+}
 
-  #describe(error: unknown): Error {
-    return fileError(
-      `cannot write ${basename(this.#path)} in ${dirname(this.#path)}`,
-      error,
-      'nothing was left behind',
-    );
-  }
+/** A name beside `path` that no other file has. */
+function temporaryName(path: string): string {
+  return join(dirname(path), `.gospy-${process.pid}-${randomBytes(8).toString('hex')}.tmp`);
 }
 
 /**
  * Has `write` make a file under another name, which then replaces `path` in one step, as {@link AtomicFile} does: for
- * libraries that write files themselves. Throws what `write` throws, or `badFile`: then there is no new file.
+ * libraries that write files themselves. The other name is in a folder of its own, so that a library that goes on after a signal
+ * finds no place to write to. Returns the size in bytes. Throws what `write` throws, or `badFile`: then there is no new file.
  */
 export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<number> {
-  const file = await AtomicFile.create(path);
+  checkOutput(path);
+  const folder = temporaryName(path);
+  const temporary = join(folder, 'whole.tmp');
+  unfinished.add(folder);
   try {
-    await write(file.temporary);
-    file.size = statSync(file.temporary).size;
-    await file.commit();
-  } catch (error) {
-    await file.discard();
-    throw error;
+    translateErrors(`cannot create a file beside ${path}`, () => {
+      mkdirSync(folder, 0o700);
+    });
+    await write(temporary);
+    const size = await flush(temporary).catch((error: unknown) => {
+      throw writeError(path, error);
+    });
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+    return size;
+  } finally {
+    removeFolder(folder);
+    unfinished.delete(folder);
   }
-  return file.size;
+}
+
+/** Gives a file the mode of an {@link AtomicFile}, and flushes it to the disk. Returns its size. */
+async function flush(path: string): Promise<number> {
+  const handle = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW);
+  try {
+    await handle.chmod(0o600);
+    await handle.sync();
+    return (await handle.stat()).size;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removes a folder with its files, also if another thread still makes some in it: by then it has another name. Never throws. */
+function removeFolder(folder: string): void {
+  const renamed = `${folder}.gone`;
+  try {
+    renameSync(folder, renamed);
+    rmSync(renamed, { recursive: true, force: true });
+  } catch {
+    // It is gone already, or the folder that it is in is: nothing is left to remove.
+  }
+}
+
+function writeError(path: string, error: unknown): Error {
+  return fileError(`cannot write ${basename(path)} in ${dirname(path)}`, error, 'nothing was left behind');
 }
 
 /**

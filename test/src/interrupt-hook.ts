@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-const { openSync, fstatSync, writeSync, readFileSync } = fs;
+const { openSync, mkdirSync, fstatSync, writeSync, readFileSync } = fs;
 const at = process.env['GOSPY_TEST_INTERRUPT_AT'];
 const signal = process.env['GOSPY_TEST_INTERRUPT_BY'] ?? 'SIGINT';
 const target = process.env['GOSPY_TEST_INTERRUPT_PID'] ?? '';
@@ -38,6 +38,12 @@ fs.openSync = (...args) => {
   if (at === 'file' && path.endsWith('.tmp')) interrupt();
   return fd;
 };
+
+fs.mkdirSync = ((...args: Parameters<typeof mkdirSync>) => {
+  const made = mkdirSync(...args);
+  if (at === 'file' && String(args[0]).endsWith('.tmp')) interrupt();
+  return made;
+});
 
 // Asked of the folder of the target's threads once all of them have stopped.
 fs.fstatSync = ((...args: Parameters<typeof fstatSync>) => {
