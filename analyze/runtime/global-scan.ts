@@ -9,8 +9,8 @@ import type { GlobalChecks } from './global-checks.js';
 /** The globals without which nothing can be read. */
 export type Located = 'allgs' | 'allp' | 'allm' | 'sched' | 'g0';
 
-/** Slice headers to check at most: a program's data hardly has more that look like one. */
-const MAX_CANDIDATES = 4096;
+/** Slice headers to check at most: large programs have some tens of thousands in their data. */
+const MAX_CANDIDATES = 1 << 20;
 const MAX_LIST = 2 ** 27;
 const LOWEST = 4096;
 const HIGHEST = 2 ** 48;
