@@ -9,6 +9,7 @@ import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
 import { positionsOf, type ThreadPosition } from '../analyze/runtime/memory-ranges.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
+import type { Memory } from '../snapshots/memory.js';
 import type { Warning } from '../analyze/warnings.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { copyClone, type CloneRefused, type FrozenPrograms } from './clone/clone-capture.js';
@@ -210,7 +211,6 @@ async function copyProcess(
 ): Promise<CapturedCopies & { readonly mode: CaptureMode; readonly leaks: LeakProof | null }> {
   const { mode, packing = 'if many', signal } = options;
   const prover = new Prover(options);
-  const lookAtWork = (programs: Programs): void => work.lookAt(programs, () => target.memory());
   const frozen = await copyFrozen(target, surveyed, packing, async (programs) => {
     work.lookAtFrozen(programs);
     await prover.prove(programs, { areRegistersPartial: true });
@@ -219,8 +219,6 @@ async function copyProcess(
   let refused: CloneRefused | null = null;
   if (mode === 'clone') {
     begin(options, 'cloning');
-    // A clone that is looked into shows it itself.
-    if (options.leaks === undefined) lookAtWork(surveyed.programs);
     const cloned = await copyAndProve(target, surveyed, { work, prover }, options);
     if ('copies' in cloned) return { ...cloned, mode };
     refused = cloned;
@@ -234,8 +232,8 @@ async function copyProcess(
     await copies.prepare(packing);
     return copies;
   };
-  if (mode === 'live') return { ...(await copyLive(target, plan, lookAtWork)), mode, leaks: null };
-  const { copies, metadata } = await copyStopped(target, plan, lookAtWork, options);
+  if (mode === 'live') return { ...(await copyLive(target, plan, work)), mode, leaks: null };
+  const { copies, metadata } = await copyStopped(target, plan, work, options);
   if (refused === null) return { copies, metadata, mode: 'stop', leaks: null };
   const told = withoutProof(addRefusal(metadata, refused), options.leaks, 'it takes a clone of the process');
   return { copies, metadata: told, mode: 'stop', leaks: null };
@@ -253,7 +251,7 @@ async function copyAndProve(
     work.lookAtFrozen(programs);
     await prover.prove(programs, { lateStacks });
   };
-  const how = { packing, signal, budgetMs, ...(leaks === undefined ? {} : { inspect }) };
+  const how = { packing, signal, budgetMs, inspect, mayBeLarge: leaks !== undefined };
   let cloned = await copyClone(target, surveyed, how);
   let beforeNs = 0;
   // A stop is no way to a proof, and a moment later a thread may be where it can make a clone.
@@ -287,7 +285,7 @@ function addRefusal({ threads, facts }: CaptureMetadata, { reason, pauseNs }: Cl
 async function copyStopped(
   target: LiveProcess,
   plan: () => Promise<Copies>,
-  lookAtWork: (programs: Programs) => void,
+  work: WorkSurvey,
   { budgetMs, signal }: CaptureOptions,
 ): Promise<CapturedCopies> {
   let copies = await plan();
@@ -312,7 +310,8 @@ async function copyStopped(
     placed.slice(0, LATE_REHEARSED).forEach(late);
   });
   signal?.throwIfAborted();
-  lookAtWork(copies.surveyed.programs);
+  const memory = (): Memory => target.memory();
+  work.lookBefore(copies.surveyed.programs, memory);
   // That ran other code over the same functions, for which the engine made them again.
   rehearse(copies, AGAIN_ROUNDS);
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
@@ -324,6 +323,7 @@ async function copyStopped(
   const options = { arch: target.arch, late, realTime: true, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
   optimizeLate();
+  work.lookAfter(copies.surveyed.programs, memory);
   // An execve that was under way may have ended during the copy.
   target.assertSameProgram();
   const threads = joinThreads(before, stop.threads, target);
@@ -353,17 +353,15 @@ function rehearse(copies: Copies, rounds = WARM_UP_ROUNDS): void {
 }
 
 /** `plan` prepares copies of the process as it is then. */
-async function copyLive(
-  target: LiveProcess,
-  plan: () => Promise<Copies>,
-  lookAtWork: (programs: Programs) => void,
-): Promise<CapturedCopies> {
+async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: WorkSurvey): Promise<CapturedCopies> {
   let copies = await plan();
+  const memory = (): Memory => target.memory();
   const begun = performance.now();
   for (let tries = 1; ; tries++) {
-    lookAtWork(copies.surveyed.programs);
+    work.lookBefore(copies.surveyed.programs, memory);
     const at = readClocks();
     const { threads, torn } = copies.completeLive(() => target.threads());
+    work.lookAfter(copies.surveyed.programs, memory);
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
     if ((areWhole && isLast) || tries === LIVE_MOST_TRIES)

@@ -1,6 +1,8 @@
+import { firstAbove } from '../../snapshots/binary-search.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
+import type { GoroutineColumns } from '../runtime/goroutine-columns.js';
 import type { G } from '../runtime/goroutine.js';
 import { countsRuns, hasRun, isSamePlace, isUncounted } from '../runtime/parked.js';
 import { WorkReader, type DecodedWork } from './work-reader.js';
@@ -11,35 +13,68 @@ export interface SurveyedWork {
   readonly work: readonly DecodedWork[];
 }
 
+/** What was found at a look at a program that runs, and where all its goroutines were then; null where that cannot be read. */
+export interface RunningSurvey {
+  readonly work: readonly SurveyedWork[];
+  readonly whereabouts: Whereabouts | null;
+}
+
+/** Where each goroutine of a program is: what tells whether it stayed there, in one word a goroutine. */
+export class Whereabouts {
+  readonly #addr: Float64Array;
+  readonly #hash: Int32Array;
+
+  constructor(columns: GoroutineColumns) {
+    const { length } = columns;
+    // Rows are in the order of addresses.
+    this.#addr = columns.addr.slice(0, length);
+    this.#hash = new Int32Array(length);
+    for (let row = 0; row < length; row++) if (columns.isReadable(row)) this.#hash[row] = hashOf(columns.at(row));
+  }
+
+  /** True for a goroutine that was there too. */
+  has(g: G): boolean {
+    const row = firstAbove(this.#addr, g.addr) - 1;
+    return this.#addr[row] === g.addr && this.#hash[row] === hashOf(g);
+  }
+}
+
+function hashOf({ goid, status, waitreason, trackingSeq, stack, sched }: G): number {
+  let hash = status === 'waiting' ? 1 : 0;
+  for (const word of [goid, waitreason, trackingSeq ?? 0, stack.lo, sched.sp, sched.pc])
+    hash = Math.imul(hash ^ (word | 0) ^ Math.floor(word / 2 ** 32), 0x9e3779b1);
+  return hash;
+}
+
 /** What the waiting goroutines of a program work on that stands still. */
 export function surveyWork(program: GoProgram): SurveyedWork[] {
-  return workIn(program, program);
+  return workIn(program, program, null);
 }
 
 /**
  * The same of a program that runs. Each call of `now` gives the program over memory that is read from then on. It is read in
  * windows larger than an object, so values are read in windows of which none is older than the record of a goroutine. Those that
- * moved while they were read are left out.
+ * moved while they were read are left out, and so are those that are still where they were `known` to be.
  */
-export function surveyRunning(now: () => GoProgram): SurveyedWork[] {
+export function surveyRunning(now: () => GoProgram, known: Whereabouts | null = null): RunningSurvey {
   const records = now();
-  onFault(
-    () => records.goroutineColumns,
+  const whereabouts = onFault(
+    () => new Whereabouts(records.goroutineColumns),
     () => null,
   );
-  const found = workIn(records, now());
+  const found = workIn(records, now(), known);
   const after = now();
-  return found.filter(({ g }) => stayed(after, g));
+  return { work: found.filter(({ g }) => stayed(g, at(after, g))), whereabouts };
 }
 
-/** The work of the goroutines in `records`, whose stacks and values are those in `program`. */
-function workIn(records: GoProgram, program: GoProgram): SurveyedWork[] {
+/** The work of the goroutines in `records`, whose stacks and values are those in `program`. Not of those that are still where `known` has them. */
+function workIn(records: GoProgram, program: GoProgram, known: Whereabouts | null): SurveyedWork[] {
   const reader = new WorkReader(program);
   const found: SurveyedWork[] = [];
   onFault(
     () => {
       for (const g of records.goroutines('stack')) {
-        if (g.status !== 'waiting' || isUncounted(g, program.waitReasons)) continue;
+        if (g.status !== 'waiting' || isUncounted(g, program.waitReasons) || known?.has(g) === true) continue;
         const work = reader.of(program.stackOf(g).frames);
         if (work.length > 0) found.push({ g, work });
       }
@@ -51,18 +86,18 @@ function workIn(records: GoProgram, program: GoProgram): SurveyedWork[] {
 
 /**
  * Keeps, of what was surveyed before a copy was made, the work of goroutines that the copy shows where they were then. Before Go
- * 1.17 nothing shows whether a goroutine ran and came back to the same place: only work that `surveyAgain` finds to be the same
- * after the copy is kept, as probable.
+ * 1.17 nothing shows whether a goroutine ran and came back to the same place: only work that is found to be the same in `again`,
+ * after the copy, is kept, as probable.
  */
 export function keepUnmoved(
   program: GoProgram,
   surveyed: readonly SurveyedWork[],
-  surveyAgain: () => readonly SurveyedWork[],
+  again: readonly SurveyedWork[],
 ): SurveyedWork[] {
   const torn = new Set<number>(program.image.capture.torn);
-  const kept = surveyed.filter(({ g }) => !torn.has(g.addr) && stayed(program, g));
+  const kept = surveyed.filter(({ g }) => !torn.has(g.addr) && stayed(g, at(program, g)));
   if (countsRuns(program.layouts)) return kept;
-  const later = new Map(surveyAgain().map(({ g, work }) => [g.addr, { goid: g.goid, work }]));
+  const later = new Map(again.map(({ g, work }) => [g.addr, { goid: g.goid, work }]));
   return kept.flatMap(({ g, work }) => {
     const then = later.get(g.addr);
     const isSame = (one: DecodedWork): boolean =>
@@ -70,6 +105,12 @@ export function keepUnmoved(
       true;
     return then?.goid === g.goid ? [{ g, work: work.filter(isSame).map((one) => ({ ...one, sure: false })) }] : [];
   });
+}
+
+/** Keeps, of what was surveyed after a copy was made, the work of goroutines that are still where the copy shows them. */
+export function keepUnmovedSince(program: GoProgram, surveyed: readonly SurveyedWork[]): SurveyedWork[] {
+  const torn = new Set<number>(program.image.capture.torn);
+  return surveyed.filter(({ g }) => !torn.has(g.addr) && stayed(at(program, g), g));
 }
 
 /** What a snapshot keeps of work, at a level. */
@@ -82,7 +123,12 @@ function atLevel(level: ValueLevel, { kind, text, shape, sure, since, group }: D
   return { kind, text: level === 'full' ? text : shape, sure, since, group };
 }
 
-function stayed(program: GoProgram, before: G): boolean {
-  for (const after of program.goroutinesAt([before.addr])) return isSamePlace(before, after) && !hasRun(before, after);
-  return false;
+/** The goroutine that a program has in the g of another one; null where it has none. */
+function at(program: GoProgram, { addr }: G): G | null {
+  for (const g of program.goroutinesAt([addr])) return g;
+  return null;
+}
+
+function stayed(before: G | null, after: G | null): boolean {
+  return before !== null && after !== null && isSamePlace(before, after) && !hasRun(before, after);
 }

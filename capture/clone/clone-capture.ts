@@ -91,8 +91,10 @@ export interface CloneOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long the process may stand still, in milliseconds. */
   readonly budgetMs?: number | undefined;
-  /** Looks into the frozen process for as long as it likes, before the clone is ended: a stop is no match for that. */
-  readonly inspect?: ((frozen: FrozenPrograms) => Promise<void>) | undefined;
+  /** Looks into the frozen process for as long as it likes, before the clone is ended. */
+  readonly inspect: (frozen: FrozenPrograms) => Promise<void>;
+  /** A process that a stop would hold up for less is cloned too: no stop lasts as long as what is done in `inspect`. */
+  readonly mayBeLarge: boolean;
 }
 
 /** The Go programs of a clone. */
@@ -106,13 +108,12 @@ export interface FrozenPrograms {
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
-  { packing, signal, budgetMs, inspect }: CloneOptions,
+  { packing, signal, budgetMs, inspect, mayBeLarge }: CloneOptions,
 ): Promise<CapturedCopies | CloneRefused> {
   const { programs } = surveyed;
-  const hindrance =
-    inspect === undefined
-      ? cloneHindrance(target.pid, programs)
-      : (cannotClone(target.pid, programs) ?? overBudget(target.pid, programs, budgetMs));
+  const hindrance = mayBeLarge
+    ? (cannotClone(target.pid, programs) ?? overBudget(target.pid, programs, budgetMs))
+    : cloneHindrance(target.pid, programs);
   const found = hindrance === null ? findSites(programs) : null;
   if (found === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
   const { program, sites } = found;
@@ -138,10 +139,9 @@ export async function copyClone(
   try {
     tieToGospy(clone);
     copies = await copyFrom(clone, surveyed, packing, lateThreads, stop.threads);
-    if (inspect !== undefined)
-      await inspectClone(clone, programs, threads, (found) =>
-        inspect({ programs: found, lateStacks: lateThreads.stacks }),
-      );
+    await inspectClone(clone, programs, threads, (found) =>
+      inspect({ programs: found, lateStacks: lateThreads.stacks }),
+    );
   } finally {
     isCollected = endClone(clone);
   }

@@ -1,44 +1,70 @@
 import type { GoProgram, Programs } from '../../analyze/program.js';
-import { keepUnmoved, storedWork, surveyRunning, surveyWork, type SurveyedWork } from '../../analyze/work/survey.js';
+import { countsRuns } from '../../analyze/runtime/parked.js';
+import {
+  keepUnmoved,
+  keepUnmovedSince,
+  storedWork,
+  surveyRunning,
+  surveyWork,
+  type RunningSurvey,
+  type SurveyedWork,
+} from '../../analyze/work/survey.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { StoredWork, ValueLevel } from '../../snapshots/work.js';
 
 /**
- * What goroutines work on, found out from the values of a program: while it runs, just before the copy is made, or in a process
- * that stands still. Nothing of it is read in the stop, and what is kept are texts, not memory.
+ * What goroutines work on, found out from the values of a program: while it runs, just before the copy is made and, of those that
+ * moved since, right after it; or in a process that stands still. Nothing of it is read in the stop, and what is kept are texts,
+ * not memory.
  */
 export class WorkSurvey {
   readonly #level: ValueLevel;
   /** By program. */
-  #surveyed: SurveyedWork[][] = [];
-  #isFrozen = false;
-  #survey: (program: GoProgram) => SurveyedWork[] = () => [];
+  #before: readonly RunningSurvey[] = [];
+  #after: readonly RunningSurvey[] = [];
+  #frozen: readonly (readonly SurveyedWork[])[] | null = null;
 
   constructor(level: ValueLevel) {
     this.#level = level;
   }
 
-  /** Looks at a process that runs. `memory` gives its memory as it is from then on. */
-  lookAt(programs: Programs, memory: () => Memory): void {
-    if (this.#level === 'none') return;
-    this.#isFrozen = false;
-    this.#survey = (program) => surveyRunning(() => program.over({ memory: memory() }));
-    this.#surveyed = programs.map(this.#survey);
+  /** Looks at a process that runs, and is copied next. `memory` gives its memory as it is from then on. */
+  lookBefore(programs: Programs, memory: () => Memory): void {
+    this.#frozen = null;
+    this.#after = [];
+    this.#before = this.#level === 'none' ? [] : programs.map((program) => surveyRunning(over(program, memory)));
+  }
+
+  /** Looks again, right after the copy was made. */
+  lookAfter(programs: Programs, memory: () => Memory): void {
+    this.#after = this.#before.flatMap(({ whereabouts }, i) => {
+      const program = programs[i];
+      if (program === undefined) return [];
+      // Where nothing tells whether a goroutine ran, all are looked at again.
+      return [surveyRunning(over(program, memory), countsRuns(program.layouts) ? whereabouts : null)];
+    });
   }
 
   /** Looks at a process that stands still until it was copied. */
   lookAtFrozen(programs: readonly GoProgram[]): void {
-    if (this.#level === 'none') return;
-    this.#isFrozen = true;
-    this.#surveyed = programs.map(surveyWork);
+    if (this.#level !== 'none') this.#frozen = programs.map(surveyWork);
   }
 
   /** What holds of the copies of the programs. */
   resultFor(programs: Programs): StoredWork {
-    const kept = programs.flatMap((program, i) => {
-      const surveyed = this.#surveyed[i] ?? [];
-      return this.#isFrozen ? surveyed : keepUnmoved(program, surveyed, () => this.#survey(program));
-    });
-    return storedWork(this.#level, kept);
+    return storedWork(
+      this.#level,
+      programs.flatMap((program, i) => this.#frozen?.[i] ?? this.#keptOf(program, i)),
+    );
   }
+
+  #keptOf(program: GoProgram, i: number): SurveyedWork[] {
+    const [before, after] = [this.#before[i]?.work ?? [], this.#after[i]?.work ?? []];
+    const kept = keepUnmoved(program, before, after);
+    return countsRuns(program.layouts) ? [...kept, ...keepUnmovedSince(program, after)] : kept;
+  }
+}
+
+function over(program: GoProgram, memory: () => Memory): () => GoProgram {
+  return () => program.over({ memory: memory() });
 }
