@@ -38,6 +38,24 @@ export function ascendingOrder(keys: Float64Array): Uint32Array {
   return order;
 }
 
+/** Fewer keys are sorted by the engine: to it most lists are as good as sorted. */
+const FEW = 2 ** 12;
+
+/** The keys in ascending order: `keys` themselves, which may be sorted in place, or others. */
+export function ascending(keys: Float64Array): Float64Array {
+  if (keys.length < FEW) return keys.sort();
+  if (isAscending(keys)) return keys;
+  const order = ascendingOrder(keys);
+  const sorted = new Float64Array(keys.length);
+  for (let i = 0; i < order.length; i++) sorted[i] = keys[order[i] ?? 0] ?? 0;
+  return sorted;
+}
+
+function isAscending(keys: Float64Array): boolean {
+  for (let i = 1; i < keys.length; i++) if ((keys[i] ?? 0) < (keys[i - 1] ?? 0)) return false;
+  return true;
+}
+
 /** The keys less the lowest one, as two 32-bit halves: integers are sorted several times as fast as floating point numbers. */
 function halvesOf(keys: Float64Array, lowest: number): { low: Uint32Array; high: Uint32Array } {
   const low = new Uint32Array(keys.length);

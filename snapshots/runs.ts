@@ -1,4 +1,5 @@
 import type { Addr } from './address.js';
+import { ascending } from './ascending-order.js';
 import type { Range } from './memory.js';
 import { SearchTable } from './search-table.js';
 
@@ -18,7 +19,7 @@ export class Runs implements Iterable<Range> {
   constructor(ranges: Iterable<Range>, maxGap: number) {
     const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
     // Starts and ends can be sorted independently; the merged runs come out the same.
-    const [starts, ends] = [all.lo.sort(), all.hi.sort()];
+    const [starts, ends] = [ascending(all.lo), ascending(all.hi)];
     let count = 0;
     for (let i = 0; i < starts.length; i++) {
       if (i === 0 || (starts[i] ?? 0) - (ends[i - 1] ?? 0) > maxGap) starts[count++] = starts[i] ?? 0;

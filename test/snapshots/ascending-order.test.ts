@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ascendingOrder } from '../../snapshots/ascending-order.js';
+import { ascending, ascendingOrder } from '../../snapshots/ascending-order.js';
 
 /** What Array.prototype.sort, which is stable, makes of the same keys. */
 function sorted(keys: readonly number[]): number[] {
@@ -22,6 +22,11 @@ t.test('an order: that of a stable sort', (t) => {
   };
   for (const [name, keys] of Object.entries(lists)) {
     t.same([...ascendingOrder(Float64Array.from(keys))], sorted(keys), name);
+    t.same(
+      [...ascending(Float64Array.from(keys))],
+      [...keys].sort((a, b) => a - b),
+      name,
+    );
   }
   t.end();
 });
