@@ -30,6 +30,8 @@ export interface SharedStack {
   readonly truncated: string | null;
   /** The innermost place outside the runtime, or null. */
   readonly user: Loc | null;
+  /** The innermost place outside the standard library, or null. */
+  readonly app: Loc | null;
 }
 
 /** A goroutine with its stack. Most programs have few stacks: equal ones are the same object, as long as that is possible. */
@@ -67,7 +69,8 @@ function* ofProgram(program: GoProgram, selection: Selection, order: GoroutineOr
     let stack = shared.get(known);
     if (stack === undefined) {
       const { frames, truncated } = known;
-      stack = { frames: framesOf(program, frames), truncated, user: locations.user(frames) };
+      const [user, app] = [locations.user(frames), locations.app(frames)];
+      stack = { frames: framesOf(program, frames), truncated, user, app };
       shared.set(known, stack);
     }
     yield { program, g, goroutine, stack };

@@ -32,7 +32,7 @@ export function define(command: Command, io: Io): void {
   command
     .summary('SQL over any number of snapshots, cores, processes and data sets')
     .description(
-      'Runs SQL (DuckDB) over the tables snapshots, goroutines, frames, labels, waits, ps and threads. A target is a snapshot, ' +
+      'Runs SQL (DuckDB) over the tables snapshots, goroutines, frames, labels, waits, work, ps and threads. A target is a snapshot, ' +
         'a core, a parquet file of `export --format parquet`, a folder of these, or a pattern. The first argument is SQL ' +
         'if it has a space in it; without SQL there is a prompt, or standard input is read.',
     )

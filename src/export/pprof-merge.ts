@@ -57,6 +57,7 @@ const OTHERS: SharedStack = {
   frames: [{ pc: 0, lines: [{ func: '(rarer stacks)', file: '', line: 0, inlined: false }] }],
   truncated: null,
   user: null,
+  app: null,
 };
 
 function countSamples({ programs, query }: Source, forStore: boolean): MergedSample[] {

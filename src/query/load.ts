@@ -1,12 +1,14 @@
 import { basename } from 'node:path';
 import type { GoProgram, Programs } from '../../analyze/program.js';
 import { listAllThreads } from '../../analyze/report/all-runtimes.js';
-import type { Loc, Wait } from '../../analyze/report/model.js';
+import { Describer } from '../../analyze/report/goroutines.js';
+import type { Loc, Wait, WorkItem } from '../../analyze/report/model.js';
 import { readScheduler } from '../../analyze/report/scheduler.js';
 import type { Selection } from '../../analyze/report/selection.js';
 import { withSharedStacks, type SharedStack, type StackedGoroutine } from '../../analyze/report/shared-stacks.js';
 import { runtimeOf, targetOf } from '../../analyze/report/summary.js';
 import { describeWait } from '../../analyze/report/waiting.js';
+import { describeWork } from '../../analyze/report/working-on.js';
 import { WaitsOnReader } from '../../analyze/waits/waits-on.js';
 import type { Cell, Database } from './database.js';
 import type { Identity } from './partitions.js';
@@ -77,21 +79,16 @@ export class Loader {
     const rows = await this.#database.appendTo('loaded_goroutines');
     const frames = await this.#database.appendTo('loaded_frames');
     const stacks = new WeakMap<SharedStack, number>();
-    const waits = new Map(programs.map((program) => [program, new WaitsOnReader(program)]));
+    const readers = new Map(programs.map((program) => [program, new NestedReader(program)]));
     for (const one of withSharedStacks(programs, selection)) {
-      const { program, g, stack } = one;
+      const { program, stack } = one;
       const snap = snapOf(program.runtime.n);
       let number = stacks.get(stack);
       if (number === undefined) {
         stacks.set(stack, (number = ++this.#stacks));
         for (const row of frameRows(stack)) frames.add([snap, number, ...row]);
       }
-      const on =
-        waits
-          .get(program)
-          ?.of(g)
-          .map((wait) => waitRow(describeWait(wait))) ?? [];
-      rows.add(goroutineRow(snap, number, one, on.length === 0 ? '[]' : JSON.stringify(on)));
+      rows.add([...goroutineRow(snap, number, one), ...(readers.get(program)?.cells(one) ?? [])]);
     }
     rows.close();
     frames.close();
@@ -128,27 +125,50 @@ function* frameRows({ frames }: SharedStack): Iterable<Cell[]> {
   }
 }
 
-const NO_LABELS = '{}';
-
-function goroutineRow(snap: number, number: number, { goroutine: g, stack }: StackedGoroutine, waits: string): Cell[] {
-  const labels = Object.keys(g.labels).length === 0 ? NO_LABELS : JSON.stringify(g.labels);
+function goroutineRow(snap: number, number: number, { goroutine: g, stack }: StackedGoroutine): Cell[] {
   return [
     ...[snap, number, g.goid, g.status, g.waitReason, g.waitSinceNs, g.system],
     ...[g.thread?.m ?? null, g.thread?.tid ?? null, g.lockedToThread, g.parentGoid],
     ...placeCells(g.creator),
     ...placeCells(g.entry),
     ...placeCells(stack.user),
-    ...[g.torn, stack.truncated, labels, waits],
+    ...placeCells(stack.app),
+    ...[g.torn, stack.truncated],
   ];
+}
+
+/** Reads what a row nests, as JSON: labels, what the goroutine waits on, and what it works on. */
+class NestedReader {
+  readonly #waits: WaitsOnReader;
+  readonly #describer: Describer;
+
+  constructor(program: GoProgram) {
+    this.#waits = new WaitsOnReader(program);
+    this.#describer = new Describer(program);
+  }
+
+  cells({ g, goroutine: { labels } }: StackedGoroutine): [labels: string, waitsOn: string, work: string] {
+    const waits = this.#waits.of(g).map((wait) => waitRow(describeWait(wait)));
+    const work = this.#describer.workOf(g).map((one) => workRow(describeWork(one)));
+    return [Object.keys(labels).length === 0 ? '{}' : JSON.stringify(labels), listText(waits), listText(work)];
+  }
+}
+
+function listText(items: readonly object[]): string {
+  return items.length === 0 ? '[]' : JSON.stringify(items);
 }
 
 function placeCells(loc: Omit<Loc, 'pc'> | null): [Cell, Cell, Cell] {
   return loc === null ? [null, null, null] : [loc.func, loc.file, loc.line];
 }
 
-/** With the names of the columns that {@link NESTED} declares, all of them. */
+/** With the names of the fields that tables.ts declares, all of them. */
 function waitRow(wait: Wait): object {
   const { kind, addr, op, len = null, cap = null, elemType = null, closed = null } = wait;
   const { counter = null, fd = null, deadlineNs = null, dueNs = null } = wait;
   return { kind, addr, op, len, cap, elem_type: elemType, closed, counter, fd, deadline_ns: deadlineNs, due_ns: dueNs };
+}
+
+function workRow({ kind, text, sure, since, group }: WorkItem): object {
+  return { kind, text, sure, since, grouped: group };
 }

@@ -3,12 +3,13 @@
 export type ColumnType = 'BIGINT' | 'INTEGER' | 'BOOLEAN' | 'VARCHAR' | 'DATE' | 'TIMESTAMPTZ' | Nested;
 
 /** Types of DuckDB that hold others. */
-type Nested = typeof LABELS | typeof FRAMES | typeof WAITS;
+type Nested = typeof LABELS | typeof FRAMES | typeof WAITS | typeof WORK;
 
 const LABELS = 'MAP(VARCHAR, VARCHAR)';
 const FRAMES = 'STRUCT(func VARCHAR, file VARCHAR, line INTEGER, pc BIGINT, inlined BOOLEAN)[]';
 const WAITS =
   'STRUCT(kind VARCHAR, addr VARCHAR, op VARCHAR, len BIGINT, cap BIGINT, elem_type VARCHAR, closed BOOLEAN, counter BIGINT, fd BIGINT, deadline_ns BIGINT, due_ns BIGINT)[]';
+const WORK = 'STRUCT(kind VARCHAR, text VARCHAR, sure BOOLEAN, since TIMESTAMPTZ, grouped VARCHAR)[]';
 
 /** Columns by name, in order. */
 export type Columns = Readonly<Record<string, ColumnType>>;
@@ -59,12 +60,15 @@ export const GOROUTINE = {
   user_func: 'VARCHAR',
   user_file: 'VARCHAR',
   user_line: 'INTEGER',
+  app_func: 'VARCHAR',
+  app_file: 'VARCHAR',
+  app_line: 'INTEGER',
   torn: 'BOOLEAN',
   truncated: 'VARCHAR',
 } as const satisfies Columns;
 
 /** What a row of the data set nests. */
-export const NESTED = { labels: LABELS, frames: FRAMES, waits_on: WAITS } as const satisfies Columns;
+export const NESTED = { labels: LABELS, frames: FRAMES, waits_on: WAITS, work: WORK } as const satisfies Columns;
 
 /** One row a goroutine, with all that is known of it: also what a parquet file has. */
 export const GOROUTINES: Columns = { ...IDENTITY, ...CAPTURE, ...GOROUTINE, ...NESTED };
@@ -92,10 +96,13 @@ export const THREAD = {
   line: 'INTEGER',
 } as const satisfies Columns;
 
+/** What is appended as JSON, with its type in {@link GOROUTINES}: appending nested values takes a hundred times as long. */
+const UNPARSED = { labels: 'VARCHAR', waits_on: 'VARCHAR', work: 'VARCHAR' } as const satisfies Columns;
+
 /** Where rows come from before they are nested: each target is appended to these. `snap` numbers the targets' runtimes. */
 export const LOADED = {
   loaded_snapshots: { snap: 'INTEGER', path: 'VARCHAR', ...IDENTITY, ...CAPTURE },
-  loaded_goroutines: { snap: 'INTEGER', stack: 'INTEGER', ...GOROUTINE, labels: 'VARCHAR', waits_on: 'VARCHAR' },
+  loaded_goroutines: { snap: 'INTEGER', stack: 'INTEGER', ...GOROUTINE, ...UNPARSED },
   loaded_frames: { snap: 'INTEGER', stack: 'INTEGER', depth: 'INTEGER', ...FRAME },
   loaded_ps: { snap: 'INTEGER', ...PROCESSOR },
   loaded_threads: { snap: 'INTEGER', ...THREAD },
@@ -105,10 +112,11 @@ export type LoadedTable = keyof typeof LOADED;
 /** What SQL sees, with what each is, for the prompt and for the documentation. */
 export const VIEWS = {
   snapshots: 'a row for each Go runtime in each target',
-  goroutines: 'a row a goroutine, with its labels, frames and waits nested',
+  goroutines: 'a row a goroutine, with its labels, frames, waits and work nested',
   frames: 'a row a frame: the goroutine, and depth from 0 for the innermost',
   labels: 'a row a pprof label of a goroutine: key and value',
   waits: 'a row for each thing that a goroutine waits on',
+  work: 'a row for each thing that a goroutine works on',
   ps: 'a row a P; of snapshots, cores and processes only',
   threads: 'a row a thread, with its innermost function; of snapshots, cores and processes only',
 } as const satisfies Record<string, string>;
@@ -121,7 +129,8 @@ export const LOADED_GOROUTINES = `
   SELECT ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)}, ${namesOf(GOROUTINE)},
     CAST(CAST(g.labels AS JSON) AS ${LABELS}) AS labels,
     coalesce(f.frames, []) AS frames,
-    CAST(CAST(g.waits_on AS JSON) AS ${WAITS}) AS waits_on
+    CAST(CAST(g.waits_on AS JSON) AS ${WAITS}) AS waits_on,
+    CAST(CAST(g.work AS JSON) AS ${WORK}) AS work
   FROM loaded_goroutines g JOIN loaded_snapshots s USING (snap) LEFT JOIN loaded_stacks f USING (snap, stack)`;
 
 /** SQL that nests frames: once for each distinct stack, after they are loaded. */
@@ -149,6 +158,7 @@ export function viewsSql(dataset: string | null): string[] {
       FROM (SELECT ${key}, frames, unnest(range(1, len(frames) + 1)) AS d FROM goroutines)`,
     labels: `SELECT ${key}, e.key AS key, e.value AS value FROM (SELECT ${key}, unnest(map_entries(labels)) AS e FROM goroutines)`,
     waits: `SELECT ${key}, unnest(w) FROM (SELECT ${key}, unnest(waits_on) AS w FROM goroutines)`,
+    work: `SELECT ${key}, unnest(w) FROM (SELECT ${key}, unnest(work) AS w FROM goroutines)`,
     ps: identified('loaded_ps', PROCESSOR),
     threads: identified('loaded_threads', THREAD),
   };

@@ -42,7 +42,7 @@ const HOOK = new URL('./interrupt-hook.js', import.meta.url).href;
 
 /**
  * When gospy gets a signal: when it opens the memory of its target, while its target is stopped, when it has created the
- * file to write, when it has written to standard output, or as it begins to prove leaks in a clone.
+ * file to write or the folder for it, when it has written to standard output, or as it begins to prove leaks in a clone.
  */
 export type Instant = 'memory' | 'stop' | 'file' | 'output' | 'proof';
 

@@ -47,8 +47,23 @@ function asRow(g: GoroutineWithStack): Row {
   };
 }
 
-const ALL = `SELECT * EXCLUDE (waits_on), list_transform(waits_on, lambda w: {kind: w.kind, addr: w.addr, op: w.op}) AS waits
+const ALL = `SELECT * EXCLUDE (waits_on, work, app_func, app_file, app_line), list_transform(waits_on, lambda w: {kind: w.kind, addr: w.addr, op: w.op}) AS waits
   FROM goroutines ORDER BY goid`;
+
+const APPS = `SELECT app_func AS func, app_file AS file, app_line AS line, count(*) AS n
+  FROM goroutines GROUP BY ALL ORDER BY n DESC, func NULLS LAST`;
+
+/** The same, out of the groups by the innermost place outside the standard library. */
+async function appsOf(target: string): Promise<Row[]> {
+  const { stdout } = await gospyHere(['goroutines', target, '--group-by', 'app', '--json']);
+  const { groups } = JSON.parse(stdout) as { groups: { count: number; loc: Row | null }[] };
+  const rows = groups.map(({ count, loc }) => ({
+    func: loc?.['func'] ?? null,
+    ...{ file: loc?.['file'] ?? null, line: loc?.['line'] ?? null, n: count },
+  }));
+  const last = (func: unknown): string => (typeof func === 'string' ? func : '\uffff');
+  return rows.sort((a, b) => b.n - a.n || (last(a.func) < last(b.func) ? -1 : 1));
+}
 
 /** The columns of a row that {@link asRow} has. */
 function known(row: Row): Row {
@@ -64,6 +79,7 @@ for (const name of ['queue.gsp', 'labels.gsp', 'torn.gsp', 'arm64.gsp', 'core.gz
       const target = sample(name);
       const expected = (await goroutinesOf(target)).map(asRow);
       t.same((await rowsOf(ALL, target)).map(known), expected);
+      t.same(await rowsOf(APPS, target), await appsOf(target));
       const folder = temporaryFolder(t);
       const file = join(folder, 'all.parquet');
       t.match(await gospyHere(['export', target, '--format', 'parquet', '-o', file]), {

@@ -30,6 +30,11 @@ async function told(...args: readonly string[]): Promise<Told[]> {
   return goroutines.flatMap(({ goid, work }) => work.map((one) => ({ goid, ...one })));
 }
 
+/** Lines that do not depend on the order, nor on how a time is written. */
+function comparable(all: readonly Told[]): string[] {
+  return all.map((one) => JSON.stringify({ ...one, since: one.since === null ? null : Date.parse(one.since) })).sort();
+}
+
 /** What the program says that its goroutines work on, as `GOID KIND TEXT`. */
 function saidBy({ stdout }: GoProcess): string[] {
   return [...stdout.matchAll(/^work (.*)$/gm)].map(([, line = '']) => line).sort();
@@ -161,6 +166,7 @@ t.test('work: a snapshot has no more of values than its level says', async (t) =
         ['waits', file, '--json'],
         ['threads', file, '--json'],
         ['leaks', file, '--json'],
+        ['query', 'SELECT * FROM goroutines', file, '--format', 'ndjson'],
       ],
     ];
     const all: string[] = [];
@@ -174,6 +180,10 @@ t.test('work: a snapshot has no more of values than its level says', async (t) =
     t.ok(shown.includes(text), text);
   t.match(shown, /UPDATE t SET a = \? WHERE b IN \(\?, \.\.\.\)/, 'lists of any length make one group');
   t.match(shown, /^values {2,}shape: /m, 'info tells the level');
+  const rows = 'SELECT goid, kind, text, sure, since, grouped AS "group" FROM work';
+  const { stdout } = await gospyHere(['query', rows, shape, '--json']);
+  const { rows: asked } = JSON.parse(stdout) as { rows: readonly Told[] };
+  t.strictSame(comparable(asked), comparable(await told(shape)), 'SQL tells the same');
   const none = await capture('--values', 'none');
   t.strictSame(await told(none), [], 'none keeps nothing');
   t.match(await outputs(none), /^values {2,}none: /m);
