@@ -8,9 +8,11 @@ import t from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { LONG_NAME, ODD_CELL } from '../support/odd.js';
 import { untilQuiet } from '../support/quiet.js';
 import { PANICPARSE_CELL, PROFILED_CELLS } from '../support/releases.js';
 import { gospy } from './gospy-process.js';
+import { checkFormats } from './hostile-formats.js';
 
 /** Profiles and tracebacks as the tools read them that they are made for. */
 
@@ -156,6 +158,21 @@ if (requireGo(t)) {
     const main = cumulated(await pprof(...flags, ours), /^main\./);
     t.same(main, cumulated(await pprof(...flags, own), /^main\./));
     t.ok(main.size > 5);
+  });
+
+  t.test('export: hostile names in a program arrive as text in every format', async (t) => {
+    const program = await startGo(t, await buildGo(ODD_CELL));
+    const path = join(temporaryFolder(t), 'odd.gsp');
+    t.match(await gospy(['capture', '--pid', String(program.pid), '-o', path]), { code: 0 });
+    program.signal('SIGKILL');
+    const labels = JSON.parse(program.stdout.replace(/^ready /, '')) as object;
+    const own = (await goroutinesOf(path)).filter((g) => Object.keys(g.labels).length > 0);
+    t.equal(own.length, 3);
+    for (const g of own) t.same(Object.entries(g.labels), Object.entries(labels).sort());
+    t.ok(own.some(({ frames }) => frames.some(({ func }) => func === `main.${LONG_NAME}`)));
+    await checkFormats(t, path);
+    const top = await pprof('-raw', await profileOf(temporaryFolder(t), path));
+    t.ok(top.includes(`main.${LONG_NAME} `) && top.includes('__proto__:[polluted]'), 'go tool pprof reads them');
   });
 
   t.test('export traceback: panicparse reads all goroutines; with labels it is what Go 1.27 prints', async (t) => {

@@ -1,19 +1,16 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { ADDR_LIMIT, addr } from '../../snapshots/address.js';
-import { openSnapshot } from '../../snapshots/gsp/read.js';
-import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import type { ProcessImage } from '../../snapshots/image.js';
-import type { Segment } from '../../snapshots/memory.js';
 import { forge, HONEST_FACTS } from '../support/forged-gsp.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { rewriteSnapshot } from '../support/rewritten-gsp.js';
 import { gospyHere } from './gospy-here.js';
 
 const SAMPLES = fileURLToPath(new URL('../../../snapshots/samples/', import.meta.url));
 /** Clears a screen, in both ways to write that; ends a line; turns the direction of reading around. */
 const EVIL = '\u001b[2J\u009b2J\r\nEVIL\u0007\u202e';
-/** As long as the bytes that it replaces. */
+/** What a goroutine is called, and where it is: replaced in the memory of a process. */
 const REPLACED: readonly (readonly [from: string, to: string])[] = [
   ['main.', '\u001b[2J.'],
   ['blue', '\u009b2J'],
@@ -21,15 +18,6 @@ const REPLACED: readonly (readonly [from: string, to: string])[] = [
 ];
 /** Control characters except line feeds and tabs, and those that change the direction of reading. */
 const OBEYED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
-
-/** What a goroutine is called, and where it is: replaced in the memory of a process. */
-function alter({ addr: at, bytes }: Segment): Segment {
-  let text = Buffer.from(bytes).toString('latin1');
-  for (const [from, to] of REPLACED) {
-    text = text.replaceAll(from, Buffer.from(to).toString('latin1').padEnd(from.length, '.').slice(0, from.length));
-  }
-  return { addr: at, bytes: Buffer.from(text, 'latin1') };
-}
 
 /** All texts of an image with {@link EVIL} in them. */
 function hostile(image: ProcessImage): ProcessImage {
@@ -48,11 +36,7 @@ function hostile(image: ProcessImage): ProcessImage {
 }
 
 async function writeHostile(sample: string, path: string): Promise<void> {
-  const image = openSnapshot(join(SAMPLES, sample));
-  const ranges = [...image.memory.ranges(addr(0), addr(ADDR_LIMIT - 1))];
-  const segments = ranges.map(({ lo, hi }) => alter({ addr: lo, bytes: image.memory.bytes(lo, hi - lo) }));
-  await writeSnapshot(path, { image: hostile(image), memory: [segments] });
-  image.close();
+  await rewriteSnapshot(join(SAMPLES, sample), path, REPLACED, hostile);
 }
 
 /** Checks that nothing in what a command printed can be obeyed by a terminal, or passes for a line of its own. */
