@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Programs } from '../../analyze/program.js';
 import { checkOutput } from '../../snapshots/atomic-file.js';
 import { fileError, systemCode } from '../../snapshots/file-errors.js';
@@ -27,6 +27,8 @@ export class ParquetExport {
   readonly #database: Database;
   readonly #loader: Loader;
   readonly #options: ParquetOptions;
+  /** Folders that are made for a file that is not whole yet. */
+  #made: readonly string[] = [];
   #files = 0;
   #bytes = 0;
 
@@ -54,10 +56,15 @@ export class ParquetExport {
 
   async #writePartition(by: readonly Partition[], identity: Identity): Promise<void> {
     const path = partitionPath(this.#options.output, by, identity);
-    makeFolder(dirname(path));
+    this.#made = makeFolder(dirname(path));
     const columns = Object.keys(GOROUTINES).filter((name) => !(by as readonly string[]).includes(name));
     const sql = `SELECT ${columns.join(', ')} FROM (${LOADED_GOROUTINES}) WHERE snapshot = ${quote(identity.snapshot)}`;
-    this.#bytes += await writeParquet(this.#database, sql, path);
+    try {
+      this.#bytes += await writeParquet(this.#database, sql, path);
+      this.#made = [];
+    } finally {
+      this.#removeMade();
+    }
     this.#files++;
   }
 
@@ -71,8 +78,20 @@ export class ParquetExport {
     return { files: this.#files, bytes: this.#bytes };
   }
 
-  /** Removes temporary files: for when gospy is about to be ended by a signal. */
+  #removeMade(): void {
+    for (const folder of this.#made) {
+      try {
+        rmdirSync(folder);
+      } catch {
+        // Another capture has been added to it meanwhile.
+        return;
+      }
+    }
+  }
+
+  /** Removes temporary files, and folders without files: for when gospy is about to be ended by a signal. */
   removeFolder(): void {
+    this.#removeMade();
     this.#database.removeFolder();
   }
 
@@ -81,10 +100,14 @@ export class ParquetExport {
   }
 }
 
-/** Makes a folder and those above it. Throws `badFile`. */
-function makeFolder(folder: string): void {
+/** Makes a folder and those above it. Returns those that were not there, the innermost first. Throws `badFile`. */
+function makeFolder(folder: string): string[] {
   try {
-    mkdirSync(folder, { recursive: true });
+    const first = mkdirSync(folder, { recursive: true });
+    const made: string[] = [];
+    if (first === undefined) return made;
+    for (let at = resolve(folder); at.length >= resolve(first).length; at = dirname(at)) made.push(at);
+    return made;
   } catch (error) {
     throw systemCode(error) === null ? error : fileError(`cannot make the folder ${folder}`, error);
   }

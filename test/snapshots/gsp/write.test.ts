@@ -1,18 +1,14 @@
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  rmdirSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { ExitCode } from '../../../snapshots/errors.js';
@@ -21,6 +17,7 @@ import { openSnapshot } from '../../../snapshots/gsp/read.js';
 import { writeSnapshot } from '../../../snapshots/gsp/write.js';
 import type { Segment } from '../../../snapshots/memory.js';
 import { random, someFacts, someSegment, temporaryFolder, writeSmallSnapshot } from '../../support/gsp.js';
+import { mountSmallDisk } from '../../support/small-disk.js';
 
 const BAD = { name: 'GospyError', exitCode: ExitCode.badFile };
 
@@ -95,7 +92,7 @@ t.test('gsp writer: a folder without write permission is refused', async (t) => 
   t.strictSame(readdirSync(folder), []);
 });
 
-const smallDisk = mountSmallDisk();
+const smallDisk = mountSmallDisk('256k');
 
 t.test('gsp writer: on a full disk the write fails, and the old file stays', { skip: smallDisk.refused }, async (t) => {
   t.teardown(smallDisk.remove);
@@ -151,19 +148,3 @@ t.test('gsp writer: a signal handler can remove unfinished files', async (t) => 
   t.notOk(existsSync(path));
   t.strictSame(readdirSync(folder), []);
 });
-
-/** Mounts a file system of 256 KB. `refused` says why that failed, or is false. */
-function mountSmallDisk(): { path: string; refused: string | false; remove: () => void } {
-  const path = mkdtempSync(join(tmpdir(), 'gospy-disk-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', path], { stdio: 'pipe' });
-  } catch {
-    rmdirSync(path);
-    return { path, refused: 'this user may not mount a file system', remove: () => undefined };
-  }
-  const remove = (): void => {
-    execFileSync('umount', [path]);
-    rmdirSync(path);
-  };
-  return { path, refused: false, remove };
-}
