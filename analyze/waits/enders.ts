@@ -5,6 +5,7 @@ import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { wordOr0 } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
+import { AddressTable, NONE } from './address-table.js';
 import { DOES, EndingCode, type Ending } from './ending-code.js';
 import type { Evidence, Strength } from './model.js';
 
@@ -38,8 +39,9 @@ export interface Candidate {
 const SPILLED = 64;
 /** A goroutine's stack is searched no further: what it waits for and gave away lies in the innermost frames of most. */
 const MAX_SEARCHED = 64 * 1024;
-/** Bits of a filter that tells most words apart from what is wanted. */
-const FILTER_BITS = 20;
+/** Bits of a filter that tells most words apart from what is wanted: for each thing at least this many, and always 2^20. */
+const FILTER_BITS_EACH = 16;
+const LEAST_FILTER_BITS = 2 ** 20;
 /** Bytes of a closure: its code, then what it captured. */
 const MAX_CAPTURED = 8;
 /** The name of a closure, whose frame may have what it captured only behind a pointer. */
@@ -58,22 +60,28 @@ export class EnderSearch {
   readonly #program: GoProgram;
   readonly #code: EndingCode;
   readonly #wanted: readonly Wanted[];
-  readonly #byAddr = new Map<number, number[]>();
+  /** By address, the first thing that is wanted there; by thing, the next one at its address, or {@link NONE}. */
+  readonly #firstAt = new AddressTable();
+  readonly #next: Int32Array;
   readonly #starts = new Map<number, Start>();
   /** By code address, what {@link #mayDoItself} returns. */
   readonly #itself = new Map<number, number>();
-  readonly #filter = new Uint8Array(2 ** FILTER_BITS);
+  readonly #filter: Uint8Array;
 
   constructor(program: GoProgram, code: EndingCode, wanted: readonly Wanted[]) {
     this.#program = program;
     this.#code = code;
     this.#wanted = wanted;
-    wanted.forEach(({ addr }, i) => {
-      const known = this.#byAddr.get(addr);
-      if (known === undefined) this.#byAddr.set(addr, [i]);
-      else known.push(i);
-      this.#filter[slotOf(addr)] = 1;
-    });
+    const bits = Math.max(LEAST_FILTER_BITS, 2 ** Math.ceil(Math.log2(FILTER_BITS_EACH * wanted.length)));
+    this.#filter = new Uint8Array(bits / 8);
+    this.#next = new Int32Array(wanted.length);
+    for (let i = wanted.length - 1; i >= 0; i--) {
+      const addr = wanted[i]?.addr ?? 0;
+      this.#next[i] = this.#firstAt.get(addr);
+      this.#firstAt.set(addr, i);
+      const bit = this.#bitOf(addr);
+      this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] ?? 0) | (1 << (bit & 7));
+    }
   }
 
   /**
@@ -135,12 +143,21 @@ export class EnderSearch {
   }
 
   #isNamed(word: number, asked: Asked): boolean {
-    return this.#at(word)?.some((wanted) => !asked.isOwn(wanted) && !asked.isFull(wanted)) === true;
+    for (let at = this.#firstWantedAt(word); at !== NONE; at = this.#next[at] ?? NONE) {
+      if (!asked.isOwn(at) && !asked.isFull(at)) return true;
+    }
+    return false;
   }
 
-  /** The things at an address that are wanted. */
-  #at(word: number): readonly number[] | undefined {
-    return word === 0 || this.#filter[slotOf(word)] === 0 ? undefined : this.#byAddr.get(word);
+  /** The first thing that is wanted at an address; {@link NONE} where nothing is. */
+  #firstWantedAt(word: number): number {
+    const bit = this.#bitOf(word);
+    return ((this.#filter[bit >>> 3] ?? 0) & (1 << (bit & 7))) === 0 ? NONE : this.#firstAt.get(word);
+  }
+
+  /** Objects of Go programs are 8 bytes apart at least. */
+  #bitOf(word: number): number {
+    return (((word / 8) | 0) ^ ((word / 2 ** 23) | 0)) & (8 * this.#filter.length - 1);
   }
 
   #search(g: G, frame: PhysicalFrame, asked: Asked, best: Map<number, Candidate>): void {
@@ -149,7 +166,7 @@ export class EnderSearch {
     if ((ending.own | ending.within | ending.called) === 0) return;
     const name = this.#program.index.symbolizer.printedName(func.name);
     for (const word of this.#wordsOf(g, frame, ending)) {
-      for (const wanted of this.#at(word) ?? []) {
+      for (let wanted = this.#firstWantedAt(word); wanted !== NONE; wanted = this.#next[wanted] ?? NONE) {
         if (asked.isFull(wanted)) continue;
         const by = DOES[this.#wanted[wanted]?.by ?? 'send'];
         if (asked.isOwn(wanted) && (this.#mayDoItself(frame.pc) & by) === 0) continue;
@@ -243,8 +260,3 @@ const VERBS: Readonly<Record<Wanted['by'], readonly [string, string]>> = {
   done: ['calls Done', 'calls Done'],
   signal: ['signals', 'signals'],
 };
-
-/** Objects of Go programs are 8 bytes apart at least. */
-function slotOf(word: number): number {
-  return (((word / 8) | 0) ^ ((word / 2 ** 23) | 0)) & (2 ** FILTER_BITS - 1);
-}

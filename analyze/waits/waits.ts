@@ -1,5 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../program.js';
+import { AddressTable, NONE } from './address-table.js';
 import { CandidateSearch } from './candidates.js';
 import { findHolders } from './holders.js';
 import type { Holder, WaitsOn, WantedLock } from './model.js';
@@ -12,15 +13,13 @@ export function findWaits(program: GoProgram): Waits {
   return new WaitsBuilder(program).build();
 }
 
-const NONE = -1;
-
 class WaitsBuilder {
   readonly #waits: Waits;
   readonly #graph: WaitGraph;
   readonly #things: WaitsOn[] = [];
   readonly #candidates: CandidateSearch;
   /** By address, the thing there that came last; by thing, the one before it at its address, or {@link NONE}. */
-  readonly #lastAt = new Map<Addr, number>();
+  readonly #lastAt = new AddressTable();
   readonly #before: number[] = [];
   /** By what {@link descriptorKey} returns, the goroutine in IO wait there. */
   readonly #inIo = new Map<string, number>();
@@ -57,15 +56,14 @@ class WaitsBuilder {
     for (const thing of this.#thingsAt(on.addr)) if (isSame(this.#things[thing], on)) return thing;
     const thing = this.#graph.addThing(needsOf(on));
     this.#things.push(on);
-    this.#before.push(on.addr === null ? NONE : (this.#lastAt.get(on.addr) ?? NONE));
+    this.#before.push(on.addr === null ? NONE : this.#lastAt.get(on.addr));
     if (on.addr !== null) this.#lastAt.set(on.addr, thing);
     return thing;
   }
 
   /** The things at an address: of an RWMutex and a channel one for each way to wait for it. */
   *#thingsAt(addr: Addr | null): Iterable<number> {
-    for (let at = addr === null ? NONE : (this.#lastAt.get(addr) ?? NONE); at !== NONE; at = this.#before[at] ?? NONE)
-      yield at;
+    for (let at = addr === null ? NONE : this.#lastAt.get(addr); at !== NONE; at = this.#before[at] ?? NONE) yield at;
   }
 
   /** By thing, the addresses of the gs that wait for a lock. */
