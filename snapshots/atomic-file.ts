@@ -161,6 +161,8 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
   try {
     translateErrors(`cannot create a file beside ${path}`, () => {
       mkdirSync(folder, 0o700);
+      // Its mode stays when it is written: not every mounted file system can change modes.
+      closeSync(openSync(temporary, 'wx', 0o600));
     });
     await write(temporary);
     const size = await flush(temporary).catch((error: unknown) => {
@@ -175,11 +177,10 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
   }
 }
 
-/** Gives a file the mode of an {@link AtomicFile}, and flushes it to the disk. Returns its size. */
+/** Flushes a whole file to the disk. Returns its size. */
 async function flush(path: string): Promise<number> {
   const handle = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW);
   try {
-    await handle.chmod(0o600);
     await handle.sync();
     return (await handle.stat()).size;
   } finally {

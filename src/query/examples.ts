@@ -10,13 +10,13 @@ export const EXAMPLES: readonly Example[] = [
     question: 'What blocks most?',
     sql: `SELECT wait_reason, user_func, count(*) AS goroutines
 FROM goroutines WHERE status = 'waiting' AND NOT system
-GROUP BY ALL ORDER BY goroutines DESC, wait_reason, user_func LIMIT 5`,
+GROUP BY ALL ORDER BY goroutines DESC, wait_reason NULLS LAST, user_func NULLS LAST LIMIT 5`,
   },
   {
     question: 'Which functions have more goroutines in one build than in another?',
     sql: `SELECT entry_func, build_id, count(*) / count(DISTINCT snapshot) AS goroutines_a_snapshot
 FROM goroutines WHERE NOT system
-GROUP BY ALL ORDER BY entry_func, goroutines_a_snapshot DESC, build_id LIMIT 5`,
+GROUP BY ALL ORDER BY entry_func NULLS LAST, goroutines_a_snapshot DESC, build_id NULLS LAST LIMIT 5`,
   },
   {
     question: 'Which labels wait longest?',
@@ -46,18 +46,18 @@ FROM goroutines ORDER BY depth DESC, snapshot, goid LIMIT 5`,
     question: 'What do most goroutines wait on?',
     sql: `SELECT kind, op, addr, count(*) AS goroutines
 FROM waits WHERE addr IS NOT NULL
-GROUP BY ALL ORDER BY goroutines DESC, addr, op LIMIT 5`,
+GROUP BY ALL ORDER BY goroutines DESC, addr, op NULLS LAST LIMIT 5`,
   },
   {
     question: 'Who makes goroutines, and where?',
     sql: `SELECT creator_func, creator_file, creator_line, count(*) AS goroutines
 FROM goroutines WHERE NOT system
-GROUP BY ALL ORDER BY goroutines DESC, creator_func, creator_file, creator_line LIMIT 5`,
+GROUP BY ALL ORDER BY goroutines DESC, creator_func NULLS LAST, creator_file, creator_line LIMIT 5`,
   },
   {
     question: 'On which hosts does which build run?',
     sql: `SELECT service, host, build_id, go_version, count(*) AS runtimes, min(captured_at) AS first, max(captured_at) AS last
-FROM snapshots GROUP BY ALL ORDER BY service, host, first`,
+FROM snapshots GROUP BY ALL ORDER BY service, host NULLS LAST, first`,
   },
   {
     question: 'How many threads are in which state, and how many Ps have work that waits?',
