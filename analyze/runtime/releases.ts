@@ -62,8 +62,8 @@ export interface GoRelease {
   readonly stackMapPcdata: number;
   /** null where tracebacks print all words of the arguments and results: gentraceback in runtime/traceback.go. */
   readonly argumentInfo: ArgumentInfo | null;
-  /** True where arguments are passed in registers on amd64: ABIInternal in cmd/compile/abi-internal.md. */
-  readonly registerArguments: boolean;
+  /** True where arguments are passed in registers: ABIInternal in cmd/compile/abi-internal.md. */
+  readonly registerArguments: Readonly<Record<Arch, boolean>>;
   /**
    * FUNCDATA_OpenCodedDeferInfo (internal/abi/funcdata.go; runtime/funcdata.go before 1.21), and what it lists after the
    * offset of the bits that say which calls are pending (emitOpenDeferInfo in cmd/compile/internal/ssagen/ssa.go, gc/ssa.go
@@ -204,7 +204,7 @@ const GO_1_12: GoRelease = {
   stackObjects: { funcdata: 4, have: 'type' },
   stackMapPcdata: 0,
   argumentInfo: null,
-  registerArguments: false,
+  registerArguments: { amd64: false, arm64: false },
   openDefers: null,
   finalizerKind: 1,
   labels: {
@@ -254,7 +254,7 @@ const GO_1_17: GoRelease = {
   types: { ...GO_1_16.types, nameLength: 'varint' },
   stackObjects: { funcdata: 2, have: 'size' },
   argumentInfo: { funcdata: 5, liveness: null },
-  registerArguments: true,
+  registerArguments: { amd64: true, arm64: false },
 };
 
 const GO_1_18: GoRelease = {
@@ -263,6 +263,7 @@ const GO_1_18: GoRelease = {
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
   funcIDs: FUNC_IDS_1_18,
   argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, at: 'outermost call' } },
+  registerArguments: { amd64: true, arm64: true },
   waitGroupState: 'first',
   openDefers: { funcdata: 4, lists: 'closures' },
 };

@@ -91,7 +91,7 @@ export class ArgumentLists {
   /** False where places to which registers are spilled are printed, and nothing tells which of them are written. */
   get #tellsLive(): boolean {
     const { argumentInfo, registerArguments } = this.#release;
-    return argumentInfo?.liveness !== null || !registerArguments || this.#arch !== 'amd64';
+    return argumentInfo?.liveness !== null || !registerArguments[this.#arch];
   }
 
   #shape(table: FunctionTable, func: Func): Shape {

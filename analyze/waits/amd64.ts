@@ -1,5 +1,4 @@
-/** How control leaves an instruction, where it does not just go on to the next one. */
-export type Flow = 'next' | 'call' | 'call-indirect' | 'jump' | 'jump-indirect' | 'branch' | 'return' | 'trap';
+import type { Flow } from './instruction.js';
 
 /** Register numbers that code gives a role of its own. */
 export const RAX = 0;
@@ -21,7 +20,7 @@ const MAX_LENGTH = 15;
  * instruction ends, where it goes, and its operands in memory and general registers. One object for all of them: its
  * fields are those of the instruction decoded last.
  */
-export class Instruction {
+export class Amd64Decoder {
   /** Where it begins in the code, and where the next one does. */
   at = 0;
   end = 0;

@@ -1,4 +1,4 @@
-import { Instruction } from './amd64.js';
+import type { Instruction } from './instruction.js';
 
 /** A run of instructions that is entered at its first only, and left at its last. */
 export interface Block {
@@ -17,17 +17,17 @@ export type Blocks = ReadonlyMap<number, Block>;
 export interface CodeFacts {
   /** True where the call at an offset, of what lies at another, never returns. */
   readonly isLast: (target: number) => boolean;
-  /** Where the indirect jump may lead that is the instruction; null where that is not known. */
-  readonly jumpTargets: (jump: Instruction, leaOffset: number | null) => readonly number[] | null;
+  /** Where a jump by the table at an address may lead; null where that is not known. */
+  readonly casesAt: (table: number) => readonly number[] | null;
 }
 
 const MAX_BLOCKS = 8192;
 
 /**
- * The blocks of a function that control reaches from its entry. null where an instruction is not known, a jump leads into
+ * The blocks of a function that control reaches from its entry; `instruction` decodes its code. null where an instruction is not known, a jump leads into
  * the middle of one, or nothing tells where it leads: then nothing is said of the whole function.
  */
-export function blocksOf(code: DataView, facts: CodeFacts): Blocks | null {
+export function blocksOf(code: DataView, instruction: Instruction, facts: CodeFacts): Blocks | null {
   const size = code.byteLength;
   /** 1 where an instruction begins, 2 in the rest of it. */
   const seen = new Uint8Array(size);
@@ -38,15 +38,14 @@ export function blocksOf(code: DataView, facts: CodeFacts): Blocks | null {
     { readonly end: number; readonly next: number | null; readonly taken: readonly number[] }
   >();
   const waiting = [0];
-  const instruction = new Instruction();
   for (let from = waiting.pop(); from !== undefined; from = waiting.pop()) {
-    let lea: number | null = null;
+    let table: number | null = null;
     for (let at = from; seen[at] !== 1;) {
       if (seen[at] === 2 || !instruction.decode(code, at) || instruction.end > size) return null;
-      const { end, flow, target, isRelative, map, opcode, displacement } = instruction;
+      const { end, flow, target } = instruction;
       seen.fill(2, at, end);
       seen[at] = 1;
-      if (map === 0 && opcode === LEA && isRelative) lea = end + displacement;
+      table = instruction.named ?? table;
       const falls =
         flow === 'next' || flow === 'branch' || (flow === 'call' && !facts.isLast(target)) || flow === 'call-indirect';
       let taken: readonly number[] = [];
@@ -54,7 +53,7 @@ export function blocksOf(code: DataView, facts: CodeFacts): Blocks | null {
       // A jump to another function ends this one.
       else if (flow === 'jump' && target >= 0 && target < size) taken = [target];
       else if (flow === 'jump-indirect') {
-        const targets = facts.jumpTargets(instruction, lea);
+        const targets = table !== null && instruction.isTableJump ? facts.casesAt(table) : null;
         if (targets === null) return null;
         taken = targets;
       }
@@ -73,8 +72,6 @@ export function blocksOf(code: DataView, facts: CodeFacts): Blocks | null {
   }
   return cut(seen, leaders, ends);
 }
-
-const LEA = 0x8d;
 
 function cut(
   seen: Uint8Array,

@@ -11,9 +11,9 @@ export interface CodeCalls {
   readonly inlined: (at: number) => LockCall | null;
   /** Variables of the frame that the functions it calls may change. */
   readonly changed: readonly FrameRange[];
-  /** Whether the receiver of a call is in RAX, or on the stack. */
+  /** Whether the receiver of a call is in a register, or on the stack. */
   readonly inRegisters: boolean;
-  /** Bytes at the stack pointer that a callee may change of which nothing is known. */
+  /** Bytes of arguments and results on the stack that a callee may change of which nothing is known. */
   readonly argumentBytes: number;
 }
 
@@ -25,7 +25,7 @@ export interface Callee {
   readonly summary: LockStates | null;
   /** True for runtime.deferreturn, which runs the deferred calls. */
   readonly runsDefers: boolean;
-  /** Bytes at the stack pointer that it may change; null where that is not known. */
+  /** Bytes of arguments and results on the stack that it may change; null where that is not known. */
   readonly argumentBytes: number | null;
 }
 

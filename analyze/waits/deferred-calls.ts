@@ -5,6 +5,7 @@ import { DeferReader } from '../runtime/defer-records.js';
 import type { G } from '../runtime/goroutine.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { PhysicalFrame } from '../stacks/step.js';
+import { CPUS } from './cpus.js';
 
 /** A call that a function has deferred and that is still to come. */
 export interface DeferredCall {
@@ -19,9 +20,9 @@ export interface DeferredCall {
 /** Calls that the compiler codes into a function (maxOpenDefers in cmd/compile), and words of their arguments. */
 const MAX_OPEN = 8;
 const MAX_ARGUMENTS = 64;
-/** On amd64 the frame pointer and the return address lie between a function's variables and its caller's frame. */
-const BELOW_CALLER = 16;
 const WORD = 8;
+/** Bytes between a function's variables and the stack pointer at its entry: the caller's frame pointer (frame.varp in runtime/stkframe.go). */
+const BELOW_ENTRY = WORD;
 
 /** Finds deferred calls that are pending: in the records of a goroutine, and in frames of functions that have them coded in. */
 export class DeferredCalls {
@@ -71,7 +72,7 @@ export class DeferredCalls {
     const openDefers = this.#program.layouts.release.openDefers;
     if (list === null || openDefers === null) return [];
     const { memory } = this.#program;
-    const variables = fp - BELOW_CALLER;
+    const variables = fp - CPUS[this.#program.image.arch].pushed - BELOW_ENTRY;
     const bits = memory.u8((variables - list.bits) as Addr);
     if (bits === 0) return [];
     const next = varints(memory, list.addr);
@@ -122,9 +123,9 @@ export class DeferredCalls {
   }
 
   #findList({ func, table }: CodePoint): CodedList | null {
-    const { memory, layouts, image } = this.#program;
+    const { memory, layouts } = this.#program;
     const { openDefers } = layouts.release;
-    const addr = openDefers === null || image.arch !== 'amd64' ? null : table.funcdata(func, openDefers.funcdata);
+    const addr = openDefers === null ? null : table.funcdata(func, openDefers.funcdata);
     if (openDefers === null || addr === null) return null;
     const next = varints(memory, addr);
     if (openDefers.lists === 'arguments') next();

@@ -1,8 +1,8 @@
 import type { Addr } from '../../snapshots/address.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
-import { RDX } from './amd64.js';
 import type { Registers } from './code-registers.js';
 import { type Origin, type Value } from './code-values.js';
+import type { Cpu } from './instruction.js';
 
 /** What a value of the code is in one frame. */
 export interface Concrete {
@@ -14,14 +14,17 @@ export interface Concrete {
 /** Works out what values of the code are in a frame, from the words that the frame still holds. */
 export class FrameValues {
   readonly #memory: Memory;
+  readonly #cpu: Cpu;
   readonly #registers: Registers;
-  /** The stack pointer at the function's entry, where its return address lies. */
+  /** The stack pointer at the function's entry. */
   readonly #entrySp: number;
 
-  constructor(memory: Memory, registers: Registers, entrySp: number) {
+  /** `fp` is the frame's. */
+  constructor(memory: Memory, cpu: Cpu, registers: Registers, fp: number) {
     this.#memory = memory;
+    this.#cpu = cpu;
     this.#registers = registers;
-    this.#entrySp = entrySp;
+    this.#entrySp = fp - cpu.pushed;
   }
 
   /** null where nothing in the frame tells. */
@@ -44,21 +47,27 @@ export class FrameValues {
     if (base === null || word === null) return null;
     // What a closure has captured stays what it is.
     const { kind, number } = origin.base.origin;
-    return { address: word, isSure: base.isSure && kind === 'register' && number === RDX };
+    return { address: word, isSure: base.isSure && kind === 'register' && number === this.#cpu.closure };
   }
 }
 
 /** What a value of a deferred function is when it is called: by its closure, and by the arguments that were saved for it. */
-export function whenCalled(memory: Memory, value: Value, closure: number, saved: readonly number[]): Concrete | null {
+export function whenCalled(
+  memory: Memory,
+  cpu: Cpu,
+  value: Value,
+  { closure, saved }: { readonly closure: number; readonly saved: readonly number[] },
+): Concrete | null {
   const { origin, offset } = value;
   if (origin.kind === 'address') return { address: offset, isSure: true };
-  if (origin.kind === 'register') return origin.number === RDX ? { address: closure + offset, isSure: true } : null;
+  if (origin.kind === 'register')
+    return origin.number === cpu.closure ? { address: closure + offset, isSure: true } : null;
   if (origin.kind === 'argument') {
     const word = saved[origin.number / 8 - 1];
     return word === undefined ? null : { address: word + offset, isSure: true };
   }
   if (origin.base === null) return null;
-  const base = whenCalled(memory, origin.base, closure, saved);
+  const base = whenCalled(memory, cpu, origin.base, { closure, saved });
   const word = base === null ? null : readWord(memory, base.address);
   if (base === null || word === null) return null;
   const isCaptured = origin.base.origin.kind === 'register';

@@ -3,8 +3,10 @@ import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { keyOf, type Value } from './code-values.js';
+import { CPUS } from './cpus.js';
 import type { DeferredCall } from './deferred-calls.js';
 import { FrameValues, readWord, whenCalled, type Concrete } from './frame-values.js';
+import type { Cpu } from './instruction.js';
 import type { LockCode } from './lock-code.js';
 import type { Stand } from './code-calls.js';
 import { lockCallOf, type Mode } from './lock-functions.js';
@@ -40,12 +42,14 @@ const MAX_FRAME = 1 << 16;
 /** What one goroutine holds: a walk over its frames from the outermost to the innermost, for each gives or takes locks. */
 export class HeldLocks {
   readonly #program: GoProgram;
+  readonly #cpu: Cpu;
   readonly #code: LockCode;
   readonly #wanted: WantedAddresses;
   readonly #claims = new Map<string, Claim>();
 
   constructor(program: GoProgram, code: LockCode, wanted: WantedAddresses) {
     this.#program = program;
+    this.#cpu = CPUS[program.image.arch];
     this.#code = code;
     this.#wanted = wanted;
   }
@@ -61,8 +65,7 @@ export class HeldLocks {
     if (place === null && deferred.length === 0) return;
     const func = this.#program.index.symbolizer.printedName(point.func.name);
     const isUnderstood = place !== null || !this.#code.isConcerned(point);
-    if (place !== null)
-      this.#position(frame, place, new FrameValues(this.#program.memory, place.registers, fp - 8), func);
+    if (place !== null) this.#position(frame, place, this.#valuesOf(place, fp), func);
     const past = place === null || deferred.length === 0 ? NO_KEYS : this.#pastIn(place, fp);
     for (const call of deferred) this.#defer(call, func, isUnderstood, past);
   }
@@ -130,8 +133,9 @@ export class HeldLocks {
   }
 
   /** Locks that the code has acquired before and does not hold, as far as is known which they are. */
-  #pastIn({ registers, locks }: Stand, fp: number): Set<string> {
-    const values = new FrameValues(this.#program.memory, registers, fp - 8);
+  #pastIn(place: Stand, fp: number): Set<string> {
+    const { locks } = place;
+    const values = this.#valuesOf(place, fp);
     const past = new Set<string>();
     const held = new Set([...locks.held].map(({ mode, value }) => `${mode} ${keyOf(value)}`));
     for (const { value, mode } of locks.past) {
@@ -142,9 +146,13 @@ export class HeldLocks {
     return past;
   }
 
-  #defer({ closure, saved }: DeferredCall, func: string, isUnderstood: boolean, past: ReadonlySet<string>): void {
-    for (const { value, mode, isCertain } of this.#releasedBy(closure)) {
-      const at = whenCalled(this.#program.memory, value, closure, saved);
+  #valuesOf({ registers }: Stand, fp: number): FrameValues {
+    return new FrameValues(this.#program.memory, this.#cpu, registers, fp);
+  }
+
+  #defer(call: DeferredCall, func: string, isUnderstood: boolean, past: ReadonlySet<string>): void {
+    for (const { value, mode, isCertain } of this.#releasedBy(call.closure)) {
+      const at = whenCalled(this.#program.memory, this.#cpu, value, call);
       if (at === null || !this.#wanted.has(at.address, mode)) continue;
       // It gave the lock back in between, and has not taken it again.
       if (past.has(`${mode} ${at.address}`)) continue;

@@ -23,7 +23,7 @@ const STRENGTHS: readonly Strength[] = ['exact', 'strong', 'probable', 'candidat
 /**
  * Finds who holds each of some locks, the likeliest first, in one pass over the stacks of all goroutines; nobody where no
  * goroutine shows that it holds one. What tells is the machine code of the functions on the stacks, the words of their frames, and
- * the calls that they have deferred. For amd64: others have no holders.
+ * the calls that they have deferred.
  */
 export function findHolders(
   program: GoProgram,

@@ -2,9 +2,12 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
+import { callSites } from '../runtime/code-references.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import { blocksOf } from './code-blocks.js';
 import type { FrameRange } from './code-registers.js';
+import { CPUS } from './cpus.js';
+import type { Cpu } from './instruction.js';
 import { isOfLocks, lockCallOf, neverReturns, slowPathOf, type LockCall } from './lock-functions.js';
 import type { Callee, Stand } from './code-calls.js';
 import { LockFlow } from './lock-flow.js';
@@ -20,15 +23,16 @@ const MAX_OBJECTS = 1024;
 /** Bytes from the stack pointer at the function's entry to where variables end, below the frame pointer, and arguments begin. */
 const VARIABLES = -8;
 const ARGUMENTS = 8;
-const CALL = 0xe8;
-const LOCK = 0xf0;
 
 /**
  * What the code of functions does with locks: of those on stacks, and of those that they call. Everything is worked out
- * once. For amd64 alone: nothing is known of code of other CPUs.
+ * once.
  */
 export class LockCode {
   readonly #program: GoProgram;
+  readonly #cpu: Cpu;
+  /** Whether arguments are passed in registers. */
+  readonly #inRegisters: boolean;
   readonly #concerned = new Map<number, boolean>();
   readonly #touches = new Map<number, boolean>();
   readonly #flows = new Map<number, LockFlow | null>();
@@ -39,6 +43,9 @@ export class LockCode {
 
   constructor(program: GoProgram) {
     this.#program = program;
+    const { arch } = program.image;
+    this.#cpu = CPUS[arch];
+    this.#inRegisters = program.layouts.release.registerArguments[arch];
   }
 
   /** What the code has done with locks where a frame stands; null where it has to do with none, or is not understood. */
@@ -60,9 +67,7 @@ export class LockCode {
     let known = this.#concerned.get(entry);
     if (known === undefined) {
       known = onFault(
-        () =>
-          this.#program.image.arch === 'amd64' &&
-          (this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#touchesLocks(callee))),
+        () => this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#touchesLocks(callee)),
         () => false,
       );
       this.#concerned.set(entry, known);
@@ -105,32 +110,29 @@ export class LockCode {
         !isOfLocks(func.name) &&
         !func.name.startsWith('runtime.') &&
         (this.#calleesOf(func).some(({ func: { name } }) => lockCallOf(name) !== null || slowPathOf(name) !== null) ||
-          this.#lockedIn(func).some((pc) => this.#inlinedAt(pc) !== null)),
+          this.#atomicsIn(func).some((pc) => this.#inlinedAt(pc) !== null)),
       () => false,
     );
     this.#touches.set(func.entry, found);
     return found;
   }
 
-  /** Functions that the code may call: every five bytes that look like a call of one. */
+  /** Functions that the code may call. */
   #calleesOf(func: Func): CodePoint[] {
-    const code = this.#codeOf(func);
+    if (!(func.end - func.entry <= MAX_CODE)) return [];
+    const { memory, image } = this.#program;
     const out = new Set<CodePoint>();
-    for (let at = 0; code !== null && at + 5 <= code.byteLength; at++) {
-      if (code.getUint8(at) !== CALL && code.getUint8(at) !== CALL + 1) continue;
-      const callee = this.#calleeAt(func.entry + at + 5 + code.getInt32(at + 1, true));
+    for (const { target } of callSites(memory, image.arch, func)) {
+      const callee = this.#calleeAt(target);
       if (callee !== null) out.add(callee);
     }
     return [...out];
   }
 
-  /** Addresses of bytes that look like the prefix of an atomic instruction. */
-  #lockedIn(func: Func): number[] {
+  /** Addresses of what may be atomic instructions. */
+  #atomicsIn(func: Func): number[] {
     const code = this.#codeOf(func);
-    const out: number[] = [];
-    for (let at = 0; code !== null && at < code.byteLength; at++)
-      if (code.getUint8(at) === LOCK) out.push(func.entry + at);
-    return out;
+    return code === null ? [] : Array.from(this.#cpu.atomicsIn(code), (at) => func.entry + at);
   }
 
   /** The function that begins at an address; null if none does. */
@@ -170,17 +172,18 @@ export class LockCode {
     const code = this.#codeOf(func);
     if (code === null) return null;
     const { entry } = func;
-    const blocks = blocksOf(code, {
+    const instruction = this.#cpu.instruction(entry);
+    const blocks = blocksOf(code, instruction, {
       isLast: (target) => neverReturns(this.#calleeAt(entry + target)?.func.name ?? ''),
-      jumpTargets: (jump, lea) => (lea === null || jump.index < 0 ? null : this.#casesAt(func, entry + lea)),
+      casesAt: (table) => this.#casesAt(func, table),
     });
     if (blocks === null) return null;
-    const flow = new LockFlow(code, entry, blocks, {
+    const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
       callee: (target) => this.#describe(this.#calleeAt(entry + target)),
       inlined: (at) => this.#inlinedAt(entry + at),
       changed: this.#pointedIn(point),
-      inRegisters: this.#program.layouts.release.registerArguments,
-      argumentBytes: this.#program.layouts.release.registerArguments ? 0 : STACK_ARGUMENTS,
+      inRegisters: this.#inRegisters,
+      argumentBytes: this.#inRegisters ? 0 : STACK_ARGUMENTS,
     });
     return flow.run() ? flow : null;
   }
@@ -197,7 +200,7 @@ export class LockCode {
 
   /** Bytes of the stack that a callee may change as its arguments and results. */
   #argumentBytes({ func, table }: CodePoint): number {
-    if (this.#program.layouts.release.registerArguments) return 0;
+    if (this.#inRegisters) return 0;
     const bytes = table.argumentBytes(func);
     return bytes ?? STACK_ARGUMENTS;
   }

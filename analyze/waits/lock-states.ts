@@ -1,4 +1,5 @@
-import { areDifferent, keyOf, unknownFrom, type Value } from './code-values.js';
+import { areDifferent, isSame, keyOf, unknownFrom, type Value } from './code-values.js';
+import type { Truth } from './instruction.js';
 import type { Mode } from './lock-functions.js';
 
 /** A lock that code has acquired, or one that it has released without that. */
@@ -7,6 +8,15 @@ export interface Hold {
   readonly mode: Mode;
   /** True where it holds on every path that leads here; false where on some. */
   readonly isCertain: boolean;
+}
+
+/** A TryLock whose result no branch has told yet. */
+export interface Tried {
+  readonly value: Value | null;
+  readonly mode: Mode;
+  /** Names a lock of which is not known which it is. */
+  readonly place: string;
+  readonly result: Truth;
 }
 
 /** What code has done with locks since the function's entry, at one place in it. */
@@ -19,6 +29,7 @@ export class LockStates {
   readonly #past: Map<string, Hold>;
   /** True where it may have released a lock of which is not known which. */
   #isWild: boolean;
+  #tried: Tried | null = null;
 
   private constructor(held: Map<string, Hold>, released: Map<string, Hold>, past: Map<string, Hold>, isWild: boolean) {
     this.#held = held;
@@ -32,7 +43,9 @@ export class LockStates {
   }
 
   copy(): LockStates {
-    return new LockStates(new Map(this.#held), new Map(this.#released), new Map(this.#past), this.#isWild);
+    const out = new LockStates(new Map(this.#held), new Map(this.#released), new Map(this.#past), this.#isWild);
+    out.#tried = this.#tried;
+    return out;
   }
 
   get held(): Iterable<Hold> {
@@ -45,6 +58,10 @@ export class LockStates {
 
   get past(): Iterable<Hold> {
     return this.#past.values();
+  }
+
+  get tried(): Tried | null {
+    return this.#tried;
   }
 
   get isWild(): boolean {
@@ -84,6 +101,28 @@ export class LockStates {
     else this.#held.delete(`${mode} ${keyOf(value)}`);
   }
 
+  /** A TryLock: an earlier one may have acquired what it tried. */
+  try(tried: Tried): void {
+    this.tell(null);
+    this.#tried = tried;
+  }
+
+  /** Whether the TryLock acquired; null if that is not known. */
+  tell(has: boolean | null): void {
+    if (this.#tried === null) return;
+    const { value, mode, place } = this.#tried;
+    this.#tried = null;
+    if (has !== false) this.acquire(value, mode, place, has === true);
+  }
+
+  /** Follows the result of the TryLock through an instruction. */
+  follow(step: (result: Truth) => Truth | null): void {
+    if (this.#tried === null) return;
+    const result = step(this.#tried.result);
+    if (result === null) this.tell(null);
+    else this.#tried = { ...this.#tried, result };
+  }
+
   /** Lets locks that are held be uncertain. */
   doubt(which: (hold: Hold) => boolean): void {
     for (const [key, hold] of this.#held) {
@@ -93,13 +132,30 @@ export class LockStates {
 
   /** What holds here if control may also come with `other`. Returns null if nothing changes by it. */
   joined(other: LockStates): LockStates | null {
+    if (isSameTry(this.#tried, other.#tried)) return this.#union(other);
+    const [a, b] = [this.copy(), other.copy()];
+    a.tell(null);
+    b.tell(null);
+    return a.#union(b) ?? (this.#tried === null ? null : a);
+  }
+
+  #union(other: LockStates): LockStates | null {
     const held = union(this.#held, other.#held);
     const released = union(this.#released, other.#released);
     const isWild = this.#isWild || other.#isWild;
     const past = union(this.#past, other.#past);
     if (held === null && released === null && past === null && isWild === this.#isWild) return null;
-    return new LockStates(held ?? this.#held, released ?? this.#released, past ?? this.#past, isWild);
+    const out = new LockStates(held ?? this.#held, released ?? this.#released, past ?? this.#past, isWild);
+    out.#tried = this.#tried;
+    return out;
   }
+}
+
+/** True where both try the same lock, and have the result in the same place. */
+function isSameTry(a: Tried | null, b: Tried | null): boolean {
+  if (a === null || b === null) return a === b;
+  if (a.mode !== b.mode || a.result.register !== b.result.register || a.result.equal !== b.result.equal) return false;
+  return a.value === null || b.value === null ? a.place === b.place : isSame(a.value, b.value);
 }
 
 /** null if it is the same as `a`. */

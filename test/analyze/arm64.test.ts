@@ -1,48 +1,24 @@
-import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { explainStack } from '../../analyze/report/explain.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { openCore } from '../../snapshots/elf/core-image.js';
 import { openCorePrograms } from '../../src/targets/core-files.js';
 import { compareWithTraceback } from '../support/compare.js';
-import { buildGo, requireGo, startGo } from '../support/go.js';
-import { temporaryFolder } from '../support/gsp.js';
+import { dumpEmulated, requireEmulator } from '../support/emulated.js';
+import { buildGo, requireGo } from '../support/go.js';
 import { cellName, PARK_ARM64_CELLS } from '../support/releases.js';
-import { skip } from '../support/skip.js';
 import { parseTraceback } from '../support/traceback.js';
 
 const MANY = 80;
-/** Runs a program until a signal ends it. qemu writes a core of the program, and the kernel one of qemu. */
-const EMULATED = 'cd "$1" && ulimit -c unlimited && exec qemu-aarch64 "$2"';
-
-/** Returns whether there is an emulator; without one, skips the tests. */
-function requireEmulator(): boolean {
-  try {
-    execFileSync('qemu-aarch64', ['-version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    skip(t, 'no qemu-aarch64 on PATH to run programs for arm64');
-    return false;
-  }
-}
-
 t.setTimeout(600_000);
 
-if (requireGo(t) && requireEmulator()) {
+if (requireGo(t) && requireEmulator(t)) {
   for (const cell of PARK_ARM64_CELLS) {
     t.test(`core: every parked goroutine is where the program says it is (arm64, ${cellName(cell)})`, async (t) => {
       const path = await buildGo(cell);
-      const folder = temporaryFolder(t);
-      const program = await startGo(t, 'sh', {
-        args: ['-c', EMULATED, 'sh', folder, path],
-        env: { GOTRACEBACK: 'crash' },
-      });
-      const traceback = parseTraceback(await program.quit());
-      const file = readdirSync(folder).find((name) => /^qemu_.*\.core$/.test(name));
-      if (file === undefined) throw new Error(`no core: ${readdirSync(folder).join()}`);
-      const core = openCore(join(folder, file));
+      const dumped = await dumpEmulated(t, path);
+      const traceback = parseTraceback(dumped.stderr);
+      const core = openCore(dumped.core);
       const opened = openCorePrograms(core, { bin: path });
       const [analyzed] = opened.programs;
       t.teardown(() => {

@@ -12,10 +12,12 @@ import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import { openCorePrograms } from '../../src/targets/core-files.js';
 import { gcore } from '../support/cores.js';
+import { dumpEmulated, requireEmulator } from '../support/emulated.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
-import { ALL_WAITS_CELLS, ALL_WAITS_CORE_CELLS, cellName } from '../support/releases.js';
+import { cellName } from '../support/releases.js';
+import { ALL_WAITS_CELLS, ALL_WAITS_CORE_CELLS } from '../support/wait-cells.js';
 
 /** What `allwaits` says that a goroutine waits on: some of what is known of it. */
 interface Said {
@@ -102,24 +104,30 @@ for (const cell of ALL_WAITS_CELLS) {
   });
 }
 
+async function dump(t: Test, path: string): Promise<{ core: string; stdout: string }> {
+  const running = await startGo(t, path);
+  const core = await gcore(t, running.pid);
+  await running.kill();
+  return { core, stdout: running.stdout };
+}
+
 for (const cell of ALL_WAITS_CORE_CELLS) {
   t.test(`waits: of a core, and of the snapshot made of it (${cellName(cell)})`, async (t) => {
-    if (!requireGo(t)) return;
+    if (!requireGo(t) || (cell.arch === 'arm64' && !requireEmulator(t))) return;
     const path = await buildGo(cell);
-    const running = await startGo(t, path);
-    const core = openCore(await gcore(t, running.pid));
-    await running.kill();
+    const { stdout, ...dumped } = cell.arch === 'arm64' ? await dumpEmulated(t, path) : await dump(t, path);
+    const core = openCore(dumped.core);
     const { programs, close } = openCorePrograms(core, { bin: path });
     t.teardown(() => {
       close();
       core.close();
     });
-    check(t, programs[0], running.stdout, 'core');
+    check(t, programs[0], stdout, 'core');
     const distilled = join(temporaryFolder(t), 'core.gsp');
     const { image, groups } = extract(programs);
     await writeSnapshot(distilled, { image, memory: groups });
     const snapshot = openSnapshot(distilled);
     t.teardown(() => snapshot.close());
-    check(t, openProgram(snapshot), running.stdout, 'snapshot of the core');
+    check(t, openProgram(snapshot), stdout, 'snapshot of the core');
   });
 }

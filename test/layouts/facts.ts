@@ -1,3 +1,4 @@
+import type { Arch } from '../../snapshots/arch.js';
 import type { ArgumentInfo, GoRelease } from '../../analyze/runtime/releases.js';
 import type { StructLayout } from '../../snapshots/image.js';
 import type { BuiltProgram } from './built-program.js';
@@ -189,8 +190,9 @@ function argumentInfo(source: GoSource): GoRelease['argumentInfo'] {
   return { funcdata, liveness: liveness === null ? null : { ...liveness, at: moves ? 'outermost call' : 'pc' } };
 }
 
-function registerArguments(source: GoSource): boolean {
-  return /\bIntArgRegs\s*=\s*9\b/.test(source.text('internal/abi/abi_amd64.go'));
+function registerArguments(source: GoSource): GoRelease['registerArguments'] {
+  const has = (arch: Arch): boolean => /\bIntArgRegs\s*=\s*[1-9]/.test(source.text(`internal/abi/abi_${arch}.go`));
+  return { amd64: has('amd64'), arm64: has('arm64') };
 }
 
 function openDefers(source: GoSource): GoRelease['openDefers'] {

@@ -4,7 +4,8 @@ import t, { type Test } from 'tap';
 import { isFree } from '../capture/targets.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { FLOW, STUCK_CELLS } from '../support/releases.js';
+import { FLOW } from '../support/releases.js';
+import { STUCK_CELLS } from '../support/wait-cells.js';
 import { Tmux } from '../support/tmux.js';
 import { GOSPY, gospy } from './gospy-process.js';
 

@@ -4,7 +4,8 @@ import type { WaitCycle, WaitEdge, WaitingGoroutine, WaitRoot } from '../../anal
 import type { Summary } from '../../analyze/report/model.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { cellName, STUCK_CELLS } from '../support/releases.js';
+import { cellName } from '../support/releases.js';
+import { STUCK_CELLS } from '../support/wait-cells.js';
 import { gospyHere } from './gospy-here.js';
 
 t.setTimeout(300_000);

@@ -1,7 +1,5 @@
 import { ODD_CELL } from './odd.js';
 import {
-  ALL_WAITS_CELLS,
-  ALL_WAITS_CORE_CELLS,
   ARM64_RELEASES,
   BUILD_CELLS,
   BUSY_CELLS,
@@ -19,7 +17,6 @@ import {
   LEAKS_CELLS,
   LEAKS_NAMED_CELL,
   LINKS,
-  LOCKS_CELLS,
   manyArm64,
   PAIRS_CELLS,
   PANICPARSE_CELL,
@@ -33,8 +30,8 @@ import {
   SPIN_CELLS,
   STEPS_CELLS,
   strippedCgo,
-  STUCK_CELLS,
 } from './releases.js';
+import { ALL_WAITS_CELLS, ALL_WAITS_CORE_CELLS, LOCKS_ARM64_CELLS, LOCKS_CELLS, STUCK_CELLS } from './wait-cells.js';
 import { HAMMERED_CELLS, WORKING_CELLS } from './work-cells.js';
 
 /**
@@ -52,6 +49,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...STEPS_CELLS,
   ...SPIN_CELLS,
   ...LOCKS_CELLS,
+  ...LOCKS_ARM64_CELLS,
   ...DEFERS_CELLS,
   CTHREADS_CELL,
   ...RACE_CELLS,

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { Instruction } from '../../../analyze/waits/amd64.js';
+import { Amd64Decoder } from '../../../analyze/waits/amd64.js';
 import { buildGo, requireGo } from '../../support/go.js';
 import type { Cell } from '../../support/releases.js';
 
@@ -30,7 +30,7 @@ t.test('amd64: instructions end and go where objdump says', async (t) => {
     return { at: parseInt(at, 16) - start, text };
   });
   t.ok(listed.length > 100_000);
-  const instruction = new Instruction();
+  const instruction = new Amd64Decoder();
   const wrong = listed.flatMap(({ at, text }, i) => {
     const next = listed[i + 1]?.at ?? code.byteLength;
     // What is no code at all is listed byte by byte.
@@ -45,7 +45,7 @@ t.test('amd64: instructions end and go where objdump says', async (t) => {
 });
 
 t.test('amd64: bytes that are cut off are no instruction', (t) => {
-  const instruction = new Instruction();
+  const instruction = new Amd64Decoder();
   // lock cmpxchg %edx,0x30(%rcx); call; mov with an immediate of 64 bits; a VEX prefix.
   const whole = ['f00fb15130', 'e8b7e0f9ff', '48b80102030405060708', 'c5f877', 'c4e27918442408'];
   for (const text of whole) {

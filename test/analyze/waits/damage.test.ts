@@ -9,7 +9,7 @@ import { GospyError } from '../../../snapshots/errors.js';
 import { withParts, type ProcessImage } from '../../../snapshots/image.js';
 import { LayeredSource, Memory, SegmentSource } from '../../../snapshots/memory.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
-import { LOCKS_CELLS } from '../../support/releases.js';
+import { LOCKS_CELLS } from '../../support/wait-cells.js';
 import { damaged, DAMAGE, type DamageOptions } from '../damaged-memory.js';
 import { toldLocks } from './told-locks.js';
 
