@@ -29,7 +29,7 @@ export interface WaitsOn {
   readonly closed?: boolean;
   /** Of a lock: whether it is held, by how many readers, and how many wait for it. */
   readonly state?: LockState;
-  /** Of a WaitGroup. */
+  /** Of a WaitGroup; of a semaphore, how many may go on. */
   readonly counter?: number;
   /** Of a descriptor, with when it is given up: nanoseconds from the capture, negative if that is past; null if never. */
   readonly fd?: number;

@@ -58,7 +58,7 @@ export class SyncTypes {
       case 'fdmutex':
         return this.#fdMutex(sync);
       case 'semaphore':
-        return { kind: 'semaphore', addr: sync, op: null };
+        return { kind: 'semaphore', addr: sync, op: null, ...counterOf(this.#i32(sync, 0)) };
     }
   }
 
@@ -99,7 +99,7 @@ export class SyncTypes {
     const isFirst = this.#release.waitGroupState === 'first' || sema % 8 === 0;
     const addr = isFirst ? plus(sema, -WAIT_GROUP.sema) : sema;
     const counter = this.#i32(isFirst ? addr : plus(sema, 4), WAIT_GROUP.counter);
-    return { kind: 'waitgroup', addr, op: 'wait', ...(counter === null ? {} : { counter }) };
+    return { kind: 'waitgroup', addr, op: 'wait', ...counterOf(counter) };
   }
 
   #fdMutex(sema: Addr): WaitsOn {
@@ -119,6 +119,10 @@ export class SyncTypes {
       () => null,
     );
   }
+}
+
+function counterOf(counter: number | null): { readonly counter?: number } {
+  return counter === null ? {} : { counter };
 }
 
 function stateOf(state: LockState | null): { readonly state?: LockState } {
