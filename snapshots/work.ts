@@ -1,5 +1,8 @@
-/** What a goroutine works on. `file`, `context` and others may follow. */
-export const WORK_KINDS = ['http-server', 'sql', 'socket'] as const;
+/** What a goroutine works on, in the order in which it is told. */
+export const WORK_KINDS = [
+  ...(['http-server', 'grpc-server', 'sql', 'http-client', 'grpc-client', 'exec', 'file', 'socket'] as const),
+  ...(['context', 'lock', 'chan', 'timer'] as const),
+] as const;
 export type WorkKind = (typeof WORK_KINDS)[number];
 
 /** One thing that a goroutine works on. */

@@ -8,6 +8,7 @@ import type { G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import { isBlocked } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
+import type { WaitsOn } from '../waits/model.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { answer, StreamedAnswer } from './answer.js';
 import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
@@ -187,22 +188,30 @@ export class Describer {
 
   /** What a goroutine works on. */
   workOf(g: G): readonly Work[] {
-    return this.#working.of(g, this.#program.stackOf(g, USER_DEPTH).frames);
+    const { frames } = this.#program.stackOf(g, USER_DEPTH);
+    return this.#working.of(g, frames, this.#waits.of(g, frames));
+  }
+
+  /** The same without what is told of what it waits on. */
+  toldWorkOf(g: G): readonly Work[] {
+    const { frames } = this.#program.stackOf(g, USER_DEPTH);
+    return this.#working.told(g, frames, () => this.#waits.of(g, frames));
   }
 
   #locate(g: G, { torn, ...goroutine }: Goroutine): PlacedGoroutine {
     const { frames } = this.#program.stackOf(g, USER_DEPTH);
     const [user, app] = [this.#locations.user(frames), this.#locations.app(frames)];
-    return { ...goroutine, user, app, work: this.#workOf(g, frames), torn };
+    return { ...goroutine, user, app, work: this.#workOf(g, frames, this.#waits.of(g, frames)), torn };
   }
 
   #withStack(g: G, { torn, ...goroutine }: Goroutine): GoroutineWithStack {
     const { frames, truncated } = this.#program.stackOf(g);
+    const waits = this.#waits.of(g, frames);
     return {
       ...goroutine,
       user: this.#locations.user(frames),
-      work: this.#workOf(g, frames),
-      waitsOn: this.#waits.of(g, frames).map(describeWait),
+      work: this.#workOf(g, frames, waits),
+      waitsOn: waits.map(describeWait),
       frames: this.#locations.calls(frames),
       truncated,
       torn,
@@ -228,8 +237,8 @@ export class Describer {
     };
   }
 
-  #workOf(g: G, frames: readonly PhysicalFrame[]): WorkItem[] {
-    return this.#working.of(g, frames).map(describeWork);
+  #workOf(g: G, frames: readonly PhysicalFrame[], waits: readonly WaitsOn[]): WorkItem[] {
+    return this.#working.of(g, frames, waits).map(describeWork);
   }
 
   #ancestors(g: G): readonly AncestorInfo[] {

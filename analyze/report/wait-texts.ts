@@ -19,9 +19,8 @@ const NAMES: Readonly<Record<WaitsOn['kind'], string>> = {
 };
 
 /** What it is, with its address and state: `Mutex 0xc000123450 (locked, 3 waiters)`. */
-export function thingText(on: WaitsOn): string {
+export function thingText(on: WaitsOn, name = thingName(on)): string {
   const { kind, addr, fd } = on;
-  const name = kind === 'chan' || kind === 'select' ? `chan${typeOf(on)}` : NAMES[kind];
   const at = addr === null || kind === 'fd' ? '' : ` ${hex(addr)}`;
   const state = [
     ...(fd === undefined ? [] : [`fd ${fd}`]),
@@ -31,6 +30,11 @@ export function thingText(on: WaitsOn): string {
     ...timeState(on),
   ];
   return `${name}${at}${state.length === 0 ? '' : ` (${state.join(', ')})`}`;
+}
+
+/** What kind of thing it is: `Mutex`, `chan int`. */
+export function thingName(on: WaitsOn): string {
+  return on.kind === 'chan' || on.kind === 'select' ? `chan${typeOf(on)}` : NAMES[on.kind];
 }
 
 /** What a goroutine that waits does: `waits for Mutex 0xc000123450 (locked, 3 waiters)`. */
@@ -53,9 +57,7 @@ export function waitText(on: WaitsOn): string {
     case 'fd':
       return `waits to ${on.op ?? 'use'} ${thing}`;
     case 'sleep':
-      return `sleeps${timeState(on)
-        .map((text) => `, ${text}`)
-        .join('')}`;
+      return `sleeps${dueText(on)}`;
     case 'mutex':
     case 'waitgroup':
     case 'once':
@@ -65,7 +67,15 @@ export function waitText(on: WaitsOn): string {
   }
 }
 
-const VERBS: Partial<Record<NonNullable<WaitsOn['op']>, string>> = { send: 'send on', recv: 'receive from' };
+/** `, due in 3.2 s`; empty where that is not known. */
+export function dueText(on: WaitsOn): string {
+  return timeState(on)
+    .map((text) => `, ${text}`)
+    .join('');
+}
+
+/** What is done with a channel. */
+export const VERBS: Partial<Record<NonNullable<WaitsOn['op']>, string>> = { send: 'send on', recv: 'receive from' };
 
 /** Who ends a wait on it, before the name of a goroutine: `held by`, `probably held by`, `may be sent by`. */
 export function enderText({ kind, op }: WaitsOn, strength: Strength): string {

@@ -2,8 +2,10 @@ import type { Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/step.js';
+import type { WaitsOn } from '../waits/model.js';
 import { WorkReader } from '../work/work-reader.js';
 import type { WorkItem } from './model.js';
+import { workOfWaits } from './waiting-work.js';
 
 /** What goroutines work on: as the capture found it out, or else as the memory tells. */
 export class WorkingOn {
@@ -17,11 +19,21 @@ export class WorkingOn {
     this.#reader = new WorkReader(program);
   }
 
-  /** Of a goroutine with these frames on its stack. */
-  of(g: G, frames: readonly PhysicalFrame[]): readonly Work[] {
+  /** Of a goroutine with these frames on its stack, that waits on these things. */
+  of(g: G, frames: readonly PhysicalFrame[], waits: readonly WaitsOn[]): readonly Work[] {
+    if (this.#torn.has(g.addr)) return [];
+    const told = this.told(g, frames, () => waits);
+    const lock = told.find(({ kind }) => kind === 'lock') ?? null;
+    const waiting = workOfWaits(waits, lock);
+    const others = lock === null ? told : told.filter((work) => work !== lock);
+    return waiting === null ? others : [...others, waiting];
+  }
+
+  /** The same without what is known of the waits alone. Of a lock, its name. */
+  told(g: G, frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): readonly Work[] {
     const { work } = this.#program.image;
     if (work !== undefined && work !== null) return work.byG.get(g.addr) ?? [];
-    return this.#torn.has(g.addr) ? [] : this.#reader.of(frames);
+    return this.#torn.has(g.addr) ? [] : this.#reader.of(frames, waits);
   }
 }
 

@@ -36,6 +36,23 @@ export interface Decoder {
   decode(call: Call, values: Values): { readonly found: Found; readonly sure: boolean } | null;
 }
 
+/** A method of a pointer, as the linker names it; closures in it are named after it, and have other arguments. */
+const METHOD = /^(.+)\.\(\*([^().]+)\)\.[^.\-()]+$/;
+
+/** The type to which the receiver of a method points, by its name; null for other functions. */
+export function receiverType(func: string): string | null {
+  const [, path, name] = METHOD.exec(func) ?? [];
+  // Dots in the last part of a path are escaped in names of functions (objabi.PathToPrefix).
+  return path === undefined || name === undefined ? null : `${path.replaceAll('%2e', '.')}.${name}`;
+}
+
+/** The receiver of a method that has a pointer for it: the name of its type, and its address. null where it is not live. */
+export function receiverOf(call: Call): { readonly type: string; readonly word: LiveWord } | null {
+  const type = receiverType(call.func);
+  const word = type === null ? null : call.word(0);
+  return type === null || word === null ? null : { type, word };
+}
+
 /** Longest text that is shown of one string, in characters. */
 const MAX_TEXT = 256;
 

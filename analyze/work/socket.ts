@@ -1,5 +1,5 @@
 import type { Value, Values } from '../types/values.js';
-import type { Call, Decoder, Found, LiveWord } from './decoder.js';
+import { receiverOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 
 /** Descriptors are below this (fs.nr_open). */
 const MAX_FD = 2 ** 30;
@@ -13,18 +13,13 @@ export const socket: Decoder = {
     func === 'net.(*conn).Write' ||
     func.startsWith('internal/poll.(*FD).'),
   decode: (call, values) => {
-    const receiver = receiverOf(call);
+    const receiver = receiverOf(call)?.word ?? null;
     if (receiver === null) return null;
     const fd = netFD(call, values, receiver);
     const found = fd === null ? null : describe(values, fd);
     return found === null ? null : { found, sure: receiver.mapped };
   },
 };
-
-/** Closures of methods are named after them, and have other arguments. */
-function receiverOf(call: Call): LiveWord | null {
-  return /^[\w/]+\.\(\*\w+\)\.\w+$/.test(call.func) ? call.word(0) : null;
-}
 
 function netFD({ func, caller }: Call, values: Values, { value }: LiveWord): Value | null {
   if (func.startsWith('net.(*conn).')) {

@@ -5,6 +5,7 @@ import type { GoProgram } from '../program.js';
 import type { GoroutineColumns } from '../runtime/goroutine-columns.js';
 import type { G } from '../runtime/goroutine.js';
 import { countsRuns, hasRun, isSamePlace, isUncounted } from '../runtime/parked.js';
+import { WaitsOnReader } from '../waits/waits-on.js';
 import { WorkReader, type DecodedWork } from './work-reader.js';
 
 /** What one goroutine works on, and its record when that was read. */
@@ -69,13 +70,14 @@ export function surveyRunning(now: () => GoProgram, known: Whereabouts | null = 
 
 /** The work of the goroutines in `records`, whose stacks and values are those in `program`. Not of those that are still where `known` has them. */
 function workIn(records: GoProgram, program: GoProgram, known: Whereabouts | null): SurveyedWork[] {
-  const reader = new WorkReader(program);
+  const [reader, waits] = [new WorkReader(program), new WaitsOnReader(program)];
   const found: SurveyedWork[] = [];
   onFault(
     () => {
       for (const g of records.goroutines('stack')) {
         if (g.status !== 'waiting' || isUncounted(g, program.waitReasons) || known?.has(g) === true) continue;
-        const work = reader.of(program.stackOf(g).frames);
+        const { frames } = program.stackOf(g);
+        const work = reader.of(frames, () => waits.of(g, frames));
         if (work.length > 0) found.push({ g, work });
       }
     },

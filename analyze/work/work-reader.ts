@@ -1,18 +1,25 @@
 import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import type { Work } from '../../snapshots/work.js';
+import { WORK_KINDS, type Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { ArgumentWord } from '../stacks/frame-arguments.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { Values } from '../types/values.js';
+import type { WaitsOn } from '../waits/model.js';
 import type { Call, Decoder, Found, LiveWord } from './decoder.js';
 import { httpServer } from './http-server.js';
+import { guessLock, lockOf, nameLock } from './lock-names.js';
 import { socket } from './socket.js';
 import { sql } from './sql.js';
 
-/** In the order in which they are told. */
 const DECODERS: readonly Decoder[] = [httpServer, sql, socket];
+/** What methods of locks call, and those methods where they are not inlined. */
+const LOCKING = /^(?:internal\/)?sync\.(?:runtime_Semacquire|\(\*(?:Mutex|RWMutex|Once)\)\.)/;
+/** Frames above the method of a lock that are searched for an object that has it. */
+const LOCK_DEPTH = 8;
+/** Bytes of a frame in which a receiver is searched. */
+const MAX_FRAME = 4096;
 /** Addresses of user space end here. */
 const HIGHEST = 2n ** 47n;
 
@@ -34,8 +41,11 @@ export class WorkReader {
     this.#values = new Values(memory.unrecorded, modules, layouts.release.types);
   }
 
-  /** What a goroutine with these frames works on: at most one thing of each kind, that of the innermost call. */
-  of(frames: readonly PhysicalFrame[]): DecodedWork[] {
+  /**
+   * What a goroutine with these frames works on: at most one thing of each kind, that of the innermost call. `waits` says what it
+   * waits on; of a lock, only the name is told.
+   */
+  of(frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): DecodedWork[] {
     const found: DecodedWork[] = [];
     frames.forEach((frame, i) => {
       for (const decoder of this.#decodersOf(frame.point)) {
@@ -44,7 +54,9 @@ export class WorkReader {
         if (work !== null) found.push(work);
       }
     });
-    return found.length < 2 ? found : DECODERS.flatMap(({ kind }) => found.find((work) => work.kind === kind) ?? []);
+    const lock = this.#lock(frames, waits);
+    if (lock !== null) found.push(lock);
+    return found.length < 2 ? found : WORK_KINDS.flatMap((kind) => found.find((work) => work.kind === kind) ?? []);
   }
 
   #decode(decoder: Decoder, frame: PhysicalFrame, caller: PhysicalFrame | undefined): DecodedWork | null {
@@ -55,6 +67,36 @@ export class WorkReader {
       },
       () => null,
     );
+  }
+
+  /** The lock that it waits for, if a call tells which one it is. */
+  #lock(frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): DecodedWork | null {
+    const first = frames.slice(0, LOCK_DEPTH).findLastIndex(({ point }) => LOCKING.test(point.func.name)) + 1;
+    const lock = first === 0 ? null : lockOf(waits());
+    if (lock === null) return null;
+    for (const frame of frames.slice(first, first + LOCK_DEPTH)) {
+      const call = this.#call(frame, undefined);
+      const named = onFault(
+        () => nameLock(call, this.#values, lock),
+        () => null,
+      );
+      if (named !== null) return { kind: 'lock', sure: call.word(0)?.mapped === true, ...named };
+    }
+    const [caller] = frames.slice(first);
+    const guessed =
+      caller === undefined ? null : guessLock(this.#call(caller, undefined), this.#values, lock, this.#wordsOf(caller));
+    return guessed === null ? null : { kind: 'lock', sure: false, ...guessed };
+  }
+
+  /** The pointers that a frame may hold, but for what it passes to what it calls. */
+  *#wordsOf({ sp, fp }: PhysicalFrame): Iterable<Addr> {
+    for (let at = sp; at < Math.min(fp, sp + MAX_FRAME); at += 8) {
+      const word = onFault(
+        () => this.#program.memory.word(at as Addr),
+        () => 0,
+      );
+      if (word > 0 && word % 8 === 0) yield word as Addr;
+    }
   }
 
   #call(frame: PhysicalFrame, caller: PhysicalFrame | undefined): Call {

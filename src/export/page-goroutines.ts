@@ -83,7 +83,7 @@ function collectRuntime(
 
 /** A text for each thing that a goroutine works on. */
 function workOf(describer: Describer, g: G): string[] {
-  return describer.workOf(g).map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`);
+  return describer.toldWorkOf(g).map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`);
 }
 
 function flagsOf({ system, lockedToThread, torn }: Goroutine): number {

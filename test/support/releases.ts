@@ -52,6 +52,7 @@ export type Fixture =
   | 'odd'
   | 'servers'
   | 'working'
+  | 'decoders'
   | 'hammered';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */

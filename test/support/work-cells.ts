@@ -17,3 +17,13 @@ export const HAMMERED_CELLS: readonly Cell[] = ofAll(
   ['1.12', '1.16', '1.17', '1.21', '1.24', '1.27'],
   ['1.12', '1.27'],
 ).map((release): Cell => ({ fixture: 'hammered', release, link: 'stripped' }));
+
+/** A program whose goroutines work on one thing of each kind, and say so. */
+export const DECODED_CELLS: readonly Cell[] = [
+  ...ofAll(['1.13', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'], ['1.13', '1.17', '1.27']).map(
+    (release): Cell => ({ fixture: 'decoders', release, link: 'stripped' }),
+  ),
+  ...ofAll(['1.13', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'], []).flatMap((release) =>
+    (['plain', 'pie', 'cgo'] as const).map((link): Cell => ({ fixture: 'decoders', release, link })),
+  ),
+];

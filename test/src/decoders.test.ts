@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { GoroutineWithStack } from '../../analyze/report/model.js';
+import { gcore } from '../support/cores.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { untilQuiet } from '../support/quiet.js';
+import { cellName } from '../support/releases.js';
+import { DECODED_CELLS } from '../support/work-cells.js';
+import { gospyHere } from './gospy-here.js';
+
+t.setTimeout(300_000);
+
+interface Told {
+  readonly sure: boolean;
+  readonly text: string;
+}
+
+/** What is told, by `GOID KIND`. */
+async function told(...args: readonly string[]): Promise<Map<string, Told>> {
+  const { code, stdout, stderr } = await gospyHere(['goroutines', ...args, '--json']);
+  if (code !== 0) throw new Error(stderr);
+  const { goroutines } = JSON.parse(stdout) as { goroutines: GoroutineWithStack[] };
+  return new Map(goroutines.flatMap(({ goid, work }) => work.map((one) => [`${goid} ${one.kind}`, one] as const)));
+}
+
+/** What a program says that its goroutines work on. */
+function saidBy(stdout: string): (readonly [key: string, text: string])[] {
+  return [...stdout.matchAll(/^work (\d+ \S+) (.*)$/gm)].map(([, key = '', text = '']) => [key, text]);
+}
+
+/** Without what a program does not know of itself: the order of a select's cases, the state of locks, when a timer is due. */
+function plain(text: string): string {
+  const [head = '', ...cases] = text.split(/(?<=^select: )|, (?=receive|send)/);
+  return [head, ...cases.sort()].join(', ').replace(/ \((?:locked|held|free)\b.*\)$|, due in .*/, '');
+}
+
+function check(t: Test, stdout: string, found: ReadonlyMap<string, Told>, how: string): void {
+  const said = saidBy(stdout);
+  t.ok(said.length > 10, `${how}: the program says enough`);
+  t.strictSame(
+    said.map(([key]) => `${key} ${plain(found.get(key)?.text ?? '')}`),
+    said.map(([key, text]) => `${key} ${plain(text)}`),
+    `${how}: what the program says`,
+  );
+}
+
+for (const cell of DECODED_CELLS) {
+  t.test(`work: each kind is what the program says (${cellName(cell)})`, async (t) => {
+    if (!requireGo(t)) return;
+    const path = await buildGo(cell);
+    const running = await startGo(t, path);
+    await untilQuiet(running.pid);
+    check(t, running.stdout, await told('--pid', String(running.pid)), 'live');
+    const file = join(temporaryFolder(t), 'clone.gsp');
+    const args = ['capture', '--pid', String(running.pid), '-o', file, '--mode', 'clone', '--values', 'full'];
+    t.equal((await gospyHere(args)).code, 0);
+    check(t, running.stdout, await told(file), 'clone');
+    const core = await gcore(t, running.pid);
+    await running.kill();
+    check(t, running.stdout, await told(core, '--bin', path), 'core');
+  });
+}
