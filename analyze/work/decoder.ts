@@ -1,6 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Work, WorkKind } from '../../snapshots/work.js';
-import type { Values } from '../types/values.js';
+import type { Value, Values } from '../types/values.js';
 
 /** What a decoder finds. `shape` is the text without what only {@link ValueLevel} `full` keeps. */
 export interface Found extends Omit<Work, 'kind' | 'sure'> {
@@ -22,6 +22,8 @@ export interface Call {
   readonly caller: string;
   /** The printed argument at an index; null where it is not live, or nothing tells. */
   word(index: number): LiveWord | null;
+  /** Words of the frame that may be addresses: what the call keeps, and what earlier calls left there. Nothing of it is sure. */
+  frameWords(): Iterable<Addr>;
 }
 
 /**
@@ -51,6 +53,12 @@ export function receiverOf(call: Call): { readonly type: string; readonly word: 
   const type = receiverType(call.func);
   const word = type === null ? null : call.word(0);
   return type === null || word === null ? null : { type, word };
+}
+
+/** The string that a path of fields leads to; empty where a pointer on the way is nil. Throws MemoryFault. */
+export function textOf(values: Values, struct: Value, path: string): string {
+  const value = values.get(struct, path);
+  return value === null ? '' : values.string(value);
 }
 
 /** Longest text that is shown of one string, in characters. */

@@ -37,13 +37,13 @@ export function nameLock(call: Call, values: Values, lock: Lock): Found | null {
 }
 
 /**
- * The same by the method that called the lock's, if its receiver is not live: it may be among the `words` of the frame. What it
- * is there may be another object that has a lock at the same place: this is only probable.
+ * The same by the method that called the lock's, if its receiver is not live: the frame may have it elsewhere. What it has
+ * there may be another object that has a lock at the same place: this is only probable.
  */
-export function guessLock(call: Call, values: Values, lock: Lock, words: Iterable<Addr>): Found | null {
+export function guessLock(call: Call, values: Values, lock: Lock): Found | null {
   const type = receiverType(call.func);
   if (type === null) return null;
-  for (const word of words) {
+  for (const word of call.frameWords()) {
     const found = onFault(
       () => nameIn(values.at(type, word), values, lock),
       () => null,

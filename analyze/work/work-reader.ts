@@ -8,17 +8,19 @@ import type { PhysicalFrame } from '../stacks/step.js';
 import { Values } from '../types/values.js';
 import type { WaitsOn } from '../waits/model.js';
 import type { Call, Decoder, Found, LiveWord } from './decoder.js';
+import { http2Server } from './http2-server.js';
+import { httpClient } from './http-client.js';
 import { httpServer } from './http-server.js';
 import { guessLock, lockOf, nameLock } from './lock-names.js';
 import { socket } from './socket.js';
 import { sql } from './sql.js';
 
-const DECODERS: readonly Decoder[] = [httpServer, sql, socket];
+const DECODERS: readonly Decoder[] = [httpServer, http2Server, sql, httpClient, socket];
 /** What methods of locks call, and those methods where they are not inlined. */
 const LOCKING = /^(?:internal\/)?sync\.(?:runtime_Semacquire|\(\*(?:Mutex|RWMutex|Once)\)\.)/;
 /** Frames above the method of a lock that are searched for an object that has it. */
 const LOCK_DEPTH = 8;
-/** Bytes of a frame in which a receiver is searched. */
+/** Bytes of a frame that are searched. */
 const MAX_FRAME = 4096;
 /** Addresses of user space end here. */
 const HIGHEST = 2n ** 47n;
@@ -82,14 +84,12 @@ export class WorkReader {
       );
       if (named !== null) return { kind: 'lock', sure: call.word(0)?.mapped === true, ...named };
     }
-    const [caller] = frames.slice(first);
-    const guessed =
-      caller === undefined ? null : guessLock(this.#call(caller, undefined), this.#values, lock, this.#wordsOf(caller));
+    const caller = frames[first];
+    const guessed = caller === undefined ? null : guessLock(this.#call(caller, undefined), this.#values, lock);
     return guessed === null ? null : { kind: 'lock', sure: false, ...guessed };
   }
 
-  /** The pointers that a frame may hold, but for what it passes to what it calls. */
-  *#wordsOf({ sp, fp }: PhysicalFrame): Iterable<Addr> {
+  *#frameWords({ sp, fp }: PhysicalFrame): Iterable<Addr> {
     for (let at = sp; at < Math.min(fp, sp + MAX_FRAME); at += 8) {
       const word = onFault(
         () => this.#program.memory.word(at as Addr),
@@ -108,6 +108,7 @@ export class WorkReader {
         words ??= this.#program.frameArguments.words(frame);
         return liveWord(words?.[index]);
       },
+      frameWords: () => this.#frameWords(frame),
     };
   }
 
