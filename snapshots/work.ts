@@ -14,6 +14,8 @@ export interface Work {
   readonly sure: boolean;
   /** Since when, in seconds since 1970; null if that is not known. */
   readonly since: number | null;
+  /** When it is to be over, in milliseconds since 1970: of a context with a deadline. */
+  readonly deadlineMs?: number;
   /** What equal work has in common: without queries, ids, literals and addresses. */
   readonly group: string;
 }

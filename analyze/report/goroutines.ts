@@ -238,7 +238,8 @@ export class Describer {
   }
 
   #workOf(g: G, frames: readonly PhysicalFrame[], waits: readonly WaitsOn[]): WorkItem[] {
-    return this.#working.of(g, frames, waits).map(describeWork);
+    const { capturedAt } = this.#program.image.capture;
+    return this.#working.of(g, frames, waits).map((work) => describeWork(work, capturedAt));
   }
 
   #ancestors(g: G): readonly AncestorInfo[] {

@@ -185,12 +185,13 @@ function channelState({ len, cap, closed }: WaitsOn): string[] {
 
 function timeState({ kind, deadlineNs, dueNs }: WaitsOn): string[] {
   const due =
-    dueNs === undefined ? [] : dueNs === null ? ['stopped'] : [dueNs < 0 ? 'due' : `due in ${seconds(dueNs)}`];
+    dueNs === undefined ? [] : dueNs === null ? ['stopped'] : [dueNs < 0 ? 'due' : `due in ${spanText(dueNs)}`];
   if (kind !== 'fd' || deadlineNs === undefined) return due;
-  return [deadlineNs === null ? 'no deadline' : `deadline ${deadlineNs < 0 ? 'past' : `in ${seconds(deadlineNs)}`}`];
+  return [deadlineNs === null ? 'no deadline' : `deadline ${deadlineNs < 0 ? 'past' : `in ${spanText(deadlineNs)}`}`];
 }
 
-function seconds(ns: number): string {
+/** `3.2 s`, `1.5 h` */
+export function spanText(ns: number): string {
   const s = ns / 1e9;
   return s >= 3600
     ? `${(s / 3600).toFixed(1)} h`

@@ -5,6 +5,7 @@ import type { PhysicalFrame } from '../stacks/step.js';
 import type { WaitsOn } from '../waits/model.js';
 import { WorkReader } from '../work/work-reader.js';
 import type { WorkItem } from './model.js';
+import { spanText } from './wait-texts.js';
 import { workOfWaits } from './waiting-work.js';
 
 /** What goroutines work on: as the capture found it out, or else as the memory tells. */
@@ -37,9 +38,18 @@ export class WorkingOn {
   }
 }
 
-/** Plain data for JSON and text. */
-export function describeWork({ kind, text, sure, since, group }: Work): WorkItem {
-  return { kind, text, sure, since: since === null ? null : timeOf(since), group };
+/** Plain data for JSON and text, about a capture that was made then (ISO 8601; null if that is not known). */
+export function describeWork(
+  { kind, text, sure, since, group, deadlineMs }: Work,
+  capturedAt: string | null,
+): WorkItem {
+  const left = deadlineMs === undefined || capturedAt === null ? '' : leftText(deadlineMs - Date.parse(capturedAt));
+  return { kind, text: text + left, sure, since: since === null ? null : timeOf(since), group };
+}
+
+/** ` (in 3.2 s)`, ` (3.2 s ago)` */
+function leftText(ms: number): string {
+  return ms < 0 ? ` (${spanText(-1e6 * ms)} ago)` : ` (in ${spanText(1e6 * ms)})`;
 }
 
 /** Seconds beyond what a Date can hold are damage. */

@@ -105,6 +105,14 @@ export function isSamePlace(before: G, after: G): boolean {
   return !isOnThread(before) && !isOnThread(after) && !MOVED.some((differs) => differs(before, after));
 }
 
+/**
+ * True if two views show a goroutine in a system call at the same place. Since Go 1.26 nothing tells whether it is the same
+ * call.
+ */
+export function isSameCall(before: G, after: G): boolean {
+  return before.status === 'syscall' && !MOVED.some((differs) => differs(before, after));
+}
+
 /** True if a goroutine that is in the same place ran in between. Not every release and wait reason shows that. */
 export function hasRun(before: G, after: G): boolean {
   return RAN.some((differs) => differs(before, after));

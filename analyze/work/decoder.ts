@@ -1,5 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Work, WorkKind } from '../../snapshots/work.js';
+import type { GoType } from '../types/type-reader.js';
 import type { Value, Values } from '../types/values.js';
 
 /** What a decoder finds. `shape` is the text without what only {@link ValueLevel} `full` keeps. */
@@ -14,6 +15,12 @@ export interface LiveWord {
   readonly mapped: boolean;
 }
 
+/** An interface with methods among the arguments that holds a value, not nil. */
+export interface InterfaceWord extends LiveWord {
+  /** The type of the value; if it is a pointer, {@link LiveWord.value} is that, else the address of the value. */
+  readonly type: GoType;
+}
+
 /** A call on a stack as a decoder sees it. */
 export interface Call {
   /** The function, as the linker names it. */
@@ -22,6 +29,10 @@ export interface Call {
   readonly caller: string;
   /** The printed argument at an index; null where it is not live, or nothing tells. */
   word(index: number): LiveWord | null;
+  /** The interfaces among the arguments. */
+  interfaces(): Iterable<InterfaceWord>;
+  /** The calls that led to it, of physical frames, the nearest first. */
+  callers(): Iterable<Call>;
   /** Words of the frame that may be addresses: what the call keeps, and what earlier calls left there. Nothing of it is sure. */
   frameWords(): Iterable<Addr>;
 }

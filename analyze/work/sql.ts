@@ -1,7 +1,7 @@
-import type { Addr } from '../../snapshots/address.js';
 import type { Values } from '../types/values.js';
-import { shown, type Decoder, type Found, type LiveWord } from './decoder.js';
+import { shown, textOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 import { foldLists, foldSql } from './fold.js';
+import { poolText } from './sql-pool.js';
 
 /**
  * Where functions of database/sql (sql.go) have the text of the statement among their arguments: at which word its address
@@ -32,32 +32,34 @@ const OF_STATEMENT = new Set(['database/sql.(*Stmt).QueryContext', 'database/sql
 /** How a statement begins: with a word, a parenthesis or a comment. */
 const STATEMENT = /^\s*(?:[A-Za-z(]|--|\/\*)/;
 
-/** The statement that database/sql runs, or waits to run. */
+/** The statement that database/sql runs, or waits to run, and the connections of its pool. */
 export const sql: Decoder = {
   kind: 'sql',
   handles: (func) => func in TEXT_AT || OF_STATEMENT.has(func),
   decode: (call, values) => {
-    if (OF_STATEMENT.has(call.func)) {
-      const receiver = call.word(0);
-      const query = receiver === null ? null : values.get(values.at('database/sql.Stmt', receiver.value), 'query');
-      const found = query === null ? null : describe(values.string(query));
-      return receiver === null || found === null ? null : { found, sure: receiver.mapped };
-    }
-    const at = TEXT_AT[call.func] ?? 0;
-    const [data, length] = [call.word(at), call.word(at + 1)];
-    const text = data === null || length === null ? null : textOf(values, data.value, length);
-    const found = text === null ? null : describe(text);
-    return data === null || found === null ? null : { found, sure: data.mapped };
+    const statement = statementOf(call, values);
+    if (statement === null) return null;
+    const { text, word } = statement;
+    const found = describe(text, poolText(call, values));
+    return found === null ? null : { found, sure: word.mapped };
   },
 };
 
-function textOf(values: Values, data: Addr, { value }: LiveWord): string | null {
-  return value === 0 ? null : values.stringAt(data, value);
+/** Its text, and the word that shows it. */
+function statementOf(call: Call, values: Values): { readonly text: string; readonly word: LiveWord } | null {
+  if (OF_STATEMENT.has(call.func)) {
+    const word = call.word(0);
+    return word === null ? null : { text: textOf(values, values.at('database/sql.Stmt', word.value), 'query'), word };
+  }
+  const at = TEXT_AT[call.func] ?? 0;
+  const [word, length] = [call.word(at), call.word(at + 1)];
+  if (word === null || length === null || length.value === 0) return null;
+  return { text: values.stringAt(word.value, length.value), word };
 }
 
-function describe(statement: string): Found | null {
+function describe(statement: string, pool: string): Found | null {
   // A replacement character stands for bytes that are no text.
   if (!STATEMENT.test(statement) || statement.includes('\ufffd') || statement.includes('\0')) return null;
   const shape = foldSql(statement);
-  return { text: shown(statement), shape: shown(shape), group: shown(foldLists(shape)), since: null };
+  return { text: shown(statement) + pool, shape: shown(shape) + pool, group: shown(foldLists(shape)), since: null };
 }

@@ -4,7 +4,8 @@ import type { StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
 import type { GoroutineColumns } from '../runtime/goroutine-columns.js';
 import type { G } from '../runtime/goroutine.js';
-import { countsRuns, hasRun, isSamePlace, isUncounted } from '../runtime/parked.js';
+import { countsRuns, hasRun, isSameCall, isSamePlace, isUncounted } from '../runtime/parked.js';
+import type { ArgumentWord } from '../stacks/frame-arguments.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { WorkReader, type DecodedWork } from './work-reader.js';
 
@@ -30,24 +31,28 @@ export class Whereabouts {
     // Rows are in the order of addresses.
     this.#addr = columns.addr.slice(0, length);
     this.#hash = new Int32Array(length);
-    for (let row = 0; row < length; row++) if (columns.isReadable(row)) this.#hash[row] = hashOf(columns.at(row));
+    for (let row = 0; row < length; row++) {
+      const g = columns.isReadable(row) ? columns.at(row) : null;
+      if (g?.status === 'waiting') this.#hash[row] = hashOf(g);
+    }
   }
 
-  /** True for a goroutine that was there too. */
+  /** True for a goroutine that waits, and waited there too. */
   has(g: G): boolean {
+    if (g.status !== 'waiting') return false;
     const row = firstAbove(this.#addr, g.addr) - 1;
     return this.#addr[row] === g.addr && this.#hash[row] === hashOf(g);
   }
 }
 
-function hashOf({ goid, status, waitreason, trackingSeq, stack, sched }: G): number {
-  let hash = status === 'waiting' ? 1 : 0;
+function hashOf({ goid, waitreason, trackingSeq, stack, sched }: G): number {
+  let hash = 0;
   for (const word of [goid, waitreason, trackingSeq ?? 0, stack.lo, sched.sp, sched.pc])
     hash = Math.imul(hash ^ (word | 0) ^ Math.floor(word / 2 ** 32), 0x9e3779b1);
   return hash;
 }
 
-/** What the waiting goroutines of a program work on that stands still. */
+/** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
 export function surveyWork(program: GoProgram): SurveyedWork[] {
   return workIn(program, program, null);
 }
@@ -75,7 +80,8 @@ function workIn(records: GoProgram, program: GoProgram, known: Whereabouts | nul
   onFault(
     () => {
       for (const g of records.goroutines('stack')) {
-        if (g.status !== 'waiting' || isUncounted(g, program.waitReasons) || known?.has(g) === true) continue;
+        if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
+        if (known?.has(g) === true) continue;
         const { frames } = program.stackOf(g);
         const work = reader.of(frames, () => waits.of(g, frames));
         if (work.length > 0) found.push({ g, work });
@@ -89,15 +95,14 @@ function workIn(records: GoProgram, program: GoProgram, known: Whereabouts | nul
 /**
  * Keeps, of what was surveyed before a copy was made, the work of goroutines that the copy shows where they were then. Before Go
  * 1.17 nothing shows whether a goroutine ran and came back to the same place: only work that is found to be the same in `again`,
- * after the copy, is kept, as probable.
+ * after the copy, is kept, as probable. So is that of a goroutine in a system call: it may be another call.
  */
 export function keepUnmoved(
   program: GoProgram,
   surveyed: readonly SurveyedWork[],
   again: readonly SurveyedWork[],
 ): SurveyedWork[] {
-  const torn = new Set<number>(program.image.capture.torn);
-  const kept = surveyed.filter(({ g }) => !torn.has(g.addr) && stayed(g, at(program, g)));
+  const kept = keptOf(program, surveyed, (g) => stayed(g, at(program, g)));
   if (countsRuns(program.layouts)) return kept;
   const later = new Map(again.map(({ g, work }) => [g.addr, { goid: g.goid, work }]));
   return kept.flatMap(({ g, work }) => {
@@ -111,8 +116,18 @@ export function keepUnmoved(
 
 /** Keeps, of what was surveyed after a copy was made, the work of goroutines that are still where the copy shows them. */
 export function keepUnmovedSince(program: GoProgram, surveyed: readonly SurveyedWork[]): SurveyedWork[] {
+  return keptOf(program, surveyed, (g) => stayed(at(program, g), g));
+}
+
+/** The work of goroutines that `stayed` where the copy shows them; in a system call, what the words in the copy still say. */
+function keptOf(program: GoProgram, surveyed: readonly SurveyedWork[], stayed: (g: G) => boolean): SurveyedWork[] {
   const torn = new Set<number>(program.image.capture.torn);
-  return surveyed.filter(({ g }) => !torn.has(g.addr) && stayed(at(program, g), g));
+  return surveyed.flatMap(({ g, work }) => {
+    if (torn.has(g.addr) || !stayed(g)) return [];
+    if (g.status === 'waiting') return [{ g, work }];
+    const same = work.filter(({ words }) => words.every((word) => isThere(program, word)));
+    return [{ g, work: same.map((one) => ({ ...one, sure: false })) }];
+  });
 }
 
 /** What a snapshot keeps of work, at a level. */
@@ -121,8 +136,8 @@ export function storedWork(level: ValueLevel, surveyed: readonly SurveyedWork[])
   return { level, byG: new Map(kept.map(({ g, work }) => [g.addr, work.map((one) => atLevel(level, one))])) };
 }
 
-function atLevel(level: ValueLevel, { kind, text, shape, sure, since, group }: DecodedWork): Work {
-  return { kind, text: level === 'full' ? text : shape, sure, since, group };
+function atLevel(level: ValueLevel, { text, shape, words: _, ...work }: DecodedWork): Work {
+  return { ...work, text: level === 'full' ? text : shape };
 }
 
 /** The goroutine that a program has in the g of another one; null where it has none. */
@@ -132,5 +147,13 @@ function at(program: GoProgram, { addr }: G): G | null {
 }
 
 function stayed(before: G | null, after: G | null): boolean {
-  return before !== null && after !== null && isSamePlace(before, after) && !hasRun(before, after);
+  if (before === null || after === null) return false;
+  return (isSamePlace(before, after) || isSameCall(before, after)) && !hasRun(before, after);
+}
+
+function isThere({ memory }: GoProgram, { addr, value, sizeBytes }: ArgumentWord): boolean {
+  return onFault(
+    () => sizeBytes < 8 || memory.u64(addr) === value,
+    () => false,
+  );
 }

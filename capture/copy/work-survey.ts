@@ -61,7 +61,7 @@ export class WorkSurvey {
   #keptOf(program: GoProgram, i: number): SurveyedWork[] {
     const [before, after] = [this.#before[i]?.work ?? [], this.#after[i]?.work ?? []];
     const kept = keepUnmoved(program, before, after);
-    return countsRuns(program.layouts) ? [...kept, ...keepUnmovedSince(program, after)] : kept;
+    return countsRuns(program.layouts) ? [...keepUnmovedSince(program, after), ...kept] : kept;
   }
 }
 

@@ -25,8 +25,8 @@ export function readWork(value: unknown): StoredWork {
   return { level, byG: new Map(goroutines) };
 }
 
-function plainWork({ kind, text, sure, since, group }: Work): Record<keyof Work, unknown> {
-  return { kind, text, sure, since, group };
+function plainWork({ kind, text, sure, since, group, deadlineMs }: Work): Partial<Record<keyof Work, unknown>> {
+  return { kind, text, sure, since, group, ...(deadlineMs === undefined ? {} : { deadlineMs }) };
 }
 
 function readOne(fields: Fields): Work[] {
@@ -34,5 +34,8 @@ function readOne(fields: Fields): Work[] {
   const kind = WORK_KINDS.find((known) => known === name);
   if (kind === undefined) return [];
   const since = fields.orNull('since', (key) => fields.count(key));
-  return [{ kind, text: fields.text('text'), sure: fields.flag('sure'), since, group: fields.text('group') }];
+  const deadline = fields.has('deadlineMs') ? { deadlineMs: fields.integer('deadlineMs') } : {};
+  return [
+    { kind, text: fields.text('text'), sure: fields.flag('sure'), since, group: fields.text('group'), ...deadline },
+  ];
 }

@@ -141,15 +141,17 @@ function goroutineRow(snap: number, number: number, { goroutine: g, stack }: Sta
 class NestedReader {
   readonly #waits: WaitsOnReader;
   readonly #describer: Describer;
+  readonly #capturedAt: string | null;
 
   constructor(program: GoProgram) {
+    this.#capturedAt = program.image.capture.capturedAt;
     this.#waits = new WaitsOnReader(program);
     this.#describer = new Describer(program);
   }
 
   cells({ g, goroutine: { labels } }: StackedGoroutine): [labels: string, waitsOn: string, work: string] {
     const waits = this.#waits.of(g).map((wait) => waitRow(describeWait(wait)));
-    const work = this.#describer.workOf(g).map((one) => workRow(describeWork(one)));
+    const work = this.#describer.workOf(g).map((one) => workRow(describeWork(one, this.#capturedAt)));
     return [Object.keys(labels).length === 0 ? '{}' : JSON.stringify(labels), listText(waits), listText(work)];
   }
 }

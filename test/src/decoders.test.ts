@@ -5,7 +5,7 @@ import { gcore } from '../support/cores.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
-import { cellName } from '../support/releases.js';
+import { cellName, type Cell, type Release } from '../support/releases.js';
 import { DECODED_CELLS } from '../support/work-cells.js';
 import { gospyHere } from './gospy-here.js';
 
@@ -32,12 +32,19 @@ function saidBy(stdout: string): (readonly [key: string, text: string])[] {
 /** Without what a program does not know of itself: the order of a select's cases, the state of locks, when a timer is due. */
 function plain(text: string): string {
   const [head = '', ...cases] = text.split(/(?<=^select: )|, (?=receive|send)/);
-  return [head, ...cases.sort()].join(', ').replace(/ \((?:locked|held|free)\b.*\)$|, due in .*/, '');
+  return [head, ...cases.sort()]
+    .join(', ')
+    .replace(/ \((?:locked|held|free)\b.*\)$|, due in .*| \(\S+ \S+ ago\)$| \(in \S+ \S+\)$/, '');
 }
 
-function check(t: Test, stdout: string, found: ReadonlyMap<string, Told>, how: string): void {
-  const said = saidBy(stdout);
-  t.ok(said.length > 10, `${how}: the program says enough`);
+/** Go 1.17 does not tell which words hold arguments: texts of statements, which nothing else keeps, are not told. */
+function isSilent(release: Release, key: string): boolean {
+  return release === '1.17' && key.endsWith(' sql');
+}
+
+function check(t: Test, { release }: Cell, stdout: string, found: ReadonlyMap<string, Told>, how: string): void {
+  const said = saidBy(stdout).filter(([key]) => found.has(key) || !isSilent(release, key));
+  t.ok(said.length > 30, `${how}: the program says enough`);
   t.strictSame(
     said.map(([key]) => `${key} ${plain(found.get(key)?.text ?? '')}`),
     said.map(([key, text]) => `${key} ${plain(text)}`),
@@ -51,13 +58,13 @@ for (const cell of DECODED_CELLS) {
     const path = await buildGo(cell);
     const running = await startGo(t, path);
     await untilQuiet(running.pid);
-    check(t, running.stdout, await told('--pid', String(running.pid)), 'live');
+    check(t, cell, running.stdout, await told('--pid', String(running.pid)), 'live');
     const file = join(temporaryFolder(t), 'clone.gsp');
     const args = ['capture', '--pid', String(running.pid), '-o', file, '--mode', 'clone', '--values', 'full'];
     t.equal((await gospyHere(args)).code, 0);
-    check(t, running.stdout, await told(file), 'clone');
+    check(t, cell, running.stdout, await told(file), 'clone');
     const core = await gcore(t, running.pid);
     await running.kill();
-    check(t, running.stdout, await told(core, '--bin', path), 'core');
+    check(t, cell, running.stdout, await told(core, '--bin', path), 'core');
   });
 }

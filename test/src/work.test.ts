@@ -43,12 +43,15 @@ function saidBy({ stdout }: GoProcess): string[] {
   return [...stdout.matchAll(/^work (.*)$/gm)].map(([, line = '']) => line).sort();
 }
 
-/** The same of what was found, for those goroutines. Of sockets, the program does not know the descriptors. */
+/** The same of what was found, for those goroutines. Of sockets, the program does not know the descriptors; nor the state of pools. */
 function asSaid(found: readonly Told[], said: readonly string[]): string[] {
   const wanted = new Set(said.map((line) => line.split(' ').slice(0, 2).join(' ')));
   return found
     .filter(({ goid, kind }) => wanted.has(`${goid} ${kind}`))
-    .map(({ goid, kind, text }) => `${goid} ${kind} ${text.replace(/^fd \d+ /, '').replace(/^unix .*/, 'unix')}`)
+    .map(
+      ({ goid, kind, text }) =>
+        `${goid} ${kind} ${text.replace(/^fd \d+ /, '').replace(/^unix .*| \(pool: .*\)$/, (end) => (end.startsWith('unix') ? 'unix' : ''))}`,
+    )
     .sort();
 }
 
