@@ -31,8 +31,8 @@ export interface Call {
   word(index: number): LiveWord | null;
   /** The interfaces among the arguments. */
   interfaces(): Iterable<InterfaceWord>;
-  /** The calls that led to it, of physical frames, the nearest first. */
-  callers(): Iterable<Call>;
+  /** All calls on its stack, of physical frames, the innermost first. */
+  stack(): Iterable<Call>;
   /** Words of the frame that may be addresses: what the call keeps, and what earlier calls left there. Nothing of it is sure. */
   frameWords(): Iterable<Addr>;
 }

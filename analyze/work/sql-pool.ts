@@ -12,9 +12,9 @@ const DB_OF: Readonly<Record<string, string | null>> = {
 /** A pool has fewer connections, and fewer wait for one. */
 const MAX = 1e6;
 
-/** ` (pool: 2 open, 2 in use, limit 2, 5 wait)`: the connections of the DB of a call; empty where none of its callers tells. */
+/** ` (pool: 2 open, 2 in use, limit 2, 5 wait)`: the connections of the DB of a call; empty where no call on its stack tells. */
 export function poolText(call: Call, values: Values): string {
-  for (const one of [call, ...call.callers()]) {
+  for (const one of call.stack()) {
     const text = onFault(
       () => describe(values, dbOf(one, values)),
       () => '',

@@ -113,8 +113,8 @@ export class StackCall implements Call {
     }
   }
 
-  *callers(): Iterable<Call> {
-    for (let i = this.#index + 1; i < this.#frames.length; i++) {
+  *stack(): Iterable<Call> {
+    for (let i = 0; i < this.#frames.length; i++) {
       const call = this.#calls.at(this.#frames, i);
       if (call !== null) yield call;
     }

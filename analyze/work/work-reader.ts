@@ -10,6 +10,8 @@ import { context } from './context.js';
 import type { Decoder, Found } from './decoder.js';
 import { exec } from './exec.js';
 import { file } from './file.js';
+import { grpcClient } from './grpc-client.js';
+import { grpcServer } from './grpc-server.js';
 import { http2Server } from './http2-server.js';
 import { httpClient } from './http-client.js';
 import { httpServer } from './http-server.js';
@@ -18,7 +20,10 @@ import { socket } from './socket.js';
 import { sql } from './sql.js';
 import { StackCalls, type StackCall } from './stack-call.js';
 
-const DECODERS: readonly Decoder[] = [httpServer, http2Server, sql, httpClient, exec, file, socket, context];
+const DECODERS: readonly Decoder[] = [
+  ...[httpServer, http2Server, grpcServer, sql, httpClient, grpcClient],
+  ...[exec, file, socket, context],
+];
 /** What methods of locks call, and those methods where they are not inlined. */
 const LOCKING = /^(?:internal\/)?sync\.(?:runtime_Semacquire|\(\*(?:Mutex|RWMutex|Once)\)\.)/;
 /** Frames above the method of a lock that are searched for an object that has it. */

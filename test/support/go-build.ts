@@ -13,6 +13,9 @@ const run = promisify(execFile);
 
 const FIXTURES = fileURLToPath(new URL('../../../test/fixtures/', import.meta.url));
 
+/** The checksums of the modules that a fixture imports. */
+const SUMS = 'go.sum';
+
 const LINK_ARGS: Readonly<Record<Link, readonly string[]>> = {
   plain: [],
   stripped: ['-ldflags=-s -w'],
@@ -49,7 +52,7 @@ export async function buildGo(cell: Cell): Promise<string> {
     for (const [name, text] of sources) writeFileSync(join(folder, name), text);
     const unfinished = `${program}.${process.pid}`;
     // garble obfuscates packages, and not files that are named.
-    const files = cell.garble === undefined ? sources.map(([name]) => name) : [];
+    const files = cell.garble === undefined ? sources.map(([name]) => name).filter((name) => name !== SUMS) : [];
     await goBuild(cell, folder, cgo, [...args, '-o', unfinished, ...files]);
     renameSync(unfinished, program);
   });
@@ -63,13 +66,15 @@ export function cacheFolder(): string {
 }
 
 /**
- * Returns the Go source files of a fixture, by name. Files named `_go1NN.go` are left out for releases before 1.NN, and
+ * Returns the Go source files of a fixture, by name, and the checksums of modules. Files named `_go1NN.go` are left out for releases before 1.NN, and
  * `_cgo.go` for programs without C code: build tags are not enough, because old releases resolve imports of excluded files.
  */
 function readSources(cell: Cell): [name: string, text: string][] {
   const folder = join(FIXTURES, cell.fixture);
   const sources = readdirSync(folder)
-    .filter((name) => name.endsWith('.go') && fits(name, cell) && cell.leaveOut?.includes(name) !== true)
+    .filter(
+      (name) => name === SUMS || (name.endsWith('.go') && fits(name, cell) && cell.leaveOut?.includes(name) !== true),
+    )
     .sort()
     .map((name): [string, string] => [name, readFileSync(join(folder, name), 'utf8')]);
   const { replace } = cell;

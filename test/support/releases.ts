@@ -26,20 +26,21 @@ export type Release = keyof typeof RELEASES;
 export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as const;
 export type Link = (typeof LINKS)[number];
 
+type OfWork = 'working' | 'decoders' | 'rpc' | 'hammered';
+type OfWaits = 'locks' | 'flow' | 'defers' | 'stuck';
+
 /** A folder of test/fixtures. */
 export type Fixture =
+  | OfWork
+  | OfWaits
   | 'allwaits'
   | 'park'
   | 'many'
   | 'busy'
-  | 'defers'
   | 'pairs'
   | 'churn'
   | 'steps'
-  | 'stuck'
   | 'spin'
-  | 'locks'
-  | 'flow'
   | 'pluginhost'
   | 'profiled'
   | 'readtraceback'
@@ -50,10 +51,7 @@ export type Fixture =
   | 'plugged'
   | 'leaks'
   | 'odd'
-  | 'servers'
-  | 'working'
-  | 'decoders'
-  | 'hammered';
+  | 'servers';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
 export interface Garble {

@@ -27,3 +27,14 @@ export const DECODED_CELLS: readonly Cell[] = [
     (['plain', 'pie', 'cgo'] as const).map((link): Cell => ({ fixture: 'decoders', release, link })),
   ),
 ];
+
+/** A program that calls methods of gRPC: releases of grpc, and the releases of Go that build them. */
+export const RPC_CELLS: readonly Cell[] = [
+  ...ofAll(['1.19', '1.21', '1.23'], []).map((release) => rpc(release, 'v1.58.3', 'v0.17.0')),
+  ...ofAll(['1.24', '1.26', '1.27'], ['1.26']).map((release) => rpc(release, 'v1.75.1', 'v0.44.0')),
+];
+
+function rpc(release: Release, grpc: string, net: string): Cell {
+  const requires = `(\n\tgoogle.golang.org/grpc ${grpc}\n\tgolang.org/x/net ${net}\n)`;
+  return { fixture: 'rpc', release, link: 'stripped', args: ['-mod=mod'], requires };
+}
