@@ -21,6 +21,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<{ define: Define }>> = new Map
   ['query', () => import('./commands/query.js')],
   ['info', () => import('./commands/info.js')],
   ['explain', () => import('./commands/explain.js')],
+  ['print', () => import('./commands/print.js')],
   ['doctor', () => import('./commands/doctor.js')],
   ['demo', () => import('./commands/demo.js')],
 ]);

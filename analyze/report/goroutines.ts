@@ -12,7 +12,15 @@ import type { WaitsOn } from '../waits/model.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { answer, StreamedAnswer } from './answer.js';
 import { LocationResolver, PLACE_READS, STACK_READS } from './locations.js';
-import type { Goroutine, GoroutineWithStack, Loc, PlacedGoroutine, Traceback, WorkItem } from './model.js';
+import type {
+  Goroutine,
+  GoroutineWithStack,
+  Loc,
+  PlacedGoroutine,
+  Traceback,
+  WorkingGoroutine,
+  WorkItem,
+} from './model.js';
 import { isRuntime } from './runtime-code.js';
 import { describeWait, WAIT_READS } from './waiting.js';
 import { describeWork, WorkingOn } from './working-on.js';
@@ -61,6 +69,7 @@ export interface Details {
   readonly located: PlacedGoroutine;
   readonly stack: GoroutineWithStack;
   readonly traceback: Traceback;
+  readonly working: WorkingGoroutine;
 }
 export type Detail = keyof Details;
 
@@ -129,6 +138,7 @@ export class Describer {
     located: (g, goroutine) => this.#locate(g, goroutine),
     stack: (g, goroutine) => this.#withStack(g, goroutine),
     traceback: (g, goroutine) => this.#traceback(g, goroutine),
+    working: (g, { goid, runtime }) => ({ goid, runtime, work: this.workOf(g).map(describeWork) }),
   };
   readonly #program: GoProgram;
   readonly #locations: LocationResolver;

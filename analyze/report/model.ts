@@ -71,6 +71,11 @@ export interface Goroutine {
   readonly torn: boolean;
 }
 
+/** What a goroutine works on, and no more. */
+export interface WorkingGoroutine extends Pick<Goroutine, 'goid' | 'runtime'> {
+  readonly work: readonly WorkItem[];
+}
+
 /** Something that a goroutine works on, as {@link Work} has it. */
 export interface WorkItem {
   readonly kind: string;

@@ -1,6 +1,7 @@
 import type { Arch } from '../../snapshots/arch.js';
 import { parseGoVersion, type GoVersion } from '../binary/go-version.js';
 import type { FuncLayout, PclntabFormat } from '../binary/pclntab.js';
+import { HMAP, MIN_TOP_HASH } from '../types/maps.js';
 import type { TypeFormat } from '../types/type-format.js';
 import layouts from './layouts.json' with { type: 'json' };
 
@@ -208,8 +209,15 @@ const GO_1_12: GoRelease = {
   openDefers: null,
   finalizerKind: 1,
   labels: {
-    hmap: { logBuckets: 9, buckets: 16, oldBuckets: 24 },
-    bucket: { slots: 8, keys: 8, values: 8 + 8 * 16, overflow: 8 + 16 * 16, sizeBytes: 16 + 16 * 16, minTopHash: 5 },
+    hmap: HMAP,
+    bucket: {
+      slots: 8,
+      keys: 8,
+      values: 8 + 8 * 16,
+      overflow: 8 + 16 * 16,
+      sizeBytes: 16 + 16 * 16,
+      minTopHash: MIN_TOP_HASH,
+    },
   },
 };
 

@@ -28,6 +28,27 @@ export interface ArgumentList {
   readonly texts: readonly string[];
 }
 
+/** An argument as it is printed: one word, by its index in the slots, or what stands in braces; null for what is left out. */
+export type PrintedArgument = number | readonly PrintedArgument[] | null;
+
+/** The arguments in a list. Before 1.17, where there are no braces, each word counts as one. */
+export function printedArguments({ texts }: ArgumentList): PrintedArgument[] {
+  const all: PrintedArgument[] = [];
+  const open = [all];
+  texts.forEach((text, slot) => {
+    for (const [token] of text.matchAll(/[{}_]|\.\.\./g)) {
+      if (token === '{') {
+        const inner: PrintedArgument[] = [];
+        open.at(-1)?.push(inner);
+        open.push(inner);
+      } else if (token !== '}') open.at(-1)?.push(null);
+      else if (open.length > 1) open.pop();
+    }
+    if (slot < texts.length - 1) open.at(-1)?.push(slot);
+  });
+  return all;
+}
+
 /** The list of a function, but for what depends on the pc. */
 interface Shape {
   readonly slots: readonly Pick<ArgumentSlot, 'offset' | 'sizeBytes'>[];

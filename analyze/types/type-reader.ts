@@ -17,6 +17,7 @@ const SIZE = 0;
 const PTRDATA = 8;
 const HASH = 16;
 const KIND = 23;
+const PTR_TO_THIS = 44;
 const HEAD = 48;
 /** In `kind`: the number, and KindDirectIface until 1.25. In `tflag`: of an uncommon type, a named one, and a direct one since 1.26. */
 const KIND_MASK = 31;
@@ -42,10 +43,15 @@ const KIND_BYTES: Readonly<Partial<Record<Kind, number>>> = {
   slice: 56,
   struct: 80,
 };
-/** uncommontype: pkgPath, then the number of methods; and its size. */
+/** uncommontype: pkgPath, then the number of methods, and how far away they are; and its size. A method begins with its name. */
 const METHOD_COUNT = 4;
+const METHODS_AT = 8;
 const UNCOMMON_BYTES = 16;
 const METHOD_BYTES = 16;
+/** maptype (internal/abi/map.go; runtime/type.go before 1.21): the types of keys, of values, and of a bucket or group of them. */
+const MAP = { key: 48, elem: 56, bucket: 64 } as const;
+/** arraytype.len. */
+const ARRAY_LENGTH = 64;
 /** func: how many parameters it has, and results; the top bit of the latter says that it is variadic. */
 const IN_COUNT = 48;
 const OUT_COUNT = 50;
@@ -64,6 +70,8 @@ export interface GoType {
   readonly addr: Addr;
   readonly kind: Kind;
   readonly sizeBytes: number;
+  /** Bytes up to the end of the last pointer in it; 0 where it has none. */
+  readonly pointerBytes: number;
   readonly hash: number;
   /** True where an interface holds the value itself, not its address. */
   readonly isDirect: boolean;
@@ -138,6 +146,49 @@ export class TypeReader {
     return kind === 'interface' && this.#memory.word(addr, LIST + 8) > 0;
   }
 
+  /** How many elements an array has. Throws MemoryFault. */
+  arrayLength({ addr }: GoType): number {
+    return this.#memory.word(addr, ARRAY_LENGTH);
+  }
+
+  /** The types of the keys and values of a map, and of what holds several of them; null where one is damaged. Throws MemoryFault. */
+  mapTypes({ addr }: GoType): { readonly key: GoType; readonly elem: GoType; readonly bucket: GoType } | null {
+    const [key, elem, bucket] = [MAP.key, MAP.elem, MAP.bucket].map((at) => this.at(this.#memory.ptr(addr, at)));
+    return key && elem && bucket ? { key, elem, bucket } : null;
+  }
+
+  /** True if a named type, or a pointer to one, has a method of this name: the linker lists all, those that it dropped too. */
+  hasMethod({ addr, kind }: GoType, name: string): boolean {
+    const memory = this.#memory;
+    return onFault(
+      () => {
+        const lo = this.#modules.find(({ types }) => addr >= types.lo && addr < types.hi)?.types.lo;
+        const uncommon = this.#uncommon(addr, kind);
+        if (uncommon === null || lo === undefined) return false;
+        const methods = plus(uncommon, memory.u32(uncommon, METHODS_AT));
+        const count = memory.u16(uncommon, METHOD_COUNT);
+        for (let i = 0; i < count; i++) {
+          if (this.names.text(plus(lo, memory.i32(methods, METHOD_BYTES * i))) === name) return true;
+        }
+        return false;
+      },
+      () => false,
+    );
+  }
+
+  /** The type of pointers to one, if the program has it. */
+  pointerTo({ addr }: GoType): GoType | null {
+    return onFault(
+      () => {
+        const lo = this.#modules.find(({ types }) => addr >= types.lo && addr < types.hi)?.types.lo;
+        const offset = this.#memory.i32(addr, PTR_TO_THIS);
+        const type = lo === undefined || offset === 0 ? null : this.at(plus(lo, offset));
+        return type?.kind === 'ptr' && type.elem === addr ? type : null;
+      },
+      () => null,
+    );
+  }
+
   /** Bytes that a descriptor takes, with all that lies right behind it. Throws MemoryFault. */
   descriptorBytes(type: GoType): number {
     const memory = this.#memory;
@@ -157,8 +208,8 @@ export class TypeReader {
     const [tflag, kindByte] = [memory.u8(addr, TFLAG), memory.u8(addr, KIND)];
     const kind = KINDS[kindByte & KIND_MASK];
     const sizeBytes = memory.word(addr, SIZE);
-    if (kind === undefined || kind === 'invalid' || sizeBytes > MAX_BYTES || memory.word(addr, PTRDATA) > sizeBytes)
-      return null;
+    const pointerBytes = memory.word(addr, PTRDATA);
+    if (kind === undefined || kind === 'invalid' || sizeBytes > MAX_BYTES || pointerBytes > sizeBytes) return null;
     const short = this.names.at(addr);
     if (short === null) return null;
     const hasElem = kind === 'ptr' || kind === 'slice' || kind === 'array' || kind === 'chan';
@@ -166,6 +217,7 @@ export class TypeReader {
       addr,
       kind,
       sizeBytes,
+      pointerBytes,
       hash: memory.u32(addr, HASH),
       isDirect: this.#format.direct === 'kind' ? (kindByte & KIND_DIRECT) !== 0 : (tflag & FLAG_DIRECT) !== 0,
       elem: hasElem ? memory.ptr(addr, HEAD) : (0 as Addr),

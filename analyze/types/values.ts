@@ -17,7 +17,7 @@ export interface Value {
 }
 
 /** A struct or field that is not as the reader takes it to be: of another version of a library, or damaged. */
-function mismatch(what: string, addr: number): MemoryFault {
+export function mismatch(what: string, addr: number): MemoryFault {
   return new MemoryFault(addr, `${what} at ${hex(addr)} is not as expected`);
 }
 
@@ -50,7 +50,7 @@ export class Values {
       const struct = this.target(at);
       if (struct === null) return null;
       const field = this.#field(struct.type, name, 0);
-      at = { type: this.#typeAt(field.type), addr: plus(struct.addr, field.offset) };
+      at = { type: this.typeAt(field.type), addr: plus(struct.addr, field.offset) };
     }
     return at;
   }
@@ -67,7 +67,7 @@ export class Values {
     }
     if (type.kind !== 'ptr') return { type, addr };
     const to = this.memory.ptr(addr);
-    return to === 0 ? null : { type: this.#typeAt(type.elem), addr: to };
+    return to === 0 ? null : { type: this.typeAt(type.elem), addr: to };
   }
 
   /** A string. Of one that is longer than any that is shown, the beginning. */
@@ -114,7 +114,8 @@ export class Values {
     return length > max ? null : this.memory.bytes(this.memory.ptr(addr), length);
   }
 
-  #typeAt(addr: Addr): GoType {
+  /** The type whose descriptor is at an address. */
+  typeAt(addr: Addr): GoType {
     const type = this.types.at(addr);
     if (type === null) throw mismatch('a type', addr);
     return type;

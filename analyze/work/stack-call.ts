@@ -99,9 +99,9 @@ export class StackCall implements Call {
   word(index: number): LiveWord | null {
     this.#words ??= this.#calls.words(this.#frame);
     const word = this.#words[index];
-    if (word === undefined || word.value >= HIGHEST || isLive(word) !== true) return null;
-    this.asked.add(word);
-    return { value: Number(word.value) as Addr, mapped: word.pointer === true };
+    const live = liveWord(word);
+    if (word !== undefined && live !== null) this.asked.add(word);
+    return live;
   }
 
   *interfaces(): Iterable<InterfaceWord> {
@@ -127,6 +127,12 @@ export class StackCall implements Call {
       if (word > 0 && word % 8 === 0) yield word as Addr;
     }
   }
+}
+
+/** A word as decoders see it; null where it is not live, nothing tells, or it is no address. */
+export function liveWord(word: ArgumentWord | undefined): LiveWord | null {
+  if (word === undefined || word.value >= HIGHEST || isLive(word) !== true) return null;
+  return { value: Number(word.value) as Addr, mapped: word.pointer === true };
 }
 
 /** Where nothing tells whether a slot is live, only what the garbage collector takes for a pointer is; null where that is unknown. */

@@ -2,7 +2,7 @@ import { openPrograms, RUNTIME_UNREADABLE, type Programs } from '../../analyze/p
 import { RuntimeNotReady } from '../../analyze/runtime/globals.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { MemoryFault } from '../../snapshots/memory.js';
-import type { DebugInfo } from '../../analyze/runtime/layouts.js';
+import { NO_DEBUG_INFO, type DebugInfo } from '../../analyze/runtime/layouts.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { sleep } from '../ptrace/sleep.js';
 import { makePlans, survey, type Plan, type Survey } from './plan.js';
@@ -35,8 +35,8 @@ export function lookAgain<T>(look: () => T, isCertain: (seen: T) => boolean = ()
 }
 
 /** Finds the Go programs of a process that runs on. Throws GospyError, as {@link openPrograms} does. */
-export function openLive(target: LiveProcess): Programs {
-  return lookAgain(() => openPrograms(target.image()), areCertain);
+export function openLive(target: LiveProcess, debugInfo: DebugInfo = NO_DEBUG_INFO): Programs {
+  return lookAgain(() => openPrograms(target.image(), debugInfo), areCertain);
 }
 
 /** As {@link survey}, of a process that runs on. Throws GospyError. */

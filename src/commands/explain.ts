@@ -34,27 +34,15 @@ export function define(command: Command, io: Io): void {
 const NAME_ONE = { hint: 'its id comes after the target: `gospy explain snap.gsp 18`' };
 
 async function explain(io: Io, programs: Programs, goid: number, json: boolean): Promise<void> {
-  const [{ explainStack, findGoroutine }, { runtimesOf, targetOfAll }, { answer }, { explanationText }] =
+  const [{ explainStack }, { goroutineOf }, { runtimesOf, targetOfAll }, { answer }, { explanationText }] =
     await Promise.all([
       import('../../analyze/report/explain.js'),
+      import('./one-goroutine.js'),
       import('../../analyze/report/all-runtimes.js'),
       import('../../analyze/report/answer.js'),
       import('../render/explain.js'),
     ]);
-  const looked = programs.map((program) => ({ program, found: findGoroutine(program, goid) }));
-  const [one, ...more] = looked.flatMap(({ program, found }) => (found.g === null ? [] : [{ program, g: found.g }]));
-  if (one === undefined) {
-    const count = looked.reduce((sum, { found }) => sum + (found.g === null ? found.count : 0), 0);
-    throw usageError(`there is no goroutine ${goid} among the ${count.toLocaleString('en')} that are alive`, {
-      hint: '`gospy goroutines` lists them',
-    });
-  }
-  if (more.length > 0) {
-    const files = [one, ...more].map(({ program: { runtime } }) => `${runtime.n} (${runtime.file})`).join(', ');
-    throw usageError(`${more.length + 1} Go runtimes of the target have a goroutine ${goid}: ${files}`, {
-      hint: `name one of them: --runtime ${one.program.runtime.n}`,
-    });
-  }
+  const one = goroutineOf(programs, goid);
   const { value: explanation, warnings } = answer(one.program, explainStack(one.program, one.g));
   const names = namesOf(programs);
   if (json) {

@@ -39,11 +39,13 @@ async function printStacks(io: Io, programs: Programs, options: StacksOptions): 
     { limited, limitedAnswer, placesOf, queryOf, writeCrash },
     { writeGoroutines },
     { tracebackTexts },
+    { workTexts },
   ] = await Promise.all([
     import('../../analyze/report/all-runtimes.js'),
     import('../listing.js'),
     import('../export/json.js'),
     import('../render/traceback.js'),
+    import('../render/work.js'),
   ]);
   const limit = options.limit ?? 0;
   const names = namesOf(programs);
@@ -56,6 +58,9 @@ async function printStacks(io: Io, programs: Programs, options: StacksOptions): 
   const placeOf = await placesOf(io, options);
   const tracebacks = listAll(programs, 'traceback', queryOf(options));
   await writeCrash(io, programs);
+  // Ahead of all stacks: whoever reads tracebacks takes goroutines with a line between them for several tracebacks.
+  for (const text of workTexts(limited(listAll(programs, 'working', queryOf(options)), limit), names))
+    await io.write(text);
   let separator = programs[0].image.signal === null ? '' : '\n';
   for (const text of tracebackTexts(limited(tracebacks, limit), names, false, placeOf)) {
     await io.write(separator + text);

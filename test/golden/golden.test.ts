@@ -52,6 +52,7 @@ waits FILE --json
 waits FILE --goid 1
 waits FILE --dot
 explain FILE 1
+print FILE 1
 top FILE --once
 top FILE --once --group-by status
 top FILE --once --group-by stack --sort name --filter main. --limit 3

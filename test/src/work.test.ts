@@ -190,6 +190,16 @@ t.test('work: a snapshot has no more of values than its level says', async (t) =
   const { stdout } = await gospyHere(['query', rows, shape, '--json']);
   const { rows: asked } = JSON.parse(stdout) as { rows: readonly Told[] };
   t.strictSame(comparable(asked), comparable(await told(shape)), 'SQL tells the same');
+  const stacks = (await gospyHere(['stacks', shape])).stdout;
+  const end = stacks.indexOf('\n\n');
+  const lines = stacks.slice(0, end).split('\n');
+  t.strictSame(
+    lines.map((line) => line.replace(/, since .*/, '')),
+    ['work:', ...(await told(shape)).map(({ goid, kind, text }) => `  ${goid}  ${kind}: ${text}`)],
+    'stacks begins with the same',
+  );
+  const tracebacks = (await gospyHere(['export', shape, '--format', 'traceback'])).stdout;
+  t.equal(stacks.slice(end + 2), tracebacks, 'and goes on with nothing but stacks');
   const none = await capture('--values', 'none');
   t.ok(
     (await told(none)).every(({ kind }) => WAITS.has(kind)),

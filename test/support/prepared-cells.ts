@@ -32,7 +32,7 @@ import {
   strippedCgo,
 } from './releases.js';
 import { ALL_WAITS_CELLS, ALL_WAITS_CORE_CELLS, LOCKS_ARM64_CELLS, LOCKS_CELLS, STUCK_CELLS } from './wait-cells.js';
-import { DECODED_CELLS, HAMMERED_CELLS, RPC_CELLS, WORKING_CELLS } from './work-cells.js';
+import { DECODED_CELLS, HAMMERED_CELLS, RPC_CELLS, TYPED_CELLS, WORKING_CELLS } from './work-cells.js';
 
 /**
  * Every program that is built before the tests run. Neighbours differ in release, so that two builds at a time do not
@@ -67,6 +67,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...ALL_WAITS_CELLS,
   ...STUCK_CELLS,
   ...WORKING_CELLS,
+  ...TYPED_CELLS,
   ...HAMMERED_CELLS,
   ...DECODED_CELLS,
   ...RPC_CELLS,

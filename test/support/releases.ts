@@ -51,7 +51,8 @@ export type Fixture =
   | 'plugged'
   | 'leaks'
   | 'odd'
-  | 'servers';
+  | 'servers'
+  | 'typed';
 
 /** A release of garble (mvdan.cc/garble), which wants a certain release of Go, and its flags. */
 export interface Garble {

@@ -18,6 +18,15 @@ export const HAMMERED_CELLS: readonly Cell[] = ofAll(
   ['1.12', '1.27'],
 ).map((release): Cell => ({ fixture: 'hammered', release, link: 'stripped' }));
 
+/** A program that says what the arguments of its calls are. */
+export const TYPED_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  '1.12',
+  '1.17',
+  '1.22',
+  '1.24',
+  '1.27',
+]).map((release): Cell => ({ fixture: 'typed', release, link: release === '1.22' ? 'pie' : 'stripped' }));
+
 /** A program whose goroutines work on one thing of each kind, and say so. */
 export const DECODED_CELLS: readonly Cell[] = [
   ...ofAll(['1.13', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'], ['1.13', '1.17', '1.27']).map(
