@@ -138,7 +138,7 @@ export class Describer {
     located: (g, goroutine) => this.#locate(g, goroutine),
     stack: (g, goroutine) => this.#withStack(g, goroutine),
     traceback: (g, goroutine) => this.#traceback(g, goroutine),
-    working: (g, { goid, runtime }) => ({ goid, runtime, work: this.workOf(g).map(describeWork) }),
+    working: (g, { goid, runtime }) => ({ goid, runtime, work: this.#described(this.workOf(g)) }),
   };
   readonly #program: GoProgram;
   readonly #locations: LocationResolver;
@@ -248,8 +248,12 @@ export class Describer {
   }
 
   #workOf(g: G, frames: readonly PhysicalFrame[], waits: readonly WaitsOn[]): WorkItem[] {
+    return this.#described(this.#working.of(g, frames, waits));
+  }
+
+  #described(work: readonly Work[]): WorkItem[] {
     const { capturedAt } = this.#program.image.capture;
-    return this.#working.of(g, frames, waits).map((work) => describeWork(work, capturedAt));
+    return work.map((one) => describeWork(one, capturedAt));
   }
 
   #ancestors(g: G): readonly AncestorInfo[] {

@@ -39,11 +39,11 @@ fs.openSync = (...args) => {
   return fd;
 };
 
-fs.mkdirSync = ((...args: Parameters<typeof mkdirSync>) => {
+fs.mkdirSync = (...args: Parameters<typeof mkdirSync>) => {
   const made = mkdirSync(...args);
   if (at === 'file' && String(args[0]).endsWith('.tmp')) interrupt();
   return made;
-});
+};
 
 // Asked of the folder of the target's threads once all of them have stopped.
 fs.fstatSync = ((...args: Parameters<typeof fstatSync>) => {
