@@ -6,7 +6,7 @@ import { ONLY_ONE, runtimeCell, runtimeHead, runtimeSuffix, type RuntimeName } f
 import { table } from './table.js';
 import { duration, pluralize, printable } from './text.js';
 import { widthOf } from './width.js';
-import { workText } from './work.js';
+import { shownWork, workText } from './work.js';
 
 /** Columns that a file gets at least, however long the function's name is. */
 const MIN_FILE_COLUMNS = 16;
@@ -43,7 +43,10 @@ export function goroutineTable(
 /** Adds to each row of a table of goroutines the lines on what the goroutine works on. */
 function withWork(text: string, goroutines: readonly PlacedGoroutine[]): string {
   const [head = '', ...rows] = text.trimEnd().split('\n');
-  const lines = rows.flatMap((row, i) => [row, ...(goroutines[i]?.work ?? []).map((work) => `    ${workText(work)}`)]);
+  const lines = rows.flatMap((row, i) => [
+    row,
+    ...shownWork(goroutines[i]?.work ?? []).map((work) => `    ${workText(work)}`),
+  ]);
   return [head, ...lines].map((line) => `${line}\n`).join('');
 }
 

@@ -8,11 +8,16 @@ export function workText({ kind, text, sure, since }: WorkItem): string {
   return `${kind}: ${sure ? '' : 'probably '}${printable(text)}${time}`;
 }
 
+/** What text shows of it: a channel only where nothing else is known, since those that a request or a connection waits on say little. */
+export function shownWork(work: readonly WorkItem[]): readonly WorkItem[] {
+  return work.length < 2 ? work : work.filter(({ kind }) => kind !== 'chan');
+}
+
 /** A line for each thing that goroutines work on, below a heading; nothing where none is known. */
 export function* workTexts(goroutines: Iterable<WorkingGoroutine>, nameOf: RuntimeName = ONLY_ONE): Iterable<string> {
   let heading = 'work:\n';
   for (const { goid, runtime, work } of goroutines) {
-    for (const one of work) {
+    for (const one of shownWork(work)) {
       yield `${heading}  ${goid}  ${workText(one)}${runtimeSuffix(nameOf(runtime))}\n`;
       heading = '';
     }
