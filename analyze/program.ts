@@ -3,6 +3,7 @@ import { badFile, GospyError, noGoProcess, unsupported } from '../snapshots/erro
 import { withParts, type ProcessImage } from '../snapshots/image.js';
 import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { Registers } from '../snapshots/registers.js';
+import type { Work } from '../snapshots/work.js';
 import { FunctionTable } from './binary/function-table.js';
 import type { GoVersion } from './binary/go-version.js';
 import { GlobalsNotFound, locateGlobals, RuntimeNotReady, type Globals } from './runtime/globals.js';
@@ -41,6 +42,12 @@ export class GoProgram extends GoRuntime {
 
   override over(changes: Partial<ProcessImage>): GoProgram {
     return new GoProgram(withParts(this.image, changes), this.found, this.index);
+  }
+
+  /** What a goroutine works on, if that was found out before; null where the memory tells. */
+  workOf(g: G): readonly Work[] | null {
+    const { work } = this.image;
+    return work === undefined || work === null ? null : (work.byG.get(g.addr) ?? []);
   }
 
   /** Where unwinding a goroutine's stack starts; null where it runs on a thread whose registers are not known. */

@@ -32,9 +32,8 @@ export class WorkingOn {
 
   /** The same without what is known of the waits alone. Of a lock, its name. */
   told(g: G, frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): readonly Work[] {
-    const { work } = this.#program.image;
-    if (work !== undefined && work !== null) return work.byG.get(g.addr) ?? [];
-    return this.#torn.has(g.addr) ? [] : this.#reader.of(frames, waits);
+    const before = this.#program.workOf(g);
+    return before ?? (this.#torn.has(g.addr) ? [] : this.#reader.of(frames, waits));
   }
 }
 

@@ -15,6 +15,14 @@ export interface SurveyedWork {
   readonly work: readonly DecodedWork[];
 }
 
+/** Of which goroutines it is asked what they work on: all, unless one of these says less. */
+interface Asked {
+  /** Not those that are still where they were then. */
+  readonly known?: Whereabouts | null;
+  /** Only those whose gs are at these addresses. */
+  readonly which?: Float64Array;
+}
+
 /** What was found at a look at a program that runs, and where all its goroutines were then; null where that cannot be read. */
 export interface RunningSurvey {
   readonly work: readonly SurveyedWork[];
@@ -54,32 +62,38 @@ function hashOf({ goid, waitreason, trackingSeq, stack, sched }: G): number {
 
 /** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
 export function surveyWork(program: GoProgram): SurveyedWork[] {
-  return workIn(program, program, null);
+  return workIn(program, program);
 }
 
 /**
  * The same of a program that runs. Each call of `now` gives the program over memory that is read from then on. It is read in
  * windows larger than an object, so values are read in windows of which none is older than the record of a goroutine. Those that
- * moved while they were read are left out, and so are those that are still where they were `known` to be.
+ * moved while they were read are left out.
  */
-export function surveyRunning(now: () => GoProgram, known: Whereabouts | null = null): RunningSurvey {
+export function surveyRunning(now: () => GoProgram, { known, which }: Asked = {}): RunningSurvey {
   const records = now();
+  const gs = which === undefined ? null : [...records.goroutinesAt(which)];
   const whereabouts = onFault(
-    () => new Whereabouts(records.goroutineColumns),
+    () => (gs === null ? new Whereabouts(records.goroutineColumns) : null),
     () => null,
   );
-  const found = workIn(records, now(), known);
+  const found = workIn(records, now(), gs, known);
   const after = now();
   return { work: found.filter(({ g }) => stayed(g, at(after, g))), whereabouts };
 }
 
-/** The work of the goroutines in `records`, whose stacks and values are those in `program`. Not of those that are still where `known` has them. */
-function workIn(records: GoProgram, program: GoProgram, known: Whereabouts | null): SurveyedWork[] {
+/** The work of the goroutines in `records`, or of `which` of them, whose stacks and values are those in `program`. */
+function workIn(
+  records: GoProgram,
+  program: GoProgram,
+  which: readonly G[] | null = null,
+  known: Whereabouts | null = null,
+): SurveyedWork[] {
   const [reader, waits] = [new WorkReader(program), new WaitsOnReader(program)];
   const found: SurveyedWork[] = [];
   onFault(
     () => {
-      for (const g of records.goroutines('stack')) {
+      for (const g of which ?? records.goroutines('stack')) {
         if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
         if (known?.has(g) === true) continue;
         const { frames } = program.stackOf(g);
@@ -128,6 +142,13 @@ function keptOf(program: GoProgram, surveyed: readonly SurveyedWork[], stayed: (
     const same = work.filter(({ words }) => words.every((word) => isThere(program, word)));
     return [{ g, work: same.map((one) => ({ ...one, sure: false })) }];
   });
+}
+
+/** What some goroutines of a program that runs work on at present. `now` is as for {@link surveyRunning}. */
+export function workAtPresent(now: () => GoProgram, which: Float64Array): SurveyedWork[] {
+  const { work } = surveyRunning(now, { which });
+  const program = now();
+  return keepUnmoved(program, work, countsRuns(program.layouts) ? [] : surveyRunning(now, { which }).work);
 }
 
 /** What a snapshot keeps of work, at a level. */

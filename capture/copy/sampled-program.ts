@@ -2,16 +2,20 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import type { ProcessImage } from '../../snapshots/image.js';
 import { LayeredSource, Memory, type MemorySource, type Range } from '../../snapshots/memory.js';
 import { Runs } from '../../snapshots/runs.js';
+import type { Work } from '../../snapshots/work.js';
 import { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { readGoroutine } from '../../analyze/runtime/memory-ranges.js';
 import { hasRun, isSamePlace } from '../../analyze/runtime/parked.js';
 import { stackToRead } from '../../analyze/runtime/stack-plan.js';
 import type { Unwound } from '../../analyze/stacks/unwind.js';
+import { workAtPresent, type SurveyedWork } from '../../analyze/work/survey.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MAX_GAP } from './plan.js';
 import { RunSource } from './run-source.js';
 
+/** Goroutines of which it is found out in one go what they work on: each time, the program's types are read. */
+const WORK_BATCH = 16_384;
 /** Goroutines whose stacks are read in one go, and the bytes that these may have together. */
 const BATCH = 1024;
 const BATCH_BYTES = 16 << 20;
@@ -28,6 +32,9 @@ export class SampledProgram extends GoProgram {
   #batch = new Map<number, G>();
   /** The program over the memory of that batch. */
   #batchProgram: GoProgram | null = null;
+
+  /** What those goroutines work on of which that was asked last, by address; null for those of which nothing is known. */
+  #work = new Map<number, SurveyedWork | null>();
 
   /** `image` is that of this look; the rest is known from `program`. */
   constructor({ found, index }: GoProgram, image: ProcessImage, target: LiveProcess) {
@@ -46,6 +53,18 @@ export class SampledProgram extends GoProgram {
     return 0;
   }
 
+  /** Found out at present: of a goroutine that was another one by then, nothing is known. */
+  override workOf({ addr, goid }: G): readonly Work[] {
+    if (!this.#work.has(addr)) {
+      const which = this.#batchFrom(addr, WORK_BATCH, Infinity);
+      this.#work = new Map(Array.from(which, (g) => [g, null]));
+      const now = (): GoProgram => this.over({ memory: this.#target.memory() });
+      for (const found of workAtPresent(now, which)) this.#work.set(found.g.addr, found);
+    }
+    const found = this.#work.get(addr) ?? null;
+    return found?.g.goid === goid ? found.work : [];
+  }
+
   protected override followStack(g: G, limit?: number): Unwound {
     if (!this.#batch.has(g.addr)) this.#readBatch(g.addr);
     const parked = this.#batch.get(g.addr);
@@ -55,7 +74,7 @@ export class SampledProgram extends GoProgram {
 
   /** Reads the stacks of the goroutine at `first` and of those after it, and keeps those whose goroutine stayed parked. */
   #readBatch(first: Addr): void {
-    const wanted = this.#batchFrom(first);
+    const wanted = this.#batchFrom(first, BATCH, BATCH_BYTES);
     const gSize = this.goroutineReader.sizeBytes;
     const records = new Runs(
       Array.from(wanted, (g) => ({ lo: g as Addr, hi: plus(g as Addr, gSize) })),
@@ -88,8 +107,8 @@ export class SampledProgram extends GoProgram {
     return new RunSource(runs, reader.bytes, failed);
   }
 
-  /** Addresses of goroutines in the order in which they are listed, from one on, as many as are read in one go. */
-  #batchFrom(first: Addr): Float64Array {
+  /** Addresses of goroutines in the order in which they are listed, from one on, as many as fit. */
+  #batchFrom(first: Addr, most: number, mostBytes: number): Float64Array {
     const { byGoid, addr } = this.goroutineColumns;
     const order = (this.#order ??= Float64Array.from(byGoid, (row) => addr[row] ?? 0));
     let at = order.indexOf(first, this.#next);
@@ -97,7 +116,7 @@ export class SampledProgram extends GoProgram {
     if (at < 0) return Float64Array.of(first);
     let bytes = 0;
     let end = at;
-    while (end < order.length && end - at < BATCH && (end === at || bytes < BATCH_BYTES)) {
+    while (end < order.length && end - at < most && (end === at || bytes < mostBytes)) {
       const g = readGoroutine(this, (order[end++] ?? 0) as Addr);
       const range = g === null ? null : stackToRead(g);
       if (range !== null) bytes += range.hi - range.lo;

@@ -41,7 +41,7 @@ export class WorkSurvey {
       const program = programs[i];
       if (program === undefined) return [];
       // Where nothing tells whether a goroutine ran, all are looked at again.
-      return [surveyRunning(over(program, memory), countsRuns(program.layouts) ? whereabouts : null)];
+      return [surveyRunning(over(program, memory), { known: countsRuns(program.layouts) ? whereabouts : null })];
     });
   }
 

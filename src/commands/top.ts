@@ -43,7 +43,7 @@ export function define(command: Command, io: Io): void {
     .addOption(
       new Option(
         '--group-by <KEY>',
-        'start, caller, current, user, stack, wait, status, locks (what goroutines wait on, and for whom) or label:K',
+        'start, caller, current, user, stack, wait, status, work, locks (what goroutines wait on, and for whom) or label:K',
       )
         .argParser(parseGrouping)
         .default({ kind: 'start' } satisfies ViewBy, 'start'),

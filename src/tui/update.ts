@@ -42,6 +42,7 @@ const GROUPINGS: readonly ViewBy[] = [
   { kind: 'caller' },
   { kind: 'user' },
   { kind: 'locks' },
+  { kind: 'work' },
 ];
 const SORT_LETTERS: ReadonlyMap<string, SortKey> = new Map([
   ['c', 'count'],
@@ -99,7 +100,7 @@ function press(state: State, key: string): Step {
   if (state.help) return stay({ ...state, help: false });
   const sort = SORT_LETTERS.get(key);
   if (sort !== undefined) return stay({ ...state, sort });
-  if (/^[1-8]$/.test(key)) return regroup(state, Number(key) - 1);
+  if (/^[1-9]$/.test(key)) return regroup(state, Number(key) - 1);
   switch (key) {
     case 'q':
       return { state, effects: ['quit'] };

@@ -2,13 +2,17 @@ import t from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToImage } from '../../capture/capture.js';
+import { ProcessSampler } from '../../capture/copy/process-sampler.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName } from '../support/releases.js';
 import { HAMMERED_CELLS } from '../support/work-cells.js';
 
-t.setTimeout(300_000);
+t.setTimeout(1_800_000);
 
-const CAPTURES = 8;
+/** Of each program; a thousand of all of them under `npm run test:all`. */
+const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? Math.ceil(1000 / HAMMERED_CELLS.length) : 8;
+const LOOKS = CAPTURES / 4;
+const REQUEST = /^GET \/r\/(\d+)\/(\d+) host=x from 127\.0\.0\.1:(\d+)$/;
 
 /**
  * A request as the handler has it: the number in its path is an argument of a call in which it waits, on the stack that is
@@ -29,10 +33,18 @@ for (const cell of HAMMERED_CELLS) {
           const request = work.find(({ kind }) => kind === 'http-server');
           if (call === undefined || request === undefined) continue;
           told++;
-          const [, port, number, peer] =
-            /^GET \/r\/(\d+)\/(\d+) host=x from 127\.0\.0\.1:(\d+)$/.exec(request.text) ?? [];
+          const [, port, number, peer] = REQUEST.exec(request.text) ?? [];
           const argument = String(Number(call.args?.split(',')[0]));
           if (torn || port !== peer || number !== argument) wrong.push(`${goid}: ${request.text}, not ${argument}`);
+        }
+      }
+      const sampler = new ProcessSampler(running.pid);
+      t.teardown(() => sampler.close());
+      for (let i = 0; i < LOOKS; i++) {
+        for (const { goid, work } of listGoroutines(sampler.look()[0], 'located')) {
+          const request = work.find(({ kind, text }) => kind === 'http-server' && text.startsWith('GET'));
+          const [, port, , peer] = REQUEST.exec(request?.text ?? '') ?? [];
+          if (request !== undefined && (port === undefined || port !== peer)) wrong.push(`${goid}: ${request.text}`);
         }
       }
       await running.kill();

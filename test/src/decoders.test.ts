@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { openProgram } from '../../analyze/program.js';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
+import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { gcore } from '../support/cores.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -80,3 +82,39 @@ for (const cell of [...DECODED_CELLS, ...RPC_CELLS]) {
     check(t, cell, running.stdout, await told(core, '--bin', path), 'core');
   });
 }
+
+/** Strings that the program alone may know: in requests, statements, arguments, paths, contexts, and its environment. */
+const SECRET = /planted/;
+
+t.test('work: a snapshot of the level shape shows no string, and has none in its section of work', async (t) => {
+  if (!requireGo(t)) return;
+  const running = await startGo(t, await buildGo({ fixture: 'decoders', release: '1.27', link: 'stripped' }));
+  await untilQuiet(running.pid);
+  const file = join(temporaryFolder(t), 'shape.gsp');
+  t.equal((await gospyHere(['capture', '--pid', String(running.pid), '-o', file])).code, 0);
+  await running.kill();
+  const all: string[] = [];
+  for (const command of ['goroutines', 'stacks', 'waits', 'leaks', 'summary', 'threads', 'info'])
+    for (const json of [[], ['--json']]) all.push((await gospyHere([command, file, ...json])).stdout);
+  all.push((await gospyHere(['goroutines', file, '--group-by', 'work'])).stdout);
+  const shown = all.join('\n');
+  t.notMatch(shown, SECRET);
+  for (const text of ['http-client: GET http://127.0.0.1:', '/v1/orders/17', 'UPDATE t SET a = ?', 'main.store.mu'])
+    t.ok(shown.includes(text), text);
+  const { work, memory, mappings } = openSnapshot(file);
+  t.notMatch(JSON.stringify([...(work?.byG ?? [])]), SECRET, 'in the section');
+  const program = openProgram(openSnapshot(file));
+  const stacks = [...program.goroutines()].map(({ stack }) => stack);
+  const isOnStack = (at: number): boolean => stacks.some(({ lo, hi }) => at >= lo && at < hi);
+  // What the program cannot write is its file, in which the strings are that its source has.
+  const found: string[] = [];
+  for (const { start, end } of mappings.filter(({ writable }) => writable)) {
+    for (const { lo, hi } of memory.source.ranges(start, end)) {
+      const bytes = Buffer.from(memory.bytes(lo, hi - lo));
+      for (let at = bytes.indexOf('planted'); at >= 0; at = bytes.indexOf('planted', at + 1)) {
+        if (!isOnStack(lo + at)) found.push(bytes.subarray(at, at + 32).toString('latin1'));
+      }
+    }
+  }
+  t.strictSame(found, [], 'in the memory that it holds, but for stacks');
+});

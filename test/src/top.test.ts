@@ -86,6 +86,7 @@ if (requireGo(t)) {
         ['6', 'GO STATEMENT'],
         ['7', 'INNERMOST'],
         ['8', 'LOCK OR CHANNEL'],
+        ['9', 'WORK'],
         ['1', 'FUNCTION'],
         ['Tab', 'STACK'],
         ['BTab', 'FUNCTION'],
