@@ -198,14 +198,14 @@ export class Describer {
 
   /** What a goroutine works on. */
   workOf(g: G): readonly Work[] {
-    const { frames } = this.#program.stackOf(g, USER_DEPTH);
-    return this.#working.of(g, frames, this.#waits.of(g, frames));
+    const frames = (): readonly PhysicalFrame[] => this.#program.stackOf(g, USER_DEPTH).frames;
+    return this.#working.of(g, frames, this.#waits.of(g));
   }
 
   /** The same without what is told of what it waits on. */
   toldWorkOf(g: G): readonly Work[] {
-    const { frames } = this.#program.stackOf(g, USER_DEPTH);
-    return this.#working.told(g, frames, () => this.#waits.of(g, frames));
+    const frames = (): readonly PhysicalFrame[] => this.#program.stackOf(g, USER_DEPTH).frames;
+    return this.#working.told(g, frames, () => this.#waits.of(g));
   }
 
   #locate(g: G, { torn, ...goroutine }: Goroutine): PlacedGoroutine {
@@ -248,7 +248,7 @@ export class Describer {
   }
 
   #workOf(g: G, frames: readonly PhysicalFrame[], waits: readonly WaitsOn[]): WorkItem[] {
-    return this.#described(this.#working.of(g, frames, waits));
+    return this.#described(this.#working.of(g, () => frames, waits));
   }
 
   #described(work: readonly Work[]): WorkItem[] {

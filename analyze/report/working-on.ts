@@ -20,8 +20,8 @@ export class WorkingOn {
     this.#reader = new WorkReader(program);
   }
 
-  /** Of a goroutine with these frames on its stack, that waits on these things. */
-  of(g: G, frames: readonly PhysicalFrame[], waits: readonly WaitsOn[]): readonly Work[] {
+  /** Of a goroutine that waits on these things; `frames` are those of its stack, asked for where the capture did not find out. */
+  of(g: G, frames: () => readonly PhysicalFrame[], waits: readonly WaitsOn[]): readonly Work[] {
     if (this.#torn.has(g.addr)) return [];
     const told = this.told(g, frames, () => waits);
     const lock = told.find(({ kind }) => kind === 'lock') ?? null;
@@ -31,9 +31,9 @@ export class WorkingOn {
   }
 
   /** The same without what is known of the waits alone. Of a lock, its name. */
-  told(g: G, frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): readonly Work[] {
+  told(g: G, frames: () => readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): readonly Work[] {
     const before = this.#program.workOf(g);
-    return before ?? (this.#torn.has(g.addr) ? [] : this.#reader.of(frames, waits));
+    return before ?? (this.#torn.has(g.addr) ? [] : this.#reader.of(frames(), waits));
   }
 }
 

@@ -13,6 +13,8 @@ export class Database {
   readonly connection: DuckDBConnection;
   readonly #instance: DuckDBInstance;
   readonly #folder: string;
+  /** What rows are added to: opened for many targets, because each flush of few rows costs as much as one of many. */
+  readonly #open = new Map<LoadedTable, Rows>();
 
   private constructor(instance: DuckDBInstance, connection: DuckDBConnection, folder: string) {
     this.#instance = instance;
@@ -60,8 +62,20 @@ export class Database {
     return (await this.connection.run(sql, values)).getRows();
   }
 
+  /** What adds rows to a table. They are in it after {@link flush}. */
   async appendTo(table: LoadedTable): Promise<Rows> {
-    return new Rows(await this.connection.createAppender(table), LOADED[table]);
+    let rows = this.#open.get(table);
+    if (rows === undefined) {
+      rows = new Rows(await this.connection.createAppender(table), LOADED[table]);
+      this.#open.set(table, rows);
+    }
+    return rows;
+  }
+
+  /** Puts all rows that were added into their tables. */
+  flush(): void {
+    for (const rows of this.#open.values()) rows.close();
+    this.#open.clear();
   }
 
   /** Ends the query that runs. */
@@ -100,10 +114,14 @@ const APPEND: Readonly<Partial<Record<ColumnType, Append>>> = {
   BOOLEAN: (appender, value) => appender.appendBoolean(value as boolean),
 };
 
+/** Rows that an appender holds, outside of the memory that DuckDB limits. */
+const MOST_HELD = 20_000;
+
 /** Appends rows to a table. */
-export class Rows {
+class Rows {
   readonly #appender: DuckDBAppender;
   readonly #appends: readonly Append[];
+  #held = 0;
 
   constructor(appender: DuckDBAppender, columns: Columns) {
     this.#appender = appender;
@@ -121,6 +139,9 @@ export class Rows {
       else this.#appends[i]?.(appender, value);
     }
     appender.endRow();
+    if (++this.#held < MOST_HELD) return;
+    appender.flushSync();
+    this.#held = 0;
   }
 
   close(): void {

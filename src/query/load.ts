@@ -46,11 +46,13 @@ export class Loader {
 
   /** Removes all that was loaded. */
   async clear(): Promise<void> {
+    this.#database.flush();
     for (const table of [...Object.keys(LOADED), 'loaded_stacks']) await this.#database.run(`DELETE FROM ${table}`);
   }
 
   /** Nests what was loaded: to be called before it is asked for. */
   async finish(): Promise<void> {
+    this.#database.flush();
     await this.#database.run(NEST_STACKS);
   }
 
@@ -71,7 +73,6 @@ export class Loader {
     for (const p of readScheduler(program).ps) {
       rows.add([snap, p.id, p.status, p.schedtick, p.syscalltick, p.m, p.runqsize, p.sinceScheduledNs]);
     }
-    rows.close();
     return identity;
   }
 
@@ -88,10 +89,8 @@ export class Loader {
         stacks.set(stack, (number = ++this.#stacks));
         for (const row of frameRows(stack)) frames.add([snap, number, ...row]);
       }
-      rows.add([...goroutineRow(snap, number, one), ...(readers.get(program)?.cells(one) ?? [])]);
+      rows.add(goroutineRow(snap, number, one, readers.get(program)?.cells(one) ?? []));
     }
-    rows.close();
-    frames.close();
   }
 
   async #loadThreads(programs: Programs, snapOf: (runtime: number) => number): Promise<void> {
@@ -101,7 +100,6 @@ export class Loader {
       const snap = snapOf(runtime ?? programs[0].runtime.n);
       rows.add([snap, m, tid, name, state, goid, ...placeCells(innermost ?? null)]);
     }
-    rows.close();
   }
 }
 
@@ -125,16 +123,20 @@ function* frameRows({ frames }: SharedStack): Iterable<Cell[]> {
   }
 }
 
-function goroutineRow(snap: number, number: number, { goroutine: g, stack }: StackedGoroutine): Cell[] {
-  return [
-    ...[snap, number, g.goid, g.status, g.waitReason, g.waitSinceNs, g.system],
-    ...[g.thread?.m ?? null, g.thread?.tid ?? null, g.lockedToThread, g.parentGoid],
-    ...placeCells(g.creator),
-    ...placeCells(g.entry),
-    ...placeCells(stack.user),
-    ...placeCells(stack.app),
-    ...[g.torn, stack.truncated],
-  ];
+function goroutineRow(
+  snap: number,
+  number: number,
+  { goroutine: g, stack }: StackedGoroutine,
+  nested: readonly Cell[],
+): Cell[] {
+  const row: Cell[] = [snap, number, g.goid, g.status, g.waitReason, g.waitSinceNs, g.system];
+  row.push(g.thread?.m ?? null, g.thread?.tid ?? null, g.lockedToThread, g.parentGoid);
+  // For each goroutine of a fleet: a push is faster than a spread of what it pushes.
+  for (const place of [g.creator, g.entry, stack.user, stack.app]) {
+    row.push(place?.func ?? null, place?.file ?? null, place?.line ?? null);
+  }
+  row.push(g.torn, stack.truncated, ...nested);
+  return row;
 }
 
 /** Reads what a row nests, as JSON: labels, what the goroutine waits on, and what it works on. */
