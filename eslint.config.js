@@ -11,7 +11,14 @@ const inner = [
 ];
 
 /** Files beside the rooms of analyze/ that rooms up to `stacks` may not import: they stand on these. */
-const aboveStacks = ['../program.js', '../analysis.js', '../analyses.js', '../working-set.js', '../extract.js'];
+const aboveStacks = [
+  '../program.js',
+  '../stack-ids.js',
+  '../analysis.js',
+  '../analyses.js',
+  '../working-set.js',
+  '../extract.js',
+];
 
 /** Files beside the rooms of capture/ that stand on a room: that room and those before it may not import them. */
 const aboveCapture = { '../capture.js': 'clone', '../pause-estimate.js': 'copy' };

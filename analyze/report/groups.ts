@@ -7,7 +7,7 @@ import { Describer, GOROUTINE_READS, selectGoroutines } from './goroutines.js';
 import type { Frame, Goroutine, Loc } from './model.js';
 import { LocationResolver, STACK_READS } from './locations.js';
 import type { Selection } from './selection.js';
-import { StackIds } from './stack-ids.js';
+import { StackIds } from '../stack-ids.js';
 
 /** What goroutines are grouped by. */
 export type GroupBy =

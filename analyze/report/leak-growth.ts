@@ -8,7 +8,7 @@ import { LeakRoots } from './leak-roots.js';
 import { ageText } from './leak-suspects.js';
 import { byVerdict, type LeakGroup } from './leaks.js';
 import type { Goroutine, Loc } from './model.js';
-import { StackIds } from './stack-ids.js';
+import { StackIds } from '../stack-ids.js';
 
 /** A group has grown if it is larger by so many, and by this share of what it was at first. */
 const MIN_GROWTH = 10;

@@ -8,7 +8,7 @@ import { Describer, GOROUTINE_READS, selectGoroutines } from './goroutines.js';
 import { STACK_READS } from './locations.js';
 import { LeakRoots } from './leak-roots.js';
 import type { Goroutine, Loc } from './model.js';
-import { StackIds } from './stack-ids.js';
+import { StackIds } from '../stack-ids.js';
 import { WAIT_READS } from './waiting.js';
 import { MANY, SuspectRules } from './leak-suspects.js';
 

@@ -6,7 +6,7 @@ import { Describer, selectGoroutines } from './goroutines.js';
 import { LocationResolver } from './locations.js';
 import type { Goroutine, Loc } from './model.js';
 import type { Selection } from './selection.js';
-import { StackIds, type KnownStack } from './stack-ids.js';
+import { StackIds, type KnownStack } from '../stack-ids.js';
 
 /** One function of a frame: the call itself, or one that was inlined into it. */
 export interface SharedLine {

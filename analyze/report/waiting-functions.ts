@@ -3,7 +3,7 @@ import type { G } from '../runtime/goroutine.js';
 import { goroutineOf, type Waits } from '../waits/program-waits.js';
 import { Describer } from './goroutines.js';
 import { LocationResolver } from './locations.js';
-import { StackIds, type KnownStack } from './stack-ids.js';
+import { StackIds, type KnownStack } from '../stack-ids.js';
 
 /** Packages outside the standard library whose functions wait on behalf of their callers, which say what for. */
 const MACHINERY = /^golang\.org\/x\/sync\/[a-z]+\./;

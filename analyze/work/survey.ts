@@ -6,6 +6,7 @@ import type { GoroutineColumns } from '../runtime/goroutine-columns.js';
 import type { G } from '../runtime/goroutine.js';
 import { countsRuns, hasRun, isSameCall, isSamePlace, isUncounted } from '../runtime/parked.js';
 import type { ArgumentWord } from '../stacks/frame-arguments.js';
+import { StackIds, type KnownStack } from '../stack-ids.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { WorkReader, type DecodedWork } from './work-reader.js';
 
@@ -90,13 +91,20 @@ function workIn(
   known: Whereabouts | null = null,
 ): SurveyedWork[] {
   const [reader, waits] = [new WorkReader(program), new WaitsOnReader(program)];
+  const ids = new StackIds();
+  const concerned = new WeakMap<KnownStack, boolean>();
   const found: SurveyedWork[] = [];
   onFault(
     () => {
       for (const g of which ?? records.goroutines('stack')) {
         if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
         if (known?.has(g) === true) continue;
-        const { frames } = program.stackOf(g);
+        // Most programs have few stacks, and most of those have nothing to tell.
+        const { known: like, stack } = ids.find(program, g);
+        let concerns = concerned.get(like);
+        if (concerns === undefined) concerned.set(like, (concerns = reader.concerns(like.frames)));
+        if (!concerns) continue;
+        const { frames } = stack ?? program.stackOf(g);
         const work = reader.of(frames, () => waits.of(g, frames));
         if (work.length > 0) found.push({ g, work });
       }

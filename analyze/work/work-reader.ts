@@ -44,6 +44,11 @@ export class WorkReader {
     this.#calls = new StackCalls(program, new Values(memory.unrecorded, modules, layouts.release.types));
   }
 
+  /** True if the places on a stack are such that something may be told of it. */
+  concerns(frames: readonly PhysicalFrame[]): boolean {
+    return firstOutsideLocks(frames) > 0 || frames.some(({ point }) => this.#decodersOf(point).length > 0);
+  }
+
   /**
    * What a goroutine with these frames works on: at most one thing of each kind, that of the innermost call. `waits` says what it
    * waits on; of a lock, only the name is told.
@@ -77,7 +82,7 @@ export class WorkReader {
 
   /** The lock that it waits for, if a call tells which one it is. */
   #lock(frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): DecodedWork | null {
-    const first = frames.slice(0, LOCK_DEPTH).findLastIndex(({ point }) => LOCKING.test(point.func.name)) + 1;
+    const first = firstOutsideLocks(frames);
     const lock = first === 0 ? null : lockOf(waits());
     if (lock === null) return null;
     for (let i = first; i < first + LOCK_DEPTH; i++) {
@@ -108,4 +113,9 @@ export class WorkReader {
     }
     return known;
   }
+}
+
+/** The index of the frame that called the method of a lock in which a goroutine stands; 0 where it stands in none. */
+function firstOutsideLocks(frames: readonly PhysicalFrame[]): number {
+  return frames.slice(0, LOCK_DEPTH).findLastIndex(({ point }) => LOCKING.test(point.func.name)) + 1;
 }

@@ -1,7 +1,7 @@
-import type { GoProgram } from '../program.js';
-import type { G } from '../runtime/goroutine.js';
-import type { PhysicalFrame } from '../stacks/step.js';
-import type { Unwound } from '../stacks/unwind.js';
+import type { GoProgram } from './program.js';
+import type { G } from './runtime/goroutine.js';
+import type { PhysicalFrame } from './stacks/step.js';
+import type { Unwound } from './stacks/unwind.js';
 
 /** Stacks whose ids are remembered: when there are more, all are forgotten. */
 const MAX_KNOWN = 1 << 16;
