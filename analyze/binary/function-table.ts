@@ -309,5 +309,13 @@ export class FunctionTable {
   }
 }
 
+/** The package of a function by its name: `database/sql` of `database/sql.(*DB).Begin`. */
+export function packageOf({ name }: Pick<Func, 'name'>): string {
+  const bracket = name.indexOf('[');
+  const plain = bracket < 0 ? name : name.slice(0, bracket);
+  const dot = plain.indexOf('.', plain.lastIndexOf('/') + 1);
+  return dot < 0 ? plain : plain.slice(0, dot);
+}
+
 /** "runt" as a little-endian u32, the start of every name that is looked for. */
 const RUNT = 0x746e7572;

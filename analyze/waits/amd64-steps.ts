@@ -22,6 +22,7 @@ export const AMD64: Cpu = {
   first: RAX,
   closure: RDX,
   pushed: 8,
+  changedByBarrier: [11],
   *atomicsIn(code) {
     for (let at = 0; at < code.byteLength; at++) if (code.getUint8(at) === LOCK) yield at;
   },
@@ -67,6 +68,12 @@ class Amd64Instruction extends Amd64Decoder implements Instruction {
     if (this.base < 0) return addressOf(this.displacement);
     const base = r.get(this.base);
     return base === null ? null : shifted(base, this.displacement);
+  }
+
+  callee(r: Registers): Value | null {
+    if (this.rm >= 0) return r.get(this.rm);
+    const at = this.address(r);
+    return at === null ? null : r.load(at, `${this.at}`);
   }
 
   step(r: Registers, escaped: Set<number>): void {

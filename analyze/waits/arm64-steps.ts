@@ -18,6 +18,8 @@ export const ARM64: Cpu = {
   first: R0,
   closure: R26,
   pushed: 0,
+  // Its result, the linker's own register, and the link register.
+  changedByBarrier: [25, 27, 30],
   *atomicsIn(code) {
     for (let at = 0; at + 4 <= code.byteLength; at += 4) {
       const word = code.getUint32(at, true);
@@ -34,6 +36,10 @@ class Arm64Instruction extends Arm64Decoder implements Instruction {
   address(r: Registers): Value | null {
     const base = this.base < 0 || this.hasIndex ? null : r.get(this.base);
     return base === null ? null : shifted(base, this.displacement);
+  }
+
+  callee(r: Registers): Value | null {
+    return r.get(this.rn);
   }
 
   step(r: Registers, escaped: Set<number>): void {

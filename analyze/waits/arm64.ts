@@ -122,6 +122,7 @@ export class Arm64Decoder extends Arm64Memory {
     } else if ((word & 0xfe000000) >>> 0 === 0xd6000000) {
       const kind = (word >>> 21) & 7;
       if (kind > 2) return false;
+      this.rn = (word >>> 5) & 31;
       this.flow = kind === 0 ? 'jump-indirect' : kind === 1 ? 'call-indirect' : 'return';
       this.isTableJump = kind === 0 && this.#isFromTable(code, (word >>> 5) & 31);
     } else if ((word & 0xff000000) >>> 0 === 0xd4000000) {

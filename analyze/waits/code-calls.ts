@@ -25,6 +25,8 @@ export interface Callee {
   readonly summary: LockStates | null;
   /** True for runtime.deferreturn, which runs the deferred calls. */
   readonly runsDefers: boolean;
+  /** True for runtime.gcWriteBarrier. */
+  readonly isBarrier: boolean;
   /** Bytes of arguments and results on the stack that it may change; null where that is not known. */
   readonly argumentBytes: number | null;
 }

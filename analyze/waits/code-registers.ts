@@ -31,7 +31,9 @@ export class Registers {
   readonly #use: RegisterUse;
   readonly #registers: (Value | null)[];
   /** By offset from the stack pointer at the function's entry. */
-  readonly #slots: Map<number, Value>;
+  #slots: Map<number, Value>;
+  /** True where a copy has the same map. */
+  #sharesSlots = false;
 
   private constructor(use: RegisterUse, registers: (Value | null)[], slots: Map<number, Value>) {
     this.#use = use;
@@ -48,7 +50,9 @@ export class Registers {
   }
 
   copy(): Registers {
-    return new Registers(this.#use, [...this.#registers], new Map(this.#slots));
+    const out = new Registers(this.#use, [...this.#registers], this.#slots);
+    out.#sharesSlots = this.#sharesSlots = true;
+    return out;
   }
 
   get(register: number): Value | null {
@@ -76,12 +80,18 @@ export class Registers {
 
   store(offset: number, value: Value | null): void {
     this.forget(offset, offset + 8);
-    if (value !== null) this.#slots.set(offset, value);
+    if (value !== null) this.#ownSlots().set(offset, value);
   }
 
   /** Forgets the words of the frame that lie in part between two offsets. */
   forget(from: number, to: number): void {
-    for (const offset of this.#slots.keys()) if (offset + 8 > from && offset < to) this.#slots.delete(offset);
+    for (const offset of this.#slots.keys()) if (offset + 8 > from && offset < to) this.#ownSlots().delete(offset);
+  }
+
+  #ownSlots(): Map<number, Value> {
+    if (this.#sharesSlots) this.#slots = new Map(this.#slots);
+    this.#sharesSlots = false;
+    return this.#slots;
   }
 
   /** The word at an address; it gets a name by where it was read if nothing else is known of it. */
@@ -119,22 +129,17 @@ export class Registers {
    * from there on. Returns null if nothing changes by it.
    */
   joined(other: Registers, place: string): Registers | null {
-    const out = this.copy();
-    let isChanged = false;
+    let out: Registers | null = null;
     for (let i = 0; i < this.#use.registers; i++) {
       const value = this.get(i);
-      const met = meet(value, other.get(i), `${place} r${i}`);
-      if (met === value) continue;
-      out.set(i, met);
-      isChanged = true;
+      const met = meet(value, other.get(i), place, 'r', i);
+      if (met !== value) (out ??= this.copy()).set(i, met);
     }
     for (const [offset, value] of this.#slots) {
-      const met = meet(value, other.slot(offset), `${place} s${offset}`);
-      if (met === value) continue;
-      out.store(offset, met);
-      isChanged = true;
+      const met = meet(value, other.slot(offset), place, 's', offset);
+      if (met !== value) (out ??= this.copy()).store(offset, met);
     }
-    return isChanged ? out : null;
+    return out;
   }
 
   /**
@@ -163,7 +168,11 @@ export interface FrameRange {
   readonly to: number;
 }
 
-function meet(a: Value | null, b: Value | null, place: string): Value | null {
-  if (a === null || b === null) return a === null ? a : null;
-  return isSame(a, b) || a.origin.key === `unknown ${place}` ? a : unknownFrom(place);
+/** What a register or a slot is where two paths meet: one of those values, or one that has its name from the place. */
+function meet(a: Value | null, b: Value | null, place: string, kind: 'r' | 's', number: number): Value | null {
+  if (a === b || a === null) return a;
+  if (b === null) return null;
+  if (isSame(a, b)) return a;
+  const name = `${place} ${kind}${number}`;
+  return a.origin.key === `unknown ${name}` ? a : unknownFrom(name);
 }

@@ -31,6 +31,7 @@ const CALLS: ReadonlyMap<string, number> = new Map([
  * wrappers of deferred calls (`.deferwrap1` since Go 1.22, `·dwrap·1` since 1.17).
  */
 const WITHIN = /^(\.(func|deferwrap|\d)|·dwrap)/;
+const METHOD_VALUE = '-fm';
 /** Starts a goroutine: a closure in such a function may be another goroutine's. */
 const STARTS = 'runtime.newproc';
 
@@ -92,6 +93,11 @@ export class EndingCode {
     const { callees } = this.#callsOf(func);
     const named = callees.some(({ name }) => name === STARTS) ? [] : this.#namedIn(func);
     return [...callees, ...named].filter((inner) => isWithin(func, inner));
+  }
+
+  /** The methods whose values a function makes, to be called by others: their code is named `-fm`. */
+  methodValuesIn(func: Func): Func[] {
+    return this.#namedIn(func).filter(({ name }) => name.endsWith(METHOD_VALUE));
   }
 
   #read(func: Func): Ending {

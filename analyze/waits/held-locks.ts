@@ -1,8 +1,8 @@
-import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { PhysicalFrame } from '../stacks/step.js';
-import { keyOf, type Value } from './code-values.js';
+import type { CodePoint } from '../stacks/code-index.js';
+import { keyOf, type Origin, type Value } from './code-values.js';
 import { CPUS } from './cpus.js';
 import type { DeferredCall } from './deferred-calls.js';
 import { FrameValues, readWord, whenCalled, type Concrete } from './frame-values.js';
@@ -22,8 +22,8 @@ export interface WantedAddresses {
 export interface Claim {
   readonly address: number;
   readonly mode: Mode;
-  /** The function between whose Lock and Unlock the goroutine is, and how certain that is; null without such. */
-  position: { readonly func: string; readonly isCertain: boolean; readonly isSure: boolean } | null;
+  /** The function between whose Lock and Unlock the goroutine is; null without such. */
+  position: Position | null;
   /** True where that function releases it later. */
   isReleasedNext: boolean;
   /** The function that will release it without having acquired it. */
@@ -32,6 +32,15 @@ export interface Claim {
   deferred: { readonly func: string; readonly isCertain: boolean } | null;
   /** True where a function that was called since may have released it. */
   isDoubtful: boolean;
+}
+
+/** A function that has acquired a lock, itself or by what it called, and not released it where a frame stands. */
+export interface Position {
+  readonly func: string;
+  readonly isCertain: boolean;
+  /** False where the address was read through a pointer that may have changed. */
+  readonly isSure: boolean;
+  readonly isByCallee: boolean;
 }
 
 /** Bytes above a frame in which its callee may have kept the arguments that it got in registers. */
@@ -95,11 +104,13 @@ export class HeldLocks {
       for (const { address, isSure } of this.#addressesOf(frame, values, hold)) {
         if (isInWay && awaited?.address === address) continue;
         const claim = this.#claim(address, hold.mode);
-        const position = { func, isCertain: hold.isCertain, isSure };
+        const isByCallee = hold.isByCallee === true;
+        const isOnly = claim.position === null && claim.deferred === null;
+        const position = { func, isCertain: hold.isCertain, isSure, isByCallee };
         // The same lock may go by several names in the code, of which some paths know one only.
         if (claim.position?.func !== func || weight(position) >= weight(claim.position)) claim.position = position;
         claim.isReleasedNext ||= isReleasedNext;
-        claim.isDoubtful = isInWay && awaited === null;
+        claim.isDoubtful = (isInWay && awaited === null) || (isByCallee && (isOnly || claim.isDoubtful));
       }
     }
     if (next.length === 0) return;
@@ -151,30 +162,75 @@ export class HeldLocks {
   }
 
   #defer(call: DeferredCall, func: string, isUnderstood: boolean, past: ReadonlySet<string>): void {
-    for (const { value, mode, isCertain } of this.#releasedBy(call.closure)) {
-      const at = whenCalled(this.#program.memory, this.#cpu, value, call);
-      if (at === null || !this.#wanted.has(at.address, mode)) continue;
+    for (const { mode, isCertain, isFar, ...at } of this.#releasedBy(call)) {
+      if (!this.#wanted.has(at.address, mode)) continue;
       // It gave the lock back in between, and has not taken it again.
       if (past.has(`${mode} ${at.address}`)) continue;
       const claim = this.#claim(at.address, mode);
+      const isOnly = claim.position === null || claim.position.isByCallee;
       claim.deferred = { func, isCertain: isCertain && at.isSure && isUnderstood };
-      claim.isDoubtful = false;
+      claim.isDoubtful = isFar && isOnly;
     }
   }
 
-  /** What a deferred function releases, in terms of its closure and arguments. */
-  #releasedBy(closure: Addr): Iterable<Pick<Hold, 'value' | 'mode' | 'isCertain'>> {
+  /** What a deferred call will release. */
+  #releasedBy(call: DeferredCall): readonly Released[] {
     return onFault(
       () => {
-        const pc = readWord(this.#program.memory, closure);
-        const point = pc === null ? null : this.#program.index.at(pc);
-        if (point === null || point.func.entry !== pc) return [];
-        const call = lockCallOf(point.func.name);
-        if (call?.does === 'release') return [{ value: RECEIVER, mode: call.mode, isCertain: true }];
-        return this.#code.afterCallOf(point)?.released ?? [];
+        const point = this.#functionAt(readWord(this.#program.memory, call.closure));
+        if (point === null) return [];
+        const own = this.#releasedIn(point, (value) => whenCalled(this.#program.memory, this.#cpu, value, call));
+        if (own.length > 0) return own;
+        const byInterface = this.#releasedByInterface(point, call);
+        return byInterface.length > 0 ? byInterface : this.#releasedFarAway(point, call);
       },
       () => [],
     );
+  }
+
+  /** What a function releases by its own code, or by that of those it calls; `find` knows the values that it is given. */
+  #releasedIn(point: CodePoint, find: (value: Value) => Concrete | null): Released[] {
+    const lock = lockCallOf(point.func.name);
+    const released =
+      lock?.does === 'release'
+        ? [{ value: RECEIVER, mode: lock.mode, isCertain: true }]
+        : [...(this.#code.afterCallOf(point)?.released ?? [])];
+    return released.flatMap(({ value, mode, isCertain }) => {
+      const at = find(value);
+      return at === null ? [] : [{ ...at, mode, isCertain, isFar: false }];
+    });
+  }
+
+  /** What a closure releases by functions of its package that it calls, several calls away. It need not: that is a possibility. */
+  #releasedFarAway(point: CodePoint, call: DeferredCall): Released[] {
+    return [...(this.#code.afterDeferred(point)?.released ?? [])].flatMap(({ value, mode }) => {
+      const at = whenCalled(this.#program.memory, this.#cpu, value, call);
+      return at === null ? [] : [{ ...at, mode, isCertain: false, isFar: true }];
+    });
+  }
+
+  /**
+   * What a closure releases that calls a method of an interface which it has captured, such as sync.Locker. Code that has such
+   * an interface may have called its methods before in ways that are not followed: that is not certain.
+   */
+  #releasedByInterface(point: CodePoint, call: DeferredCall): Released[] {
+    const { memory } = this.#program;
+    const calls = [...(this.#code.afterDeferred(point)?.calls ?? [])];
+    return calls.flatMap(({ callee, given }) => {
+      const method = this.#functionAt(whenCalled(memory, this.#cpu, callee, call)?.address ?? null);
+      const receiver = whenCalled(memory, this.#cpu, given, call);
+      if (method === null || receiver === null) return [];
+      const isReceiver = ({ kind, number }: Origin): boolean =>
+        kind === 'register' ? number === this.#cpu.first : kind === 'argument' && number === RECEIVER.origin.number;
+      const find = ({ origin, offset }: Value): Concrete | null =>
+        isReceiver(origin) ? { address: receiver.address + offset, isSure: receiver.isSure } : null;
+      return this.#releasedIn(method, find).map((released) => ({ ...released, isCertain: false }));
+    });
+  }
+
+  #functionAt(pc: number | null): CodePoint | null {
+    const point = pc === null ? null : this.#program.index.at(pc);
+    return point?.func.entry === pc ? point : null;
   }
 
   #claim(address: number, mode: Mode): Claim {
@@ -196,6 +252,14 @@ export class HeldLocks {
 
 function weight({ isCertain, isSure }: NonNullable<Claim['position']>): number {
   return (isCertain ? 2 : 0) + (isSure ? 1 : 0);
+}
+
+/** A lock that a deferred call releases. */
+interface Released extends Concrete {
+  readonly mode: Mode;
+  readonly isCertain: boolean;
+  /** True where only functions that it calls do so. */
+  readonly isFar: boolean;
 }
 
 const NO_KEYS: ReadonlySet<string> = new Set();

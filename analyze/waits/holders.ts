@@ -186,7 +186,12 @@ function judge({ goid }: G, claim: Claim, isWaiter: boolean): Found | null {
   }
   if (position !== null) {
     const where = `between ${lock} and ${unlock} in ${position.func}`;
-    if (!position.isCertain)
+    if (position.isByCallee)
+      evidence.push({
+        code: 'lock-held-by-callee',
+        message: `after a call in ${position.func} that acquires it on some path`,
+      });
+    else if (!position.isCertain)
       evidence.push({ code: 'lock-held-on-some-path', message: `${where}, on one of its paths` });
     else if (!position.isSure)
       evidence.push({ code: 'lock-held-by-pointer', message: `${where}, as far as its pointers tell` });

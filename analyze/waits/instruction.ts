@@ -36,6 +36,8 @@ export interface Instruction {
   decode(code: DataView, at: number): boolean;
   /** The address of its operand in memory; null where it is not known, or it has none. */
   address(registers: Registers): Value | null;
+  /** The address of the code that an indirect call or jump goes to; null where it is not known. */
+  callee(registers: Registers): Value | null;
   /** Follows values through it; not through a call. `escaped` gets the offsets in the frame whose address it takes. */
   step(registers: Registers, escaped: Set<number>): void;
   /** Where a truth value is after it; null if it is lost, or that is not known. Not for branches. */
@@ -50,6 +52,8 @@ export interface Cpu extends RegisterUse {
   readonly first: number;
   /** A closure's own address, when it is called. */
   readonly closure: number;
+  /** The registers that a call of runtime.gcWriteBarrier changes (runtime/asm_*.s): it keeps all others. */
+  readonly changedByBarrier: readonly number[];
   /** The offsets at which code may have atomic instructions. */
   readonly atomicsIn: (code: DataView) => Iterable<number>;
   readonly instruction: (entry: number) => Instruction;

@@ -1,6 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import type { Func } from '../binary/function-table.js';
+import { packageOf, type Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import { callSites } from '../runtime/code-references.js';
 import type { CodePoint } from '../stacks/code-index.js';
@@ -17,6 +17,10 @@ import type { LockStates } from './lock-states.js';
 const MAX_CODE = 64 * 1024;
 const MAX_CALLEE = 4096;
 const MAX_CASES = 1024;
+/** It, or one of several that begin so. */
+const BARRIER = 'runtime.gcWriteBarrier';
+/** Calls from a deferred function to one that releases a lock. */
+const FAR = 3;
 /** The most that a callee of unknown kind is taken to have. */
 const STACK_ARGUMENTS = 40;
 const MAX_OBJECTS = 1024;
@@ -35,8 +39,13 @@ export class LockCode {
   readonly #inRegisters: boolean;
   readonly #concerned = new Map<number, boolean>();
   readonly #touches = new Map<number, boolean>();
+  readonly #leads = new Map<number, boolean>();
   readonly #flows = new Map<number, LockFlow | null>();
   readonly #summaries = new Map<number, LockStates | null>();
+  /** By entry and calls that are followed, what {@link #farAfter} returns. */
+  readonly #far = new Map<string, LockStates | null>();
+  /** By entry, the functions that a function calls; by address, the function that begins there. */
+  readonly #called = new Map<number, readonly CodePoint[]>();
   readonly #callees = new Map<number, CodePoint | null>();
   readonly #places = new Map<number, Stand | null>();
   readonly #trapPlaces = new Map<number, Stand | null>();
@@ -67,7 +76,7 @@ export class LockCode {
     let known = this.#concerned.get(entry);
     if (known === undefined) {
       known = onFault(
-        () => this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#touchesLocks(callee)),
+        () => this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#leadsToLocks(callee)),
         () => false,
       );
       this.#concerned.set(entry, known);
@@ -80,6 +89,27 @@ export class LockCode {
     return this.isConcerned(point) ? (this.#flowOf(point)?.atReturn ?? null) : null;
   }
 
+  /** What a deferred function has done when it returns, also by functions of its package several calls away. */
+  afterDeferred(point: CodePoint): LockStates | null {
+    return this.#farAfter(point, FAR);
+  }
+
+  #farAfter(point: CodePoint, calls: number): LockStates | null {
+    const { func } = point;
+    const key = `${func.entry} ${calls}`;
+    let after = this.#far.get(key);
+    if (after === undefined) {
+      // While it is under way, a call of the function itself does nothing.
+      this.#far.set(key, null);
+      after = onFault(
+        () => (func.end - func.entry <= MAX_CALLEE ? (this.#follow(point, calls)?.atReturn ?? null) : null),
+        () => null,
+      );
+      this.#far.set(key, after);
+    }
+    return after;
+  }
+
   /** The same of a function that is called by the one that is looked at; null also where it does nothing. */
   #summaryOf(point: CodePoint): LockStates | null {
     const { func } = point;
@@ -87,7 +117,7 @@ export class LockCode {
     if (known !== undefined) return known;
     // A function that calls itself has done nothing yet.
     this.#summaries.set(func.entry, null);
-    const flow = func.end - func.entry <= MAX_CALLEE && this.#touchesLocks(point) ? this.#flowOf(point) : null;
+    const flow = func.end - func.entry <= MAX_CALLEE && this.#leadsToLocks(point) ? this.#flowOf(point) : null;
     const summary = flow?.atReturn ?? null;
     this.#summaries.set(func.entry, summary);
     return summary;
@@ -117,16 +147,39 @@ export class LockCode {
     return found;
   }
 
+  /** True for a function that does so itself, or by one of its package that it calls: one Begin that calls another. */
+  #leadsToLocks(point: CodePoint): boolean {
+    const { func } = point;
+    let known = this.#leads.get(func.entry);
+    if (known === undefined) {
+      const isNear = (callee: CodePoint): boolean => packageOf(callee.func) === packageOf(func);
+      known = onFault(
+        () =>
+          this.#touchesLocks(point) ||
+          (!isOfLocks(func.name) &&
+            !func.name.startsWith('runtime.') &&
+            func.end - func.entry <= MAX_CALLEE &&
+            this.#calleesOf(func).some((callee) => isNear(callee) && this.#touchesLocks(callee))),
+        () => false,
+      );
+      this.#leads.set(func.entry, known);
+    }
+    return known;
+  }
+
   /** Functions that the code may call. */
-  #calleesOf(func: Func): CodePoint[] {
-    if (!(func.end - func.entry <= MAX_CODE)) return [];
+  #calleesOf(func: Func): readonly CodePoint[] {
+    const known = this.#called.get(func.entry);
+    if (known !== undefined) return known;
     const { memory, image } = this.#program;
     const out = new Set<CodePoint>();
-    for (const { target } of callSites(memory, image.arch, func)) {
+    for (const { target } of func.end - func.entry <= MAX_CODE ? callSites(memory, image.arch, func) : []) {
       const callee = this.#calleeAt(target);
       if (callee !== null) out.add(callee);
     }
-    return [...out];
+    const callees = [...out];
+    this.#called.set(func.entry, callees);
+    return callees;
   }
 
   /** Addresses of what may be atomic instructions. */
@@ -167,7 +220,8 @@ export class LockCode {
     return flow;
   }
 
-  #follow(point: CodePoint): LockFlow | null {
+  /** `calls` are those that are followed within its package, whether or not they seem to have to do with locks. */
+  #follow(point: CodePoint, calls = 0): LockFlow | null {
     const { func } = point;
     const code = this.#codeOf(func);
     if (code === null) return null;
@@ -179,7 +233,7 @@ export class LockCode {
     });
     if (blocks === null) return null;
     const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
-      callee: (target) => this.#describe(this.#calleeAt(entry + target)),
+      callee: (target) => this.#describe(this.#calleeAt(entry + target), func, calls),
       inlined: (at) => this.#inlinedAt(entry + at),
       changed: this.#pointedIn(point),
       inRegisters: this.#inRegisters,
@@ -188,14 +242,17 @@ export class LockCode {
     return flow.run() ? flow : null;
   }
 
-  #describe(callee: CodePoint | null): Callee {
+  #describe(callee: CodePoint | null, caller: Func, calls: number): Callee {
     if (callee === null) return NOTHING;
     const { name } = callee.func;
     const called = { ...NOTHING, slowPath: slowPathOf(name), argumentBytes: this.#argumentBytes(callee) };
     const lock = lockCallOf(name);
     if (lock !== null) return { ...called, lock };
     if (name === 'runtime.deferreturn') return { ...called, runsDefers: true };
-    return name.startsWith('runtime.') ? called : { ...called, summary: this.#summaryOf(callee) };
+    if (name.startsWith(BARRIER)) return { ...called, isBarrier: true };
+    if (name.startsWith('runtime.')) return called;
+    const isNear = calls === 0 || packageOf(callee.func) !== packageOf(caller);
+    return { ...called, summary: isNear ? this.#summaryOf(callee) : this.#farAfter(callee, calls - 1) };
   }
 
   /** Bytes of the stack that a callee may change as its arguments and results. */
@@ -242,4 +299,11 @@ export class LockCode {
   }
 }
 
-const NOTHING: Callee = { lock: null, slowPath: null, summary: null, runsDefers: false, argumentBytes: null };
+const NOTHING: Callee = {
+  lock: null,
+  slowPath: null,
+  summary: null,
+  runsDefers: false,
+  isBarrier: false,
+  argumentBytes: null,
+};

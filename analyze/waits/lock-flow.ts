@@ -173,13 +173,15 @@ export class LockFlow {
     if (i.flow === 'next') i.step(registers, this.#escaped);
     if (i.flow !== 'call' && i.flow !== 'call-indirect') return;
     const { argumentBytes, changed } = this.#calls;
-    const own = i.flow === 'call' ? this.#calls.callee(i.target).argumentBytes : null;
-    registers.call(this.#escaped, changed, own ?? argumentBytes);
+    const callee = i.flow === 'call' ? this.#calls.callee(i.target) : null;
+    if (callee?.isBarrier === true) for (const register of this.#cpu.changedByBarrier) registers.set(register, null);
+    else registers.call(this.#escaped, changed, callee?.argumentBytes ?? argumentBytes);
   }
 
   #stepLocks(registers: Registers, locks: LockStates, i: Instruction): void {
     if (i.flow !== 'branch' && i.flow !== 'jump') locks.follow((result) => i.follow(result));
     if (i.atomic !== null) this.#atomic(registers, locks, i);
+    else if (i.flow === 'call-indirect') this.#callIndirect(registers, locks, i);
     else if (i.flow === 'call' || (i.flow === 'jump' && (i.target < 0 || i.target >= this.#code.byteLength)))
       this.#call(registers, locks, i);
   }
@@ -222,12 +224,20 @@ export class LockFlow {
     } else if (summary !== null) this.#apply(registers, locks, summary, i);
   }
 
+  /** A call by what a closure has captured: that tells when it is called. */
+  #callIndirect(registers: Registers, locks: LockStates, i: Instruction): void {
+    const callee = i.callee(registers);
+    const given = this.#given(registers);
+    if (callee?.origin.kind === 'load' && given?.origin.kind === 'load') locks.call({ callee, given });
+  }
+
   #apply(registers: Registers, locks: LockStates, summary: LockStates, i: Instruction): void {
     const given = (value: Value): Value | null => seenFrom(value, (origin) => givenAs(registers, origin, i));
     for (const { value, mode, isCertain } of summary.released) this.#release(locks, given(value), mode, i, isCertain);
     if (summary.isWild) locks.doubt(() => true);
     for (const { value, mode, isCertain } of summary.held) {
       if (isCertain) this.#acquire(locks, given(value), mode, i);
+      else locks.acquireMaybe(given(value), mode);
     }
   }
 

@@ -8,6 +8,16 @@ export interface Hold {
   readonly mode: Mode;
   /** True where it holds on every path that leads here; false where on some. */
   readonly isCertain: boolean;
+  /** True where a function that was called acquired it, on some of its paths. */
+  readonly isByCallee?: boolean;
+}
+
+/** A call of a function that is found in memory only when the code runs, such as a method of an interface. */
+export interface IndirectCall {
+  /** The address of its code. */
+  readonly callee: Value;
+  /** Its first argument. */
+  readonly given: Value;
 }
 
 /** A TryLock whose result no branch has told yet. */
@@ -30,6 +40,8 @@ export class LockStates {
   /** True where it may have released a lock of which is not known which. */
   #isWild: boolean;
   #tried: Tried | null = null;
+  /** Indirect calls that some path has made, as far as the values are known. */
+  #calls: ReadonlyMap<string, IndirectCall> = new Map();
 
   private constructor(held: Map<string, Hold>, released: Map<string, Hold>, past: Map<string, Hold>, isWild: boolean) {
     this.#held = held;
@@ -45,7 +57,12 @@ export class LockStates {
   copy(): LockStates {
     const out = new LockStates(new Map(this.#held), new Map(this.#released), new Map(this.#past), this.#isWild);
     out.#tried = this.#tried;
+    out.#calls = this.#calls;
     return out;
+  }
+
+  get calls(): Iterable<IndirectCall> {
+    return this.#calls.values();
   }
 
   get held(): Iterable<Hold> {
@@ -82,10 +99,18 @@ export class LockStates {
     this.#released.delete(key);
   }
 
+  /** A function that was called has acquired a lock on some path. */
+  acquireMaybe(value: Value | null, mode: Mode): void {
+    if (value === null) return;
+    const key = `${mode} ${keyOf(value)}`;
+    if (!this.#held.has(key)) this.#held.set(key, { value, mode, isCertain: false, isByCallee: true });
+  }
+
   release(value: Value | null, mode: Mode, isCertain = true): void {
     if (value === null) {
       this.#isWild = true;
       this.doubt((hold) => hold.mode === mode);
+      for (const [key, hold] of this.#held) if (hold.isByCallee === true && hold.mode === mode) this.#held.delete(key);
       return;
     }
     const key = `${mode} ${keyOf(value)}`;
@@ -99,6 +124,11 @@ export class LockStates {
   undo(value: Value | null, mode: Mode): void {
     if (value === null) this.doubt((hold) => hold.mode === mode);
     else this.#held.delete(`${mode} ${keyOf(value)}`);
+  }
+
+  call(call: IndirectCall): void {
+    const key = `${keyOf(call.callee)} ${keyOf(call.given)}`;
+    if (!this.#calls.has(key)) this.#calls = new Map(this.#calls).set(key, call);
   }
 
   /** A TryLock: an earlier one may have acquired what it tried. */
@@ -144,9 +174,11 @@ export class LockStates {
     const released = union(this.#released, other.#released);
     const isWild = this.#isWild || other.#isWild;
     const past = union(this.#past, other.#past);
-    if (held === null && released === null && past === null && isWild === this.#isWild) return null;
+    const hasCalls = [...other.#calls.keys()].every((key) => this.#calls.has(key));
+    if (held === null && released === null && past === null && isWild === this.#isWild && hasCalls) return null;
     const out = new LockStates(held ?? this.#held, released ?? this.#released, past ?? this.#past, isWild);
     out.#tried = this.#tried;
+    out.#calls = hasCalls ? this.#calls : new Map([...this.#calls, ...other.#calls]);
     return out;
   }
 }

@@ -1,6 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import type { Func } from '../binary/function-table.js';
+import { packageOf, type Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { EndingCode } from './ending-code.js';
@@ -29,7 +29,8 @@ interface Calls {
 /**
  * Finds who has something out of a pool that others wait for, such as a database's connection. The functions in which those
  * wait take something out; a goroutine that has called one of them, and has yet to call the function by which it is given
- * back, has it. What gives it back is of the same package, and is not called on the way to the wait.
+ * back, has it; so has one that passes that function on. What gives it back is of the same package, and is not called on the way
+ * to the wait.
  */
 export class PoolSearch {
   readonly #program: GoProgram;
@@ -114,18 +115,13 @@ export class PoolSearch {
       const atEnd = deferred.find(givesBack);
       if (atEnd === undefined && before.slice(taken + 1).some(givesBack)) continue;
       const later = atEnd ?? calls.find((call) => call.next > pc && givesBack(call));
-      if (later === undefined) continue;
+      const passed = this.#code.methodValuesIn(func).find((callee) => packageOf(callee) === packageOf(taking));
+      const giving = later?.callee ?? passed;
+      if (giving === undefined) continue;
       const printed = ({ name }: Func): string => this.#program.index.symbolizer.printedName(name);
-      const how = atEnd === undefined ? 'has yet to call' : 'defers';
-      const message = `${printed(func)} has called ${printed(taking)} and ${how} ${printed(later.callee)}`;
+      const how = later === undefined ? 'passes on' : atEnd === undefined ? 'has yet to call' : 'defers';
+      const message = `${printed(func)} has called ${printed(taking)} and ${how} ${printed(giving)}`;
       for (const place of places) yield { place, evidence: [{ code: 'taken-out', message }] };
     }
   }
-}
-
-/** `database/sql` of `database/sql.(*DB).Begin`. */
-function packageOf({ name }: Func): string {
-  const slash = name.lastIndexOf('/');
-  const dot = name.indexOf('.', slash + 1);
-  return dot < 0 ? name : name.slice(0, dot);
 }

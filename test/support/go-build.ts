@@ -30,6 +30,7 @@ const LINK_ARGS: Readonly<Record<Link, readonly string[]>> = {
  */
 export async function buildGo(cell: Cell): Promise<string> {
   const sources = readSources(cell);
+  const modules = readModules(cell);
   const args = [...LINK_ARGS[cell.link], ...(cell.args ?? [])];
   const cgo = needsCgo(cell);
   const key = createHash('sha256')
@@ -37,6 +38,7 @@ export async function buildGo(cell: Cell): Promise<string> {
       JSON.stringify([
         ...[sources, RELEASES[cell.release], args, cgo],
         ...[cell.arch, cell.garble, cell.experiment].filter((part) => part !== undefined),
+        ...modules,
       ]),
     )
     .digest('hex')
@@ -49,7 +51,7 @@ export async function buildGo(cell: Cell): Promise<string> {
     if (existsSync(program)) return;
     const requires = cell.requires === undefined ? '' : `\nrequire ${cell.requires}\n`;
     writeFileSync(join(folder, 'go.mod'), `module ${cell.fixture}\n\ngo ${cell.release}\n${requires}`);
-    for (const [name, text] of sources) writeFileSync(join(folder, name), text);
+    for (const [name, text] of [...sources, ...modules]) writeFileSync(join(folder, name), text);
     const unfinished = `${program}.${process.pid}`;
     // garble obfuscates packages, and not files that are named.
     const files = cell.garble === undefined ? sources.map(([name]) => name).filter((name) => name !== SUMS) : [];
@@ -82,6 +84,14 @@ function readSources(cell: Cell): [name: string, text: string][] {
   const [from, to] = replace;
   if (!sources.some(([, text]) => text.includes(from))) throw new Error(`${cell.fixture} has no ${from} to replace`);
   return sources.map(([name, text]) => [name, text.replace(from, () => to)]);
+}
+
+/** The go.mod and go.sum of a fixture that imports modules, by name. */
+function readModules({ fixture }: Cell): [name: string, text: string][] {
+  return ['go.mod', 'go.sum']
+    .map((name) => [name, join(FIXTURES, fixture, name)] as const)
+    .filter(([, path]) => existsSync(path))
+    .map(([name, path]) => [name, readFileSync(path, 'utf8')]);
 }
 
 function fits(name: string, cell: Cell): boolean {

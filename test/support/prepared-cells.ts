@@ -31,7 +31,14 @@ import {
   STEPS_CELLS,
   strippedCgo,
 } from './releases.js';
-import { ALL_WAITS_CELLS, ALL_WAITS_CORE_CELLS, LOCKS_ARM64_CELLS, LOCKS_CELLS, STUCK_CELLS } from './wait-cells.js';
+import {
+  ALL_WAITS_CELLS,
+  ALL_WAITS_CORE_CELLS,
+  LOCKS_ARM64_CELLS,
+  LOCKS_CELLS,
+  MODULES_CELLS,
+  STUCK_CELLS,
+} from './wait-cells.js';
 import { DECODED_CELLS, HAMMERED_CELLS, RPC_CELLS, TYPED_CELLS, WORKING_CELLS } from './work-cells.js';
 
 /**
@@ -50,6 +57,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...SPIN_CELLS,
   ...LOCKS_CELLS,
   ...LOCKS_ARM64_CELLS,
+  ...MODULES_CELLS,
   ...DEFERS_CELLS,
   CTHREADS_CELL,
   ...RACE_CELLS,

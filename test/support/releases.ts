@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 type OfWork = 'working' | 'decoders' | 'rpc' | 'hammered';
-type OfWaits = 'locks' | 'flow' | 'defers' | 'stuck';
+type OfWaits = 'locks' | 'modules' | 'flow' | 'defers' | 'stuck';
 
 /** A folder of test/fixtures. */
 export type Fixture =

@@ -47,3 +47,12 @@ export const ALL_WAITS_CORE_CELLS: readonly Cell[] = [
 export const STUCK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.19', '1.26']).map(
   (release) => ({ fixture: 'stuck', release, link: 'stripped' }),
 );
+
+/** Parts of the program `modules` that take long to build. */
+const LARGE_MODULES = ['badger.go', 'gorm.go', 'grpc.go', 'kafka.go', 'nats.go', 'prometheus.go', 'redis.go'];
+
+/** Modules that are held up in the middle of their locks. */
+export const MODULES_CELLS: readonly Cell[] = [
+  { fixture: 'modules', release: '1.26', link: 'stripped', leaveOut: LARGE_MODULES },
+  ...ofAll(['1.26', '1.27'], []).map((release): Cell => ({ fixture: 'modules', release, link: 'stripped' })),
+];
