@@ -29,6 +29,7 @@ import type {
 } from './wait-documents.js';
 import { describeWait } from './waiting.js';
 import { WaitingFunctions } from './waiting-functions.js';
+import { WaitPeers } from './wait-peers.js';
 import { enderText, nobodyText, orderOf, thingText, waitText } from './wait-texts.js';
 
 /** The code of the functions on stacks. */
@@ -66,6 +67,7 @@ export class WaitReporter {
   readonly #waits: Waits;
   readonly #describer: Describer;
   readonly #funcs: WaitingFunctions;
+  readonly #peers: WaitPeers;
   readonly cycles: readonly Cycle[];
   readonly roots: readonly Root[];
 
@@ -73,6 +75,7 @@ export class WaitReporter {
     this.#waits = waits;
     this.#describer = new Describer(waits.program);
     this.#funcs = new WaitingFunctions(waits, this.#describer);
+    this.#peers = new WaitPeers(waits.program);
     this.cycles = waits.graph.cycles();
     this.roots = waits.graph.roots(this.cycles);
   }
@@ -143,11 +146,8 @@ export class WaitReporter {
   }
 
   /** Why nobody who ends a wait could be found; null where that was possible. */
-  #unsearched({ kind }: WaitsOn): string | null {
-    const { lacksCode, program } = this.#waits;
-    if (lacksCode) return 'the target lacks the code that would tell';
-    const isLock = kind === 'mutex' || kind === 'rwmutex' || kind === 'once';
-    return isLock && program.image.arch !== 'amd64' ? `not searched for on ${program.image.arch}` : null;
+  get #unsearched(): string | null {
+    return this.#waits.lacksCode ? 'the target lacks the code that would tell' : null;
   }
 
   get #runtime(): number {
@@ -223,7 +223,7 @@ export class WaitReporter {
       }
       case 'thing': {
         const on = thingAt(this.#waits, root.thing);
-        const why = nobodyText(on, this.#unsearched(on));
+        const why = nobodyText(on, this.#unsearched);
         return {
           on: describeWait(on),
           ...common,
@@ -245,8 +245,8 @@ export class WaitReporter {
     const { graph, things } = this.#waits;
     const [first] = graph.thingsOf(index);
     const on = first === undefined ? undefined : things[first];
-    if (on !== undefined) return waitText(on);
     const g = this.#goroutine(index);
+    if (on !== undefined) return this.#peers.textOf(g, on);
     if (g === null) return 'cannot be read';
     if (!isBlocked(g)) return g.status === 'syscall' ? 'is in a system call' : `is ${g.status}`;
     return `waits: ${this.#waits.program.waitReasons.at(g.waitreason) ?? '?'}`;
@@ -299,7 +299,7 @@ export class WaitReporter {
 
   /** Who has to end a wait, with why that is thought; or why nobody is named. */
   endersText(on: WaitsOn, enders: readonly Ender[]): string {
-    if (enders.length === 0) return nobodyText(on, this.#unsearched(on)) ?? 'nobody found that would end it';
+    if (enders.length === 0) return nobodyText(on, this.#unsearched) ?? 'nobody found that would end it';
     const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
       return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
     });
@@ -334,14 +334,14 @@ export class WaitReporter {
       const best = graph.bestOf(at);
       const on = best === null ? undefined : things[best.thing];
       const next: number | null = best?.ender?.goroutine ?? null;
-      const nobody = on === undefined ? null : nobodyText(on, this.#unsearched(on));
+      const nobody = on === undefined ? null : nobodyText(on, this.#unsearched);
+      const g = this.#goroutine(at);
       const message =
         best === null || on === undefined
           ? this.#doing(at)
           : next !== null
             ? this.#stepText(best.thing, next)
-            : `${waitText(on)}${nobody === null ? '' : `: ${nobody}`}`;
-      const g = this.#goroutine(at);
+            : `${this.#peers.textOf(g, on)}${nobody === null ? '' : `: ${nobody}`}`;
       const leak = g === null ? null : (roots.of(g)?.evidence ?? null);
       steps.push({ goid: this.#goid(at), func: this.funcOf(at), message, leak });
       at = next;
