@@ -13,6 +13,7 @@ import { compareWithDelve } from '../support/compare-delve.js';
 import { readCore } from '../support/core-goroutines.js';
 import { crash, delveDump, gcore } from '../support/cores.js';
 import { buildDelve, Delve } from '../support/delve.js';
+import { DelveDap } from '../support/delve-dap.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
@@ -150,6 +151,17 @@ if (requireGo(t)) {
       delve.close();
       t.same(compared.differences, []);
       t.equal(compared.compared.goroutines, goroutines.length);
+      const dap = await DelveDap.open(t, executable, core);
+      const listed = new Set(await dap.goids());
+      t.same(goroutines.filter(({ goid }) => !listed.has(goid)), [], 'an editor lists all of them'); // prettier-ignore
+      for (const { goid, frames } of goroutines.filter((g) => g.status === 'waiting' && !g.system)) {
+        const shown = await dap.stack(goid);
+        // An editor gets the last element of an import path only, and no place for wrappers that the compiler made.
+        const expected = frames.map(({ func, file, line }, i) => [func.replace(/^.*\//, ''), shown[i]?.source === undefined ? null : `${file}:${line}`]); // prettier-ignore
+        const places = shown.map(({ name, line, source }) => [name.replace(/\[.*\]/, '[...]'), source === undefined ? null : `${source.path}:${line}`]); // prettier-ignore
+        t.same(places.slice(1), expected.slice(1), `the stack of ${goid}`);
+      }
+      dap.close();
       const again = readCore(core);
       // What goroutines work on was read of memory that the snapshot does not have, and so its core does not.
       t.same(timeless(withoutWork(again.goroutines)), timeless(withoutWork(goroutines)), 'and gospy reads it back');

@@ -132,7 +132,7 @@ export class Delve {
 }
 
 /** Resolves with the port that Delve prints. */
-function listening(child: ChildProcess): Promise<number> {
+export function listening(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     let said = '';
     const look = (chunk: Buffer): void => {
