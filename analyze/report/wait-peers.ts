@@ -1,5 +1,6 @@
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import type { WaitsOn } from '../waits/model.js';
 import { waitText } from './wait-texts.js';
 import { WorkingOn } from './working-on.js';
@@ -21,8 +22,8 @@ export class WaitPeers {
   textOf(g: G | null, on: WaitsOn): string {
     const text = waitText(on);
     if (g === null || on.kind !== 'fd') return text;
-    const { frames } = this.#program.stackOf(g, DEPTH);
-    const socket = this.#work.of(g, frames).find(({ kind }) => kind === 'socket');
+    const frames = (): readonly PhysicalFrame[] => this.#program.stackOf(g, DEPTH).frames;
+    const socket = this.#work.told(g, frames, () => [on]).find(({ kind }) => kind === 'socket');
     const head = `fd ${on.fd ?? -1} `;
     if (socket?.text.startsWith(head) !== true) return text;
     return `${text}, ${socket.sure ? '' : 'probably '}${socket.text.slice(head.length)}`;
