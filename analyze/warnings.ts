@@ -36,6 +36,20 @@ export class WarningCollector {
   listByGoid(pass: () => void): void {
     const before = this.#byKey.size;
     pass();
+    this.#sortFrom(before);
+  }
+
+  /** The same for a pass that goes on as its items are asked for. */
+  *listingByGoid<T>(pass: Iterable<T>): Iterable<T> {
+    const before = this.#byKey.size;
+    try {
+      yield* pass;
+    } finally {
+      this.#sortFrom(before);
+    }
+  }
+
+  #sortFrom(before: number): void {
     if (this.#byKey.size === before) return;
     const added = [...this.#byKey].slice(before);
     added.sort(([, a], [, b]) => (a.goid ?? 0) - (b.goid ?? 0));

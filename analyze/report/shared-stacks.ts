@@ -47,7 +47,12 @@ export function* withSharedStacks(programs: Programs, selection: Selection): Ite
   for (const program of programs) yield* ofProgram(program, selection, 'goid');
 }
 
-/** Calls `visit` with each of them, in the order in which their stacks are read fastest. Warnings come by id all the same. */
+/** The same in the order in which their stacks are read fastest. Warnings come by id all the same. */
+export function* inStackOrder(programs: Programs, selection: Selection): Iterable<StackedGoroutine> {
+  for (const program of programs) yield* program.listingWarningsByGoid(ofProgram(program, selection, 'stack'));
+}
+
+/** Calls `visit` with each of them in that order. */
 export function visitSharedStacks(
   programs: Iterable<GoProgram>,
   selection: Selection,

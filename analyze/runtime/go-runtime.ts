@@ -98,6 +98,11 @@ export class GoRuntime {
     this.#collector.listByGoid(pass);
   }
 
+  /** The same for a pass that goes on as its items are asked for. */
+  listingWarningsByGoid<T>(pass: Iterable<T>): Iterable<T> {
+    return this.#collector.listingByGoid(pass);
+  }
+
   get version(): GoVersion {
     return this.code.version;
   }

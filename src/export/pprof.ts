@@ -4,7 +4,7 @@ import { Function, Label, Location, Mapping, Profile, Sample, StringTable, Value
 import type { GoProgram } from '../../analyze/program.js';
 import { targetOfAll } from '../../analyze/report/all-runtimes.js';
 import type { Goroutine } from '../../analyze/report/model.js';
-import { withSharedStacks, type SharedFrame, type SharedStack } from '../../analyze/report/shared-stacks.js';
+import { inStackOrder, type SharedFrame, type SharedStack } from '../../analyze/report/shared-stacks.js';
 import { version } from '../version.js';
 import type { Output } from '../output.js';
 import type { Source } from './model.js';
@@ -42,7 +42,7 @@ export async function exportPprof(output: Output, source: Source, options: Pprof
   } else {
     const { programs, query } = source;
     const names = new LabelNames(programs.length > 1, (name) => name);
-    for (const { program, goroutine, stack } of withSharedStacks(programs, query.selection ?? {})) {
+    for (const { program, goroutine, stack } of inStackOrder(programs, query.selection ?? {})) {
       const labels = { ...names.of(goroutine), numbers: idsOf(goroutine) };
       await profile.add(program, stack, labels, [1, goroutine.waitSinceNs ?? 0]);
     }

@@ -91,11 +91,14 @@ export async function checkFormats(t: Test, target: string): Promise<void> {
   const { strings } = profile.stringTable;
   t.equal(profile.sample.length, reported);
   for (const name of [...names, ...files]) t.ok(strings.includes(name), `pprof: ${name}`);
-  const labels = profile.sample.map(({ label }) => {
+  const labels = profile.sample.map(({ label }): [number, Record<string, string>] => {
+    const goid = label.find(({ key }) => strings[Number(key)] === 'goid')?.num;
     const texts = label.filter(({ str }) => Number(str) !== 0);
-    return Object.fromEntries(texts.map(({ key, str }): [string, string] => [strings[Number(key)] ?? '', strings[Number(str)] ?? ''])); // prettier-ignore
+    const pairs = texts.map(({ key, str }): [string, string] => [strings[Number(key)] ?? '', strings[Number(str)] ?? '']); // prettier-ignore
+    return [Number(goid), Object.fromEntries(pairs)];
   });
-  for (const [i, g] of goroutines.entries()) t.match(labels[i], g.labels, 'pprof labels');
+  const byGoid = new Map(labels);
+  for (const { goid, labels } of goroutines) t.match(byGoid.get(goid), labels, 'pprof labels');
 
   await checkRows(t, target, goroutines);
 }
