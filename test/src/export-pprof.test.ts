@@ -1,11 +1,14 @@
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
+import { eventually } from '../support/eventually.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { LONG_NAME, ODD_CELL } from '../support/odd.js';
@@ -74,6 +77,16 @@ function parseRaw(raw: string): { samples: RawSample[]; lines: Map<string, strin
   return { samples, lines };
 }
 
+/** A port of the loopback interface on which nothing listens. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
 t.setTimeout(300_000);
 
 if (requireGo(t)) {
@@ -126,6 +139,23 @@ if (requireGo(t)) {
     t.equal(traces.match(/^-{5,}\+/gm)?.length, goroutines.length + 1);
     t.ok(traces.includes('runtime.goparkunlock (inline)'), 'inlined calls are told');
     t.match(await pprof('-raw', path), /^1: 0x400000\/0x\w+\/0x0 \S*\/sample /m, 'the mapping of the executable');
+  });
+
+  t.test("export pprof: pprof's own page shows it", async (t) => {
+    const path = await profileOf(temporaryFolder(t), join(SAMPLES, 'labels.gsp'));
+    const port = await freePort();
+    const args = ['tool', 'pprof', '-symbolize=none', '-no_browser', `-http=127.0.0.1:${port}`, path];
+    const env = { ...process.env, GOTOOLCHAIN: 'local' };
+    const server = spawn('go', args, { env, detached: true, stdio: 'ignore' });
+    t.teardown(() => process.kill(-(server.pid ?? 0), 'SIGKILL'));
+    const url = `http://127.0.0.1:${port}/ui/`;
+    // It says that it serves before it does.
+    await eventually(() => fetch(url + 'top').catch(() => null), "pprof's page");
+    for (const page of ['flamegraph', 'top', 'peek?f=receive']) {
+      const answer = await fetch(url + page);
+      t.equal(answer.status, 200, page);
+      t.ok((await answer.text()).includes('main.receive'), page);
+    }
   });
 
   t.test('export pprof: merged samples have the sums, and no goroutine id', async (t) => {
