@@ -1,16 +1,16 @@
 import { hex } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import type { Analysis, Reads } from '../analysis.js';
+import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { isBlocked } from '../runtime/wait-records.js';
-import { EndingCode } from '../waits/ending-code.js';
 import type { Evidence, Strength, WaitsOn } from '../waits/model.js';
 import type { Cycle, Ender, Root } from '../waits/wait-graph.js';
 import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-waits.js';
 import { findWaits } from '../waits/waits.js';
 import { answer, type Answer } from './answer.js';
 import { Describer } from './goroutines.js';
+import { CODE_READS } from './ender-reads.js';
 import { LeakRoots } from './leak-roots.js';
 import { STACK_READS } from './locations.js';
 import { listThings, waitingFunctions, withoutAddress, type ListedThings } from './listed-waits.js';
@@ -31,14 +31,6 @@ import { describeWait } from './waiting.js';
 import { WaitingFunctions } from './waiting-functions.js';
 import { WaitPeers } from './wait-peers.js';
 import { enderText, nobodyText, orderOf, thingText, waitText } from './wait-texts.js';
-
-/** The code of the functions on stacks. */
-const CODE_READS: Reads = {
-  place: (program) => {
-    const code = new EndingCode(program);
-    return ({ point }) => code.of(point.func);
-  },
-};
 
 export const waitsAnalysis: Analysis = {
   name: 'waits',

@@ -66,6 +66,8 @@ export class EnderSearch {
   readonly #starts = new Map<number, Start>();
   /** By code address, what {@link #mayDoItself} returns. */
   readonly #itself = new Map<number, number>();
+  /** By code address, what {@link #namesGlobal} returns. */
+  readonly #byGlobal = new Map<number, boolean>();
   readonly #filter: Uint8Array;
 
   constructor(program: GoProgram, code: EndingCode, wanted: readonly Wanted[]) {
@@ -94,7 +96,8 @@ export class EnderSearch {
     const sp = start.registers.sp;
     if (sp < lo || sp >= hi) return [];
     const isNamed = (): boolean => this.#names(sp - (sp % 8), Math.min(hi, sp + MAX_SEARCHED), asked);
-    if (!this.#startOf(g).isCapturing && !pcs.some((pc) => this.#mayDoItself(pc) !== 0) && !isNamed()) return [];
+    const mayEnd = (pc: number): boolean => this.#mayDoItself(pc) !== 0 || this.#namesGlobal(pc);
+    if (!this.#startOf(g).isCapturing && !pcs.some(mayEnd) && !isNamed()) return [];
     const best = new Map<number, Candidate>();
     for (const frame of this.#program.stackOf(g).frames) this.#search(g, frame, asked, best);
     return [...best.values()];
@@ -147,6 +150,24 @@ export class EnderSearch {
       if (!asked.isOwn(at) && !asked.isFull(at)) return true;
     }
     return false;
+  }
+
+  /** Whether the code at an address names something wanted by a global variable, and does what ends waits. */
+  #namesGlobal(pc: number): boolean {
+    let known = this.#byGlobal.get(pc);
+    if (known === undefined) {
+      const func = onFault(
+        () => this.#program.index.at(pc)?.func ?? null,
+        () => null,
+      );
+      const ending = func === null ? null : this.#code.of(func);
+      known =
+        ending !== null &&
+        (ending.own | ending.within | ending.called) !== 0 &&
+        ending.globals.some((word) => this.#firstWantedAt(word) !== NONE);
+      this.#byGlobal.set(pc, known);
+    }
+    return known;
   }
 
   /** The first thing that is wanted at an address; {@link NONE} where nothing is. */

@@ -2,6 +2,7 @@ import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
+import { wordOr0 } from '../runtime/wait-records.js';
 import { callSites, dataReferences, type CallSite } from '../runtime/code-references.js';
 
 /** What code does to channels and to types of package sync, by which a wait of somebody else may end: bits. */
@@ -41,7 +42,7 @@ export interface Ending {
   readonly own: number;
   readonly within: number;
   readonly called: number;
-  /** The addresses of data that its code names, such as a global sync.WaitGroup. */
+  /** The addresses of data that its code names, such as a global sync.WaitGroup, and the words there, such as a global channel. */
   readonly globals: readonly Addr[];
 }
 
@@ -109,7 +110,12 @@ export class EndingCode {
       funcs.reduce((bits, callee) => bits | this.#callsOf(callee).does, 0);
     // A wrapper of a deferred call does what it wraps.
     const wrapped = within.flatMap((inner) => this.#callsOf(inner).callees.filter((callee) => !isOfLibrary(callee)));
-    return { own: does, within: all(within) | all(wrapped), called: all(called), globals: this.#globalsOf(func) };
+    return {
+      own: does,
+      within: all(within) | all(wrapped),
+      called: all(called),
+      globals: this.#globalsOf(func, all(within) | all(wrapped) | all(called) | does),
+    };
   }
 
   #callsOf(func: Func): Calls {
@@ -150,11 +156,17 @@ export class EndingCode {
     });
   }
 
-  #globalsOf(func: Func): Addr[] {
+  /** With the words there of a function that does something. */
+  #globalsOf(func: Func, does: number): Addr[] {
     const { memory, image, code } = this.#program;
     const data = code.modules.flatMap(({ module }) => module.data);
     return onFault(
-      () => [...new Set(dataReferences(memory, image.arch, func, data))],
+      () => {
+        const named = new Set(dataReferences(memory, image.arch, func, data));
+        if (does === 0) return [...named];
+        const words = Array.from(named, (at) => wordOr0(memory, at)).filter((word) => word !== 0);
+        return [...new Set([...named, ...words])];
+      },
       () => [],
     );
   }
