@@ -72,6 +72,9 @@ function without<T extends object, K extends keyof T>(from: T, ...names: readonl
   return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name as K))) as Omit<T, K>;
 }
 
+/** Work that is told by what goroutines wait on, which a page shows as such. */
+const WAITS = new Set(['chan', 'lock', 'timer']);
+
 /** What `goroutines --json` says, without what differs between goroutines at the same lines. */
 async function goroutinesOf(file: string, ...filters: readonly string[]): Promise<object[]> {
   const { stdout } = await gospyHere(['goroutines', file, '--json', ...filters]);
@@ -80,7 +83,9 @@ async function goroutinesOf(file: string, ...filters: readonly string[]): Promis
   const place = (loc: Loc): Loc => (loc === null ? null : { func: loc.func, file: loc.file, line: loc.line });
   return goroutines.map((g) => ({
     ...without(g, 'start', 'waitsOn', 'ancestors'),
-    work: g.work.map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`),
+    work: g.work
+      .filter(({ kind }) => !WAITS.has(kind))
+      .map(({ kind, text, sure }) => `${kind}: ${sure ? '' : 'probably '}${text}`),
     creator: place(g.creator),
     entry: place(g.entry),
     current: place(g.current),
