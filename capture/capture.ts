@@ -3,7 +3,7 @@ import { writeSnapshot } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
 import { countLeaks, type LeakCount } from '../analyze/leaks/verdicts.js';
 import type { LeakProof } from '../snapshots/leak-proof.js';
-import type { ValueLevel } from '../snapshots/work.js';
+import type { DecoderSpec, ValueLevel } from '../snapshots/work.js';
 import type { Programs } from '../analyze/program.js';
 import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
@@ -61,6 +61,8 @@ export interface CaptureOptions {
   readonly leaks?: LeakOptions;
   /** How much is kept of the values that goroutines work on; all unless given. */
   readonly values?: ValueLevel;
+  /** Decoders of the user's own for these values. */
+  readonly decoders?: readonly DecoderSpec[];
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
 }
@@ -179,7 +181,7 @@ async function captureFrom(
   const surveyed = look();
   options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
-  const work = new WorkSurvey(options.values ?? 'full');
+  const work = new WorkSurvey(options.values ?? 'full', options.decoders ?? []);
   const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, work, options);
   options.signal?.throwIfAborted();
   begin(options, 'making sense of what was read');

@@ -4,7 +4,7 @@ import type { LeakProof } from './leak-proof.js';
 import type { Memory } from './memory.js';
 import type { Registers } from './registers.js';
 import type { FatalSignal } from './signals.js';
-import type { StoredWork } from './work.js';
+import type { DecoderSpec, StoredWork } from './work.js';
 
 /**
  * A process that stands still: the interface between whoever provides a process (a live process, a `.gsp` file, an ELF
@@ -30,6 +30,8 @@ export interface ProcessImage {
   readonly leaks?: LeakProof | null;
   /** What goroutines work on, if that was found out before; else the memory tells. */
   readonly work?: StoredWork | null;
+  /** Decoders of the user's own, for what the memory tells. */
+  readonly decoders?: readonly DecoderSpec[];
 }
 
 /** Returns a copy of an image with some parts replaced. Spreading an image would lose the parts that are getters. */
@@ -48,9 +50,10 @@ export function withParts(image: ProcessImage, changes: Partial<ProcessImage>): 
     signal,
     leaks = null,
     work = null,
+    decoders = [],
   } = image;
   const facts = { kind, arch, pid, threads, mappings, memory, executable, host, capture, structs, signal };
-  return { ...facts, leaks, work, ...changes };
+  return { ...facts, leaks, work, decoders, ...changes };
 }
 
 /** Size and field offsets of a struct type. */

@@ -1,5 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import type { Work, WorkKind } from '../../snapshots/work.js';
+import type { Work } from '../../snapshots/work.js';
 import type { GoType } from '../types/type-reader.js';
 import type { Value, Values } from '../types/values.js';
 
@@ -42,7 +42,7 @@ export interface Call {
  * arguments, and fields of types by name. Where a version of a library has others, reading them throws MemoryFault.
  */
 export interface Decoder {
-  readonly kind: WorkKind;
+  readonly kind: string;
   /** True for functions, by the names that the linker gives them, that {@link decode} may be asked about. */
   handles(func: string): boolean;
   /** null where the call tells nothing. Throws MemoryFault where something is absent or other than expected. */

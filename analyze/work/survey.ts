@@ -1,6 +1,6 @@
 import { firstAbove } from '../../snapshots/binary-search.js';
 import { onFault } from '../../snapshots/memory.js';
-import type { StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
+import type { DecoderSpec, StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
 import type { GoroutineColumns } from '../runtime/goroutine-columns.js';
 import type { G } from '../runtime/goroutine.js';
@@ -62,8 +62,8 @@ function hashOf({ goid, waitreason, trackingSeq, stack, sched }: G): number {
 }
 
 /** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
-export function surveyWork(program: GoProgram): SurveyedWork[] {
-  return workIn(program, program);
+export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): SurveyedWork[] {
+  return workIn(program, decoders.length === 0 ? program : program.over({ decoders }));
 }
 
 /**

@@ -17,6 +17,7 @@ import { httpClient } from './http-client.js';
 import { httpServer } from './http-server.js';
 import { guessLock, lockOf, nameLock, type Lock } from './lock-names.js';
 import { socket } from './socket.js';
+import { ownDecoder } from './own-decoder.js';
 import { sql } from './sql.js';
 import { StackCalls, type StackCall } from './stack-call.js';
 
@@ -34,11 +35,18 @@ export type DecodedWork = Work & Found & { readonly words: readonly ArgumentWord
 /** Finds out what goroutines work on, by the arguments of the calls on their stacks and the program's own types. */
 export class WorkReader {
   readonly #calls: StackCalls;
+  /** Those of the user come first. */
+  readonly #all: readonly Decoder[];
+  /** The kinds in the order in which they are told. */
+  readonly #order: readonly string[];
   /** Of a place in the code, the decoders that its function concerns. */
   readonly #decoders = new WeakMap<CodePoint, readonly Decoder[]>();
 
   constructor(program: GoProgram) {
-    const { memory, code, layouts } = program;
+    const { memory, code, layouts, image } = program;
+    const own = (image.decoders ?? []).map(ownDecoder);
+    this.#all = [...own, ...DECODERS];
+    this.#order = [...new Set([...own.map(({ kind }) => kind), ...WORK_KINDS])];
     const modules = code.modules.map(({ module }) => module);
     // What is read for this is no part of what a snapshot must contain: it has the results.
     this.#calls = new StackCalls(program, new Values(memory.unrecorded, modules, layouts.release.types));
@@ -65,7 +73,7 @@ export class WorkReader {
     });
     const lock = this.#lock(frames, waits);
     if (lock !== null) found.push(lock);
-    return found.length < 2 ? found : WORK_KINDS.flatMap((kind) => found.find((work) => work.kind === kind) ?? []);
+    return found.length < 2 ? found : this.#order.flatMap((kind) => found.find((work) => work.kind === kind) ?? []);
   }
 
   #decode(decoder: Decoder, call: StackCall): DecodedWork | null {
@@ -108,7 +116,7 @@ export class WorkReader {
   #decodersOf(point: CodePoint): readonly Decoder[] {
     let known = this.#decoders.get(point);
     if (known === undefined) {
-      known = DECODERS.filter((decoder) => decoder.handles(point.func.name));
+      known = this.#all.filter((decoder) => decoder.handles(point.func.name));
       this.#decoders.set(point, known);
     }
     return known;

@@ -10,7 +10,7 @@ import {
   type SurveyedWork,
 } from '../../analyze/work/survey.js';
 import type { Memory } from '../../snapshots/memory.js';
-import type { StoredWork, ValueLevel } from '../../snapshots/work.js';
+import type { DecoderSpec, StoredWork, ValueLevel } from '../../snapshots/work.js';
 
 /**
  * What goroutines work on, found out from the values of a program: while it runs, just before the copy is made and, of those that
@@ -19,20 +19,22 @@ import type { StoredWork, ValueLevel } from '../../snapshots/work.js';
  */
 export class WorkSurvey {
   readonly #level: ValueLevel;
+  readonly #decoders: readonly DecoderSpec[];
   /** By program. */
   #before: readonly RunningSurvey[] = [];
   #after: readonly RunningSurvey[] = [];
   #frozen: readonly (readonly SurveyedWork[])[] | null = null;
 
-  constructor(level: ValueLevel) {
+  constructor(level: ValueLevel, decoders: readonly DecoderSpec[]) {
     this.#level = level;
+    this.#decoders = decoders;
   }
 
   /** Looks at a process that runs, and is copied next. `memory` gives its memory as it is from then on. */
   lookBefore(programs: Programs, memory: () => Memory): void {
     this.#frozen = null;
     this.#after = [];
-    this.#before = this.#level === 'none' ? [] : programs.map((program) => surveyRunning(over(program, memory)));
+    this.#before = this.#level === 'none' ? [] : programs.map((program) => surveyRunning(this.#over(program, memory)));
   }
 
   /** Looks again, right after the copy was made. */
@@ -41,13 +43,13 @@ export class WorkSurvey {
       const program = programs[i];
       if (program === undefined) return [];
       // Where nothing tells whether a goroutine ran, all are looked at again.
-      return [surveyRunning(over(program, memory), { known: countsRuns(program.layouts) ? whereabouts : null })];
+      return [surveyRunning(this.#over(program, memory), { known: countsRuns(program.layouts) ? whereabouts : null })];
     });
   }
 
   /** Looks at a process that stands still until it was copied. */
   lookAtFrozen(programs: readonly GoProgram[]): void {
-    if (this.#level !== 'none') this.#frozen = programs.map(surveyWork);
+    if (this.#level !== 'none') this.#frozen = programs.map((program) => surveyWork(program, this.#decoders));
   }
 
   /** What holds of the copies of the programs. */
@@ -63,8 +65,8 @@ export class WorkSurvey {
     const kept = keepUnmoved(program, before, after);
     return countsRuns(program.layouts) ? [...keepUnmovedSince(program, after), ...kept] : kept;
   }
-}
 
-function over(program: GoProgram, memory: () => Memory): () => GoProgram {
-  return () => program.over({ memory: memory() });
+  #over(program: GoProgram, memory: () => Memory): () => GoProgram {
+    return () => program.over({ memory: memory(), decoders: this.#decoders });
+  }
 }

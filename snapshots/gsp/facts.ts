@@ -17,7 +17,7 @@ import { Fields, toAddress, toCount } from './fields.js';
 import { pack } from './msgpack.js';
 
 /** An image without its memory, and without what has a section of its own. */
-export type Facts = Omit<ProcessImage, 'memory' | 'kind' | 'leaks' | 'work'>;
+export type Facts = Omit<ProcessImage, 'memory' | 'kind' | 'leaks' | 'work' | 'decoders'>;
 
 /** Encodes the msgpack object of the facts section. */
 export function packFacts(facts: Facts): Buffer {

@@ -1,4 +1,4 @@
-import { VALUE_LEVELS, WORK_KINDS, type StoredWork, type Work } from '../work.js';
+import { VALUE_LEVELS, OWN_KIND, type StoredWork, type Work } from '../work.js';
 import { Fields } from './fields.js';
 import { pack } from './msgpack.js';
 
@@ -30,9 +30,8 @@ function plainWork({ kind, text, sure, since, group, deadlineMs }: Work): Partia
 }
 
 function readOne(fields: Fields): Work[] {
-  const name = fields.text('kind');
-  const kind = WORK_KINDS.find((known) => known === name);
-  if (kind === undefined) return [];
+  const kind = fields.text('kind');
+  if (!OWN_KIND.test(kind)) return [];
   const since = fields.orNull('since', (key) => fields.count(key));
   const deadline = fields.has('deadlineMs') ? { deadlineMs: fields.integer('deadlineMs') } : {};
   return [

@@ -3,6 +3,7 @@ import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import { VALUE_LEVELS, type ValueLevel } from '../../snapshots/work.js';
 import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
+import { decodeOption, readDecoders } from '../decoders.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
 import { runtimeNames } from '../render/runtimes.js';
@@ -11,6 +12,7 @@ import { captureText } from '../render/capture.js';
 import { captureOptions, openBinary } from '../targets/live.js';
 
 interface CaptureCommandOptions {
+  readonly decode?: string;
   readonly pid?: number;
   readonly core?: string;
   readonly output: string;
@@ -77,6 +79,7 @@ export function define(command: Command, io: Io): void {
         .choices(VALUE_LEVELS)
         .default('shape'),
     )
+    .addOption(decodeOption())
     .addOption(binOption())
     .addOption(debugDirOption())
     .option('--strict', 'end with exit code 7 if something is missing in the snapshot')
@@ -132,7 +135,8 @@ async function captureCore(io: Io, file: string, options: CaptureCommandOptions)
   ]);
   const { output, bin, debugDir } = options;
   const forget = onInterrupt(removeUnfinished);
-  const opening = { progress: io.progress, values: options.values, ...leakOptions(options) };
+  const decoders = await readDecoders(options.decode);
+  const opening = { progress: io.progress, values: options.values, decoders, ...leakOptions(options) };
   return coreToSnapshot({ file, bin, debugDir }, output, opening).finally(forget);
 }
 
@@ -144,10 +148,11 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
     import('../../capture/clone/clone.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
+  const decoders = await readDecoders(options.decode);
   const binary = await openBinary(bin);
   const forget = [onInterrupt(removeUnfinished), onInterrupt(endClones)];
   try {
-    const captureWith = captureOptions(mode, binary, { progress: io.progress });
+    const captureWith = captureOptions(mode, binary, { progress: io.progress, decoders });
     checkOutput(output);
     return await captureToFile(pid, output, {
       ...captureWith,

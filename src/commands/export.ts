@@ -13,6 +13,7 @@ import { pluralize, printable, size } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { writePage } from './export-html.js';
 import { writeTo } from './write-to.js';
+import { decodeOption } from '../decoders.js';
 import { withPrograms, withTargets, type NamedTarget, type TargetOptions } from './with-target.js';
 
 interface ExportOptions extends TargetOptions, SelectionOptions {
@@ -83,6 +84,7 @@ export function define(command: Command, io: Io): void {
       ).argParser(parsePartitions),
     )
     .option('--service <NAME>', 'parquet: what the program is called; the name of its file unless given')
+    .addOption(decodeOption())
     .addOption(memoryOption())
     .action((files: readonly string[], options: ExportOptions) => {
       checkOptions(options);

@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
 import type { GroupBy } from '../../analyze/report/groups.js';
 import type { Io } from '../io.js';
+import { decodeOption } from '../decoders.js';
 import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { goroutineTable, groupText } from '../render/goroutines.js';
@@ -38,6 +39,7 @@ export function define(command: Command, io: Io): void {
     )
     .option('--all', "with --group-by stack: also the runtime's own goroutines and frames, which text leaves out")
     .addOption(limitOption('print at most N, 0 for all (text: 200)'))
+    .addOption(decodeOption())
     .addOption(sourceRootOption())
     .addOption(jsonOption())
     .addOption(new Option('--ndjson', 'print one JSON object a line').conflicts(['json', 'groupBy']))

@@ -1,6 +1,7 @@
 import { Argument, type Command } from 'commander';
 import type { Programs } from '../../analyze/program.js';
 import type { Io } from '../io.js';
+import { decodeOption } from '../decoders.js';
 import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { selectsGoroutines, type SelectionOptions } from '../selection-options.js';
@@ -22,6 +23,7 @@ export function define(command: Command, io: Io): void {
         'readers accept.',
     )
     .addOption(limitOption('print at most N goroutines, 0 for all'))
+    .addOption(decodeOption())
     .addOption(sourceRootOption())
     .addOption(jsonOption())
     .action((first: string | undefined, others: readonly string[], options: StacksOptions) => {

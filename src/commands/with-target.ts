@@ -1,6 +1,7 @@
 import type { Programs } from '../../analyze/program.js';
 import { usageError } from '../../snapshots/errors.js';
 import { ReaderGone, type Io } from '../io.js';
+import { readDecoders } from '../decoders.js';
 import { goidOf } from '../selection-options.js';
 import { chooseRuntime } from '../targets/choose-runtime.js';
 import { openTarget } from '../targets/open-target.js';
@@ -12,6 +13,8 @@ export interface TargetOptions {
   readonly bin?: string;
   readonly debugDir?: readonly string[];
   readonly runtime?: string;
+  /** Only of commands that show what goroutines work on. */
+  readonly decode?: string;
 }
 
 /** A target as a command line names it: a file, or a process with `pid`. */
@@ -22,6 +25,8 @@ export interface NamedTarget {
   readonly debugDir?: readonly string[] | undefined;
   /** Which of its Go runtimes; all if it is not given. */
   readonly runtime?: string | undefined;
+  /** A file of decoders. */
+  readonly decode?: string | undefined;
 }
 
 /**
@@ -75,7 +80,10 @@ export async function withTargets<const T extends readonly NamedTarget[]>(
       cause,
     );
   try {
-    for (const spec of specs) targets.push(await openTarget(spec, { progress: io.progress, leaks }));
+    for (const [i, spec] of specs.entries()) {
+      const decoders = await readDecoders(named[i]?.decode);
+      targets.push(await openTarget(spec, { progress: io.progress, leaks, decoders }));
+    }
     // One list of programs a target, which TypeScript does not see.
     const programs = targets.map((target, i) => chooseRuntime(target.programs, named[i]?.runtime));
     await use(programs as { readonly [K in keyof T]: Programs });

@@ -73,7 +73,8 @@ async function writeExtract(
   const opened = openCorePrograms(core, spec);
   try {
     const programs = await withProof(opened, opening);
-    const surveyed = values === 'none' ? [] : programs.flatMap((program) => surveyWork(program));
+    const { decoders = [] } = opening;
+    const surveyed = values === 'none' ? [] : programs.flatMap((program) => surveyWork(program, decoders));
     const { programs: analyzed, image, groups } = extract(programs);
     const runtimes = runtimesOf(analyzed);
     const goroutines = runtimes.reduce((sum, runtime) => sum + runtime.goroutines, 0);

@@ -27,7 +27,7 @@ export async function openBinary(path: string | undefined): Promise<Binary | nul
  */
 export function captureOptions(mode: CaptureMode, binary: Binary | null, opening: Opening = {}): CaptureOptions {
   requireLinux();
-  const { progress, signal, leaks } = opening;
+  const { progress, signal, leaks, decoders } = opening;
   return {
     mode,
     writer: version(),
@@ -36,6 +36,7 @@ export function captureOptions(mode: CaptureMode, binary: Binary | null, opening
     ...(progress === undefined ? {} : { progress }),
     ...(signal === undefined ? {} : { signal }),
     ...(leaks === undefined ? {} : { leaks }),
+    ...(decoders === undefined ? {} : { decoders }),
   };
 }
 

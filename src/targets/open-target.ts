@@ -1,4 +1,5 @@
 import { openPrograms, type Programs } from '../../analyze/program.js';
+import { usageError } from '../../snapshots/errors.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { kindOfTarget, type CoreFile } from './file-kind.js';
 import { captureOptions, openBinary, programsIn } from './live.js';
@@ -19,7 +20,11 @@ export async function openTarget(spec: TargetSpec, opening: Opening = {}): Promi
   opening.signal?.throwIfAborted();
   if ('pid' in spec) return openProcess(spec, opening);
   const kind = kindOfTarget(spec.file);
-  return kind.kind === 'snapshot' ? openSnapshotFile(spec) : openCoreTarget(spec, kind, opening);
+  if (kind.kind !== 'snapshot') return openCoreTarget(spec, kind, opening);
+  if ((opening.decoders ?? []).length === 0) return openSnapshotFile(spec);
+  throw usageError(`${spec.file} is a snapshot, which has what its capture decoded, and no memory for more`, {
+    hint: 'give the decoders to `gospy capture --decode`',
+  });
 }
 
 async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promise<OpenTarget> {
@@ -70,12 +75,19 @@ async function openCoreTarget(spec: FileTarget, kind: CoreFile, opening: Opening
   return openIn(core, async () => {
     const opened = openCorePrograms(core, spec);
     try {
-      return { programs: await withProof(opened, opening), close: opened.close };
+      const programs = withDecoders(await withProof(opened, opening), opening);
+      return { programs, close: opened.close };
     } catch (error) {
       opened.close();
       throw error;
     }
   });
+}
+
+function withDecoders(programs: Programs, { decoders = [] }: Opening): Programs {
+  if (decoders.length === 0) return programs;
+  const [first, ...more] = programs;
+  return [first.over({ decoders }), ...more.map((program) => program.over({ decoders }))];
 }
 
 /** A file that notices damage as it is read. */

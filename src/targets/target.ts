@@ -1,6 +1,7 @@
 import type { Programs } from '../../analyze/program.js';
 import type { Warning } from '../../analyze/warnings.js';
 import { badFile, type GospyError } from '../../snapshots/errors.js';
+import type { DecoderSpec } from '../../snapshots/work.js';
 
 /** Which files may lend a target what it lacks. */
 export interface FileOptions {
@@ -24,7 +25,7 @@ export interface ProcessTarget {
 
 export type TargetSpec = FileTarget | ProcessTarget;
 
-/** What the caller of a slow opening can do meanwhile. */
+/** How a target is opened, and what the caller can do meanwhile. */
 export interface Opening {
   /** Called with what is being done, for a progress line, and how many bytes of that are done where that is known. */
   readonly progress?: ((doing: string, bytes?: number) => void) | undefined;
@@ -38,6 +39,8 @@ export interface Opening {
    * heap may hold pointers, at most.
    */
   readonly leaks?: { readonly maxHeapBytes: number } | undefined;
+  /** Decoders of the user's own for what goroutines work on. A snapshot has what it was captured with, and refuses them. */
+  readonly decoders?: readonly DecoderSpec[] | undefined;
 }
 
 /** An open target. Any number may be open at once. */

@@ -39,7 +39,7 @@ import {
   MODULES_CELLS,
   STUCK_CELLS,
 } from './wait-cells.js';
-import { DECODED_CELLS, HAMMERED_CELLS, RPC_CELLS, TYPED_CELLS, WORKING_CELLS } from './work-cells.js';
+import { BROKER_CELL, DECODED_CELLS, HAMMERED_CELLS, RPC_CELLS, TYPED_CELLS, WORKING_CELLS } from './work-cells.js';
 
 /**
  * Every program that is built before the tests run. Neighbours differ in release, so that two builds at a time do not
@@ -79,6 +79,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...HAMMERED_CELLS,
   ...DECODED_CELLS,
   ...RPC_CELLS,
+  BROKER_CELL,
   ...ALL_WAITS_CORE_CELLS,
   ...LEAKS_CELLS,
   LEAKS_NAMED_CELL,

@@ -26,7 +26,7 @@ export type Release = keyof typeof RELEASES;
 export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as const;
 export type Link = (typeof LINKS)[number];
 
-type OfWork = 'working' | 'decoders' | 'rpc' | 'hammered';
+type OfWork = 'working' | 'broker' | 'decoders' | 'rpc' | 'hammered';
 type OfWaits = 'locks' | 'modules' | 'flow' | 'defers' | 'stuck';
 
 /** A folder of test/fixtures. */

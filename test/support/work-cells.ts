@@ -47,3 +47,9 @@ function rpc(release: Release, grpc: string, net: string): Cell {
   const requires = `(\n\tgoogle.golang.org/grpc ${grpc}\n\tgolang.org/x/net ${net}\n)`;
   return { fixture: 'rpc', release, link: 'stripped', args: ['-mod=mod'], requires };
 }
+
+/** A program with work of its own kinds: of a library, and of its own. */
+export const BROKER_CELL: Cell = {
+  ...{ fixture: 'broker', release: '1.26', link: 'stripped', args: ['-mod=mod'] },
+  requires: 'github.com/segmentio/kafka-go v0.4.47',
+};
