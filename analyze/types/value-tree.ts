@@ -2,7 +2,7 @@ import { hex, plus, type Addr } from '../../snapshots/address.js';
 import { MemoryFault, onFault } from '../../snapshots/memory.js';
 import { mapEntries, mapLength } from './maps.js';
 import type { GoType } from './type-reader.js';
-import { mismatch, type Value, type Values } from './values.js';
+import { mismatch, Mismatch, type Value, type Values } from './values.js';
 
 /** Why a part of a value is not shown. */
 export type OmissionCode =
@@ -117,11 +117,14 @@ export class ValueTree {
     }
   }
 
-  #omissionOf({ addr, message }: MemoryFault): Omission {
-    const absent = onFault(
-      () => !this.#values.memory.has(addr as Addr, 1),
-      () => true,
-    );
+  #omissionOf(fault: MemoryFault): Omission {
+    const { addr, message } = fault;
+    const absent =
+      !(fault instanceof Mismatch) &&
+      onFault(
+        () => !this.#values.memory.has(addr as Addr, 1),
+        () => true,
+      );
     if (!absent) this.isContradicted = true;
     return { code: absent ? 'absent' : 'damaged', message };
   }

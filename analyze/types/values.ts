@@ -16,9 +16,11 @@ export interface Value {
   readonly addr: Addr;
 }
 
-/** A struct or field that is not as the reader takes it to be: of another version of a library, or damaged. */
-export function mismatch(what: string, addr: number): MemoryFault {
-  return new MemoryFault(addr, `${what} at ${hex(addr)} is not as expected`);
+/** A value that is not as the reader takes it to be: of another version of a library, or damaged. */
+export class Mismatch extends MemoryFault {}
+
+export function mismatch(what: string, addr: number): Mismatch {
+  return new Mismatch(addr, `${what} at ${hex(addr)} is not as expected`);
 }
 
 /** Reads the values of a program by their types. All methods throw MemoryFault for what is absent, damaged or different. */
