@@ -1,4 +1,5 @@
-import type { Programs } from '../../analyze/program.js';
+import type { GoProgram, Programs } from '../../analyze/program.js';
+import type { DecoderSpec } from '../../snapshots/work.js';
 import { LiveProcess } from '../process/live-process.js';
 import { openLive } from './look-again.js';
 import { Sampler } from './sampler.js';
@@ -8,14 +9,17 @@ export class ProcessSampler {
   readonly #target: LiveProcess;
   readonly #samplers: readonly [Sampler, ...Sampler[]];
 
-  /** Throws GospyError if there is no such process, it may not be read, or it is not a Go program. */
-  constructor(pid: number, inspect?: (programs: Programs) => void) {
+  /**
+   * `decoders` are the user's own, for what goroutines work on. Throws GospyError if there is no such process, it may not be read, or it
+   * is not a Go program.
+   */
+  constructor(pid: number, inspect?: (programs: Programs) => void, decoders: readonly DecoderSpec[] = []) {
     this.#target = new LiveProcess(pid, 'read');
     try {
       const programs = openLive(this.#target);
       inspect?.(programs);
       const [first, ...more] = programs;
-      const samplerOf = (program: (typeof programs)[number]): Sampler => new Sampler(this.#target, program);
+      const samplerOf = (program: GoProgram): Sampler => new Sampler(this.#target, program.over({ decoders }));
       this.#samplers = [samplerOf(first), ...more.map(samplerOf)];
     } catch (error) {
       this.#target.close();

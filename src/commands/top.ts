@@ -2,6 +2,7 @@ import { isatty } from 'node:tty';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { ViewBy } from '../../analyze/report/live-view.js';
 import { usageError } from '../../snapshots/errors.js';
+import { decodeOption, readDecoders } from '../decoders.js';
 import { explain } from '../failure.js';
 import { onInterrupt } from '../interrupt.js';
 import type { Io } from '../io.js';
@@ -61,6 +62,7 @@ export function define(command: Command, io: Io): void {
         .default(SECOND_NS, '1s'),
     )
     .option('--once', 'print one plain frame, and end')
+    .addOption(decodeOption())
     .addOption(sourceRootOption())
     .addOption(limitOption('with --once, print at most N groups, 0 for all', 200))
     .action((file: string | undefined, options: TopOptions) => top(io, file, options));
@@ -73,11 +75,12 @@ async function top(io: Io, file: string | undefined, options: TopOptions): Promi
     return withPrograms(io, file, options, (programs) => watch(io, { programs }, options));
   }
   const { bin, pid, mode, runtime } = options;
+  const decoders = await readDecoders(options.decode);
   const binary = await openBinary(bin);
   try {
     const { ProcessSource } = await import('../tui/source.js');
     // Without progress, which would be written over the screen.
-    const source = new ProcessSource(pid, mode, captureOptions(mode, binary), runtime);
+    const source = new ProcessSource(pid, mode, captureOptions(mode, binary, { decoders }), runtime);
     try {
       const first = await source.next();
       await watch(io, { source, first, saveAs: () => snapshotName(pid) }, options);

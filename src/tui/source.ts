@@ -39,7 +39,7 @@ export class ProcessSource {
     reviewPriority();
     if (this.mode === 'stop') return this.#chosen(sampleIn(await this.#capture()));
     this.#captured = null;
-    this.#sampler ??= new ProcessSampler(this.pid, this.#options.inspect);
+    this.#sampler ??= new ProcessSampler(this.pid, this.#options.inspect, this.#options.decoders);
     return this.#chosen({ programs: this.#sampler.look(), pauseNs: 0 });
   }
 

@@ -72,6 +72,10 @@ t.test('decode: decoders of the user tell what the program says, those of the do
   t.strictSame(await worksOf(...target), [], 'nothing of it without the file');
   const { stdout } = await gospyHere(['stacks', ...target, '--decode', file, '--work', '^kafka: orders/3']);
   t.match(stdout, /^work:\n {2}\d+ {2}kafka: orders\/3\n\ngoroutine \d+ \[/);
+  for (const mode of ['live', 'stop']) {
+    const args = ['top', ...target, '--once', '--group-by', 'work', '--decode', file, '--mode', mode];
+    t.match((await gospyHere(args)).stdout, /^ *2 .*orders\/\{n\}/m, `top, ${mode}`);
+  }
 
   const snapshot = join(folder, 'snap.gsp');
   for (const level of ['full', 'shape']) {
