@@ -51,8 +51,11 @@ export const STUCK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Relea
 /** Parts of the program `modules` that take long to build. */
 const LARGE_MODULES = ['badger.go', 'gorm.go', 'grpc.go', 'kafka.go', 'nats.go', 'prometheus.go', 'redis.go'];
 
-/** Modules that are held up in the middle of their locks. */
+/**
+ * Modules that are held up in the middle of their locks. A transaction of database/sql has a lock of its own since Go 1.27, in
+ * which goroutines wait for a sync.Cond: of that, who has it is not found.
+ */
 export const MODULES_CELLS: readonly Cell[] = [
   { fixture: 'modules', release: '1.26', link: 'stripped', leaveOut: LARGE_MODULES },
-  ...ofAll(['1.26', '1.27'], []).map((release): Cell => ({ fixture: 'modules', release, link: 'stripped' })),
+  ...ofAll(['1.26'], []).map((release): Cell => ({ fixture: 'modules', release, link: 'stripped' })),
 ];
