@@ -103,14 +103,15 @@ function freezer(t: Test, version: 1 | 2): { freeze(pid: number): Promise<void>;
   }
   const processes = (): number[] =>
     readFileSync(join(folder, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+  const events = (): string => readFileSync(join(folder, 'cgroup.events'), 'utf8');
+  const tasks = (): string => readFileSync(join(folder, 'tasks'), 'utf8');
   const isFrozen = (): boolean =>
-    version === 2
-      ? readFileSync(join(folder, 'cgroup.events'), 'utf8').includes('frozen 1')
-      : readFileSync(join(folder, file), 'utf8').trim() === frozen;
+    version === 2 ? events().includes('frozen 1') : readFileSync(join(folder, file), 'utf8').trim() === frozen;
   t.teardown(async () => {
     writeFileSync(join(folder, file), thawed);
     for (const pid of processes()) process.kill(pid, 'SIGKILL');
-    await until(() => processes().length === 0, 'the programs to end');
+    // A process without its main thread is not listed, but its other threads may be there still.
+    await until(() => (version === 2 ? events().includes('populated 0') : tasks() === ''), 'the programs to end');
     rmdirSync(folder);
   });
   return {

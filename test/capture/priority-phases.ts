@@ -19,10 +19,16 @@ function classOf(path: string): Class {
   return { nice: Number(fields[19 - 3]), policy: Number(fields[41 - 3]) };
 }
 
-function threads(): { main: Class; helpers: Class[] } {
+function threads(): Phases[string] {
   const all = readdirSync('/proc/self/task').map(Number);
   const helpers = all.filter((tid) => tid !== process.pid).map((tid) => classOf(`/proc/self/task/${tid}`));
-  return { main: classOf(`/proc/self/task/${process.pid}`), helpers };
+  const turns = { ranNs: 0, waitedNs: 0 };
+  for (const tid of all) {
+    const [ran = 0, waited = 0] = readFileSync(`/proc/self/task/${tid}/schedstat`, 'latin1').split(' ').map(Number);
+    turns.ranNs += ran;
+    turns.waitedNs += waited;
+  }
+  return { main: classOf(`/proc/self/task/${process.pid}`), helpers, turns };
 }
 
 async function phasesOfStop(): Promise<Phases> {
@@ -43,7 +49,7 @@ async function phasesOfStop(): Promise<Phases> {
   const child = spawn('/bin/cat', { stdio: ['pipe', 'ignore', 'ignore'] });
   await once(child, 'spawn');
   const pid = child.pid ?? 0;
-  phases['child'] = { main: classOf(`/proc/${pid}`), helpers: [] };
+  phases['child'] = { ...threads(), main: classOf(`/proc/${pid}`), helpers: [] };
   withStopped(pid, { arch: hostArch() }, () => (phases['stop'] = threads()));
   phases['after the stop'] = threads();
   try {

@@ -8,8 +8,17 @@ export interface Class {
   readonly policy: number;
 }
 
+/** For how long all threads of a process ran, and waited for a CPU. */
+export interface Turns {
+  readonly ranNs: number;
+  readonly waitedNs: number;
+}
+
 /** The classes of a process's main thread and of all others, in each phase. */
-export type Phases = Record<string, { readonly main: Class; readonly helpers: readonly Class[] }>;
+export type Phases = Record<
+  string,
+  { readonly main: Class; readonly helpers: readonly Class[]; readonly turns: Turns }
+>;
 
 export interface PhasesOptions {
   /** A user to become before anything else. */
