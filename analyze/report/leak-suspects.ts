@@ -5,7 +5,9 @@ import type { Evidence, WaitsOn } from '../waits/model.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import type { Goroutine, Loc } from './model.js';
+import { WorkingOn } from './working-on.js';
 
 /** What other goroutines can end: chan.go, select.go and package sync. */
 const WOKEN = /^(chan (receive|send)|select|sync\..*|semacquire)$/;
@@ -25,28 +27,56 @@ export interface Shown {
   readonly creator: Loc | null;
 }
 
+/** What a suspect waits on, and what speaks against the suspicion. */
+interface Awaited {
+  readonly addresses: readonly Addr[];
+  readonly doubts: readonly Evidence[];
+}
+
+/** Whether it waits for the end of something, which may come by itself: a context's is told by a channel of empty structs. */
+function mayBeOver({ kind, op, elemType }: WaitsOn): boolean {
+  return (kind === 'chan' || kind === 'select') && op === 'recv' && elemType === 'struct {}';
+}
+
+const MAY_END: Evidence = {
+  code: 'weak',
+  message: 'weak: each waits to receive from a chan struct {}, which may be that of a context with a deadline',
+};
+
 /**
  * Which goroutines may be leaked, as far as can be told without the heap: of two that these rules name, hardly more than one is.
  * So they are rather silent: about the standard library's own goroutines, about workers that share a channel, and about what waits on a global
- * variable, a timer, a signal, or on what another goroutine refers to.
+ * variable, a timer, a signal, a context with a deadline, or on what another goroutine refers to.
  */
 export class SuspectRules {
   readonly #program: GoProgram;
   readonly #waits: WaitsOnReader;
   readonly #library: string | null;
+  readonly #work: WorkingOn;
 
   constructor(program: GoProgram) {
     this.#program = program;
+    this.#work = new WorkingOn(program);
     this.#waits = new WaitsOnReader(program);
     this.#library = libraryOf(program);
   }
 
-  /** The addresses of what a goroutine waits on that others would have to end; none if it is no suspect. */
-  awaited(g: G, { waitReason, waitSinceNs, entry }: Goroutine): Addr[] {
-    if (waitReason === null || !WOKEN.test(waitReason) || waitSinceNs === null || waitSinceNs < OLD_NS) return [];
-    if (entry !== null && this.#isInLibrary(entry.file)) return [];
+  /** What a goroutine waits on that others would have to end; null if it is no suspect. */
+  awaited(g: G, { waitReason, waitSinceNs, entry }: Goroutine): Awaited | null {
+    if (waitReason === null || !WOKEN.test(waitReason) || waitSinceNs === null || waitSinceNs < OLD_NS) return null;
+    if (entry !== null && this.#isInLibrary(entry.file)) return null;
     const on = this.#waits.of(g);
-    return on.every((one) => this.#mayBeForgotten(one)) ? on.flatMap(({ addr }) => addr ?? []) : [];
+    if (!on.every((one) => this.#mayBeForgotten(one)) || this.#hasDeadline(g, on)) return null;
+    const addresses = on.flatMap(({ addr }) => addr ?? []);
+    return addresses.length === 0 ? null : { addresses, doubts: on.some(mayBeOver) ? [MAY_END] : [] };
+  }
+
+  /** True if it works with a context that ends in the future: it may wait for that. */
+  #hasDeadline(g: G, on: readonly WaitsOn[]): boolean {
+    const { capturedAt } = this.#program.image.capture;
+    const now = capturedAt === null ? Infinity : Date.parse(capturedAt);
+    const frames = (): readonly PhysicalFrame[] => this.#program.stackOf(g).frames;
+    return this.#work.told(g, frames, () => on).some(({ deadlineMs }) => deadlineMs !== undefined && deadlineMs > now);
   }
 
   #mayBeForgotten({ kind, addr, elemType }: WaitsOn): boolean {

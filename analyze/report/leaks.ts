@@ -174,7 +174,8 @@ class LeakFinder {
     }
     if (this.isProved || system) return null;
     const awaited = this.#rules.awaited(g, goroutine);
-    return awaited.length === 0 ? null : { finding: 'suspect', root: '', evidence: [], awaited };
+    if (awaited === null) return null;
+    return { finding: 'suspect', root: '', evidence: awaited.doubts, awaited: awaited.addresses };
   }
 }
 
@@ -226,14 +227,15 @@ class OpenLeakGroup {
 
   /** None for goroutines that are alive, or not even suspects, as the group shows. */
   close(rules: SuspectRules): LeakGroup[] {
-    const { finding, evidence: proved } = this.#found;
+    const { finding, evidence: known } = this.#found;
     if (finding === 'alive') return [];
     const { creator } = this.#first;
     const awaited = new Set([...this.#awaited.values()].flat()).size;
     const shown = { count: this.#goids.length, awaited, ageNs: this.#ageNs, creator };
-    const evidence = finding === 'suspect' ? rules.evidence(shown) : proved;
-    if (evidence.length === 0) return [];
     const isProved = finding !== 'suspect';
+    const suspicion = isProved ? [] : rules.evidence(shown);
+    if (!isProved && suspicion.length === 0) return [];
+    const evidence = [...suspicion, ...known];
     return [
       {
         verdict: isProved ? 'proved' : 'suspect',

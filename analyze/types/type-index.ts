@@ -15,7 +15,7 @@ export class TypeIndex {
   readonly #memory: Memory;
   readonly #modules: readonly ModuleData[];
   readonly #reader: TypeReader;
-  #byName: Map<string, GoType> | null = null;
+  #byName: Map<string, GoType | null> | null = null;
 
   constructor(memory: Memory, modules: readonly ModuleData[], reader: TypeReader) {
     this.#memory = memory;
@@ -23,23 +23,31 @@ export class TypeIndex {
     this.#reader = reader;
   }
 
-  /** The type with a name, such as `net/http.conn`; null where the program has none. */
+  /**
+   * The type with a name, such as `net/http.conn`; null where the program has none, or where several types of one module have it, as
+   * types of functions may. Of several modules, the first one that has it counts.
+   */
   named(name: string): GoType | null {
     return (this.#byName ??= this.#readAll()).get(name) ?? null;
   }
 
-  #readAll(): Map<string, GoType> {
-    const byName = new Map<string, GoType>();
+  #readAll(): Map<string, GoType | null> {
+    const byName = new Map<string, GoType | null>();
     for (const module of this.#modules) {
+      const own = new Map<string, GoType | null>();
       onFault(
         () => {
           for (const type of module.layout.has('typelinks') ? this.#linked(module) : this.#walked(module)) {
             const named = type.kind === 'ptr' ? this.#reader.at(type.elem) : type;
-            if (named !== null && !byName.has(named.name)) byName.set(named.name, named);
+            if (named === null) continue;
+            const known = own.get(named.name);
+            if (known === undefined) own.set(named.name, named);
+            else if (known !== null && known.addr !== named.addr) own.set(named.name, null);
           }
         },
         () => undefined,
       );
+      for (const [name, type] of own) if (!byName.has(name)) byName.set(name, type);
     }
     return byName;
   }

@@ -131,8 +131,10 @@ async function checkText(t: Test, target: readonly string[]): Promise<void> {
   t.match(asMap, { certainty: 'probable', value: { length: 5000 } }, 'what the user says is probable');
   const [asNode] = (await print(...given, '*main.node')).frames[0]?.arguments ?? [];
   t.match(asNode, { type: null, evidence: [{ code: 'refuted' }] }, 'the heap has no room for it');
-  const [asNothing] = (await print(...given, 'main.nothing')).frames[0]?.arguments ?? [];
-  t.match(asNothing, { type: null, evidence: [{ code: 'no-such-type' }] });
+  for (const name of ['main.nothing', '*main.twin']) {
+    const [asNothing] = (await print(...given, name)).frames[0]?.arguments ?? [];
+    t.match(asNothing, { type: null, evidence: [{ code: 'no-such-type' }] }, name);
+  }
 }
 
 /** A snapshot has the words, and not what they lead to. */
