@@ -67,6 +67,13 @@ export function waitText(on: WaitsOn): string {
   }
 }
 
+/** Timers that are to fire later than in thirty years are set so as not to fire (time.Duration ends at 292 years). */
+const NEVER_NS = 1e18;
+
+function firesText(dueNs: number): string {
+  return dueNs < 0 ? 'due' : dueNs >= NEVER_NS ? 'never due' : `due in ${spanText(dueNs)}`;
+}
+
 /** `, due in 3.2 s`; empty where that is not known. */
 export function dueText(on: WaitsOn): string {
   return timeState(on)
@@ -184,8 +191,7 @@ function channelState({ len, cap, closed }: WaitsOn): string[] {
 }
 
 function timeState({ kind, deadlineNs, dueNs }: WaitsOn): string[] {
-  const due =
-    dueNs === undefined ? [] : dueNs === null ? ['stopped'] : [dueNs < 0 ? 'due' : `due in ${spanText(dueNs)}`];
+  const due = dueNs === undefined ? [] : dueNs === null ? ['stopped'] : [firesText(dueNs)];
   if (kind !== 'fd' || deadlineNs === undefined) return due;
   return [deadlineNs === null ? 'no deadline' : `deadline ${deadlineNs < 0 ? 'past' : `in ${spanText(deadlineNs)}`}`];
 }

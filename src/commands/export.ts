@@ -112,6 +112,9 @@ function checkOptions(options: ExportOptions): void {
       throw usageError(`${name} is an option of --format ${format}`);
     }
   }
+  if (options.decode !== undefined && !(options.format in STREAMED)) {
+    throw usageError(`--format ${options.format} does not take --decode`);
+  }
   if (options.format === 'core' && !selectsAll(selectionOf(options))) {
     throw usageError('a core is of the whole process: it takes no selection of goroutines');
   }

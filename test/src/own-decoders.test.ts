@@ -138,4 +138,8 @@ t.test('decode: a mistake in the file is exit code 2, and named', async (t) => {
     t.match(await gospyHere(['goroutines', SAMPLE, '--decode', file]), { code: 2, stdout: '', stderr }, content);
   }
   t.match(await gospyHere(['goroutines', SAMPLE, '--decode', '/nowhere/d.json']), { code: 5, stderr: /no such file/ });
+  for (const format of ['parquet', 'html', 'core']) {
+    const args = ['export', '--pid', '1', '--format', format, '--decode', file];
+    t.match(await gospyHere(args), { code: 2, stderr: /does not take --decode/ }, format);
+  }
 });
