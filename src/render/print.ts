@@ -74,7 +74,8 @@ function described(value: ShownValue, withType: boolean): Described {
   return {
     head: words.filter((word) => word !== '').join(' '),
     parts: [
-      ...fields.map((field) => [printable(field.name), field.value] as const),
+      // Blank fields hold nothing that a program can read.
+      ...fields.filter(({ name }) => name !== '_').map((field) => [printable(field.name), field.value] as const),
       ...(inline === null ? elements : []).map((element, i) => [String(i), element] as const),
       ...entries.flatMap(({ key, value }, i) => {
         if (key.value !== undefined) return [[scalarText(key), value] as const];
