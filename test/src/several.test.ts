@@ -111,7 +111,11 @@ if (requireGo(t)) {
     }
     const heads = ['RUNTIME', `1 ${host}`, '2 old.so'];
     for (const command of ['goroutines', 'threads']) {
-      const lines = (await textOf([command, file])).trimEnd().split('\n');
+      // Indented lines say what the goroutine above works on.
+      const lines = (await textOf([command, file]))
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('    '));
       t.same(lines.filter((line) => !heads.some((head) => line.startsWith(head))).slice(0, 1), [], command);
     }
     t.match(await textOf(['goroutines', file, '--group-by', 'start']), / \[runtime 2 old\.so\]\n {4}main\.nested /);
