@@ -33,7 +33,7 @@ import { withNativeFunctions } from './process/native-code.js';
 import { nameVariables } from './process/variable-names.js';
 import { assertOwnProc } from './process/own-proc.js';
 import { collectGarbage } from './ptrace/garbage.js';
-import { optimizeEarly, optimizeLate } from './ptrace/optimize.js';
+import { optimizeEarly, optimizeLate, untilCompiled } from './ptrace/optimize.js';
 import { Prover, withoutProof, type LeakOptions } from './prover.js';
 import { lowerPriority, reviewPriority } from './ptrace/priority.js';
 import { withStopped } from './ptrace/stop.js';
@@ -313,7 +313,11 @@ async function copyStopped(
   });
   signal?.throwIfAborted();
   const memory = (): Memory => target.memory();
+  // What this runs is no part of the stop: compiling it then would take a CPU from the threads that are to stop.
+  optimizeLate();
   work.lookBefore(copies.surveyed.programs, memory);
+  untilCompiled();
+  optimizeEarly();
   // That ran other code over the same functions, for which the engine made them again.
   rehearse(copies, AGAIN_ROUNDS);
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.

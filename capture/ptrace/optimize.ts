@@ -1,4 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
+import { ownThreads } from '../process/own-proc.js';
+import { threadState } from '../process/procfs.js';
+import { sleep } from './sleep.js';
 
 /*
  * How soon V8 hands a function to its optimizing compiler, in bytes of byte code that it has run. The default of Node 20 is
@@ -18,4 +21,27 @@ export function optimizeLate(): void {
 /** For the rehearsal of a stop: what runs in the stop should be optimized by then, and not be compiled in it. */
 export function optimizeEarly(): void {
   setFlagsFromString(EARLY);
+}
+
+/** What is waited for at most, in milliseconds: a large function takes 40, longer where the threads that compile get no CPU. */
+const MOST_MS = 100;
+/** Between two looks. */
+const BETWEEN_MS = 1;
+/** A thread may wait for a moment for another one: so many looks in a row must find none that runs. */
+const LOOKS_AT_REST = 2;
+
+/**
+ * Waits until no other thread of gospy's runs, such as V8's that compile: in the stop they would have the class of the main one, and
+ * take a CPU from the threads that are to stop. Not for long.
+ */
+export function untilCompiled(isBusy: () => boolean = othersRun): void {
+  const deadline = performance.now() + MOST_MS;
+  for (let rests = 0; rests < LOOKS_AT_REST && performance.now() < deadline;) {
+    rests = isBusy() ? 0 : rests + 1;
+    sleep(BETWEEN_MS);
+  }
+}
+
+function othersRun(): boolean {
+  return ownThreads().some((tid) => tid !== process.pid && threadState(process.pid, tid) === 'R');
 }
