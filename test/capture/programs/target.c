@@ -245,6 +245,7 @@ int main(int argc, char **argv) {
     pattern();
   }
   start(answer, NULL);
+  while (beats == 0) usleep(500); /* a stop before the first beat would leave no gap */
   puts("ready");
   fflush(stdout);
   if (strcmp(mode, "leaderless") == 0) pthread_exit(NULL);
