@@ -1,7 +1,7 @@
 import type { ProcessImage } from '../snapshots/image.js';
 import { onFault, segmentsIn, type Memory, type Range, type Segment } from '../snapshots/memory.js';
 import { recordingMemory } from '../snapshots/recording.js';
-import { RangeList } from '../snapshots/runs.js';
+import { RangeList, Runs } from '../snapshots/runs.js';
 import { openPrograms, structsOf, type GoProgram, type Programs } from './program.js';
 import { pclntabRange } from './runtime/find-module-data.js';
 import { runtimeRanges, usedStacks } from './runtime/memory-ranges.js';
@@ -23,16 +23,20 @@ const GROUP_BYTES = 2 ** 25;
 /** Finds what the analyses read of programs, the runtimes' records, and every stack as far as it is in use. */
 export function extract(whole: Programs): Extracted {
   const [{ image }] = whole;
-  const { memory, recording } = recordingMemory(image.memory);
   const structs = structsOf(whole);
+  const records = whole.map((program) => {
+    const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
+    return recordsOf(program, addresses);
+  });
+  const stacks = whole.map((program) => new RangeList(usedStacks(program, image.threads)));
+  const kept = new RangeList();
+  for (const ranges of [...records, ...stacks]) kept.addAll(ranges);
+  const { memory, recording } = recordingMemory(image.memory, { ...image, kept: new Runs(kept, 0) });
   const programs = openPrograms({ ...image, memory, structs });
   for (const program of programs) readWorkingSet(program);
   const parts = [
-    ...programs.map((program) => {
-      const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
-      return recordsOf(program, addresses);
-    }),
-    ...programs.map((program) => new RangeList(usedStacks(program, image.threads))),
+    ...records,
+    ...stacks,
     new RangeList(recording.recorded()),
     ...programs.map(({ code }) => code.modules.map(({ module }) => pclntabRange(module))),
   ];

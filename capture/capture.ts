@@ -367,11 +367,12 @@ async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: 
     work.lookBefore(copies.surveyed.programs, memory);
     const at = readClocks();
     const { threads, torn } = copies.completeLive(() => target.threads());
-    work.lookAfter(copies.surveyed.programs, memory);
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
-    if ((areWhole && isLast) || tries === LIVE_MOST_TRIES)
+    if ((areWhole && isLast) || tries === LIVE_MOST_TRIES) {
+      work.lookAfter(copies.surveyed.programs, memory);
       return { copies, metadata: { threads, facts: { ...at, ...UNSTOPPED, partial: false, warnings: [], torn } } };
+    }
     if (fresh === 0 && areWhole) continue;
     copies = await plan();
   }

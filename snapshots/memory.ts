@@ -343,6 +343,7 @@ function cutOverlaps(windows: readonly Window[]): Window[] {
   });
 }
 
-function clip({ lo: from, view }: Window, lo: number, hi: number): Window {
+/** The part [lo, hi) of a window. */
+export function clip({ lo: from, view }: Window, lo: number, hi: number): Window {
   return { lo, hi, view: new DataView(view.buffer, view.byteOffset + (lo - from), hi - lo) };
 }

@@ -3,55 +3,61 @@ import { ascending } from './ascending-order.js';
 import type { Range } from './memory.js';
 import { SearchTable } from './search-table.js';
 
+/** A range that was asked for, and the index of the run that it is in. */
+export interface Part extends Range {
+  readonly run: number;
+}
+
 /**
  * Ranges merged into ascending runs whose bytes lie next to each other in one buffer, as they are read from a process in
  * one go. Ranges no further apart than `maxGap` bytes become one run: reading a few bytes too many is cheaper than
- * reading another run.
+ * reading another run. What lies between the ranges of a run, its parts, was not asked for, and counts as absent.
  */
 export class Runs implements Iterable<Range> {
   readonly length: number;
   readonly sizeBytes: number;
-  readonly #lo: Float64Array;
-  readonly #hi: Float64Array;
+  readonly #runs: Ends;
   readonly #offset: Float64Array;
   readonly #ends: SearchTable;
+  readonly #parts: Ends;
+  readonly #partEnds: SearchTable;
+  /** By part, the index of its run. */
+  readonly #runOf: Uint32Array;
 
   constructor(ranges: Iterable<Range>, maxGap: number) {
     const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
     // Starts and ends can be sorted independently; the merged runs come out the same.
-    const [starts, ends] = [ascending(all.lo), ascending(all.hi)];
-    let count = 0;
-    for (let i = 0; i < starts.length; i++) {
-      if (i === 0 || (starts[i] ?? 0) - (ends[i - 1] ?? 0) > maxGap) starts[count++] = starts[i] ?? 0;
-      ends[count - 1] = ends[i] ?? 0;
-    }
-    this.length = count;
-    this.#lo = starts.slice(0, count);
-    this.#hi = ends.slice(0, count);
-    this.#offset = new Float64Array(count);
+    this.#parts = merge({ lo: ascending(all.lo), hi: ascending(all.hi) }, 0);
+    this.#runs = maxGap > 0 ? merge(this.#parts, maxGap) : this.#parts;
+    const { lo, hi } = this.#runs;
+    this.length = lo.length;
+    this.#offset = new Float64Array(lo.length);
+    this.#runOf = new Uint32Array(this.#parts.lo.length);
     let size = 0;
-    for (let i = 0; i < count; i++) {
-      this.#offset[i] = size;
-      size += (ends[i] ?? 0) - (starts[i] ?? 0);
+    for (let run = 0, part = 0; run < lo.length; run++) {
+      this.#offset[run] = size;
+      size += (hi[run] ?? 0) - (lo[run] ?? 0);
+      while ((this.#parts.lo[part] ?? Infinity) < (hi[run] ?? 0)) this.#runOf[part++] = run;
     }
     this.sizeBytes = size;
-    this.#ends = new SearchTable(this.#hi);
+    this.#partEnds = new SearchTable(this.#parts.hi);
+    this.#ends = this.#runs === this.#parts ? this.#partEnds : new SearchTable(hi);
   }
 
   /** Returns the run at an index, with the offset of its bytes in the buffer. Throws RangeError if there is none. */
   at(index: number): Range & { readonly offset: number } {
-    const [lo, hi, offset] = [this.#lo[index], this.#hi[index], this.#offset[index]];
+    const [lo, hi, offset] = [this.#runs.lo[index], this.#runs.hi[index], this.#offset[index]];
     if (lo === undefined || hi === undefined || offset === undefined) throw new RangeError(`no run ${index}`);
     return { lo: lo as Addr, hi: hi as Addr, offset };
   }
 
   /** As {@link at}, without an object: where the run at an index starts, how long it is, and the offset of its bytes. */
   startOf(index: number): number {
-    return this.#lo[index] ?? 0;
+    return this.#runs.lo[index] ?? 0;
   }
 
   lengthOf(index: number): number {
-    return (this.#hi[index] ?? 0) - (this.#lo[index] ?? 0);
+    return (this.#runs.hi[index] ?? 0) - (this.#runs.lo[index] ?? 0);
   }
 
   placeOf(index: number): number {
@@ -62,28 +68,71 @@ export class Runs implements Iterable<Range> {
     for (let i = 0; i < this.length; i++) yield this.at(i);
   }
 
-  /** Returns the offset of the byte at `addr` in the buffer, or -1 unless one run holds all of [addr, addr + length). */
+  /**
+   * The ranges that were asked for, as far as they are in [lo, hi): ascending, and merged where they touch.
+   */
+  *parts(lo = 0, hi = Infinity): Iterable<Part> {
+    const parts = this.#parts;
+    for (let i = this.#partEnds.firstAbove(lo); i < parts.lo.length; i++) {
+      const [from, to] = [Math.max(lo, parts.lo[i] ?? 0), Math.min(hi, parts.hi[i] ?? 0)];
+      if (from >= hi) return;
+      yield { lo: from as Addr, hi: to as Addr, run: this.#runOf[i] ?? 0 };
+    }
+  }
+
+  /** The part that holds an address, with the offset of its bytes in the buffer; null if there is none. */
+  partOf(addr: number): (Part & { readonly offset: number }) | null {
+    const part = this.#partAt(addr);
+    if (part < 0) return null;
+    const [lo, hi, run] = [this.#parts.lo[part] ?? 0, this.#parts.hi[part] ?? 0, this.#runOf[part] ?? 0];
+    return { lo: lo as Addr, hi: hi as Addr, run, offset: this.placeOf(run) + lo - this.startOf(run) };
+  }
+
+  /** Returns the offset of the byte at `addr` in the buffer, or -1 unless one part holds all of [addr, addr + length). */
   offsetOf(addr: number, length: number): number {
-    const run = this.indexOf(addr);
-    if (run < 0 || addr + length > (this.#hi[run] ?? 0)) return -1;
-    return (this.#offset[run] ?? 0) + addr - (this.#lo[run] ?? 0);
+    const part = this.#partAt(addr);
+    if (part < 0 || addr + length > (this.#parts.hi[part] ?? 0)) return -1;
+    const run = this.#runOf[part] ?? 0;
+    return (this.#offset[run] ?? 0) + addr - (this.#runs.lo[run] ?? 0);
   }
 
-  /** Returns the index of the run that holds an address, or -1. */
+  /** Returns the index of the run that a part with an address is in, or -1. */
   indexOf(addr: number): number {
-    const i = this.firstEndingAbove(addr);
-    return (this.#lo[i] ?? Infinity) <= addr ? i : -1;
+    const part = this.#partAt(addr);
+    return part < 0 ? -1 : (this.#runOf[part] ?? 0);
   }
 
-  /** True if a byte of [lo, hi) is in a run. */
+  /** True if a byte of [lo, hi) is in a part. */
   touches(lo: number, hi: number): boolean {
-    return (this.#lo[this.firstEndingAbove(lo)] ?? Infinity) < hi;
+    return (this.#parts.lo[this.#partEnds.firstAbove(lo)] ?? Infinity) < hi;
   }
 
   /** Returns the index of the first run that ends above an address, or {@link length} if none does. */
   firstEndingAbove(addr: number): number {
     return this.#ends.firstAbove(addr);
   }
+
+  #partAt(addr: number): number {
+    const part = this.#partEnds.firstAbove(addr);
+    return (this.#parts.lo[part] ?? Infinity) <= addr ? part : -1;
+  }
+}
+
+/** Where ranges start and end, in the order of their addresses. */
+interface Ends {
+  readonly lo: Float64Array;
+  readonly hi: Float64Array;
+}
+
+/** Merges ranges that are no further apart than `maxGap` bytes. */
+function merge({ lo, hi }: Ends, maxGap: number): Ends {
+  const [starts, ends] = [new Float64Array(lo.length), new Float64Array(lo.length)];
+  let count = 0;
+  for (let i = 0; i < lo.length; i++) {
+    if (i === 0 || (lo[i] ?? 0) - (hi[i - 1] ?? 0) > maxGap) starts[count++] = lo[i] ?? 0;
+    ends[count - 1] = hi[i] ?? 0;
+  }
+  return { lo: starts.slice(0, count), hi: ends.slice(0, count) };
 }
 
 /** A growing list of ranges in typed arrays: 16 bytes a range. Empty ranges are dropped. */

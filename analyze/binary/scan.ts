@@ -36,7 +36,10 @@ export function* blocks(memory: Memory, ranges: Iterable<Range>, length: number)
   }
 }
 
-/** Addresses of `needle` that are multiples of `alignment`. */
+/**
+ * Addresses of `needle` that are multiples of `alignment`. The search is not recorded, but what it finds is read: the same search
+ * of a snapshot finds it, too.
+ */
 export function* findBytes(
   memory: Memory,
   ranges: Iterable<Range>,
@@ -45,7 +48,10 @@ export function* findBytes(
 ): Iterable<Addr> {
   for (const { at, bytes } of blocks(memory, ranges, needle.length)) {
     for (let i = bytes.indexOf(needle); i >= 0; i = bytes.indexOf(needle, i + 1)) {
-      if ((at + i) % alignment === 0) yield (at + i) as Addr;
+      const found = (at + i) as Addr;
+      if (found % alignment !== 0) continue;
+      memory.has(found, needle.length);
+      yield found;
     }
   }
 }

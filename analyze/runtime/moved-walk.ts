@@ -79,4 +79,9 @@ export class MovedWalk {
   get kept(): PointerWalk['kept'] {
     return this.#walk.kept;
   }
+
+  /** As {@link PointerWalk.needed}. */
+  get needed(): PointerWalk['needed'] {
+    return this.#walk.needed;
+  }
 }

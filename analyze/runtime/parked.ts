@@ -39,6 +39,9 @@ interface Field {
   readonly name: string;
   /** null: the field is not compared. */
   readonly difference: Difference | null;
+  /** What is compared in views. */
+  readonly value?: (g: G) => number;
+  /** Where that is not all: whether two views differ. */
   readonly differs?: (before: G, after: G) => boolean;
   /** How the stop compares it: as part of the state word, or as the 32-bit word at an offset in the g. Absent: not at all. */
   readonly inStop?: 'state' | ((g: Layout, gobuf: Layout) => number);
@@ -50,16 +53,21 @@ const FIELDS: readonly Field[] = [
   {
     name: 'goid',
     difference: 'moved',
-    differs: (a, b) => a.goid !== b.goid,
+    value: ({ goid }) => goid,
     inStop: (g) => g.offset('goid'),
   },
   // A goroutine on a thread is never in the same place: see isSamePlace. The stop keeps only the stacks of waiting goroutines.
-  { name: 'atomicstatus', difference: 'moved', differs: (a, b) => a.status !== b.status, inStop: 'state' },
+  {
+    name: 'atomicstatus',
+    difference: 'moved',
+    value: ({ status }) => GOROUTINE_STATUSES.indexOf(status),
+    inStop: 'state',
+  },
   // Written as the goroutine parks. In every other status it is left over from an earlier wait.
   {
     name: 'waitreason',
     difference: 'moved',
-    differs: (a, b) => a.status === 'waiting' && a.waitreason !== b.waitreason,
+    value: ({ status, waitreason }) => (status === 'waiting' ? waitreason : 0),
     inStop: 'state',
   },
   // 0 until a garbage collection sees the goroutine wait (markroot in mgcmark.go), and 0 again when it goes on (execute and
@@ -71,13 +79,13 @@ const FIELDS: readonly Field[] = [
   {
     name: 'sched.sp',
     difference: 'moved',
-    differs: (a, b) => a.sched.sp !== b.sched.sp,
+    value: ({ sched }) => sched.sp,
     inStop: (g, gobuf) => g.offset('sched') + gobuf.offset('sp'),
   },
   {
     name: 'sched.pc',
     difference: 'moved',
-    differs: (a, b) => a.sched.pc !== b.sched.pc,
+    value: ({ sched }) => sched.pc,
     inStop: (g, gobuf) => g.offset('sched') + gobuf.offset('pc'),
   },
   // A garbage collection may shrink, and so move, the stack of a parked goroutine. The stop compares bits 8 to 39, of every
@@ -85,17 +93,17 @@ const FIELDS: readonly Field[] = [
   {
     name: 'stack.lo',
     difference: 'moved',
-    differs: (a, b) => a.stack.lo !== b.stack.lo,
+    value: ({ stack }) => stack.lo,
     inStop: (g) => g.offset('stack') + 1,
   },
   // Not in the stop: a stack changes its size only by moving (copystack in stack.go), which changes stack.lo and sched.sp.
-  { name: 'stack.hi', difference: 'moved', differs: (a, b) => a.stack.hi !== b.stack.hi },
+  { name: 'stack.hi', difference: 'moved', value: ({ stack }) => stack.hi },
   // In a system call the stack is unwound from here. Not in the stop: both are 0 while the goroutine waits.
-  { name: 'syscallsp', difference: 'moved', differs: (a, b) => a.syscallsp !== b.syscallsp },
-  { name: 'syscallpc', difference: 'moved', differs: (a, b) => a.syscallpc !== b.syscallpc },
+  { name: 'syscallsp', difference: 'moved', value: ({ syscallsp }) => syscallsp },
+  { name: 'syscallpc', difference: 'moved', value: ({ syscallpc }) => syscallpc },
   // Goes up by one each time the goroutine stops running (casgstatus in proc.go, 1.17+); since 1.26 a system call counts
   // as running. Absent before 1.17, where it is null in both views.
-  { name: 'trackingSeq', difference: 'ran', differs: (a, b) => a.trackingSeq !== b.trackingSeq, inStop: 'state' },
+  { name: 'trackingSeq', difference: 'ran', value: ({ trackingSeq }) => trackingSeq ?? 0, inStop: 'state' },
   // Not compared: only the goroutine itself sets them, which has no bearing on where it is parked.
   { name: 'labels', difference: null },
 ];
@@ -121,8 +129,26 @@ export function hasRun(before: G, after: G): boolean {
 const [MOVED, RAN] = [comparisons('moved'), comparisons('ran')] as const;
 
 function comparisons(wanted: Difference): ((before: G, after: G) => boolean)[] {
-  return FIELDS.flatMap(({ difference, differs }) => (difference === wanted && differs !== undefined ? [differs] : []));
+  return FIELDS.flatMap(({ difference, value, differs }) => {
+    if (difference !== wanted) return [];
+    return differs ?? (value === undefined ? [] : (a: G, b: G) => value(a) !== value(b));
+  });
 }
+
+/**
+ * Where a goroutine is, and how often it ran, in one word: if that of another view is the same, it has stayed there, but for one
+ * time in 2^32.
+ */
+export function whereaboutsOf(g: G): number {
+  let hash = 0;
+  for (const value of VALUES) {
+    const word = value(g);
+    hash = mix(mix(hash, word | 0), Math.floor(word / 2 ** 32));
+  }
+  return hash;
+}
+
+const VALUES = FIELDS.flatMap(({ value }) => value ?? []);
 
 /** Reasons of waits that are not counted in trackingSeq. */
 const UNCOUNTED_REASONS: ReadonlySet<string> = new Set(['coroutine', 'preempted']);

@@ -46,6 +46,8 @@ export class PointerWalk {
   left = 0;
   /** What {@link keep} was told. */
   readonly kept = new RangeList();
+  /** What was found and is of use: all but the items of {@link guess} that their steps did not keep. */
+  readonly needed = new RangeList();
   #ready = new Items();
   #missing = new Items();
   #tried = new Items();
@@ -57,13 +59,19 @@ export class PointerWalk {
   begin(goroutines: number): void {
     for (const items of [this.#ready, this.#missing, this.#tried]) items.count = 0;
     this.kept.clear();
+    this.needed.clear();
     this.#stepsLeft = MOST_STEPS + STEPS_A_GOROUTINE * goroutines;
     this.#bytesLeft = MOST_BYTES;
   }
 
   /** Has `step` done with `length` bytes at an address, as soon as they are copied. 0 is nil. */
   want(step: Step, at: number, length: number, of = 0, left = 0): void {
-    if (at !== 0 && length > 0 && at < ADDR_LIMIT) this.#ready.push(step, at, length, of, left);
+    if (at !== 0 && length > 0 && at < ADDR_LIMIT) this.#ready.push(step, false, at, length, of, left);
+  }
+
+  /** As {@link want}, where the item may be something else: `step` looks at it, and calls {@link keep} if it is what it should be. */
+  guess(step: Step, at: number, length: number, of = 0): void {
+    if (at !== 0 && length > 0 && at < ADDR_LIMIT) this.#ready.push(step, true, at, length, of, 0);
   }
 
   /**
@@ -72,6 +80,12 @@ export class PointerWalk {
    */
   keep(at: number, length: number): void {
     if (this.#wasMissing) this.kept.add(at, at + length);
+    this.need(at, length);
+  }
+
+  /** Notes that what was copied there is of use. */
+  need(at: number, length: number): void {
+    this.needed.add(at, at + length);
   }
 
   /**
@@ -109,7 +123,7 @@ export class PointerWalk {
   #miss(items: Items): void {
     if (this.#stepsLeft <= 0 || this.#missing.count >= MOST_ITEMS || this.length > this.#bytesLeft) return;
     this.#bytesLeft -= this.length;
-    this.#missing.push(items.last, this.at, this.length, this.of, this.left);
+    this.#missing.push(items.last, items.isGuess, this.at, this.length, this.of, this.left);
   }
 }
 
@@ -118,16 +132,20 @@ class Items {
   count = 0;
   /** The step of the item that was popped last. */
   last: Step = nothing;
+  /** Whether it was a guess. */
+  isGuess = false;
   #at = new Float64Array(1024);
   #length = new Int32Array(1024);
   #of = new Float64Array(1024);
   #left = new Int32Array(1024);
+  #guesses = new Uint8Array(1024);
   readonly #steps: Step[] = [];
 
-  push(step: Step, at: number, length: number, of: number, left: number): void {
+  push(step: Step, isGuess: boolean, at: number, length: number, of: number, left: number): void {
     const i = this.count++;
     if (i === this.#at.length) this.#grow();
     this.#steps[i] = step;
+    this.#guesses[i] = isGuess ? 1 : 0;
     this.#at[i] = at;
     this.#length[i] = length;
     this.#of[i] = of;
@@ -139,6 +157,7 @@ class Items {
     if (this.count === 0) return false;
     const i = --this.count;
     this.last = this.#steps[i] ?? this.last;
+    this.isGuess = this.#guesses[i] === 1;
     walk.at = this.#at[i] ?? 0;
     walk.length = this.#length[i] ?? 0;
     walk.of = this.#of[i] ?? 0;
@@ -148,6 +167,7 @@ class Items {
 
   /** Does the step of the item that was popped last. */
   step(walk: PointerWalk): void {
+    if (!this.isGuess) walk.need(walk.at, walk.length);
     this.last(walk);
   }
 
@@ -167,5 +187,7 @@ class Items {
     (this.#length = new Int32Array(size)).set(length);
     (this.#of = new Float64Array(size)).set(of);
     (this.#left = new Int32Array(size)).set(left);
+    const guesses = this.#guesses;
+    (this.#guesses = new Uint8Array(size)).set(guesses);
   }
 }

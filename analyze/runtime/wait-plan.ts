@@ -1,6 +1,6 @@
 import { NIL, type Addr } from '../../snapshots/address.js';
 import { onFault, type Range } from '../../snapshots/memory.js';
-import { RangeList } from '../../snapshots/runs.js';
+import { RangeList, Runs } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { HchanReader } from './hchan.js';
@@ -16,10 +16,15 @@ import { isBlocked, WaitReader } from './wait-records.js';
 export type ReadFirst = (program: GoRuntime, ranges: RangeList, what: FirstRead) => GoRuntime;
 type FirstRead = 'gs' | 'sudogs' | 'channels' | 'frames' | 'timers' | 'defers';
 
+/** How far apart size classes between 48 and 256 bytes are at most (sizeclasses.go, 1.12 to 1.27): sudogs are of that size. */
+const SUDOG_STEP = 16;
+
 /** Finds, while the program runs, what goroutines wait in: what a capture reads before the stop. */
 export class WaitPlan {
-  /** Sudogs, the headers of channels, timers, and the pages of pollDescs. They stay valid for as long as the stacks do. */
+  /** The headers of channels, timers, the pages of pollDescs, and deferred calls. They stay valid for as long as the stacks do. */
   readonly queues = new RangeList();
+  /** Sudogs, which do so too. */
+  readonly #sudogs = new RangeList();
   /** The words of the mutexes and other sync types that goroutines wait for. */
   readonly syncWords = new RangeList();
   readonly #places: PollDescPlaces;
@@ -51,14 +56,22 @@ export class WaitPlan {
       else if (reason !== null) {
         const waitsFor = waits.waitsFor(g);
         if (waitsFor === null) continue;
-        this.queues.addAll(waits.queuesOf(waitsFor));
+        this.#sudogs.addAll(waits.sudogsOf(waitsFor));
         this.syncWords.addAll(waits.wordsOf(waitsFor));
         channels.addAll(waits.channelsOf(waitsFor));
       }
     }
     this.#askedForHeaps.push(...goroutines.filter((g) => this.#heaps.isAsked(g)));
+    this.queues.addAll(channels);
     this.#addTimers(over, channels);
     this.#addDescriptors(program, onDescriptors);
+  }
+
+  /** The sudogs, each with what is left of its slot, and the {@link queues}. */
+  withSudogs(): RangeList {
+    const out = new RangeList(new Runs(this.#sudogs, SUDOG_STEP - 1));
+    out.addAll(this.queues);
+    return out;
   }
 
   /** Adds the timers that only the heaps of timers lead to, once all goroutines were added. */

@@ -19,8 +19,9 @@ export const BEFORE_SEMAPHORE = 16;
 export const AFTER_SEMAPHORE = 40;
 /** Offset of sync.Cond.notify, which follows an interface (cond.go); of head and tail in it (notifyList in sema.go). */
 export const COND_NOTIFY = 16;
-const NOTIFY_HEAD = 16;
-const NOTIFY_TAIL = 24;
+export const NOTIFY_HEAD = 16;
+export const NOTIFY_TAIL = 24;
+export const NOTIFY_SIZE = 32;
 /** A program has no memory below the first, and user space ends at the second. */
 export const LOWEST = 0x10000;
 const HIGHEST = 2 ** 47;
@@ -79,12 +80,12 @@ export class WaitReader {
     return out;
   }
 
-  /** The queues that a goroutine waits in: sudogs, and the headers of channels. */
-  queuesOf(waitsFor: WaitsFor): Range[] {
-    return [...waitsFor.sudogs.map(({ addr }) => this.#sudogs.range(addr)), ...this.channelsOf(waitsFor)];
+  /** The sudogs in which a goroutine waits. */
+  sudogsOf({ sudogs }: WaitsFor): Range[] {
+    return sudogs.map(({ addr }) => this.#sudogs.range(addr));
   }
 
-  /** The headers of the channels alone. */
+  /** The headers of the channels that it waits for. */
   channelsOf({ sudogs }: WaitsFor): Range[] {
     return sudogs.filter(({ c }) => c !== 0).map(({ c }) => ({ lo: c, hi: plus(c, this.#hchanSize) }));
   }
@@ -118,7 +119,8 @@ export class WaitReader {
     for (const word of stackWords(this.#program.memory, g, SCANNED_STACK)) {
       if (!this.#unrecorded.has(word)) continue;
       const sudog = onFault(
-        () => (this.#unrecorded.goroutineOf(word) === g.addr ? this.#sudogs.read(word) : null),
+        () =>
+          this.#unrecorded.goroutineOf(word) === g.addr && this.#sudogs.has(word) ? this.#sudogs.read(word) : null,
         () => null,
       );
       if (sudog !== null && isInUse(sudog.elem, sudog.c, onCond)) return sudog;

@@ -3,7 +3,7 @@ import type { Range } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
 import { GOROUTINE_STATUSES, GSCAN } from './goroutine.js';
 import { IO_REASON, POLL_STACK, PollDescPlaces, pollDescOffsets, type PollDescOffsets } from './poll-desc.js';
-import { nothing, type CopiedMemory, type CopiedParts, type PointerWalk } from './pointer-walk.js';
+import { type CopiedMemory, type CopiedParts, type PointerWalk } from './pointer-walk.js';
 import { SLEEP_REASON } from './timers.js';
 import { sudogOffsets, type SudogOffsets } from './sudog.js';
 import {
@@ -15,6 +15,9 @@ import {
   isOutside,
   MAX_CASES,
   mayPoint,
+  NOTIFY_HEAD,
+  NOTIFY_SIZE,
+  NOTIFY_TAIL,
   SCANNED_STACK,
   SEMAPHORE_REASONS,
 } from './wait-records.js';
@@ -119,10 +122,11 @@ export class WaitWalk {
     for (let i = 0; i + 8 <= length; i += 8) {
       const word = wordAt(frames, offset + i);
       if (!isOutside(word, lo, hi)) continue;
-      walk.want(this.#possible, word, this.#sudogSize, address);
+      walk.guess(this.#possible, word, this.#sudogSize, address);
+      if (this.#onCond[reason] !== 1) continue;
       // The notifyList of a sync.Cond, or the sync.Cond.
-      if (this.#onCond[reason] === 1)
-        walk.want(nothing, word - BEFORE_SEMAPHORE, BEFORE_SEMAPHORE + COND_NOTIFY + AFTER_SEMAPHORE);
+      for (const list of [word, word + COND_NOTIFY])
+        walk.guess(this.#possibleList, list - COND_NOTIFY, COND_NOTIFY + NOTIFY_SIZE);
     }
   }
 
@@ -142,6 +146,7 @@ export class WaitWalk {
       if (sudog < 0 || wordAt(records.view, sudog + this.#sudogAt.g) !== g) continue;
       const elem = wordAt(records.view, sudog + this.#sudogAt.elem);
       if (!isInUse(elem, wordAt(records.view, sudog + this.#sudogAt.c), false)) continue;
+      walk.need(word, this.#sudogSize);
       this.#wantSync(walk, elem);
       return true;
     }
@@ -165,15 +170,16 @@ export class WaitWalk {
     const known = this.#distance;
     const expected = known >= 0 && known + 8 <= length ? wordAt(frames, offset + known) : 0;
     if (this.#mayBePollDesc(expected)) {
-      if (records.find(expected, size) < 0) walk.want(this.#possiblePollDesc, expected, size, g);
+      walk.guess(this.#possiblePollDesc, expected, size, g);
       return;
     }
     for (let i = 0; i + 8 <= length; i += 8) {
       const word = wordAt(frames, offset + i);
       if (!this.#mayBePollDesc(word)) continue;
       const at = records.find(word, size);
-      if (at < 0) walk.want(this.#possiblePollDesc, word, size, g);
+      if (at < 0) walk.guess(this.#possiblePollDesc, word, size, g);
       else if (this.#isPollDesc(records.view, at, g)) {
+        walk.need(word, size);
         this.#distance = i;
         return;
       }
@@ -221,6 +227,13 @@ export class WaitWalk {
     if (wordAt(view, offset + this.#sudogAt.g) !== of) return;
     walk.keep(walk.at, walk.length);
     this.#wantSync(walk, wordAt(view, offset + this.#sudogAt.elem));
+  };
+
+  /** What a word on the stack points to, or to the end of: the notifyList of a sync.Cond, if it may hold sudogs. */
+  readonly #possibleList = (walk: PointerWalk): void => {
+    const list = walk.offset + COND_NOTIFY;
+    const [head, tail] = [wordAt(walk.view, list + NOTIFY_HEAD), wordAt(walk.view, list + NOTIFY_TAIL)];
+    if (mayPoint(head) && mayPoint(tail)) walk.keep(walk.at, walk.length);
   };
 
   #wantSync(walk: PointerWalk, sync: number): void {

@@ -1,10 +1,10 @@
-import { firstAbove } from '../../snapshots/binary-search.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { DecoderSpec, StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
-import type { GoroutineColumns } from '../runtime/goroutine-columns.js';
 import type { G } from '../runtime/goroutine.js';
+import { readGoroutine } from '../runtime/memory-ranges.js';
 import { countsRuns, hasRun, isSameCall, isSamePlace, isUncounted } from '../runtime/parked.js';
+import { Whereabouts } from '../runtime/whereabouts.js';
 import type { ArgumentWord } from '../stacks/frame-arguments.js';
 import { StackIds, type KnownStack } from '../stack-ids.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
@@ -30,37 +30,6 @@ export interface RunningSurvey {
   readonly whereabouts: Whereabouts | null;
 }
 
-/** Where each goroutine of a program is: what tells whether it stayed there, in one word a goroutine. */
-export class Whereabouts {
-  readonly #addr: Float64Array;
-  readonly #hash: Int32Array;
-
-  constructor(columns: GoroutineColumns) {
-    const { length } = columns;
-    // Rows are in the order of addresses.
-    this.#addr = columns.addr.slice(0, length);
-    this.#hash = new Int32Array(length);
-    for (let row = 0; row < length; row++) {
-      const g = columns.isReadable(row) ? columns.at(row) : null;
-      if (g?.status === 'waiting') this.#hash[row] = hashOf(g);
-    }
-  }
-
-  /** True for a goroutine that waits, and waited there too. */
-  has(g: G): boolean {
-    if (g.status !== 'waiting') return false;
-    const row = firstAbove(this.#addr, g.addr) - 1;
-    return this.#addr[row] === g.addr && this.#hash[row] === hashOf(g);
-  }
-}
-
-function hashOf({ goid, waitreason, trackingSeq, stack, sched }: G): number {
-  let hash = 0;
-  for (const word of [goid, waitreason, trackingSeq ?? 0, stack.lo, sched.sp, sched.pc])
-    hash = Math.imul(hash ^ (word | 0) ^ Math.floor(word / 2 ** 32), 0x9e3779b1);
-  return hash;
-}
-
 /** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
 export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): SurveyedWork[] {
   return workIn(program, decoders.length === 0 ? program : program.over({ decoders }));
@@ -80,7 +49,7 @@ export function surveyRunning(now: () => GoProgram, { known, which }: Asked = {}
   );
   const found = workIn(records, now(), gs, known);
   const after = now();
-  return { work: found.filter(({ g }) => stayed(g, at(after, g))), whereabouts };
+  return { work: found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr))), whereabouts };
 }
 
 /** The work of the goroutines in `records`, or of `which` of them, whose stacks and values are those in `program`. */
@@ -124,7 +93,7 @@ export function keepUnmoved(
   surveyed: readonly SurveyedWork[],
   again: readonly SurveyedWork[],
 ): SurveyedWork[] {
-  const kept = keptOf(program, surveyed, (g) => stayed(g, at(program, g)));
+  const kept = keptOf(program, surveyed, (g) => stayed(g, readGoroutine(program, g.addr)));
   if (countsRuns(program.layouts)) return kept;
   const later = new Map(again.map(({ g, work }) => [g.addr, { goid: g.goid, work }]));
   return kept.flatMap(({ g, work }) => {
@@ -138,7 +107,7 @@ export function keepUnmoved(
 
 /** Keeps, of what was surveyed after a copy was made, the work of goroutines that are still where the copy shows them. */
 export function keepUnmovedSince(program: GoProgram, surveyed: readonly SurveyedWork[]): SurveyedWork[] {
-  return keptOf(program, surveyed, (g) => stayed(at(program, g), g));
+  return keptOf(program, surveyed, (g) => stayed(readGoroutine(program, g.addr), g));
 }
 
 /** The work of goroutines that `stayed` where the copy shows them; in a system call, what the words in the copy still say. */
@@ -167,12 +136,6 @@ export function storedWork(level: ValueLevel, surveyed: readonly SurveyedWork[])
 
 function atLevel(level: ValueLevel, { text, shape, words: _, ...work }: DecodedWork): Work {
   return { ...work, text: level === 'full' ? text : shape };
-}
-
-/** The goroutine that a program has in the g of another one; null where it has none. */
-function at(program: GoProgram, { addr }: G): G | null {
-  for (const g of program.goroutinesAt([addr])) return g;
-  return null;
 }
 
 function stayed(before: G | null, after: G | null): boolean {

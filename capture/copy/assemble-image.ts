@@ -54,7 +54,7 @@ export function assembleImage(
   const whole = new SegmentSource([...known, ...evicted, ...tables]);
   const stored = contents.map((content) => content.stored);
   const copied = new DisjointSource([...stored, whole]);
-  const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)));
+  const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)), base);
   const memory = new Memory(
     new LayeredSource([copied, readOnly.memory.source]),
     new Memory(new LayeredSource([copied, readOnly.memory.unrecorded.source])),

@@ -282,7 +282,7 @@ export class Copy {
         ...this.#late.instead(),
         ...this.#lateStacks.segments,
         ...this.#recordSource.segments(),
-        ...this.#late.segments(),
+        ...this.#late.segments(this.#walk.needed),
       ],
       stacks: this.#stackSource.segments(),
       stored: this.#stored,
@@ -311,7 +311,7 @@ export class Copy {
   #planMoreQueues(): void {
     const { kept } = this.#walk;
     if (kept.length < WORTH_PLANNING || this.#queueRuns.sizeBytes > MOST_QUEUE_BYTES) return;
-    kept.addAll(this.#queueRuns);
+    kept.addAll(this.#queueRuns.parts());
     this.#queueRuns = new Runs(kept, MAX_QUEUE_GAP);
     kept.clear();
     this.#queues = this.#source.reader(this.#queueRuns);

@@ -1,10 +1,10 @@
 import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots/memory.js';
-import { Runs } from '../../snapshots/runs.js';
+import { Runs, type RangeList } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { Slab } from '../process/slab.js';
 import { LateSource } from './late-source.js';
-import type { Plan } from './plan.js';
+import { MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 
 /** Where memory is copied from: a process, or a clone of one. */
@@ -21,6 +21,7 @@ export class LateReads {
   /** What takes the place of records. */
   readonly #instead: RunSource | null;
   readonly #slab: Slab;
+  readonly #walked = new Set<RunSource>();
 
   /**
    * `records` are the planned records as they were read, and `instead` what is known better of some of them. What is read
@@ -40,11 +41,24 @@ export class LateReads {
    * lies between them. What cannot be read stays absent.
    */
   read(ranges: Iterable<Range>, maxGap = 0): void {
+    const batch = this.#readBatch(ranges, maxGap);
+    if (batch !== null) this.add(batch);
+  }
+
+  /** Reads what a walk misses. {@link segments} has what the walk needs of it. */
+  readForWalk(missing: RangeList): void {
+    const batch = this.#readBatch(missing, MAX_QUEUE_GAP);
+    if (batch === null) return;
+    this.add(batch);
+    this.#walked.add(batch);
+  }
+
+  #readBatch(ranges: Iterable<Range>, maxGap: number): RunSource | null {
     const runs = new Runs(ranges, maxGap);
-    if (runs.length === 0) return;
+    if (runs.length === 0) return null;
     const reader = this.source.reader(runs, this.#slab);
     const failed = reader.read();
-    this.add(new RunSource(runs, reader.bytes, failed));
+    return new RunSource(runs, reader.bytes, failed);
   }
 
   /** Adds what was read in another way. */
@@ -70,8 +84,10 @@ export class LateReads {
     return this.#instead?.segments() ?? [];
   }
 
-  segments(): Segment[] {
-    return this.batches.segments();
+  /** The last that was read first. `needed` is what a walk needs: of what was read for it, only that. */
+  segments(needed: RangeList): Segment[] {
+    const parts = new Runs(needed, 0);
+    return this.batches.all.flatMap((batch) => batch.segments(this.#walked.has(batch) ? parts : undefined));
   }
 
   get sizeBytes(): number {

@@ -1,4 +1,4 @@
-import { SegmentSource, type MemorySource, type Range, type Segment, type Window } from '../../snapshots/memory.js';
+import { SegmentSource, type MemorySource, type Range, type Window } from '../../snapshots/memory.js';
 import type { CopiedMemory } from '../../analyze/runtime/pointer-walk.js';
 import type { RunSource } from './run-source.js';
 
@@ -40,12 +40,12 @@ export class LateSource implements MemorySource, CopiedMemory {
   }
 
   ranges(lo: number, hi: number): Iterable<Range> {
-    return new SegmentSource(this.segments()).ranges(lo, hi);
+    return new SegmentSource(this.#batches.flatMap((batch) => batch.segments())).ranges(lo, hi);
   }
 
   /** The last batch first. */
-  segments(): Segment[] {
-    return this.#batches.flatMap((batch) => batch.segments());
+  get all(): readonly RunSource[] {
+    return this.#batches;
   }
 
   get sizeBytes(): number {

@@ -1,7 +1,6 @@
 import type { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import type { CopiedMemory, CopiedParts } from '../../analyze/runtime/pointer-walk.js';
 import type { LateReads } from './late-reads.js';
-import { MAX_QUEUE_GAP } from './plan.js';
 import type { RunSource } from './run-source.js';
 import type { ReadStack } from './stack-batches.js';
 
@@ -16,7 +15,7 @@ export function readWalk(late: LateReads, walk: MovedWalk, { records }: CopiedPa
   for (let round = 0; round < MAX_ROUNDS; round++) {
     if (walk.follow(records)) return true;
     if (performance.now() >= deadline) return false;
-    late.read(walk.missing, MAX_QUEUE_GAP);
+    late.readForWalk(walk.missing);
   }
   return true;
 }

@@ -58,7 +58,7 @@ export interface Survey {
  * GospyError if there is none, or if it is not understood.
  */
 export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
-  const { memory, recording } = recordingMemory(image.memory);
+  const { memory, recording } = recordingMemory(image.memory, image);
   const programs = openPrograms({ ...image, memory }, debugInfo);
   programs.forEach(readFixed);
   const modules = programs.flatMap(({ code }) => code.modules);
@@ -84,12 +84,12 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const now = program.over({ mappings: live.mappings, memory: live.memory });
   const goroutines = now.goroutineReader.addresses(now.globals.allgs);
   const stackPlan = new StackPlan(now, goroutines, readFirst(live));
-  const pointed = recordingMemory(live.memory);
+  const pointed = recordingMemory(live.memory, live);
   const over = now.over({ memory: pointed.memory });
   readPointed(over, 'labels', stackPlan.labels);
   readPointed(over, 'ancestors', stackPlan.ancestors);
   const stacks = new Runs(stackPlan.ranges, MAX_GAP);
-  const named = recordingMemory(live.memory);
+  const named = recordingMemory(live.memory, live);
   readNamed(now.over({ memory: named.memory }), stackPlan.examples);
   const known = runtimeRanges(now, goroutines);
   const writable = (ranges: Iterable<Range>): Iterable<Range> =>
@@ -99,7 +99,7 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   }
   known.addAll(outside(writable(named.recording.recorded()), stacks, MOST_NAMED));
   const records = new Runs(known, MAX_GAP);
-  const queues = new Runs(stackPlan.waits.queues, MAX_QUEUE_GAP);
+  const queues = new Runs(stackPlan.waits.withSudogs(), MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
   return { program, records, stacks, queues, stackPlan };
 }
@@ -129,7 +129,8 @@ function readFirst(live: Contents): ReadFirst {
     defers: new Slab(),
   };
   return (program, ranges, what) => {
-    const runs = new Runs(ranges, MAX_GAP);
+    // All of it may be looked at, also what lies between.
+    const runs = new Runs(new Runs(ranges, MAX_GAP), 0);
     slabs[what].grow();
     const reader = live.reader(runs, slabs[what]);
     const read = new RunSource(runs, reader.bytes, reader.read());

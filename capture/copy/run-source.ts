@@ -1,4 +1,4 @@
-import type { Addr } from '../../snapshots/address.js';
+import { ADDR_LIMIT, NIL, type Addr } from '../../snapshots/address.js';
 import type { MemorySource, Range, Segment, Window } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 
@@ -41,27 +41,24 @@ export class RunSource implements MemorySource {
   }
 
   window(addr: number): Window | null {
-    const index = this.#runs.indexOf(addr);
-    if (index < 0 || this.failed.includes(index)) return null;
-    const { lo, hi, offset } = this.#runs.at(index);
-    const { buffer, byteOffset } = this.#bytes;
-    return { lo, hi, view: new DataView(buffer, byteOffset + offset, hi - lo) };
+    const part = this.#runs.partOf(addr);
+    if (part === null || this.failed.includes(part.run)) return null;
+    const { lo, hi, offset } = part;
+    return { lo, hi, view: new DataView(this.view.buffer, this.view.byteOffset + offset, hi - lo) };
   }
 
   *ranges(lo: number, hi: number): Iterable<Range> {
-    for (let i = this.#runs.firstEndingAbove(lo); i < this.#runs.length; i++) {
-      const run = this.#runs.at(i);
-      if (run.lo >= hi) return;
-      if (!this.failed.includes(i)) yield { lo: Math.max(lo, run.lo) as Addr, hi: Math.min(hi, run.hi) as Addr };
-    }
+    for (const part of this.#runs.parts(lo, hi)) if (!this.failed.includes(part.run)) yield part;
   }
 
-  /** The runs that were read, not copied. */
-  segments(): Segment[] {
+  /** What was read of some ranges, of all unless given, not copied. */
+  segments(ranges: Iterable<Range> = [{ lo: NIL, hi: ADDR_LIMIT as Addr }]): Segment[] {
     const out: Segment[] = [];
-    for (let i = 0; i < this.#runs.length; i++) {
-      const { lo, hi, offset } = this.#runs.at(i);
-      if (!this.failed.includes(i)) out.push({ addr: lo, bytes: this.#bytes.subarray(offset, offset + hi - lo) });
+    for (const range of ranges) {
+      for (const { lo, hi } of this.ranges(range.lo, range.hi)) {
+        const bytes = this.bytes(lo, hi);
+        if (bytes !== null) out.push({ addr: lo, bytes });
+      }
     }
     return out;
   }

@@ -41,15 +41,24 @@ t.test('runs: offsets in the buffer are those of the bytes laid out one run afte
     const runs = new Runs(ranges, next(4));
     const layout = [...runs].flatMap(({ lo, hi }) => Array.from({ length: hi - lo }, (_, i) => lo + i));
     t.equal(runs.sizeBytes, layout.length);
+    const isAsked = (at: number): boolean => ranges.some(({ lo, hi }) => at >= lo && at < hi);
     for (let at = 0; at < 230; at++) {
-      const index = runs.indexOf(at);
-      const offset = layout.indexOf(at);
-      if (runs.offsetOf(at, 1) !== offset || index >= 0 !== offset >= 0) wrong.push(`seed ${seed}: ${at}`);
-      if (index < 0) continue;
-      const rest = runs.at(index).hi - at;
-      if (runs.offsetOf(at, rest) !== offset) wrong.push(`seed ${seed}: from ${at} to the end of its run`);
-      if (runs.offsetOf(at, rest + 1) !== -1) wrong.push(`seed ${seed}: from ${at} past the end of its run`);
+      // What lies between the parts of a run is in the buffer, and counts as absent.
+      const offset = isAsked(at) ? layout.indexOf(at) : -1;
+      const run = [...runs].findIndex(({ lo, hi }) => isAsked(at) && at >= lo && at < hi);
+      if (runs.offsetOf(at, 1) !== offset || runs.indexOf(at) !== run) wrong.push(`seed ${seed}: ${at}`);
+      if (runs.touches(at, at + 1) !== isAsked(at)) wrong.push(`seed ${seed}: touches ${at}`);
+      if (offset < 0) continue;
+      let end = at;
+      while (isAsked(end)) end++;
+      if (runs.offsetOf(at, end - at) !== offset) wrong.push(`seed ${seed}: from ${at} to the end of its part`);
+      if (runs.offsetOf(at, end - at + 1) !== -1) wrong.push(`seed ${seed}: from ${at} past the end of its part`);
+      const part = runs.partOf(at);
+      if (part === null || part.hi !== end || at < part.lo) wrong.push(`seed ${seed}: the part of ${at}`);
     }
+    const parts = [...runs.parts(20, 150)].flatMap(({ lo, hi }) => Array.from({ length: hi - lo }, (_, i) => lo + i));
+    const asked = Array.from({ length: 130 }, (_, i) => 20 + i).filter(isAsked);
+    if (parts.join() !== asked.join()) wrong.push(`seed ${seed}: its parts`);
   }
   t.strictSame(wrong, []);
   t.end();

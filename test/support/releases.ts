@@ -51,6 +51,7 @@ export type Fixture =
   | 'plugged'
   | 'leaks'
   | 'odd'
+  | 'planted'
   | 'servers'
   | 'typed';
 
@@ -165,6 +166,11 @@ export const SEVERAL = {
 export const DEFERS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
   ...(['1.12', '1.13', '1.22', '1.27'] as const),
 ]).map((release): Cell => ({ fixture: 'defers', release, link: 'stripped' }));
+
+/** Programs with a text of their own between the records of the runtime. */
+export const PLANTED_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  ...(['1.12', '1.17', '1.22', '1.27'] as const),
+]).map((release): Cell => ({ fixture: 'planted', release, link: 'stripped' }));
 
 /** Programs that are captured while they run. */
 export const SPIN_CELLS: readonly Cell[] = [

@@ -48,7 +48,7 @@ for (const sample of SAMPLES) {
 
   t.test(`columns: so they are of gs in several windows, in any order (${sample})`, (t) => {
     const program = openSample(t, sample);
-    const { memory } = recordingMemory(program.image.memory);
+    const { memory } = recordingMemory(program.image.memory, program.image);
     const { addresses } = program.goroutineReader.presentAddresses(program.globals.allgs);
     const reversed = addresses.toReversed();
     const columns = new GoroutineColumns(memory, program.over({ memory }).goroutineReader, reversed);
