@@ -28,6 +28,9 @@ export class Values {
   readonly memory: Memory;
   readonly types: TypeReader;
   readonly index: TypeIndex;
+  /** The names in paths, and the fields of structs by name; null where a struct has none of the name. */
+  readonly #paths = new Map<string, readonly string[]>();
+  readonly #fields = new Map<GoType, Map<string, TypeField | null>>();
 
   constructor(memory: Memory, modules: readonly ModuleData[], format: TypeFormat) {
     this.memory = memory;
@@ -48,13 +51,23 @@ export class Values {
    */
   get(value: Value, path: string): Value | null {
     let at: Value = value;
-    for (const name of path.split('.')) {
+    for (const name of this.#namesIn(path)) {
       const struct = this.target(at);
       if (struct === null) return null;
-      const field = this.#field(struct.type, name, 0);
+      const field = this.fieldOf(struct.type, name);
+      if (field === null) throw mismatch(`${struct.type.name} without ${name}`, struct.type.addr);
       at = { type: this.typeAt(field.type), addr: plus(struct.addr, field.offset) };
     }
     return at;
+  }
+
+  /** The field of a struct, or of one that is embedded in it, by its name; null where there is none. */
+  fieldOf(struct: GoType, name: string): TypeField | null {
+    let known = this.#fields.get(struct);
+    if (known === undefined) this.#fields.set(struct, (known = new Map<string, TypeField | null>()));
+    let field = known.get(name);
+    if (field === undefined) known.set(name, (field = this.#findField(struct, name, 0)));
+    return field;
   }
 
   /** What a pointer or an interface leads to, the value itself if it is neither; null for nil. */
@@ -123,21 +136,23 @@ export class Values {
     return type;
   }
 
+  #namesIn(path: string): readonly string[] {
+    let names = this.#paths.get(path);
+    if (names === undefined) this.#paths.set(path, (names = path.split('.')));
+    return names;
+  }
+
   /** As in Go, the field that is embedded least deep. */
-  #field(struct: GoType, name: string, depth: number): TypeField {
+  #findField(struct: GoType, name: string, depth: number): TypeField | null {
     const fields = this.types.fieldsOf(struct);
     const own = fields.find((field) => field.name === name);
     if (own !== undefined) return own;
     for (const outer of depth < MAX_EMBEDDED ? fields : []) {
       const type = this.types.at(outer.type);
       if (type?.kind !== 'struct' || !type.name.endsWith(`.${outer.name}`)) continue;
-      try {
-        const inner = this.#field(type, name, depth + 1);
-        return { ...inner, offset: outer.offset + inner.offset };
-      } catch (error) {
-        if (!(error instanceof MemoryFault)) throw error;
-      }
+      const inner = this.#findField(type, name, depth + 1);
+      if (inner !== null) return { ...inner, offset: outer.offset + inner.offset };
     }
-    throw mismatch(`${struct.name} without ${name}`, struct.addr);
+    return null;
   }
 }

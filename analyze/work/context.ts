@@ -21,6 +21,7 @@ const CANCELED = '*errors.errorString';
 export const context: Decoder = {
   kind: 'context',
   handles: (func) => !func.startsWith('runtime.'),
+  needsInterface: true,
   decode: (call, values) => {
     for (const word of call.interfaces()) {
       if (!hasContext(values, word)) continue;

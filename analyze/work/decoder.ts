@@ -45,6 +45,8 @@ export interface Decoder {
   readonly kind: string;
   /** True for functions, by the names that the linker gives them, that {@link decode} may be asked about. */
   handles(func: string): boolean;
+  /** True if it reads nothing but {@link Call.interfaces}: it is not asked about places whose arguments have none. */
+  readonly needsInterface?: true;
   /** null where the call tells nothing. Throws MemoryFault where something is absent or other than expected. */
   decode(call: Call, values: Values): { readonly found: Found; readonly sure: boolean } | null;
 }

@@ -39,7 +39,7 @@ export class WorkReader {
   readonly #all: readonly Decoder[];
   /** The kinds in the order in which they are told. */
   readonly #order: readonly string[];
-  /** Of a place in the code, the decoders that its function concerns. */
+  /** Of a place in the code, the decoders that it concerns. */
   readonly #decoders = new WeakMap<CodePoint, readonly Decoder[]>();
 
   constructor(program: GoProgram) {
@@ -54,7 +54,7 @@ export class WorkReader {
 
   /** True if the places on a stack are such that something may be told of it. */
   concerns(frames: readonly PhysicalFrame[]): boolean {
-    return firstOutsideLocks(frames) > 0 || frames.some(({ point }) => this.#decodersOf(point).length > 0);
+    return firstOutsideLocks(frames) > 0 || frames.some((frame) => this.#decodersOf(frame).length > 0);
   }
 
   /**
@@ -64,7 +64,7 @@ export class WorkReader {
   of(frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): DecodedWork[] {
     const found: DecodedWork[] = [];
     frames.forEach((frame, i) => {
-      for (const decoder of this.#decodersOf(frame.point)) {
+      for (const decoder of this.#decodersOf(frame)) {
         if (found.some(({ kind }) => kind === decoder.kind)) continue;
         const call = this.#calls.at(frames, i);
         const work = call === null ? null : this.#decode(decoder, call);
@@ -113,10 +113,14 @@ export class WorkReader {
     );
   }
 
-  #decodersOf(point: CodePoint): readonly Decoder[] {
+  #decodersOf(frame: PhysicalFrame): readonly Decoder[] {
+    const { point } = frame;
     let known = this.#decoders.get(point);
     if (known === undefined) {
-      known = this.#all.filter((decoder) => decoder.handles(point.func.name));
+      const hasInterface = this.#calls.pairsOf(frame).length > 0;
+      known = this.#all.filter(
+        (decoder) => decoder.handles(point.func.name) && (hasInterface || decoder.needsInterface !== true),
+      );
       this.#decoders.set(point, known);
     }
     return known;
