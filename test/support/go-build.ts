@@ -7,11 +7,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { withLock } from './lock.js';
-import { cellName, RELEASES, type Cell, type Garble, type Link, type Release } from './releases.js';
+import { cellName, RELEASES, type Cell, type Fixture, type Garble, type Link, type Release } from './releases.js';
 
 const run = promisify(execFile);
 
 const FIXTURES = fileURLToPath(new URL('../../../test/fixtures/', import.meta.url));
+
+/** Fixtures that say what their goroutines do: the files of `shared` are part of them. */
+const SAYING: ReadonlySet<Fixture> = new Set<Fixture>(['decoders', 'working', 'typed', 'rpc']);
 
 /** The checksums of the modules that a fixture imports. */
 const SUMS = 'go.sum';
@@ -72,13 +75,15 @@ export function cacheFolder(): string {
  * `_cgo.go` for programs without C code: build tags are not enough, because old releases resolve imports of excluded files.
  */
 function readSources(cell: Cell): [name: string, text: string][] {
-  const folder = join(FIXTURES, cell.fixture);
-  const sources = readdirSync(folder)
-    .filter(
-      (name) => name === SUMS || (name.endsWith('.go') && fits(name, cell) && cell.leaveOut?.includes(name) !== true),
-    )
-    .sort()
-    .map((name): [string, string] => [name, readFileSync(join(folder, name), 'utf8')]);
+  const folders = [cell.fixture, ...(SAYING.has(cell.fixture) ? ['shared'] : [])].map((name) => join(FIXTURES, name));
+  const sources = folders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter(
+        (name) => name === SUMS || (name.endsWith('.go') && fits(name, cell) && cell.leaveOut?.includes(name) !== true),
+      )
+      .sort()
+      .map((name): [string, string] => [name, readFileSync(join(folder, name), 'utf8')]),
+  );
   const { replace } = cell;
   if (replace === undefined) return sources;
   const [from, to] = replace;

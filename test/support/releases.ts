@@ -91,7 +91,7 @@ export const PARK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Releas
 );
 
 /** Returns `all` under `npm run test:all`, else `some`. */
-export function ofAll(all: readonly Release[], some: readonly Release[]): readonly Release[] {
+export function ofAll<const T>(all: readonly T[], some: readonly T[]): readonly T[] {
   return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
 }
 
