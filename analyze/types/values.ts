@@ -61,6 +61,12 @@ export class Values {
     return at;
   }
 
+  /** What a struct has in a field of it; null where the type of the field is damaged. */
+  fieldValue(struct: Value, field: TypeField): Value | null {
+    const type = this.types.at(field.type);
+    return type === null ? null : { type, addr: plus(struct.addr, field.offset) };
+  }
+
   /** The field of a struct, or of one that is embedded in it, by its name; null where there is none. */
   fieldOf(struct: GoType, name: string): TypeField | null {
     let known = this.#fields.get(struct);

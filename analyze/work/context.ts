@@ -1,6 +1,6 @@
 import type { GoType } from '../types/type-reader.js';
 import type { Value, Values } from '../types/values.js';
-import type { Decoder, Found, InterfaceWord } from './decoder.js';
+import { pointedTo, type Decoder, type Found } from './decoder.js';
 import { unixMs } from './time-value.js';
 
 /** Contexts in one another that are followed. */
@@ -24,26 +24,21 @@ export const context: Decoder = {
   needsInterface: true,
   decode: (call, values) => {
     for (const word of call.interfaces()) {
-      if (!hasContext(values, word)) continue;
-      const found = describe(values, valueOf(values, word));
+      const at = pointedTo(word, values) ?? { type: word.type, addr: word.value };
+      if (!isContext(values, at.type)) continue;
+      const found = describe(values, at);
       if (found !== null) return { found, sure: word.mapped };
     }
     return null;
   },
 };
 
-function hasContext(values: Values, { type }: InterfaceWord): boolean {
-  const struct = type.kind === 'ptr' ? values.types.at(type.elem) : type;
-  return struct !== null && (CANCELLED.has(struct.name) || hasField(values, struct, 'Context'));
+function isContext(values: Values, struct: GoType): boolean {
+  return CANCELLED.has(struct.name) || hasField(values, struct, 'Context');
 }
 
 function hasField(values: Values, struct: GoType, field: string): boolean {
   return values.types.fieldsOf(struct).some(({ name }) => name === field);
-}
-
-function valueOf(values: Values, { type, value }: InterfaceWord): Value {
-  const struct = type.kind === 'ptr' ? values.types.at(type.elem) : null;
-  return { type: struct ?? type, addr: value };
 }
 
 function describe(values: Values, innermost: Value): Found | null {

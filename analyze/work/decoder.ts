@@ -51,6 +51,12 @@ export interface Decoder {
   decode(call: Call, values: Values): { readonly found: Found; readonly sure: boolean } | null;
 }
 
+/** What an interface that holds a pointer leads to; null for one that holds another value. */
+export function pointedTo({ type, value }: InterfaceWord, values: Values): Value | null {
+  const to = type.kind === 'ptr' ? values.types.at(type.elem) : null;
+  return to === null ? null : { type: to, addr: value };
+}
+
 /** A method of a pointer, as the linker names it; closures in it are named after it, and have other arguments. */
 const METHOD = /^(.+)\.\(\*([^().]+)\)\.[^.\-()]+$/;
 

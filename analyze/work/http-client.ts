@@ -1,10 +1,14 @@
+import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
-import { shown, textOf, type Decoder, type Found } from './decoder.js';
+import { shown, textOf, type Decoder, type Found, type LiveWord } from './decoder.js';
 import { hiddenHost, sentRequest } from './http-request.js';
+import { connectedEnds } from './socket.js';
 
+/** Sends a request over a connection, which is its receiver. */
+const ROUND_TRIP = 'net/http.(*persistConn).roundTrip';
 /** Where functions have a request: at which word, and its type. net/http: client.go, transport.go; h2_bundle.go up to 1.26. */
 const REQUEST_AT: Readonly<Record<string, readonly [word: number, type: string]>> = {
-  'net/http.(*persistConn).roundTrip': [1, 'net/http.transportRequest'],
+  [ROUND_TRIP]: [1, 'net/http.transportRequest'],
   'net/http.(*Transport).getConn': [1, 'net/http.transportRequest'],
   'net/http.(*Transport).roundTrip': [1, 'net/http.Request'],
   'net/http.(*Client).do': [1, 'net/http.Request'],
@@ -40,7 +44,11 @@ export const httpClient: Decoder = {
     if (word === null) return null;
     const value = values.at(type, word.value);
     const found = loop === undefined ? request(values, value) : connection(values, value, loop);
-    return found === null ? null : { found, sure: word.mapped };
+    if (found === null) return null;
+    return {
+      found: over(found, call.func === ROUND_TRIP ? call.word(0) : loop === undefined ? null : word, values),
+      sure: word.mapped,
+    };
   },
 };
 
@@ -49,6 +57,28 @@ function request(values: Values, value: Value): Found | null {
   const inner = values.get(value, 'Request');
   const target = inner === null ? null : values.target(inner);
   return target === null ? null : sentRequest(values, target);
+}
+
+/** The same with the ends of its connection: both loops of it and the goroutine that sent a request over it have it. */
+function over(found: Found, connection: LiveWord | null, values: Values): Found {
+  const conn =
+    connection === null
+      ? null
+      : onFault<Value | null, null>(
+          () => values.get(values.at('net/http.persistConn', connection.value), 'conn'),
+          () => null,
+        );
+  const target =
+    conn === null
+      ? null
+      : onFault<Value | null, null>(
+          () => values.target(conn),
+          () => null,
+        );
+  const ends = target === null ? null : connectedEnds(target, values);
+  return ends === null
+    ? found
+    : { ...found, text: `${found.text} (${ends.text})`, shape: `${found.shape} (${ends.shape})` };
 }
 
 /** What proxy it goes through is not told: its URL may have a password in it. */

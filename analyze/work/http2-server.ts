@@ -14,6 +14,8 @@ const PREFIXES: Readonly<Record<string, string>> = {
   'golang.org/x/net/http2.(*serverConn).runHandler': 'golang.org/x/net/http2.',
 };
 
+export const HTTP2_HANDLERS: ReadonlySet<string> = new Set(Object.keys(PREFIXES));
+
 /**
  * The request that a stream of an HTTP/2 server serves, on a goroutine of its own: server.go of x/net/http2. The
  * responseWriter has its responseWriterState until the handler is done. It is an argument, and mostly no longer live there:
@@ -21,7 +23,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
  */
 export const http2Server: Decoder = {
   kind: 'http-server',
-  handles: (func) => func in PREFIXES,
+  handles: (func) => HTTP2_HANDLERS.has(func),
   decode: (call, values) => {
     const prefix = PREFIXES[call.func] ?? '';
     const writer = call.word(1);

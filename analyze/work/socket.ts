@@ -1,8 +1,11 @@
+import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
 import { receiverOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 
 /** Descriptors are below this (fs.nr_open). */
 const MAX_FD = 2 ** 30;
+/** Connections in one another that are looked into. */
+const MAX_WRAPPED = 4;
 
 /** A socket that a goroutine reads, writes or accepts on: netFD of net/fd_posix.go, which begins with a poll.FD. */
 export const socket: Decoder = {
@@ -20,6 +23,43 @@ export const socket: Decoder = {
     return found === null ? null : { found, sure: receiver.mapped };
   },
 };
+
+/** A text, and what of it is kept where only `full` keeps strings. */
+export interface Texts {
+  readonly text: string;
+  readonly shape: string;
+}
+
+/** Connections of package net, all of which are a net.conn, and of crypto/tls, which have another one: by which field. */
+const NET_CONNS: Readonly<Record<string, string>> = {
+  'net.TCPConn': 'fd',
+  'net.UnixConn': 'fd',
+  'crypto/tls.Conn': 'conn',
+};
+
+/** The ends of a connection that is a net.TCPConn, a net.UnixConn or a tls.Conn over one: `A -> B`. null for others. */
+export function connectedEnds(conn: Value, values: Values): Texts | null {
+  return onFault<Texts | null, null>(
+    () => {
+      let at: Value | null = conn;
+      for (let i = 0; i < MAX_WRAPPED && at !== null; i++) {
+        const field: string | undefined = NET_CONNS[at.type.name];
+        if (field === undefined) return null;
+        const inner: Value | null = values.get(at, field);
+        at = inner === null ? null : values.target(inner);
+        if (at?.type.name === 'net.netFD') return bothEnds(values, at);
+      }
+      return null;
+    },
+    () => null,
+  );
+}
+
+function bothEnds(values: Values, fd: Value): Texts | null {
+  const [local, remote] = [endOf(values, fd, 'laddr'), endOf(values, fd, 'raddr')];
+  if (local === null || remote === null) return null;
+  return { text: `${local.text} -> ${remote.text}`, shape: `${local.shape} -> ${remote.shape}` };
+}
 
 function netFD({ func, caller }: Call, values: Values, { value }: LiveWord): Value | null {
   if (func.startsWith('net.(*conn).')) {

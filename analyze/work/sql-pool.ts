@@ -12,11 +12,11 @@ const DB_OF: Readonly<Record<string, string | null>> = {
 /** A pool has fewer connections, and fewer wait for one. */
 const MAX = 1e6;
 
-/** ` (pool: 2 open, 2 in use, limit 2, 5 wait)`: the connections of the DB of a call; empty where no call on its stack tells. */
+/** `pool: 2 open, 2 in use, limit 2, 5 wait`: the connections of the DB of a call; empty where no call on its stack tells. */
 export function poolText(call: Call, values: Values): string {
   for (const one of call.stack()) {
     const text = onFault(
-      () => describe(values, dbOf(one, values)),
+      () => describePool(values, dbOf(one, values)),
       () => '',
     );
     if (text !== '') return text;
@@ -33,7 +33,8 @@ function dbOf(call: Call, values: Values): Value | null {
   return db === null ? null : values.target(db);
 }
 
-function describe(values: Values, db: Value | null): string {
+/** The same of a DB. */
+export function describePool(values: Values, db: Value | null): string {
   if (db === null) return '';
   const [open, limit] = [values.get(db, 'numOpen'), values.get(db, 'maxOpen')].map((value) =>
     value === null ? NaN : values.number(value),
@@ -42,7 +43,7 @@ function describe(values: Values, db: Value | null): string {
   const waiting = lengthOf(values, values.get(db, 'connRequests'));
   if (open === undefined || limit === undefined || !(open <= MAX && free <= open && waiting <= MAX)) return '';
   const most = limit > 0 ? `limit ${limit}` : 'no limit';
-  return ` (pool: ${open} open, ${open - free} in use, ${most}, ${waiting} wait)`;
+  return `pool: ${open} open, ${open - free} in use, ${most}, ${waiting} wait`;
 }
 
 /** How many are in a slice, or a map, of which that is the first word (also of a Swiss one); a connRequestSet has a slice (1.23 and newer). */

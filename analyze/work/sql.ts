@@ -1,7 +1,9 @@
 import type { Values } from '../types/values.js';
-import { shown, textOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
+import { receiverOf, shown, textOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 import { foldLists, foldSql } from './fold.js';
-import { poolText } from './sql-pool.js';
+import { connectionOf, connectionText } from './sql-connection.js';
+import { describePool, poolText } from './sql-pool.js';
+import type { Texts } from './socket.js';
 
 /**
  * Where functions of database/sql (sql.go) have the text of the statement among their arguments: at which word its address
@@ -29,18 +31,29 @@ const TEXT_AT: Readonly<Record<string, number>> = {
 };
 /** Methods of prepared statements, which know their text. */
 const OF_STATEMENT = new Set(['database/sql.(*Stmt).QueryContext', 'database/sql.(*Stmt).ExecContext']);
+/**
+ * Goroutines of their own that end transactions, and rows which a query returned, when their context does. Each is there for as long
+ * as a connection is taken out of the pool.
+ */
+const HELD: Readonly<Record<string, string>> = {
+  'database/sql.(*Tx).awaitDone': 'open transaction',
+  'database/sql.(*Rows).awaitDone': 'open rows',
+};
 /** How a statement begins: with a word, a parenthesis or a comment. */
 const STATEMENT = /^\s*(?:[A-Za-z(]|--|\/\*)/;
 
-/** The statement that database/sql runs, or waits to run, and the connections of its pool. */
+/** The statement that database/sql runs, or waits to run, its connection, and the connections of the pool. */
 export const sql: Decoder = {
   kind: 'sql',
-  handles: (func) => func in TEXT_AT || OF_STATEMENT.has(func),
+  handles: (func) => func in TEXT_AT || OF_STATEMENT.has(func) || func in HELD,
   decode: (call, values) => {
+    const what = HELD[call.func];
+    if (what !== undefined) return held(what, call, values);
     const statement = statementOf(call, values);
     if (statement === null) return null;
     const { text, word } = statement;
-    const found = describe(text, poolText(call, values));
+    const connection = connectionOf(call, values);
+    const found = describe(text, connection, poolText(call, values) || describePool(values, connection.db));
     return found === null ? null : { found, sure: word.mapped };
   },
 };
@@ -57,9 +70,37 @@ function statementOf(call: Call, values: Values): { readonly text: string; reado
   return { text: values.stringAt(word.value, length.value), word };
 }
 
-function describe(statement: string, pool: string): Found | null {
+/** What keeps a connection: a Tx or Rows, by their goroutine. */
+function held(what: string, call: Call, values: Values): ReturnType<Decoder['decode']> {
+  const receiver = receiverOf(call);
+  if (receiver === null) return null;
+  const conn = values.get(values.at(receiver.type, receiver.word.value), 'dc');
+  const target = conn === null ? null : values.target(conn);
+  const texts = target === null ? null : connectionText(target, values);
+  if (texts === null) return null;
+  const details = detailsOf(texts, describePool(values, texts.db));
+  const found = { text: what + details.text, shape: what + details.shape, group: what, since: null };
+  return { found, sure: receiver.word.mapped };
+}
+
+function describe(statement: string, connection: Texts, pool: string): Found | null {
   // A replacement character stands for bytes that are no text.
   if (!STATEMENT.test(statement) || statement.includes('\ufffd') || statement.includes('\0')) return null;
   const shape = foldSql(statement);
-  return { text: shown(statement) + pool, shape: shown(shape) + pool, group: shown(foldLists(shape)), since: null };
+  const details = detailsOf(connection, pool);
+  return {
+    text: shown(statement) + details.text,
+    shape: shown(shape) + details.shape,
+    group: shown(foldLists(shape)),
+    since: null,
+  };
+}
+
+/** ` (on 10.0.0.4:5555 -> 10.0.0.5:5432; pool: 2 open, ...)` */
+function detailsOf(connection: Texts, pool: string): Texts {
+  const joined = (text: string): string => {
+    const parts = [text, pool].filter((part) => part !== '').join('; ');
+    return parts === '' ? '' : ` (${parts})`;
+  };
+  return { text: joined(connection.text), shape: joined(connection.shape) };
 }

@@ -12,6 +12,7 @@ import { exec } from './exec.js';
 import { file } from './file.js';
 import { grpcClient } from './grpc-client.js';
 import { grpcServer } from './grpc-server.js';
+import { httpHandler } from './http-handler.js';
 import { http2Server } from './http2-server.js';
 import { httpClient } from './http-client.js';
 import { httpServer } from './http-server.js';
@@ -23,7 +24,7 @@ import { StackCalls, type StackCall } from './stack-call.js';
 
 const DECODERS: readonly Decoder[] = [
   ...[httpServer, http2Server, grpcServer, sql, httpClient, grpcClient],
-  ...[exec, file, socket, context],
+  ...[exec, file, socket, httpHandler, context],
 ];
 /** What methods of locks call, and those methods where they are not inlined. */
 const LOCKING = /^(?:internal\/)?sync\.(?:runtime_Semacquire|\(\*(?:Mutex|RWMutex|Once)\)\.)/;

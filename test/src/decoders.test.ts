@@ -47,10 +47,22 @@ function isSilent(release: Release, key: string): boolean {
   return release === '1.17' && key.endsWith(' sql');
 }
 
-/** True if it is what the program says, or less: a lock without a name, a statement without the connections of its pool. */
+/** Behind a statement: its connection, and the state of the pool. */
+const DETAILS = / \(((?:on|waits for|pool:) .*)\)$/;
+
+/** True if it is what the program says, or less: a lock without a name, a statement without its connection or the pool. */
 function isTrue(said: string, found: string): boolean {
-  const less = said.replace(/^(read )?main\.\S+(?= 0x)|^(read )?sync\.\S+(?= 0x)/, '$1').replace(/ \(pool: .*\)$/, '');
-  return found === said || found.replace(/^(read )?sync\.\S+(?= 0x)/, '$1') === less;
+  const [head, ...details] = parts(said);
+  const [foundHead, ...foundDetails] = parts(found);
+  const less = head.replace(/^(read )?main\.\S+(?= 0x)|^(read )?sync\.\S+(?= 0x)/, '$1');
+  return (
+    (foundHead === head || foundHead.replace(/^(read )?sync\.\S+(?= 0x)/, '$1') === less) &&
+    foundDetails.every((detail) => details.includes(detail))
+  );
+}
+
+function parts(text: string): [string, ...string[]] {
+  return [text.replace(DETAILS, ''), ...(DETAILS.exec(text)?.[1]?.split('; ') ?? [])];
 }
 
 function check(t: Test, { release }: Cell, stdout: string, found: ReadonlyMap<string, Told>, how: string): void {
@@ -61,6 +73,15 @@ function check(t: Test, { release }: Cell, stdout: string, found: ReadonlyMap<st
     both.filter((one) => !isTrue(one.said, one.found)),
     [],
     `${how}: nothing but what the program says`,
+  );
+  const peers = new Set(said.flatMap(([, text]) => / from (\S+)/.exec(text)?.[1] ?? []));
+  const reads = [...found.values()].flatMap(
+    ({ text }) => /^background read of connection from (\S+)$/.exec(text)?.[1] ?? [],
+  );
+  t.strictSame(
+    reads.filter((peer) => !peers.has(peer)),
+    [],
+    `${how}: ${reads.length} background reads are of connections on which a request is served`,
   );
   const whole = both.filter((one) => one.said === one.found).length;
   t.ok(whole >= 0.9 * both.length, `${how}: ${whole} of ${both.length} in full`);
