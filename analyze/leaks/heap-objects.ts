@@ -17,16 +17,20 @@ interface HeapObject {
 export class HeapObjects {
   readonly #program: GoRuntime;
   readonly #memory: Memory;
+  readonly #maxSpans: number;
   #spans: Spans | null | undefined;
 
-  constructor(program: GoRuntime) {
+  /** A heap of more than `maxSpans` spans counts as not in the target: reading them all would take too long. */
+  constructor(program: GoRuntime, maxSpans = Infinity) {
     this.#program = program;
+    this.#maxSpans = maxSpans;
     this.#memory = program.memory.unrecorded;
   }
 
   /** null where the heap is not in the target, or not as expected, and for addresses outside of it. */
   at(addr: Addr): HeapObject | null {
-    const spans = (this.#spans ??= this.#read());
+    if (this.#spans === undefined) this.#spans = this.#read();
+    const spans = this.#spans;
     if (spans === null) return null;
     const span = firstAbove(spans.base, addr) - 1;
     const [start = 0, pages = 0] = [spans.base[span], spans.pages[span]];
@@ -62,7 +66,7 @@ export class HeapObjects {
   #read(): Spans | null {
     try {
       return onFault(
-        () => readSpans(this.#program),
+        () => readSpans(this.#program, this.#memory, this.#maxSpans),
         () => null,
       );
     } catch (error) {

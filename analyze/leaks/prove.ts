@@ -75,7 +75,7 @@ class Prover {
   *prove(): Generator<void, LeakProof> {
     const { memory } = this.#program;
     const { maxHeapBytes, lateStacks = [], areRegistersPartial = false, progress = () => undefined } = this.#options;
-    const spans = readSpans(this.#program);
+    const spans = readSpans(this.#program, this.#program.memory);
     if (spans.scanBytes > maxHeapBytes) throw new NotProvable(tooLarge(spans.scanBytes, maxHeapBytes));
     const heap = new Heap(memory, spans);
     const hidden = this.#suspects.hidden;

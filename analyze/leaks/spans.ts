@@ -46,11 +46,14 @@ export interface Spans {
   readonly scanBytes: number;
 }
 
-/** Reads mheap_.allspans. Throws {@link NotProvable} where it is not found or a span is damaged, and MemoryFault. */
-export function readSpans(program: GoRuntime): Spans {
-  const { memory, layouts } = program;
+/**
+ * Reads mheap_.allspans. Throws {@link NotProvable} where it is not found, has more than `maxSpans` or a span is damaged, and
+ * MemoryFault.
+ */
+export function readSpans({ layouts, code }: GoRuntime, memory: Memory, maxSpans = MAX_SPANS): Spans {
   const reader = new SpanReader(memory, layouts);
-  const list = findAllSpans(program, reader);
+  const list = findAllSpans(memory, code, reader);
+  if (list.length > maxSpans) throw new NotProvable(`the heap has ${list.length} spans`);
   const inUse = new Float64Array(list.length);
   let count = 0;
   for (let i = 0; i < list.length; i++) {
@@ -106,7 +109,7 @@ type Columns = [Float64Array, Float64Array, Float64Array, Float64Array];
 type Counts = [Uint32Array, Uint32Array, Uint32Array];
 
 /** The longest list of pointers to spans in the data of the runtime's module: nothing else in it has their shape. */
-function findAllSpans({ memory, code }: GoRuntime, reader: SpanReader): { data: Addr; length: number } {
+function findAllSpans(memory: Memory, code: GoRuntime['code'], reader: SpanReader): { data: Addr; length: number } {
   const [table] = code.modules;
   let best: { data: Addr; length: number } | null = null;
   for (const at of table === undefined ? [] : sliceHeaders(memory, table.module)) {

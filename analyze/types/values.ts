@@ -1,5 +1,5 @@
 import { hex, plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, type Memory } from '../../snapshots/memory.js';
+import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from '../binary/module-data.js';
 import type { TypeFormat } from './type-format.js';
 import { TypeIndex } from './type-index.js';
@@ -9,6 +9,8 @@ import { TypeReader, type GoType, type TypeField } from './type-reader.js';
 const MAX_EMBEDDED = 4;
 /** Longer strings are cut, in bytes: those of a program may be as long as its memory. */
 const MAX_STRING = 4096;
+/** Pieces of memory that are remembered: what is told of a goroutine takes fewer. */
+const MAX_MET = 256;
 
 /** A value: its type, and where it lies. */
 export interface Value {
@@ -23,11 +25,20 @@ export function mismatch(what: string, addr: number): Mismatch {
   return new Mismatch(addr, `${what} at ${hex(addr)} is not as expected`);
 }
 
+/** A piece of memory that a pointer led to. */
+export interface Met {
+  readonly addr: Addr;
+  readonly sizeBytes: number;
+  readonly hasPointers: boolean;
+}
+
 /** Reads the values of a program by their types. All methods throw MemoryFault for what is absent, damaged or different. */
 export class Values {
   readonly memory: Memory;
   readonly types: TypeReader;
   readonly index: TypeIndex;
+  /** What pointers led to since {@link forget}: whether all of it can be there decides whether what was read is sure. */
+  readonly #met: Met[] = [];
   /** The names in paths, and the fields of structs by name; null where a struct has none of the name. */
   readonly #paths = new Map<string, readonly string[]>();
   readonly #fields = new Map<GoType, Map<string, TypeField | null>>();
@@ -38,11 +49,28 @@ export class Values {
     this.index = new TypeIndex(memory, modules, this.types);
   }
 
+  get met(): readonly Met[] {
+    return this.#met;
+  }
+
+  /** Begins anew with {@link met}. */
+  forget(): void {
+    this.#met.length = 0;
+  }
+
+  /** What `read` returns; null where it throws MemoryFault. What it met on the way to nothing does not count. */
+  attempt<T>(read: () => T | null): T | null {
+    const before = this.#met.length;
+    const found = onFault<T | null, null>(read, () => null);
+    if (found === null) this.#met.length = before;
+    return found;
+  }
+
   /** The value of a named type at an address. */
   at(typeName: string, addr: Addr): Value {
     const type = this.index.named(typeName);
     if (type === null || addr === 0) throw mismatch(typeName, addr);
-    return { type, addr };
+    return this.#led(type, addr);
   }
 
   /**
@@ -88,7 +116,16 @@ export class Values {
     }
     if (type.kind !== 'ptr') return { type, addr };
     const to = this.memory.ptr(addr);
-    return to === 0 ? null : { type: this.typeAt(type.elem), addr: to };
+    return to === 0 ? null : this.#led(this.typeAt(type.elem), to);
+  }
+
+  #led(type: GoType, addr: Addr): Value {
+    this.#meet(addr, type.sizeBytes, type.pointerBytes > 0);
+    return { type, addr };
+  }
+
+  #meet(addr: Addr, sizeBytes: number, hasPointers: boolean): void {
+    if (this.#met.length < MAX_MET) this.#met.push({ addr, sizeBytes, hasPointers });
   }
 
   /** A string. Of one that is longer than any that is shown, the beginning. */
@@ -100,7 +137,9 @@ export class Values {
   /** The string that two words make. */
   stringAt(data: number, length: number): string {
     if (length > 2 ** 40) throw mismatch('a string', data);
-    return length === 0 ? '' : this.memory.string(data as Addr, Math.min(length, MAX_STRING));
+    if (length === 0) return '';
+    this.#meet(data as Addr, length, false);
+    return this.memory.string(data as Addr, Math.min(length, MAX_STRING));
   }
 
   /** A boolean, or a whole number that fits. */

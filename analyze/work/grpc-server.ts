@@ -1,4 +1,3 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
 import { shown, textOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 
@@ -21,14 +20,12 @@ export const grpcServer: Decoder = {
     if (!OF_SERVER.has(call.func)) return ofServerStream(call, values);
     for (const index of STREAM_AT) {
       const word = call.word(index);
-      const found = word === null ? null : onFault(() => ofStream(values, word), NOTHING);
+      const found = word === null ? null : values.attempt(() => ofStream(values, word));
       if (word !== null && found !== null) return { found, sure: word.mapped };
     }
     return null;
   },
 };
-
-const NOTHING = (): null => null;
 
 function ofStream(values: Values, { value }: LiveWord): Found | null {
   const type = STREAMS.find((name) => values.index.named(name) !== null);

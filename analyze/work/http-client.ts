@@ -1,4 +1,3 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
 import { shown, textOf, type Decoder, type Found, type LiveWord } from './decoder.js';
 import { hiddenHost, sentRequest } from './http-request.js';
@@ -61,24 +60,16 @@ function request(values: Values, value: Value): Found | null {
 
 /** The same with the ends of its connection: both loops of it and the goroutine that sent a request over it have it. */
 function over(found: Found, connection: LiveWord | null, values: Values): Found {
-  const conn =
+  const ends =
     connection === null
       ? null
-      : onFault<Value | null, null>(
-          () => values.get(values.at('net/http.persistConn', connection.value), 'conn'),
-          () => null,
-        );
-  const target =
-    conn === null
-      ? null
-      : onFault<Value | null, null>(
-          () => values.target(conn),
-          () => null,
-        );
-  const ends = target === null ? null : connectedEnds(target, values);
-  return ends === null
-    ? found
-    : { ...found, text: `${found.text} (${ends.text})`, shape: `${found.shape} (${ends.shape})` };
+      : values.attempt(() => {
+          const conn = values.get(values.at('net/http.persistConn', connection.value), 'conn');
+          const target = conn === null ? null : values.target(conn);
+          return target === null ? null : connectedEnds(target, values);
+        });
+  if (ends === null) return found;
+  return { ...found, text: `${found.text} (${ends.text})`, shape: `${found.shape} (${ends.shape})` };
 }
 
 /** What proxy it goes through is not told: its URL may have a password in it. */

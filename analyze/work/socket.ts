@@ -1,4 +1,3 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
 import { receiverOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 
@@ -39,20 +38,17 @@ const NET_CONNS: Readonly<Record<string, string>> = {
 
 /** The ends of a connection that is a net.TCPConn, a net.UnixConn or a tls.Conn over one: `A -> B`. null for others. */
 export function connectedEnds(conn: Value, values: Values): Texts | null {
-  return onFault<Texts | null, null>(
-    () => {
-      let at: Value | null = conn;
-      for (let i = 0; i < MAX_WRAPPED && at !== null; i++) {
-        const field: string | undefined = NET_CONNS[at.type.name];
-        if (field === undefined) return null;
-        const inner: Value | null = values.get(at, field);
-        at = inner === null ? null : values.target(inner);
-        if (at?.type.name === 'net.netFD') return bothEnds(values, at);
-      }
-      return null;
-    },
-    () => null,
-  );
+  return values.attempt(() => {
+    let at: Value | null = conn;
+    for (let i = 0; i < MAX_WRAPPED && at !== null; i++) {
+      const field: string | undefined = NET_CONNS[at.type.name];
+      if (field === undefined) return null;
+      const inner: Value | null = values.get(at, field);
+      at = inner === null ? null : values.target(inner);
+      if (at?.type.name === 'net.netFD') return bothEnds(values, at);
+    }
+    return null;
+  });
 }
 
 function bothEnds(values: Values, fd: Value): Texts | null {

@@ -1,4 +1,3 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
 import { pointedTo, receiverOf, type Call } from './decoder.js';
 import { connectedEnds, type Texts } from './socket.js';
@@ -39,13 +38,10 @@ export function connectionOf(call: Call, values: Values): Connection {
     if (one.func.startsWith('runtime.')) continue;
     if (one.func === CONN) return same(isInnermost ? 'waits for a connection' : 'opens a connection');
     isInnermost = false;
-    const texts = onFault<Connection | null, null>(
-      () => {
-        const conn = driverConnOf(one, values);
-        return conn === null ? null : connectionText(conn, values);
-      },
-      () => null,
-    );
+    const texts = values.attempt(() => {
+      const conn = driverConnOf(one, values);
+      return conn === null ? null : connectionText(conn, values);
+    });
     if (texts !== null) return texts;
     if (one.func === call.func) break;
   }
@@ -96,10 +92,7 @@ function socketIn(connection: Value, values: Values): Texts | null {
     const next: Value[] = [];
     for (const at of level) {
       if (++looked > MAX_LOOKED_AT) return null;
-      const object = onFault<Value | null, null>(
-        () => values.target(at),
-        () => null,
-      );
+      const object = values.attempt(() => values.target(at));
       if (object?.type.kind !== 'struct') continue;
       const ends = connectedEnds(object, values);
       if (ends !== null) found.set(ends.text, ends);

@@ -1,4 +1,3 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
 import { receiverOf, type Call } from './decoder.js';
 
@@ -15,11 +14,8 @@ const MAX = 1e6;
 /** `pool: 2 open, 2 in use, limit 2, 5 wait`: the connections of the DB of a call; empty where no call on its stack tells. */
 export function poolText(call: Call, values: Values): string {
   for (const one of call.stack()) {
-    const text = onFault(
-      () => describePool(values, dbOf(one, values)),
-      () => '',
-    );
-    if (text !== '') return text;
+    const text = values.attempt(() => describePool(values, dbOf(one, values)) || null);
+    if (text !== null) return text;
   }
   return '';
 }

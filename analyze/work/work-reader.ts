@@ -1,5 +1,6 @@
 import { onFault } from '../../snapshots/memory.js';
 import { WORK_KINDS, type Work } from '../../snapshots/work.js';
+import { HeapObjects } from '../leaks/heap-objects.js';
 import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { ArgumentWord } from '../stacks/frame-arguments.js';
@@ -30,12 +31,15 @@ const DECODERS: readonly Decoder[] = [
 const LOCKING = /^(?:internal\/)?sync\.(?:runtime_Semacquire|\(\*(?:Mutex|RWMutex|Once)\)\.)/;
 /** Frames above the method of a lock that are searched for an object that has it. */
 const LOCK_DEPTH = 8;
+/** Spans of heaps that are asked whether an object can be there: 0.1 s goes by while so many are read. */
+const MAX_SPANS = 100_000;
 /** Work that was decoded: with its text of both levels, and the words on the stack by which it was found. */
 export type DecodedWork = Work & Found & { readonly words: readonly ArgumentWord[] };
 
 /** Finds out what goroutines work on, by the arguments of the calls on their stacks and the program's own types. */
 export class WorkReader {
   readonly #calls: StackCalls;
+  readonly #heap: HeapObjects;
   /** Those of the user come first. */
   readonly #all: readonly Decoder[];
   /** The kinds in the order in which they are told. */
@@ -49,6 +53,7 @@ export class WorkReader {
     this.#all = [...own, ...DECODERS];
     this.#order = [...new Set([...own.map(({ kind }) => kind), ...WORK_KINDS])];
     const modules = code.modules.map(({ module }) => module);
+    this.#heap = new HeapObjects(program, MAX_SPANS);
     // What is read for this is no part of what a snapshot must contain: it has the results.
     this.#calls = new StackCalls(program, new Values(memory.unrecorded, modules, layouts.release.types));
   }
@@ -78,14 +83,23 @@ export class WorkReader {
   }
 
   #decode(decoder: Decoder, call: StackCall): DecodedWork | null {
+    this.#calls.values.forget();
     return onFault<DecodedWork | null, null>(
       () => {
         const decoded = decoder.decode(call, this.#calls.values);
-        return decoded === null
-          ? null
-          : { kind: decoder.kind, sure: decoded.sure, words: [...call.asked], ...decoded.found };
+        if (decoded === null) return null;
+        const sure = decoded.sure && this.#canBe();
+        return { kind: decoder.kind, sure, words: [...call.asked], ...decoded.found };
       },
       () => null,
+    );
+  }
+
+  /** False if the heap has something else where pointers led to: the memory is damaged, or it changed. */
+  #canBe(): boolean {
+    const heap = this.#heap;
+    return this.#calls.values.met.every(
+      ({ addr, sizeBytes, hasPointers }) => heap.refutes(addr, sizeBytes, hasPointers) === null,
     );
   }
 
@@ -106,8 +120,9 @@ export class WorkReader {
     if (call === null) return null;
     return onFault<DecodedWork | null, null>(
       () => {
+        this.#calls.values.forget();
         const found = by(call, this.#calls.values, lock);
-        const sure = by === nameLock && call.word(0)?.mapped === true;
+        const sure = by === nameLock && call.word(0)?.mapped === true && this.#canBe();
         return found === null ? null : { kind: 'lock', sure, words: [...call.asked], ...found };
       },
       () => null,
