@@ -5,10 +5,15 @@ import type { SectionEntry } from './format.js';
 import type { ReadAhead } from './read-ahead.js';
 import { RangeTable } from './range-table.js';
 
-/** Upper bound for the uncompressed memory that is cached, in bytes. */
-const KEPT_BYTES = 256 * 2 ** 20;
+/** How much uncompressed memory is cached, in bytes: at first, and where reads come back to what was dropped. */
+const KEPT: KeptBytes = { first: 64 * 2 ** 20, most: 256 * 2 ** 20 };
 /** Fewer sections are read before another thread has begun. */
 const LEAST_AHEAD = 64;
+
+interface KeptBytes {
+  readonly first: number;
+  readonly most: number;
+}
 
 /** Reads sections of a file. */
 export interface SectionReader {
@@ -21,6 +26,9 @@ export interface SectionReader {
 /**
  * The memory of a snapshot. A section is read, verified and uncompressed when one of its addresses is needed; the least
  * recently used ones are dropped. The memory of a damaged section is absent.
+ *
+ * Passes over memory in the order of its addresses need few sections at a time, others need many. So the cache begins small,
+ * and grows when a section is read for the third time that a larger one would still have had: two passes are usual.
  */
 export class SnapshotSource implements MemorySource {
   readonly #reader: SectionReader;
@@ -31,18 +39,28 @@ export class SnapshotSource implements MemorySource {
   /** When each section was last used, on {@link #clock}. */
   readonly #usedAt: Float64Array;
   readonly #damage = new Map<number, string>();
-  readonly #keptBytes: number;
+  /** How often each section was read. */
+  readonly #readings: Uint32Array;
+  /** {@link #readBytes} when each section was dropped. */
+  readonly #droppedAt: Float64Array;
+  readonly #mostBytes: number;
+  #keptBytes: number;
   #loadedBytes = 0;
+  /** Of all sections that were read, those that were read again too. */
+  #readBytes = 0;
   #clock = 0;
   #ahead: ReadAhead | null = null;
 
   /** Throws BytesError if the ranges of sections are impossible. */
-  constructor(sections: readonly SectionEntry[], reader: SectionReader, keptBytes: number = KEPT_BYTES) {
+  constructor(sections: readonly SectionEntry[], reader: SectionReader, kept: KeptBytes = KEPT) {
     this.#sections = sections;
     this.#reader = reader;
-    this.#keptBytes = keptBytes;
+    this.#keptBytes = kept.first;
+    this.#mostBytes = kept.most;
     this.#table = new RangeTable(sections);
     this.#usedAt = new Float64Array(sections.length);
+    this.#readings = new Uint32Array(sections.length);
+    this.#droppedAt = new Float64Array(sections.length);
   }
 
   /** One sentence for each section that was needed and could not be read. */
@@ -112,7 +130,9 @@ export class SnapshotSource implements MemorySource {
     if (entry === undefined || this.#damage.has(section)) return null;
     try {
       const bytes = this.#ahead?.take(section) ?? this.#reader.read(entry);
+      this.#growFor(section);
       this.#makeRoom(bytes.length);
+      this.#readBytes += bytes.length;
       this.#loaded.set(section, bytes);
       this.#loadedBytes += bytes.length;
       return bytes;
@@ -120,6 +140,13 @@ export class SnapshotSource implements MemorySource {
       this.#damage.set(section, error instanceof Error ? error.message : String(error));
       return null;
     }
+  }
+
+  /** Has the cache grow if a section is read that it should have kept. */
+  #growFor(section: number): void {
+    const readings = (this.#readings[section] = (this.#readings[section] ?? 0) + 1);
+    const needed = this.#keptBytes + this.#readBytes - (this.#droppedAt[section] ?? 0);
+    if (readings > 2) this.#keptBytes = Math.min(needed, this.#mostBytes);
   }
 
   #makeRoom(bytes: number): void {
@@ -130,6 +157,7 @@ export class SnapshotSource implements MemorySource {
       }
       this.#loadedBytes -= this.#loaded.get(oldest)?.length ?? 0;
       this.#loaded.delete(oldest);
+      this.#droppedAt[oldest] = this.#readBytes;
     }
   }
 }

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { addr } from '../../../snapshots/address.js';
-import { Limit } from '../../../snapshots/gsp/format.js';
+import { Limit, type SectionEntry } from '../../../snapshots/gsp/format.js';
 import { openSnapshot } from '../../../snapshots/gsp/read.js';
 import { verifySnapshot } from '../../../snapshots/gsp/verify.js';
 import { writeSnapshot } from '../../../snapshots/gsp/write.js';
@@ -105,34 +105,55 @@ t.test('gsp: groups do not share sections', async (t) => {
   );
 });
 
-t.test('gsp: all bytes are right if the cache is smaller than the sections that are read', async (t) => {
+/** A snapshot of 12 sections of 1000 bytes, read with a cache of some size; and how often sections were read so far. */
+async function readWithCache(
+  t: Test,
+  kept: { first: number; most: number },
+): Promise<{ read: (section: number, offset: number) => void; readings: () => number }> {
   const { Container } = await import('../../../snapshots/gsp/container.js');
   const { SnapshotSource } = await import('../../../snapshots/gsp/source.js');
   const path = join(temporaryFolder(t), 'a.gsp');
   const next = random(5);
-  const groups = Array.from({ length: 12 }, (_, i) => [someSegment(next, 0x10000 * (i + 1), 1000)]);
-  await writeSnapshot(path, { image: someFacts(), memory: groups });
+  const segments = Array.from({ length: 12 }, (_, i) => someSegment(next, 0x10000 * (i + 1), 1000));
+  await writeSnapshot(path, { image: someFacts(), memory: segments.map((segment) => [segment]) });
   const file = new Container(path);
   t.teardown(() => file.close());
-  let reads = 0;
-  const source = new SnapshotSource(
-    file.sections.filter(({ name }) => name === 'memory'),
-    {
-      read: (entry) => {
-        reads++;
-        return file.read(entry);
-      },
+  let readings = 0;
+  const read = (entry: SectionEntry): Uint8Array => {
+    readings++;
+    return file.read(entry);
+  };
+  const sections = file.sections.filter(({ name }) => name === 'memory');
+  const memory = new Memory(new SnapshotSource(sections, { read }, kept));
+  return {
+    read: (section, offset) => {
+      const segment = segments[section];
+      if (segment !== undefined) t.equal(memory.u8(segment.addr, offset), segment.bytes[offset]);
     },
-    3000,
-  );
-  const memory = new Memory(source);
-  for (let round = 0; round < 200; round++) {
-    const segment = groups[next(12)]?.[0];
-    if (segment === undefined) continue;
-    const offset = next(1000);
-    t.equal(memory.u8(segment.addr, offset), segment.bytes[offset]);
-  }
-  t.ok(reads > 12, `${reads} reads of 12 sections`);
+    readings: () => readings,
+  };
+}
+
+t.test('gsp: all bytes are right if the cache is smaller than the sections that are read', async (t) => {
+  const { read, readings } = await readWithCache(t, { first: 3000, most: 3000 });
+  const next = random(6);
+  for (let round = 0; round < 200; round++) read(next(12), next(1000));
+  t.ok(readings() > 12, `${readings()} reads of 12 sections`);
+});
+
+t.test('gsp: the cache stays small for two passes, and grows when reads come back more often', async (t) => {
+  const { read, readings } = await readWithCache(t, { first: 3000, most: 12_000 });
+  const pass = (): void => {
+    for (let section = 0; section < 12; section++) read(section, 7);
+  };
+  pass();
+  pass();
+  t.equal(readings(), 24);
+  pass();
+  const before = readings();
+  const next = random(7);
+  for (let round = 0; round < 200; round++) read(next(12), next(1000));
+  t.equal(readings(), before, 'all is kept');
 });
 
 t.test('gsp: a snapshot with a million ranges can be opened', async (t) => {
