@@ -69,9 +69,7 @@ class Checkout {
         ? pkg === 'main'
           ? mainCandidates(file, path, folder)
           : below(pkg, path).map((rest) => (`${dirname(file)}/`.endsWith(`/${rest}`) ? rest + basename(file) : ''))
-        : file.startsWith(`${path}/`)
-          ? [file.slice(path.length + 1)]
-          : [];
+        : trimmedCandidates(file, path);
       for (const rest of candidates) {
         const at = join(folder, rest);
         if (rest !== '' && this.#isFile(at)) return at;
@@ -79,6 +77,15 @@ class Checkout {
     }
     return null;
   }
+}
+
+/**
+ * Where a file lies in a module, if its path is as -trimpath leaves it: below the path of the module, with its version where the
+ * module was downloaded, as by `go install`.
+ */
+function trimmedCandidates(file: string, module: string): string[] {
+  const [, rest] = file.startsWith(module) ? (/^(?:@[^/]+)?\/(.+)$/s.exec(file.slice(module.length)) ?? []) : [];
+  return rest === undefined ? [] : [rest];
 }
 
 /** Where the folder of a package lies in its module, as `a/b/`; none if it is not in it. */
@@ -93,7 +100,7 @@ function below(pkg: string, module: string): string[] {
 function mainCandidates(file: string, module: string, folder: string): string[] {
   const parts = file.split('/').slice(1);
   const ends = parts.slice(0, -1).map((_, i) => parts.slice(i).join('/'));
-  const parent = parts.at(-2);
+  const parent = parts.at(-2)?.replace(/@.*$/, '');
   const isTop = parent !== undefined && [basename(module), basename(resolve(folder))].includes(parent);
   return isTop ? [...ends, basename(file)] : ends;
 }

@@ -52,13 +52,19 @@ t.test('source places: finds files of a module, and no others', (t) => {
   isFound('example.com/shop/cart.(*Cart[example.com/x.T]).Add', '/build/x/cart/cart.go', 'cart/cart.go');
   isFound('example.com/shop.Open', '/build/x/main.go', 'main.go');
   isFound('example.com/shop/yaml%2ev3.Load', '/build/x/yaml.v3/y.go', 'yaml.v3/y.go');
+  // As `go install example.com/shop/cmd/a@v1.0.0` names them.
+  isFound('main.main', 'example.com/shop@v1.0.0/cmd/a/main.go', 'cmd/a/main.go');
+  isFound('example.com/shop/cart.Add', 'example.com/shop@v1.0.0/cart/cart.go', 'cart/cart.go');
+  isFound('main.main', '/go/pkg/mod/example.com/shop@v1.0.0/main.go', 'main.go');
   // A package of that name, and a file that fits by its last element alone.
   isKept('errors.New', '/usr/local/go/src/errors/errors.go');
   isKept('errors.New', 'errors/errors.go');
   isKept('example.com/shopping/cart.Add', '/build/x/cart/cart.go');
   isKept('example.com/shop/cart.Add', '/build/x/generated/cart.go');
   isKept('main.main', '/build/x/cmd/b/main.go');
-  isKept('example.com/shop/cart.Add', 'example.com/shop@v1.0.0/cart/cart.go');
+  isKept('example.com/shop/cart.Add', 'example.com/shop@v1.0.0/sub/cart.go');
+  isKept('example.com/shop/cart.Add', 'example.com/shop@v1.0.0');
+  isKept('main.main', 'example.com/shop@v1.0.0/cart/../../../etc/passwd');
   isKept('main.main', 'example.com/shop/cart/../../../etc/passwd');
   isKept('main.main', '/x/cart/../cart/cart.go');
   isKept('main.main', 'example.com/shop/cart');
