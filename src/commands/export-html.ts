@@ -18,9 +18,9 @@ export async function writePage(
   later: string | undefined,
   options: TargetOptions & SelectionOptions & { readonly output?: string },
 ): Promise<void> {
-  const { pid, bin, debugDir, runtime, output } = options;
+  const { pid, bin, debugDir, runtime, decode, output } = options;
   const selection = selectionOf(options);
-  const first: NamedTarget = { file, bin, debugDir, runtime };
+  const first: NamedTarget = { file, bin, debugDir, runtime, decode };
   // With two targets the process is the later one: it cannot be the earlier.
   if (later === undefined && (file === undefined || pid === undefined)) {
     await withTargets(io, [{ ...first, pid }], ([programs]) =>
@@ -28,7 +28,7 @@ export async function writePage(
     );
     return;
   }
-  const second: NamedTarget = { file: later, pid, bin, debugDir, runtime };
+  const second: NamedTarget = { file: later, pid, bin, debugDir, runtime, decode };
   await withTargets(io, [first, second], ([before, after]) =>
     write(io, [named({ file }, before), named({ file: later, pid }, after)], selection, output),
   );

@@ -14,7 +14,7 @@ import { selectionOf, selectsGoroutines, type SelectionOptions } from '../select
 import { writePage } from './export-html.js';
 import { writeTo } from './write-to.js';
 import { decodeOption } from '../decoders.js';
-import { withPrograms, withTargets, type NamedTarget, type TargetOptions } from './with-target.js';
+import { decodersWhereTaken, withPrograms, withTargets, type TargetOptions } from './with-target.js';
 
 interface ExportOptions extends TargetOptions, SelectionOptions {
   readonly format: Format;
@@ -112,8 +112,8 @@ function checkOptions(options: ExportOptions): void {
       throw usageError(`${name} is an option of --format ${format}`);
     }
   }
-  if (options.decode !== undefined && !(options.format in STREAMED)) {
-    throw usageError(`--format ${options.format} does not take --decode`);
+  if (options.decode !== undefined && options.format === 'core') {
+    throw usageError('--format core does not take --decode');
   }
   if (options.format === 'core' && !selectsAll(selectionOf(options))) {
     throw usageError('a core is of the whole process: it takes no selection of goroutines');
@@ -152,10 +152,10 @@ function parsePartitions(text: string): Partition[] {
 async function writeRows(io: Io, files: readonly string[], options: ExportOptions): Promise<void> {
   const { output, partitionBy, service, pid, memory } = options;
   if (output === undefined) throw usageError('parquet is written to a file: name it with -o');
-  const named: readonly NamedTarget[] = [
+  const named = decodersWhereTaken([
     ...files.map((file) => ({ ...options, file, pid: undefined })),
     ...(pid === undefined && files.length > 0 ? [] : [{ ...options, file: undefined }]),
-  ];
+  ]);
   const [{ ParquetExport }, { warningsOf }, { removeUnfinished }] = await Promise.all([
     import('../export/parquet.js'),
     import('../../analyze/report/all-runtimes.js'),

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { Argument, Option, type Command } from 'commander';
 import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
 import { onInterrupt } from '../interrupt.js';
+import { decodeOption, readDecoders } from '../decoders.js';
 import { ReaderGone, type Io } from '../io.js';
 import { binOption, debugDirOption, examples, limitOption, memoryOption, parsePid, runtimeOption } from '../options.js';
 import type { Output } from '../output.js';
@@ -12,7 +13,8 @@ import { printable, size } from '../render/text.js';
 import { packageFile } from '../version.js';
 import { writeTo } from './write-to.js';
 
-interface QueryOptions extends Omit<Asked, 'names' | 'pids'> {
+interface QueryOptions extends Omit<Asked, 'names' | 'pids' | 'decoders'> {
+  readonly decode?: string;
   readonly pid?: readonly number[];
   readonly format: ResultFormat | 'parquet';
   readonly output?: string;
@@ -46,6 +48,7 @@ export function define(command: Command, io: Io): void {
     .addOption(binOption())
     .addOption(debugDirOption())
     .addOption(runtimeOption())
+    .addOption(decodeOption())
     .addOption(
       new Option('--format <FORMAT>', 'how rows are written')
         .choices(['table', 'csv', 'json', 'ndjson', 'parquet'])
@@ -55,6 +58,7 @@ export function define(command: Command, io: Io): void {
     .option('-o, --output <FILE>', 'write the rows to a file; parquet needs one')
     .addOption(limitOption(`print at most N rows, 0 for all (table: ${TABLE_LIMIT})`))
     .addOption(memoryOption())
+    .option('--service <NAME>', 'what the program is called; the name of its file unless given')
     .option('--strict', 'end with exit code 7 if something cannot be read; else it is told and left out')
     .option('--examples', 'print questions, their SQL, and the answers for the targets (a sample if there are none)')
     .action((first: string | undefined, rest: readonly string[], options: QueryOptions) =>
@@ -86,13 +90,14 @@ async function query(io: Io, args: readonly string[], options: QueryOptions): Pr
     import('../query/sources.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
+  const decoders = await readDecoders(options.decode);
   const database = await Database.open(options.memory);
   const forget = onInterrupt(() => {
     removeUnfinished();
     database.removeFolder();
   });
   try {
-    const asked: Asked = { ...options, names, pids };
+    const asked: Asked = { ...options, names, pids, decoders };
     await loadSources(database, asked, { progress: io.progress }, (error) => {
       if (options.strict === true) throw new GospyError(ExitCode.partial, error.message, { cause: error });
       io.note(`gospy: warning: left out: ${error.message}`);

@@ -4,7 +4,7 @@ import { ReaderGone, type Io } from '../io.js';
 import { readDecoders } from '../decoders.js';
 import { goidOf } from '../selection-options.js';
 import { chooseRuntime } from '../targets/choose-runtime.js';
-import { openTarget } from '../targets/open-target.js';
+import { openTarget, takesDecoders } from '../targets/open-target.js';
 import { damageError, type Opening, type OpenTarget, type TargetSpec } from '../targets/target.js';
 
 /** The options that name a target, as {@link takesTarget} adds them to a command. */
@@ -72,7 +72,8 @@ export async function withTargets<const T extends readonly NamedTarget[]>(
   use: (programs: { readonly [K in keyof T]: Programs }) => Promise<void>,
   { leaks }: Pick<Opening, 'leaks'> = {},
 ): Promise<void> {
-  const specs = named.map(specOf);
+  const asked = decodersWhereTaken(named);
+  const specs = asked.map(specOf);
   const targets: OpenTarget[] = [];
   const damage = (cause?: unknown): Error | null =>
     damageError(
@@ -81,7 +82,7 @@ export async function withTargets<const T extends readonly NamedTarget[]>(
     );
   try {
     for (const [i, spec] of specs.entries()) {
-      const decoders = await readDecoders(named[i]?.decode);
+      const decoders = await readDecoders(asked[i]?.decode);
       targets.push(await openTarget(spec, { progress: io.progress, leaks, decoders }));
     }
     // One list of programs a target, which TypeScript does not see.
@@ -96,6 +97,18 @@ export async function withTargets<const T extends readonly NamedTarget[]>(
   if (error === null) return;
   await io.end();
   throw error;
+}
+
+/**
+ * Of several targets with decoders, snapshots do without, as long as there is a process or a core that takes them: opening a
+ * snapshot with decoders is an error. Throws as {@link withTargets}.
+ */
+export function decodersWhereTaken(named: readonly NamedTarget[]): readonly NamedTarget[] {
+  if (named.length === 1 || named.every(({ decode }) => decode === undefined)) return named;
+  const isTaken = named.map((target) => takesDecoders(specOf(target)));
+  return isTaken.includes(true)
+    ? named.map((target, i) => (isTaken[i] === true ? target : { ...target, decode: undefined }))
+    : named;
 }
 
 /** Throws a usage error unless exactly one of a file and a process is named. */

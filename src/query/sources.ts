@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { badFile, GospyError } from '../../snapshots/errors.js';
+import type { DecoderSpec } from '../../snapshots/work.js';
 import { chooseRuntime } from '../targets/choose-runtime.js';
-import { openTarget } from '../targets/open-target.js';
-import { damageError, type Opening, type TargetSpec } from '../targets/target.js';
+import { openTarget, takesDecoders } from '../targets/open-target.js';
+import { damageError, noDecoders, type Opening, type TargetSpec } from '../targets/target.js';
 import type { Database } from './database.js';
 import { checkParquet, datasetSql, filesLike } from './dataset.js';
 import { Loader } from './load.js';
@@ -17,6 +18,8 @@ export interface Asked {
   readonly debugDir?: readonly string[] | undefined;
   readonly runtime?: string | undefined;
   readonly service?: string | undefined;
+  /** Decoders for what goroutines work on, of processes and cores. */
+  readonly decoders: readonly DecoderSpec[];
 }
 
 /** Told of what cannot be read; throws what should end all. */
@@ -30,9 +33,10 @@ export async function loadSources(
   onUnreadable: OnUnreadable,
 ): Promise<void> {
   const loader = new Loader(database);
-  const { bin, debugDir, runtime, service } = asked;
+  const { bin, debugDir, runtime, service, decoders } = asked;
   const failures: GospyError[] = [];
   let readable = 0;
+  let decoded = 0;
   const attempt = async (load: () => Promise<void>): Promise<void> => {
     try {
       await load();
@@ -43,9 +47,11 @@ export async function loadSources(
     }
   };
   const loadTarget = async (spec: TargetSpec, path: string | null): Promise<void> => {
-    const target = await openTarget(spec, opening);
+    const isDecoded = decoders.length > 0 && takesDecoders(spec);
+    const target = await openTarget(spec, isDecoded ? { ...opening, decoders } : opening);
     try {
       readable++;
+      if (isDecoded) decoded++;
       await loader.load(chooseRuntime(target.programs, runtime), { path, service });
       const damage = damageError(target.damage);
       if (damage !== null) onUnreadable(damage);
@@ -69,6 +75,7 @@ export async function loadSources(
   for (const pid of asked.pids) await attempt(() => loadTarget({ pid, bin }, null));
   const [first] = failures;
   if (first !== undefined && readable === 0) throw first;
+  if (decoders.length > 0 && decoded === 0) throw noDecoders('none of this is a process or a core: it');
   await loader.finish();
   await database.createViews(parquet.length === 0 ? null : await datasetSql(database, parquet));
 }

@@ -1,10 +1,10 @@
 import { openPrograms, type Programs } from '../../analyze/program.js';
-import { usageError } from '../../snapshots/errors.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { kindOfTarget, type CoreFile } from './file-kind.js';
 import { captureOptions, openBinary, programsIn } from './live.js';
 import {
   damageError,
+  noDecoders,
   type FileTarget,
   type Opening,
   type ProcessTarget,
@@ -22,9 +22,12 @@ export async function openTarget(spec: TargetSpec, opening: Opening = {}): Promi
   const kind = kindOfTarget(spec.file);
   if (kind.kind !== 'snapshot') return openCoreTarget(spec, kind, opening);
   if ((opening.decoders ?? []).length === 0) return openSnapshotFile(spec);
-  throw usageError(`${spec.file} is a snapshot, which has what its capture decoded, and no memory for more`, {
-    hint: 'give the decoders to `gospy capture --decode`',
-  });
+  throw noDecoders(`${spec.file} is a snapshot: it`);
+}
+
+/** Whether decoders can be given to {@link openTarget}: a process or a core. Throws `badFile` as it does. */
+export function takesDecoders(spec: TargetSpec): boolean {
+  return 'pid' in spec || kindOfTarget(spec.file).kind !== 'snapshot';
 }
 
 async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promise<OpenTarget> {

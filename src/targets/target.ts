@@ -1,6 +1,6 @@
 import type { Programs } from '../../analyze/program.js';
 import type { Warning } from '../../analyze/warnings.js';
-import { badFile, type GospyError } from '../../snapshots/errors.js';
+import { badFile, usageError, type GospyError } from '../../snapshots/errors.js';
 import type { DecoderSpec } from '../../snapshots/work.js';
 
 /** Which files may lend a target what it lacks. */
@@ -41,6 +41,13 @@ export interface Opening {
   readonly leaks?: { readonly maxHeapBytes: number } | undefined;
   /** Decoders of the user's own for what goroutines work on. A snapshot has what it was captured with, and refuses them. */
   readonly decoders?: readonly DecoderSpec[] | undefined;
+}
+
+/** The error for decoders where nothing takes them: `what` names a file, or all that is asked about. */
+export function noDecoders(what: string): GospyError {
+  return usageError(`${what} has what its capture decoded, and no memory for more`, {
+    hint: 'give the decoders to `gospy capture --decode`',
+  });
 }
 
 /** An open target. Any number may be open at once. */

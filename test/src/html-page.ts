@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import type { Page } from 'playwright-core';
 import type { Test } from 'tap';
+import type { PageDocument } from '../../src/web/document.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { gospyHere } from './gospy-here.js';
 
@@ -30,6 +32,12 @@ export async function ask<T>(...args: readonly string[]): Promise<T> {
     args.map((arg) => (arg.endsWith('.gsp') && !arg.startsWith('/') ? join(SAMPLES, arg) : arg)),
   );
   return JSON.parse(stdout) as T;
+}
+
+/** The data in a page, unpacked as its script does. */
+export function documentIn(html: string): PageDocument {
+  const [, data = ''] = /<script type="application\/gzip" id="data">([A-Za-z0-9+/=]*)<\/script>/.exec(html) ?? [];
+  return JSON.parse(gunzipSync(Buffer.from(data, 'base64')).toString()) as PageDocument;
 }
 
 /** The texts of the cells of a grid that are drawn, row by row. */

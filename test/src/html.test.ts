@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import type { PageDocument } from '../../src/web/document.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { gospy, interruptedAt } from './gospy-process.js';
 import { gospyHere } from './gospy-here.js';
+import { documentIn } from './html-page.js';
 
 /** The file that `export --format html` writes, without a browser. */
 
@@ -19,12 +19,6 @@ async function exported(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await gospyHere(['export', ...args, '--format', 'html']);
   t.equal(code, 0, stderr);
   return stdout;
-}
-
-/** The data in a page, unpacked as its script does. */
-function documentIn(html: string): PageDocument {
-  const [, data = ''] = /<script type="application\/gzip" id="data">([A-Za-z0-9+/=]*)<\/script>/.exec(html) ?? [];
-  return JSON.parse(gunzipSync(Buffer.from(data, 'base64')).toString()) as PageDocument;
 }
 
 /** The goroutines of a page in the form of `goroutines --json`, as far as it has them. */

@@ -9,6 +9,7 @@ import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
 import { BROKER_CELL } from '../support/work-cells.js';
 import { gospyHere } from './gospy-here.js';
+import { documentIn } from './html-page.js';
 
 t.setTimeout(120_000);
 
@@ -53,6 +54,17 @@ async function worksOf(
   );
 }
 
+/** What they tell, for `query`. */
+const WORK_SQL = `SELECT concat_ws(' ', goid, kind, text) AS line FROM work
+  WHERE kind IN ('kafka', 'shipping', 'lookup', 'silent') ORDER BY line`;
+
+/** The lines that a query for them prints. */
+async function told(args: readonly string[]): Promise<string[]> {
+  const { code, stdout, stderr } = await gospyHere(args);
+  if (code !== 0) throw new Error(stderr);
+  return (JSON.parse(stdout) as { rows: { line: string }[] }).rows.map(({ line }) => line).sort();
+}
+
 t.test('decode: decoders of the user tell what the program says, those of the docs too', async (t) => {
   if (!requireGo(t)) return;
   const path = await buildGo(BROKER_CELL);
@@ -77,6 +89,15 @@ t.test('decode: decoders of the user tell what the program says, those of the do
     t.match((await gospyHere(args)).stdout, /^ *2 .*orders\/\{n\}/m, `top, ${mode}`);
   }
 
+  t.strictSame(await told(['query', WORK_SQL, ...target, '--decode', file, '--json']), said, 'query');
+  const parquet = join(folder, 'rows.parquet');
+  const exported = await gospyHere(['export', ...target, '--format', 'parquet', '-o', parquet, '--decode', file]);
+  t.equal(exported.code, 0, exported.stderr);
+  t.strictSame(await told(['query', WORK_SQL, parquet, '--json']), said, 'parquet');
+  const page = await gospyHere(['export', ...target, '--format', 'html', '--decode', file]);
+  const onPage = JSON.stringify(documentIn(page.stdout));
+  for (const work of ['kafka: orders/3', 'kafka: orders/4']) t.ok(onPage.includes(work), `${work} is on the page`);
+
   const snapshot = join(folder, 'snap.gsp');
   for (const level of ['full', 'shape']) {
     const args = ['capture', ...target, '-o', snapshot, '--decode', file, '--values', level];
@@ -97,10 +118,26 @@ t.test('decode: decoders of the user tell what the program says, those of the do
     }
   }
   t.match(await gospyHere(['goroutines', snapshot, '--decode', file]), { code: 2, stderr: /is a snapshot/ });
+  for (const args of [
+    ['query', WORK_SQL],
+    ['export', '--format', 'html'],
+    ['export', '--format', 'parquet', '-o', parquet],
+  ]) {
+    t.match(await gospyHere([...args, snapshot, '--decode', file]), { code: 2, stderr: /what its capture decoded/ });
+  }
+  const both = await told(['query', WORK_SQL, snapshot, ...target, '--decode', file, '--json']);
+  t.equal(both.length, 2 * said.length, 'a snapshot has what it has, and a process is decoded');
+  t.strictSame(
+    both.filter((line) => said.includes(line)),
+    said.flatMap((line) => (/ kafka /.test(line) ? [line, line] : [line])),
+  );
+  const compared = await gospyHere(['export', snapshot, ...target, '--format', 'html', '--decode', file]);
+  t.equal(compared.code, 0, compared.stderr);
   const core = await gcore(t, running.pid);
   await running.kill();
   const ofCore = [core, '--bin', path, '--decode', file];
   t.strictSame(lines(await worksOf(...ofCore)).sort(), said, 'core');
+  t.strictSame(await told(['query', WORK_SQL, ...ofCore, '--json']), said, 'query of a core');
   t.equal((await gospyHere(['capture', '--core', ...ofCore, '-o', snapshot, '--values', 'full'])).code, 0);
   t.strictSame(lines(await worksOf(snapshot)).sort(), said, 'snapshot of the core');
 });
@@ -138,8 +175,6 @@ t.test('decode: a mistake in the file is exit code 2, and named', async (t) => {
     t.match(await gospyHere(['goroutines', SAMPLE, '--decode', file]), { code: 2, stdout: '', stderr }, content);
   }
   t.match(await gospyHere(['goroutines', SAMPLE, '--decode', '/nowhere/d.json']), { code: 5, stderr: /no such file/ });
-  for (const format of ['parquet', 'html', 'core']) {
-    const args = ['export', '--pid', '1', '--format', format, '--decode', file];
-    t.match(await gospyHere(args), { code: 2, stderr: /does not take --decode/ }, format);
-  }
+  const ofCore = ['export', '--pid', '1', '--format', 'core', '--decode', file];
+  t.match(await gospyHere(ofCore), { code: 2, stderr: /does not take --decode/ });
 });
