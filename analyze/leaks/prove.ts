@@ -129,8 +129,10 @@ class Prover {
   *#markRoots(heap: Heap, roots: () => Generator<void>): Generator<void> {
     yield* roots();
     for (let count = 0; this.#woken.length > 0; count++) {
-      const g = this.#suspects.gs[this.#woken.pop() ?? 0] ?? (0 as Addr);
+      const suspect = this.#woken.pop() ?? 0;
+      const g = this.#suspects.gs[suspect] ?? (0 as Addr);
       this.#attribute('goroutine', g);
+      this.#markDeferredOf(heap, suspect);
       markStack(this.#program, heap, this.#program.goroutineReader.read(g));
       yield* drained(heap);
       if (count % STEP_STACKS === 0) yield;
@@ -152,11 +154,16 @@ class Prover {
   /** Marks from what the runtime counts as references of suspects that nothing else reaches. */
   *#markDeferred(heap: Heap): Generator<void> {
     this.#isDeferred = true;
-    for (const { suspect, at } of this.#suspects.deferred) {
+    for (let suspect = 0; suspect < this.#suspects.length; suspect++) {
       if (this.#outcomes[suspect] !== 0) continue;
-      heap.markWord(this.#program.memory.u32(at), this.#program.memory.u32(at, 4));
+      this.#markDeferredOf(heap, suspect);
       yield* drained(heap);
     }
+  }
+
+  #markDeferredOf(heap: Heap, suspect: number): void {
+    const { memory } = this.#program;
+    for (const at of this.#suspects.deferredOf(suspect)) heap.markWord(memory.u32(at), memory.u32(at, 4));
   }
 
   /**

@@ -23,16 +23,16 @@ export class Suspects {
   readonly gs: Addr[] = [];
   /** The main goroutine, if it waits for nothing. */
   onPurpose: Addr | null = null;
-  /** By suspect, where the addresses that it waits on begin in `addresses`. */
+  /** By suspect, where the addresses that it waits on begin in `addresses`; the same for its deferred calls. */
   readonly #first: number[] = [0];
   readonly #addresses: Addr[] = [];
+  readonly #firstDeferred: number[] = [0];
+  readonly #deferred: Addr[] = [];
   /** By the address of a g, the number of the suspect; the same for sudogs. */
   readonly #byG = new Map<Addr, number>();
   readonly #bySudog = new Map<Addr, number>();
   /** Words that are no references: what sudogs say of the wait, and what suspects will do once they go on. */
   readonly hidden = new RangeList();
-  /** Words that the runtime's own rule takes for references: all but what a suspect waits on. */
-  readonly deferred: { readonly suspect: number; readonly at: Addr }[] = [];
 
   get length(): number {
     return this.gs.length;
@@ -41,6 +41,11 @@ export class Suspects {
   /** The addresses that a suspect waits on; none if nothing can wake it. */
   addressesOf(suspect: number): readonly Addr[] {
     return this.#addresses.slice(this.#first[suspect], this.#first[suspect + 1]);
+  }
+
+  /** Where the hidden words of a suspect are that the runtime's own rule takes for references: all but those of what it waits on. */
+  deferredOf(suspect: number): readonly Addr[] {
+    return this.#deferred.slice(this.#firstDeferred[suspect], this.#firstDeferred[suspect + 1]);
   }
 
   /** The suspect whose g is at an address; undefined for none. */
@@ -53,13 +58,15 @@ export class Suspects {
     return this.#bySudog.get(sudog);
   }
 
-  add(g: Addr, addresses: readonly Addr[], sudogs: readonly Addr[]): number {
+  add(g: Addr, addresses: readonly Addr[], sudogs: readonly Addr[], deferred: readonly Addr[]): void {
     const suspect = this.gs.push(g) - 1;
     this.#addresses.push(...addresses);
     this.#first.push(this.#addresses.length);
+    this.#deferred.push(...deferred);
+    this.#firstDeferred.push(this.#deferred.length);
     this.#byG.set(g, suspect);
     for (const sudog of sudogs) this.#bySudog.set(sudog, suspect);
-    return suspect;
+    for (const at of deferred) this.hidden.add(at, at + WORD);
   }
 }
 
@@ -81,9 +88,8 @@ export function findSuspects(program: GoRuntime): Suspects {
     const reason = waitReasons.at(goroutine.waitreason) ?? '';
     if (!isParked(goroutine)) continue;
     if (NEVER.test(reason)) {
-      const suspect = out.add(goroutine.addr, [], []);
+      out.add(goroutine.addr, [], [], [plus(goroutine.addr, deferred)]);
       if (goroutine.goid === MAIN && reason === EMPTY_SELECT) out.onPurpose = goroutine.addr;
-      hideDeferred(out, suspect, plus(goroutine.addr, deferred));
       continue;
     }
     const onSemaphore = reason === OTHER_SEMAPHORE && !isNew;
@@ -95,21 +101,14 @@ export function findSuspects(program: GoRuntime): Suspects {
     const on = onChannels ? sudogs.map((one) => one.c) : [sync];
     if (on.includes(0 as Addr) || (reason === COND_REASON && sync === 0)) continue;
     const addresses = sudogs.map(({ addr }) => addr);
-    const suspect = out.add(goroutine.addr, on, addresses);
+    const given = onChannels ? addresses.map((at) => plus(at, elem + layouts.release.sudogPointer)) : [];
+    out.add(goroutine.addr, on, addresses, [...given, plus(goroutine.addr, deferred)]);
     for (const at of addresses) {
-      const [hide, keep] = onChannels ? [c, elem] : [elem, c];
-      out.hidden.add(at + hide, at + hide + wordsOfPointer);
-      out.hidden.add(at + keep, at + keep + wordsOfPointer);
-      if (onChannels) out.deferred.push({ suspect, at: plus(at, keep + layouts.release.sudogPointer) });
+      out.hidden.add(at + c, at + c + wordsOfPointer);
+      out.hidden.add(at + elem, at + elem + wordsOfPointer);
     }
-    hideDeferred(out, suspect, plus(goroutine.addr, deferred));
   }
   return out;
-}
-
-function hideDeferred(out: Suspects, suspect: number, at: Addr): void {
-  out.hidden.add(at, at + WORD);
-  out.deferred.push({ suspect, at });
 }
 
 function isParked(g: G): boolean {
