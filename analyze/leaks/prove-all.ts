@@ -1,6 +1,6 @@
 import { ascendingOrder } from '../../snapshots/ascending-order.js';
 import type { LeakProof } from '../../snapshots/leak-proof.js';
-import type { GoRuntime } from '../runtime/go-runtime.js';
+import type { GoProgram } from '../program.js';
 import { NotProvable } from './not-provable.js';
 import { proveLeaks, type ProofOptions } from './prove.js';
 
@@ -12,7 +12,7 @@ interface WatchedProof extends ProofOptions {
 
 /** Of the goroutines of all Go programs of a process that were blocked, which are leaked; or why that cannot be said, as a clause. */
 export async function proveAll(
-  programs: readonly GoRuntime[],
+  programs: readonly GoProgram[],
   { signal, ...options }: WatchedProof,
 ): Promise<LeakProof | string> {
   const proofs: LeakProof[] = [];

@@ -3,19 +3,12 @@ import { ascendingOrder } from '../../snapshots/ascending-order.js';
 import { OUTCOMES, type LeakProof, type Outcome } from '../../snapshots/leak-proof.js';
 import { MemoryFault, type Segment } from '../../snapshots/memory.js';
 import { Runs } from '../../snapshots/runs.js';
-import type { GoRuntime } from '../runtime/go-runtime.js';
+import type { GoProgram } from '../program.js';
 import { Heap } from './heap.js';
 import { NotProvable } from './not-provable.js';
-import {
-  drained,
-  markFinalizers,
-  markGlobals,
-  markStack,
-  markThreads,
-  writeBarrierBuffers,
-  type Attribute,
-} from './roots.js';
+import { drained, markFinalizers, markGlobals, markThreads, writeBarrierBuffers, type Attribute } from './roots.js';
 import { readSpans } from './spans.js';
+import { StackPointers } from './stack-pointers.js';
 import { findSuspects, type Suspects } from './suspects.js';
 
 /** Goroutines whose stacks are marked before others get their turn. */
@@ -39,7 +32,7 @@ export interface ProofOptions {
  * goroutines that can run; a blocked goroutine of which something is marked counts as one of those from then on. Yields every
  * few milliseconds. Throws {@link NotProvable}.
  */
-export function* proveLeaks(program: GoRuntime, options: ProofOptions): Generator<void, LeakProof> {
+export function* proveLeaks(program: GoProgram, options: ProofOptions): Generator<void, LeakProof> {
   try {
     return yield* new Prover(program, options).prove();
   } catch (error) {
@@ -49,7 +42,7 @@ export function* proveLeaks(program: GoRuntime, options: ProofOptions): Generato
 }
 
 class Prover {
-  readonly #program: GoRuntime;
+  readonly #program: GoProgram;
   readonly #options: ProofOptions;
   readonly #suspects: Suspects;
   /** By suspect, an index into OUTCOMES; `leaked` until it is reached. */
@@ -64,7 +57,7 @@ class Prover {
   /** True once the deferred calls of suspects are looked at. */
   #isDeferred = false;
 
-  constructor(program: GoRuntime, options: ProofOptions) {
+  constructor(program: GoProgram, options: ProofOptions) {
     this.#program = program;
     this.#options = options;
     this.#suspects = findSuspects(program);
@@ -78,17 +71,18 @@ class Prover {
     const spans = readSpans(this.#program, this.#program.memory);
     if (spans.scanBytes > maxHeapBytes) throw new NotProvable(tooLarge(spans.scanBytes, maxHeapBytes));
     const heap = new Heap(memory, spans);
+    const stacks = new StackPointers(this.#program, heap);
     const hidden = this.#suspects.hidden;
     hidden.addAll(writeBarrierBuffers(this.#program));
     yield* heap.readReferences(memory, new Runs(hidden, 0), progress);
     this.#awaitObjects(heap);
     const threadRoots = { held: (word: number) => this.#hold(word), lateStacks, areRegistersPartial };
-    yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute, 'variables'));
-    yield* this.#markRoots(heap, () => markFinalizers(this.#program, spans, heap, this.#attribute));
-    yield* this.#markRoots(heap, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
-    yield* this.#markRoots(heap, () => this.#markGoroutines(heap));
-    yield* this.#markRoots(heap, () => markGlobals(this.#program, heap, this.#attribute, 'list of goroutines'));
-    yield* this.#markRoots(heap, () => this.#markDeferred(heap));
+    yield* this.#markRoots(heap, stacks, () => markGlobals(this.#program, heap, this.#attribute, 'variables'));
+    yield* this.#markRoots(heap, stacks, () => markFinalizers(this.#program, spans, heap, this.#attribute));
+    yield* this.#markRoots(heap, stacks, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
+    yield* this.#markRoots(heap, stacks, () => this.#markGoroutines(heap, stacks));
+    yield* this.#markRoots(heap, stacks, () => markGlobals(this.#program, heap, this.#attribute, 'list of goroutines'));
+    yield* this.#markRoots(heap, stacks, () => this.#markDeferred(heap));
     return this.#result();
   }
 
@@ -126,25 +120,25 @@ class Prover {
   }
 
   /** Marks from roots, and then from the stacks of all goroutines that these wake. */
-  *#markRoots(heap: Heap, roots: () => Generator<void>): Generator<void> {
+  *#markRoots(heap: Heap, stacks: StackPointers, roots: () => Generator<void>): Generator<void> {
     yield* roots();
     for (let count = 0; this.#woken.length > 0; count++) {
       const suspect = this.#woken.pop() ?? 0;
       const g = this.#suspects.gs[suspect] ?? (0 as Addr);
       this.#attribute('goroutine', g);
       this.#markDeferredOf(heap, suspect);
-      markStack(this.#program, heap, this.#program.goroutineReader.read(g));
+      stacks.mark(this.#program.goroutineReader.read(g));
       yield* drained(heap);
       if (count % STEP_STACKS === 0) yield;
     }
   }
 
-  *#markGoroutines(heap: Heap): Generator<void> {
+  *#markGoroutines(heap: Heap, stacks: StackPointers): Generator<void> {
     let count = 0;
     for (const g of this.#program.goroutines('stack')) {
       this.#attribute('goroutine', g.addr);
       heap.markWord(g.addr % 2 ** 32, Math.floor(g.addr / 2 ** 32));
-      if (this.#suspects.withG(g.addr) === undefined) markStack(this.#program, heap, g);
+      if (this.#suspects.withG(g.addr) === undefined) stacks.mark(g);
       yield* drained(heap);
       if (++count % STEP_STACKS === 0) yield;
     }

@@ -1,6 +1,6 @@
 import { alignDown, alignUp, plus, type Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
-import { MemoryFault, type Memory, type Range, type Segment } from '../../snapshots/memory.js';
+import type { Memory, Range, Segment } from '../../snapshots/memory.js';
 import type { Registers } from '../../snapshots/registers.js';
 import type { Outcome } from '../../snapshots/leak-proof.js';
 import type { GoRuntime } from '../runtime/go-runtime.js';
@@ -199,7 +199,7 @@ function eachWord(memory: Memory, lo: Addr, hi: Addr, use: (word: number) => voi
 }
 
 /** The part of a goroutine's stack that it uses: all of it where that is not known. */
-function stackInUse(program: GoRuntime, g: G): Range {
+export function stackInUse(program: GoRuntime, g: G): Range {
   const { lo, hi } = g.stack;
   const saved = g.syscallsp === 0 ? g.sched.sp : g.syscallsp;
   let sp = saved;
@@ -217,16 +217,8 @@ export function eachStackWord(program: GoRuntime, g: G, use: (word: number) => v
   if (hi - lo <= MAX_STACK) eachWord(program.memory, lo, hi, use);
 }
 
-/** Marks from the stack of a goroutine. Throws MemoryFault where a part of it is absent. */
-export function markStack(program: GoRuntime, heap: Heap, g: G): void {
-  const { lo, hi } = stackInUse(program, g);
-  if (lo === 0 && hi === 0) return;
-  if (hi - lo > MAX_STACK) throw new MemoryFault(lo, 'a stack has implausible bounds');
-  heap.markRange(program.memory, lo, hi);
-}
-
 /** Go limits a stack to 1 GB (runtime.maxstacksize). */
-const MAX_STACK = 2 ** 30;
+export const MAX_STACK = 2 ** 30;
 
 /** Marks what was not marked yet. */
 export function* drained(heap: Heap): Generator<void> {

@@ -53,10 +53,14 @@ export interface GoRelease {
    */
   readonly timerHeap: { readonly of: 'bucket' | 'p'; readonly slice: number; readonly entryBytes: number };
   /**
-   * FUNCDATA_StackObjects (internal/abi/symtab.go; runtime/symtab.go before 1.21), and whether the records there have the
-   * size of an object, or a pointer to its type: stackObjectRecord in runtime/stack.go.
+   * FUNCDATA_StackObjects (internal/abi/symtab.go; runtime/symtab.go before 1.21), whether the records there have the
+   * size of an object, or a pointer to its type, and bytes of a record: stackObjectRecord in runtime/stack.go.
    */
-  readonly stackObjects: { readonly funcdata: number; readonly have: 'type' | 'size' };
+  readonly stackObjects: {
+    readonly funcdata: number;
+    readonly have: 'type' | 'size';
+    readonly recordBytes: number;
+  };
   /**
    * PCDATA_StackMapIndex: which of a function's pointer maps holds. internal/abi/symtab.go; runtime/symtab.go before 1.21.
    */
@@ -202,7 +206,7 @@ const GO_1_12: GoRelease = {
   onceMutex: 0,
   waitGroupState: 'aligned',
   timerHeap: { of: 'bucket', slice: 40, entryBytes: 8 },
-  stackObjects: { funcdata: 4, have: 'type' },
+  stackObjects: { funcdata: 4, have: 'type', recordBytes: 16 },
   stackMapPcdata: 0,
   argumentInfo: null,
   registerArguments: { amd64: false, arm64: false },
@@ -226,7 +230,7 @@ const GO_1_13: GoRelease = {
   since: 13,
   stackMapPcdata: 1,
   inlineTree: { pcdata: 2, funcdata: 4 },
-  stackObjects: { funcdata: 3, have: 'type' },
+  stackObjects: { funcdata: 3, have: 'type', recordBytes: 16 },
   waitReason: { number: 24, text: 'GC worker (idle)' },
   onceMutex: 4,
 };
@@ -250,7 +254,7 @@ const GO_1_16: GoRelease = {
   funcIDs: FUNC_IDS_1_16,
   pclntab: { magic: 0xfffffffa, ftab: 'addresses', parts: 24, func: FUNC_1_16 },
   inlineTree: { pcdata: 2, funcdata: 3 },
-  stackObjects: { funcdata: 2, have: 'type' },
+  stackObjects: { funcdata: 2, have: 'type', recordBytes: 16 },
   openDefers: { funcdata: 4, lists: 'arguments' },
 };
 
@@ -260,7 +264,7 @@ const GO_1_17: GoRelease = {
   funcIDs: FUNC_IDS_1_17,
   flagsTopFrames: true,
   types: { ...GO_1_16.types, nameLength: 'varint' },
-  stackObjects: { funcdata: 2, have: 'size' },
+  stackObjects: { funcdata: 2, have: 'size', recordBytes: 24 },
   argumentInfo: { funcdata: 5, liveness: null },
   registerArguments: { amd64: true, arm64: false },
 };
@@ -270,6 +274,7 @@ const GO_1_18: GoRelease = {
   since: 18,
   pclntab: { magic: 0xfffffff0, ftab: 'offsets', parts: 32, func: FUNC_1_18 },
   funcIDs: FUNC_IDS_1_18,
+  stackObjects: { funcdata: 2, have: 'size', recordBytes: 16 },
   argumentInfo: { funcdata: 5, liveness: { funcdata: 6, pcdata: 3, at: 'outermost call' } },
   registerArguments: { amd64: true, arm64: true },
   waitGroupState: 'first',

@@ -1,9 +1,10 @@
-import { plus, type Addr } from '../../snapshots/address.js';
+import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import { packageOf, type Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import { callSites } from '../runtime/code-references.js';
 import type { CodePoint } from '../stacks/code-index.js';
+import { stackObjects } from '../stacks/stack-objects.js';
 import { blocksOf } from './code-blocks.js';
 import type { FrameRange } from './code-registers.js';
 import { CPUS } from './cpus.js';
@@ -23,7 +24,6 @@ const BARRIER = 'runtime.gcWriteBarrier';
 const FAR = 3;
 /** The most that a callee of unknown kind is taken to have. */
 const STACK_ARGUMENTS = 40;
-const MAX_OBJECTS = 1024;
 /** Bytes from the stack pointer at the function's entry to where variables end, below the frame pointer, and arguments begin. */
 const VARIABLES = -8;
 const ARGUMENTS = 8;
@@ -274,21 +274,14 @@ export class LockCode {
   }
 
   /**
-   * The variables of a frame that hold pointers and whose own address the code takes (stackObjectRecord in runtime/stack.go),
-   * from and to bytes from the stack pointer at the function's entry.
+   * The variables of a frame that hold pointers and whose own address the code takes, from and to bytes from the stack pointer
+   * at the function's entry.
    */
   #pointedIn({ func, table }: CodePoint): FrameRange[] {
     const { memory, layouts } = this.#program;
-    const { funcdata, have } = layouts.release.stackObjects;
-    const at = table.funcdata(func, funcdata);
-    if (at === null) return [];
-    const count = Math.min(memory.word(at), MAX_OBJECTS);
-    return Array.from({ length: count }, (_, i) => {
-      const record = plus(at, 8 + 16 * i);
-      const offset = memory.i32(record);
-      const size = have === 'size' ? memory.i32(record, 4) : memory.word(memory.ptr(record, 8));
+    return (stackObjects(memory, layouts.release, table, func) ?? []).map(({ offset, sizeBytes }) => {
       const from = offset + (offset < 0 ? VARIABLES : ARGUMENTS);
-      return { from, to: from + size };
+      return { from, to: from + sizeBytes };
     });
   }
 

@@ -174,6 +174,8 @@ function stackObjects(source: GoSource): GoRelease['stackObjects'] | null {
   return whole<GoRelease['stackObjects']>({
     funcdata: source.constant('FUNCDATA_StackObjects', 'internal/abi/symtab.go', 'runtime/symtab.go'),
     have: /^\s*size\s/m.test(record) ? 'size' : /^\s*typ\s/m.test(record) ? 'type' : null,
+    // Three int32, or two words; and a pointer or an offset behind the former.
+    recordBytes: /^\s*gcdata\s+\*byte/m.test(record) ? 24 : 16,
   });
 }
 
