@@ -6,7 +6,9 @@ import { byChannelEnd } from './channel-ends.js';
 import { orderOf, waitText } from './wait-texts.js';
 
 /** Goroutines that wait on one of many things that are alike. */
-const MAX_FEW = 4;
+const MAX_FEW = 16;
+/** Of those that may end the wait on one of them, as many are compared. */
+const MAX_COMPARED = 8;
 
 /** Things that are told in one sentence. */
 export interface ListedThings {
@@ -46,8 +48,9 @@ export function listThings(
 }
 
 /**
- * Puts those groups together in which few goroutines wait for nobody that is known, in the same functions and in the same way:
- * thousands that leaked at one place wait on a channel of their own each. In the order of the first of them.
+ * Puts those groups together in which few goroutines wait, in the same functions and in the same way, for nobody that is known
+ * or for others that are alike: thousands that leaked at one place wait on a channel of their own each. Who holds a lock is told of
+ * each. In the order of the first of them.
  */
 function togetherIfAlike(
   waits: Waits,
@@ -72,17 +75,22 @@ function togetherIfAlike(
   return out;
 }
 
-/** What few that wait on one thing, without anyone known who would end that, have in common with others; else null. */
+/** What few that wait on one thing have in common with others; else null. */
 function commonKey(
   waits: Waits,
   [thing = 0, ...others]: readonly number[],
   counts: Uint32Array,
   funcOf: (goroutine: number) => string,
 ): string | null {
-  if (others.length > 0 || (counts[thing] ?? 0) > MAX_FEW || waits.graph.endersOf(thing).length > 0) return null;
+  if (others.length > 0 || (counts[thing] ?? 0) > MAX_FEW) return null;
   const on = thingAt(waits, thing);
-  if (orderOf(on, Infinity) === null) return null;
-  return `${withoutAddress(on)} ${waitingFunctions(waits, thing, funcOf).join()}`;
+  const enders = waits.graph.endersOf(thing);
+  const isHeld = waits.graph.needsOf(thing) === 'holder';
+  if (orderOf(on, Infinity) === null || (isHeld && enders.length > 0)) return null;
+  const by = enders.slice(0, MAX_COMPARED).map(({ goroutine, strength, evidence }) => {
+    return `${strength} ${funcOf(goroutine)} ${evidence.map(({ message }) => message).join()}`;
+  });
+  return [withoutAddress(on), ...waitingFunctions(waits, thing, funcOf), enders.length, ...new Set(by)].join('\n');
 }
 
 /** The functions in which those wait that wait on one thing, each as often as there are such goroutines, by name. */

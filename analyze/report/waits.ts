@@ -4,12 +4,13 @@ import type { Analysis } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { isBlocked } from '../runtime/wait-records.js';
-import type { Evidence, Strength, WaitsOn } from '../waits/model.js';
+import type { Strength, WaitsOn } from '../waits/model.js';
 import type { Cycle, Ender, Root } from '../waits/wait-graph.js';
 import { goroutineOf, indexOf, thingAt, type Waits } from '../waits/program-waits.js';
 import { findWaits } from '../waits/waits.js';
 import { answer, type Answer } from './answer.js';
 import { Describer } from './goroutines.js';
+import { enderListText, evidenceText, MAX_ENDERS } from './ender-texts.js';
 import { CODE_READS } from './ender-reads.js';
 import { LeakRoots } from './leak-roots.js';
 import { STACK_READS } from './locations.js';
@@ -47,8 +48,6 @@ export function reportWaits(program: GoProgram, { goid }: WaitQuery = {}): Answe
 const LONG_CHAIN = 2;
 /** Goroutines named in one sentence. */
 const MAX_NAMED = 3;
-/** Goroutines named as those that may end one wait. */
-const MAX_ENDERS = 8;
 /** Goroutines of a deadlock that are asked since when they wait. */
 const MAX_ASKED = 64;
 /** Goroutines named of those that wait alike. */
@@ -259,13 +258,17 @@ export class WaitReporter {
     const goids = things.flatMap((thing) => Array.from(graph.waitersOf(thing, Infinity), (index) => this.#goid(index)));
     const named = goids.sort((a, b) => a - b).slice(0, MAX_ALIKE);
     const where = functions.length === 1 ? 'each on its own' : `on ${things.length} of them`;
+    const enders = graph.endersOf(things[0] ?? 0);
+    const nobody = enders.length === 0 ? `, ${this.endersText(on, [])}` : '';
+    const [first = 0] = Array.from(graph.waitersOf(things[0] ?? 0, 1), (index) => this.#goid(index));
+    const example = enders.length === 0 ? '' : `; ${first} ${this.endersText(on, enders)}`;
     return {
       waiters,
       holders: [],
       message:
         `${goroutines(waiters)} in ${[...new Set(functions)].join(' and ')} ` +
-        `${withoutAddress(on).replace(/^waits/, 'wait')}, ${where}, ${this.endersText(on, [])}: ` +
-        `${named.join(', ')}${waiters > named.length ? ', ...' : ''}`,
+        `${withoutAddress(on).replace(/^waits/, 'wait')}, ${where}${nobody}: ` +
+        `${named.join(', ')}${waiters > named.length ? ', ...' : ''}${example}`,
     };
   }
 
@@ -292,10 +295,7 @@ export class WaitReporter {
   /** Who has to end a wait, with why that is thought; or why nobody is named. */
   endersText(on: WaitsOn, enders: readonly Ender[]): string {
     if (enders.length === 0) return nobodyText(on, this.#unsearched) ?? 'nobody found that would end it';
-    const named = enders.slice(0, MAX_NAMED).map(({ goroutine, strength, evidence }) => {
-      return `${enderText(on, strength)} ${this.#goid(goroutine)} in ${this.funcOf(goroutine)}: ${evidenceText(evidence)}`;
-    });
-    return [...named, ...(enders.length > MAX_NAMED ? [`and ${enders.length - MAX_NAMED} others`] : [])].join('; ');
+    return enderListText(on, enders, { goidOf: (index) => this.#goid(index), funcOf: (index) => this.funcOf(index) });
   }
 
   #ends(): OwnEnds {
@@ -370,10 +370,6 @@ const STRENGTH_ORDER: Readonly<Record<Strength, number>> = { exact: 0, strong: 1
 
 function rankOf(strength: Strength): number {
   return STRENGTH_ORDER[strength];
-}
-
-function evidenceText(evidence: readonly Evidence[]): string {
-  return evidence[0]?.message ?? 'not said why';
 }
 
 function goroutines(n: number): string {

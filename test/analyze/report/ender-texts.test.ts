@@ -1,0 +1,36 @@
+import t from 'tap';
+import type { Addr } from '../../../snapshots/address.js';
+import { enderListText } from '../../../analyze/report/ender-texts.js';
+import type { Ender } from '../../../analyze/waits/wait-graph.js';
+
+const GROUP = { kind: 'waitgroup', addr: 0xc000 as Addr, op: null, counter: 9 } as const;
+const NAMED = {
+  goidOf: (index: number) => 100 - index,
+  funcOf: (index: number) => (index < 20 ? 'a.f' : `a.g${index}`),
+};
+
+function ender(goroutine: number, message = 'it calls Done'): Ender {
+  return { goroutine, strength: 'probable', evidence: [{ code: 'refers-and-done', message }] };
+}
+
+t.test('enders of whom the same is said are named together', (t) => {
+  const text = (enders: readonly Ender[]): string => enderListText(GROUP, enders, NAMED);
+  t.equal(text([ender(1)]), 'probably waits for Done by 99 in a.f: it calls Done');
+  t.equal(text([ender(1), ender(2)]), 'probably waits for Done by 98, 99 in a.f: it calls Done');
+  t.equal(
+    text(Array.from({ length: 9 }, (_, i) => ender(i))),
+    'probably waits for Done by 93, 94, 95, 96, 97, 98, 99, 100 in a.f: it calls Done; and 1 other',
+  );
+  t.equal(
+    text([...Array.from({ length: 5 }, (_, i) => ender(i)), ender(30, 'it has Done ahead')]),
+    'probably waits for Done by 98, 99, 100 in a.f: it calls Done; ' +
+      'probably waits for Done by 70 in a.g30: it has Done ahead; and 2 others',
+  );
+  t.equal(
+    text([30, 31, 32, 33].map((i) => ender(i)))
+      .split('; ')
+      .at(-1),
+    'and 1 other',
+  );
+  t.end();
+});
