@@ -36,15 +36,46 @@ export function listThings(
   const counts = graph.waiterCounts();
   const inCycles = new Uint32Array(things.length);
   for (const { things: over } of cycles) for (const thing of over) inCycles[thing] = (inCycles[thing] ?? 0) + 1;
-  const waitersOf = (group: readonly number[]): number => sumOf(counts, group);
-  const listed = byChannelEnd(things).filter((group) => waitersOf(group) > sumOf(inCycles, group));
+  const listed = byChannelEnd(things).filter((group) => sumOf(counts, group) > sumOf(inCycles, group));
+  const told = new Set<number>();
   return togetherIfAlike(waits, listed, counts, funcOf)
-    .map((one) => ({ ...one, waiters: waitersOf(one.things) }))
+    .sort((a, b) => Number(b.areAlike) - Number(a.areAlike))
     .flatMap((one) => {
-      const order = orderOf(thingAt(waits, one.things[0] ?? 0), one.waiters);
-      return order === null ? [] : [{ ...one, order }];
+      const waiters = one.things.every((thing) => isCaseOfNobody(waits, thing))
+        ? untold(waits, one.things, told)
+        : sumOf(counts, one.things);
+      const order = waiters === 0 ? null : orderOf(thingAt(waits, one.things[0] ?? 0), waiters);
+      return order === null ? [] : [{ ...one, waiters, order }];
     })
     .sort((a, b) => a.order - b.order || b.waiters - a.waiters);
+}
+
+/** Whether it is a case of a select that no goroutine is known to end. */
+function isCaseOfNobody({ graph, things }: Waits, thing: number): boolean {
+  return things[thing]?.kind === 'select' && graph.endersOf(thing).length === 0;
+}
+
+/**
+ * How many goroutines wait on cases of selects that are not told of yet, and adds them to `told`. A goroutine of which somebody,
+ * or time, can end another case waits for nobody in particular; any other is told of once, whatever its cases are.
+ */
+function untold(waits: Waits, things: readonly number[], told: Set<number>): number {
+  let count = 0;
+  for (const goroutine of waitersOf(waits, things)) {
+    const cases = waits.graph.thingsOf(goroutine);
+    const isOpen = (thing: number): boolean => waits.graph.needsOf(thing) !== 'itself' && isCaseOfNobody(waits, thing);
+    if (told.has(goroutine) || !cases.every(isOpen)) continue;
+    told.add(goroutine);
+    count++;
+  }
+  return count;
+}
+
+/** The indexes of those that wait on any of some things, each once. */
+export function waitersOf({ graph }: Waits, things: readonly number[]): Set<number> {
+  const waiters = new Set<number>();
+  for (const thing of things) for (const goroutine of graph.waitersOf(thing, Infinity)) waiters.add(goroutine);
+  return waiters;
 }
 
 /**

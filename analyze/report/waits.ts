@@ -14,7 +14,7 @@ import { enderListText, evidenceText, MAX_ENDERS } from './ender-texts.js';
 import { CODE_READS } from './ender-reads.js';
 import { LeakRoots } from './leak-roots.js';
 import { STACK_READS } from './locations.js';
-import { listThings, waitingFunctions, withoutAddress, type ListedThings } from './listed-waits.js';
+import { listThings, waitersOf, waitingFunctions, withoutAddress, type ListedThings } from './listed-waits.js';
 import { LongList } from './long-list.js';
 import type {
   ChainStep,
@@ -48,7 +48,7 @@ export function reportWaits(program: GoProgram, { goid }: WaitQuery = {}): Answe
 const LONG_CHAIN = 2;
 /** Goroutines named in one sentence. */
 const MAX_NAMED = 3;
-/** Goroutines of a deadlock that are asked since when they wait. */
+/** Goroutines that are asked since when they wait, or where. */
 const MAX_ASKED = 64;
 /** Goroutines named of those that wait alike. */
 const MAX_ALIKE = 5;
@@ -233,14 +233,20 @@ export class WaitReporter {
 
   /** What a goroutine does at which a chain ends: `waits to read descriptor (fd 7)`, `is running`. */
   #doing(index: number): string {
-    const { graph, things } = this.#waits;
-    const [first] = graph.thingsOf(index);
-    const on = first === undefined ? undefined : things[first];
+    const on = this.#first(index);
     const g = this.#goroutine(index);
     if (on !== undefined) return this.#peers.textOf(g, on);
     if (g === null) return 'cannot be read';
     if (!isBlocked(g)) return g.status === 'syscall' ? 'is in a system call' : `is ${g.status}`;
     return `waits: ${this.#waits.program.waitReasons.at(g.waitreason) ?? '?'}`;
+  }
+
+  /** What a goroutine waits on that ends first: of timers, the next one; undefined if it waits on nothing that is known. */
+  #first(index: number): WaitsOn | undefined {
+    const { graph } = this.#waits;
+    const all = Array.from(graph.thingsOf(index), (thing) => thingAt(this.#waits, thing));
+    const timers = all.filter(({ dueNs }) => typeof dueNs === 'number');
+    return timers.length === 0 ? all[0] : timers.reduce((a, b) => ((b.dueNs ?? 0) < (a.dueNs ?? 0) ? b : a));
   }
 
   #thingDocument({ things, areAlike }: ListedThings): WaitedThing {
@@ -254,8 +260,8 @@ export class WaitReporter {
   #alikeTold(things: readonly number[], on: WaitsOn): Omit<WaitedThing, 'runtime' | 'on'> {
     const { graph } = this.#waits;
     const functions = waitingFunctions(this.#waits, things[0] ?? 0, (index) => this.funcOf(index));
-    const waiters = things.length * functions.length;
-    const goids = things.flatMap((thing) => Array.from(graph.waitersOf(thing, Infinity), (index) => this.#goid(index)));
+    const goids = Array.from(waitersOf(this.#waits, things), (index) => this.#goid(index));
+    const waiters = goids.length;
     const named = goids.sort((a, b) => a - b).slice(0, MAX_ALIKE);
     const where = functions.length === 1 ? 'each on its own' : `on ${things.length} of them`;
     const enders = graph.endersOf(things[0] ?? 0);
@@ -283,13 +289,20 @@ export class WaitReporter {
     const wait =
       waiters === 1
         ? `${this.#goid(first)} in ${this.funcOf(first)} ${waitText(on)}`
-        : `${goroutines(waiters)} ${waitText(on).replace(/^waits/, 'wait')}`;
+        : `${goroutines(waiters)}${enders.length > 0 ? '' : this.#inFunctions(group)} ${waitText(on).replace(/^waits/, 'wait')}`;
     const partly = inSelect === 0 ? '' : `, ${inSelect} of them in a select`;
     return {
       waiters,
       holders: enders.slice(0, MAX_ENDERS).map(({ goroutine }) => this.#goid(goroutine)),
       message: `${wait}${partly}, ${this.endersText(on, enders)}`,
     };
+  }
+
+  /** ` in main.query`, ` in main.query and others`: where those wait that wait on some things, by the first ones. */
+  #inFunctions(things: readonly number[]): string {
+    const some = [...waitersOf(this.#waits, things)].slice(0, MAX_ASKED);
+    const [first, ...others] = new Set(some.map((index) => this.funcOf(index)));
+    return first === undefined ? '' : ` in ${first}${others.length === 0 ? '' : ' and others'}`;
   }
 
   /** Who has to end a wait, with why that is thought; or why nobody is named. */

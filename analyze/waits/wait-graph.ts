@@ -190,13 +190,17 @@ export class WaitGraph {
     return out.sort((a, b) => b.waiters - a.waiters);
   }
 
-  /** Whom a goroutine waits for: the best ender of all that it waits on. null where it waits on nothing. */
+  /**
+   * Whom a goroutine waits for: the best ender of all that it waits on; or else what ends by itself. null where it waits on
+   * nothing.
+   */
   bestOf(goroutine: number): { readonly thing: number; readonly ender: Ender | null } | null {
     let best: { thing: number; ender: Ender | null } | null = null;
-    let rank = STRENGTHS.length;
+    let rank = Infinity;
     for (const thing of this.thingsOf(goroutine)) {
       const [ender] = this.endersOf(thing);
-      const own = ender === undefined ? STRENGTHS.length : STRENGTHS.indexOf(ender.strength);
+      const byItself = this.needsOf(thing) === 'itself' ? 0 : 1;
+      const own = ender === undefined ? STRENGTHS.length + byItself : STRENGTHS.indexOf(ender.strength);
       if (best !== null && own >= rank) continue;
       best = { thing, ender: ender ?? null };
       rank = own;

@@ -65,6 +65,10 @@ const WAYS: readonly Way[] = [
     says: /^12 goroutines in main\.watch wait to receive from chan struct {} [^]*each\s+on\s+its\s+own/,
   },
   { name: 'abandoned', says: /^12 goroutines in main\.ask\.func1 wait to send on chan int [^]*each\s+on\s+its\s+own/ },
+  {
+    name: 'selects',
+    says: /^12 goroutines in main\.\(\*connection\)\.serve wait in a select [^]*each\s+on\s+its\s+own,\s+nobody\s+found/,
+  },
 ];
 
 for (const cell of STUCK_CELLS) {
@@ -108,6 +112,15 @@ for (const cell of STUCK_CELLS) {
     });
   }
 }
+
+t.test('waits: of selects, each is told once, and none that a timer ends', async (t) => {
+  const [cell] = STUCK_CELLS;
+  if (cell === undefined || !requireGo(t)) return;
+  const program = await startGo(t, await buildGo(cell), { args: ['selects'] });
+  const { stdout } = await gospyHere(['waits', '--pid', String(program.pid)]);
+  t.equal(stdout.match(/in a select/g)?.length, 1);
+  t.notMatch(stdout, /keepAlive|lone/);
+});
 
 t.test('waits: one goroutine is followed, and the graph is drawn', async (t) => {
   const [cell] = STUCK_CELLS;

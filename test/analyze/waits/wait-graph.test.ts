@@ -156,3 +156,16 @@ t.test('wait graph: edges drawn at random are never more than they can be', (t) 
   }
   t.end();
 });
+
+t.test('wait graph: a select waits for whom it may be ended by, or else for the timer that ends it', (t) => {
+  const things: Thing[] = [
+    { waiters: [0, 1], enders: [], needs: 'any' },
+    { waiters: [0, 1], enders: [], needs: 'itself' },
+    { waiters: [1], enders: [ender(2, 'candidate')], needs: 'any' },
+  ];
+  const graph = graphOf(3, things);
+  t.equal(graph.bestOf(0)?.thing, 1);
+  t.equal(graph.bestOf(1)?.ender?.goroutine, 2);
+  t.same(graph.roots([]), [{ kind: 'goroutine', goroutine: 2, waiters: 1 }]);
+  t.end();
+});
