@@ -37,15 +37,23 @@ export function listThings(
   const inCycles = new Uint32Array(things.length);
   for (const { things: over } of cycles) for (const thing of over) inCycles[thing] = (inCycles[thing] ?? 0) + 1;
   const listed = byChannelEnd(things).filter((group) => sumOf(counts, group) > sumOf(inCycles, group));
+  const all = togetherIfAlike(waits, listed, counts, funcOf).map((one) => ({
+    ...one,
+    waiters: sumOf(counts, one.things),
+    isOfNobody: one.things.every((thing) => isCaseOfNobody(waits, thing)),
+  }));
   const told = new Set<number>();
-  return togetherIfAlike(waits, listed, counts, funcOf)
-    .sort((a, b) => Number(b.areAlike) - Number(a.areAlike))
+  return all
+    .sort((a, b) => Number(a.isOfNobody) - Number(b.isOfNobody) || Number(b.areAlike) - Number(a.areAlike))
     .flatMap((one) => {
-      const waiters = one.things.every((thing) => isCaseOfNobody(waits, thing))
-        ? untold(waits, one.things, told)
-        : sumOf(counts, one.things);
+      const goroutines = one.things.some((thing) => things[thing]?.kind === 'select')
+        ? waitersOf(waits, one.things)
+        : [];
+      const waiters = one.isOfNobody ? untold(waits, goroutines, told) : one.waiters;
       const order = waiters === 0 ? null : orderOf(thingAt(waits, one.things[0] ?? 0), waiters);
-      return order === null ? [] : [{ ...one, waiters, order }];
+      if (order === null) return [];
+      for (const goroutine of goroutines) told.add(goroutine);
+      return [{ ...one, order }];
     })
     .sort((a, b) => a.order - b.order || b.waiters - a.waiters);
 }
@@ -56,17 +64,15 @@ function isCaseOfNobody({ graph, things }: Waits, thing: number): boolean {
 }
 
 /**
- * How many goroutines wait on cases of selects that are not told of yet, and adds them to `told`. A goroutine of which somebody,
- * or time, can end another case waits for nobody in particular; any other is told of once, whatever its cases are.
+ * How many of those that wait on cases of selects are to be told of. A goroutine of which somebody, or time, can end another case
+ * waits for nobody in particular; any other is told of once, whatever its cases are.
  */
-function untold(waits: Waits, things: readonly number[], told: Set<number>): number {
+function untold(waits: Waits, goroutines: Iterable<number>, told: ReadonlySet<number>): number {
+  const { graph } = waits;
+  const isOpen = (thing: number): boolean => graph.needsOf(thing) !== 'itself' && isCaseOfNobody(waits, thing);
   let count = 0;
-  for (const goroutine of waitersOf(waits, things)) {
-    const cases = waits.graph.thingsOf(goroutine);
-    const isOpen = (thing: number): boolean => waits.graph.needsOf(thing) !== 'itself' && isCaseOfNobody(waits, thing);
-    if (told.has(goroutine) || !cases.every(isOpen)) continue;
-    told.add(goroutine);
-    count++;
+  for (const goroutine of goroutines) {
+    if (!told.has(goroutine) && graph.thingsOf(goroutine).every(isOpen)) count++;
   }
   return count;
 }

@@ -6,6 +6,7 @@ import { coreInfoText } from '../render/core-info.js';
 import { infoText } from '../render/info.js';
 import { runtimeNames } from '../render/runtimes.js';
 import { inspectFile } from '../targets/inspect-file.js';
+import type { CoreInfo } from '../targets/core-info.js';
 import type { SnapshotInfo } from '../targets/snapshot-info.js';
 
 interface InfoOptions {
@@ -33,24 +34,31 @@ export function define(command: Command, io: Io): void {
 async function info(io: Io, file: string, { bin, debugDir, json }: InfoOptions): Promise<void> {
   const found = await inspectFile({ file, bin, debugDir }, { progress: io.progress });
   if (json === true) {
-    await io.json({ schema: 'gospy.info/1', path: file, ...(found.kind === 'core' ? found : snapshotDocument(found)) });
+    const document = found.kind === 'core' ? coreDocument(found) : snapshotDocument(found);
+    await io.json({ schema: 'gospy.info/1', path: file, ...document });
   } else {
     await io.write(found.kind === 'core' ? coreInfoText(file, found) : infoText(file, found));
   }
   io.warnings(found.warnings, runtimeNames(found.runtimes));
-  await failOnProblems(io, found.problems, OTHERWISE[found.kind]);
+  await failOnProblems(io, found.problems, hintOf(found));
 }
 
-/** What to do where copying a damaged file again does not help. */
-const OTHERWISE = { core: 'if that one is whole', snapshot: 'or capture again' } as const;
+/** What to do about damage: what the error says that keeps the program from being read, or else to copy the file again. */
+function hintOf(found: CoreInfo | SnapshotInfo): string {
+  if (found.kind === 'core' && found.hint !== null) return found.hint;
+  const otherwise = found.kind === 'core' ? 'if that one is whole' : 'or capture again';
+  return `copy the file again from where it was written, ${otherwise}`;
+}
 
 /** Ends the command with exit code 5 where there are problems. */
-async function failOnProblems(io: Io, [first, ...more]: readonly string[], otherwise: string): Promise<void> {
+async function failOnProblems(io: Io, [first, ...more]: readonly string[], hint: string): Promise<void> {
   if (first === undefined) return;
   await io.end();
-  throw badFile(more.length === 0 ? first : `${first} (and ${more.length} more)`, {
-    hint: `copy the file again from where it was written, ${otherwise}`,
-  });
+  throw badFile(more.length === 0 ? first : `${first} (and ${more.length} more)`, { hint });
+}
+
+function coreDocument({ hint: _hint, ...core }: CoreInfo): object {
+  return core;
 }
 
 function snapshotDocument({ facts, target, runtimes, values, warnings, ...file }: SnapshotInfo): object {

@@ -34,6 +34,8 @@ export interface CoreInfo {
   readonly target: Target | null;
   readonly runtimes: readonly Runtime[];
   readonly warnings: readonly Warning[];
+  /** What to do about it if no program can be read; null where one can, or nothing is known to help. */
+  readonly hint: string | null;
 }
 
 /** Reads all of a core that the analysis needs, and closes it. */
@@ -47,7 +49,10 @@ export function coreInfo(core: Core, options: FileOptions): CoreInfo {
   }
 }
 
-type ProgramInfo = Pick<CoreInfo, 'target' | 'runtimes' | 'missing' | 'executable' | 'executableFound' | 'warnings'>;
+type ProgramInfo = Pick<
+  CoreInfo,
+  'target' | 'runtimes' | 'missing' | 'executable' | 'executableFound' | 'warnings' | 'hint'
+>;
 
 function fileInfo(core: Core): Omit<CoreInfo, keyof ProgramInfo | 'ok' | 'problems'> {
   return {
@@ -70,7 +75,8 @@ function programInfo(core: Core, options: FileOptions, problems: string[]): Prog
       const { executable } = programs[0].image;
       const target = targetOfAll(programs);
       const { value: missing, warnings } = findAllMissing(programs);
-      return { target, runtimes: runtimesOf(programs), missing, warnings, executable, executableFound };
+      const runtimes = runtimesOf(programs);
+      return { target, runtimes, missing, warnings, executable, executableFound, hint: null };
     } finally {
       close();
     }
@@ -79,6 +85,8 @@ function programInfo(core: Core, options: FileOptions, problems: string[]): Prog
     const isDamaged = error.exitCode === ExitCode.badFile;
     if (isDamaged) problems.push(error.message);
     const warnings = isDamaged ? [] : [{ code: 'program-unreadable', message: error.message }];
-    return { target: null, runtimes: [], missing: null, executable: core.executable, executableFound: null, warnings };
+    const { executable } = core;
+    const { hint } = error;
+    return { target: null, runtimes: [], missing: null, executable, executableFound: null, warnings, hint };
   }
 }

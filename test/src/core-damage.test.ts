@@ -289,6 +289,11 @@ if (requireGo(t)) {
 
     renameSync(path, join(folder, 'moved'));
     t.match(await gospy(['summary', core]), { code: 5, stderr: /executable .*program was not found.*--bin/ });
+    t.match(
+      await gospy(['info', core]),
+      { code: 5, stderr: /Name the executable .*--bin/ },
+      'to copy it would not help',
+    );
     const byId = join(folder, 'debug', '.build-id', gnu.slice(0, 2));
     mkdirSync(byId, { recursive: true });
     copyFileSync(right, join(byId, `${gnu.slice(2)}.debug`));

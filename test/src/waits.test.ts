@@ -58,7 +58,10 @@ const WAYS: readonly Way[] = [
   { name: 'sql', says: /POSSIBLE DEADLOCK[^]*60\s+more\s+wait/, inSummary: 'deadlock' },
   { name: 'slow', says: /^40 goroutines wait for Mutex/, inSummary: 'lock-waiters' },
   { name: 'global', says: /^12 goroutines wait to send on chan [^]*may\s+be\s+received\s+by/ },
-  { name: 'mixed', says: /^7 goroutines wait to receive from chan [^]*,\s+4\s+of\s+them\s+in\s+a\s+select/ },
+  {
+    name: 'mixed',
+    says: /^7 goroutines in main\.mixed\.func\d+ wait to receive from chan [^]*,\s+4\s+of\s+them\s+in\s+a\s+select/,
+  },
   { name: 'consumer', says: /^17 goroutines wait to send on chan int [^]*,\s+may\s+be\s+received\s+by/ },
   {
     name: 'cancel',
