@@ -17,7 +17,7 @@ export class WorkingOn {
   constructor(program: GoProgram) {
     this.#program = program;
     this.#torn = new Set(program.image.capture.torn);
-    this.#reader = new WorkReader(program);
+    this.#reader = new WorkReader(program, true);
   }
 
   /** Of a goroutine that waits on these things; `frames` are those of its stack, asked for where the capture did not find out. */

@@ -73,8 +73,6 @@ export class StackCalls {
 
 /** A call on a stack. */
 export class StackCall implements Call {
-  /** The words that were asked for. */
-  readonly asked = new Set<ArgumentWord>();
   readonly #calls: StackCalls;
   readonly #frames: readonly PhysicalFrame[];
   readonly #index: number;
@@ -98,10 +96,7 @@ export class StackCall implements Call {
 
   word(index: number): LiveWord | null {
     this.#words ??= this.#calls.words(this.#frame);
-    const word = this.#words[index];
-    const live = liveWord(word);
-    if (word !== undefined && live !== null) this.asked.add(word);
-    return live;
+    return liveWord(this.#words[index]);
   }
 
   *interfaces(): Iterable<InterfaceWord> {

@@ -1,27 +1,28 @@
-import { onFault } from '../../snapshots/memory.js';
+import type { Addr } from '../../snapshots/address.js';
+import { Memory, onFault, SegmentSource } from '../../snapshots/memory.js';
 import type { DecoderSpec, StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { readGoroutine } from '../runtime/memory-ranges.js';
 import { countsRuns, hasRun, isSameCall, isSamePlace, isUncounted } from '../runtime/parked.js';
 import { Whereabouts } from '../runtime/whereabouts.js';
-import type { ArgumentWord } from '../stacks/frame-arguments.js';
+import type { PhysicalFrame } from '../stacks/step.js';
 import { StackIds, type KnownStack } from '../stack-ids.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
 import { WorkReader, type DecodedWork } from './work-reader.js';
 
+/** Of the frames of a call and its callers, so many bytes are compared, from the stack pointer up. */
+const MAX_COMPARED = 16 << 10;
+
+/** Work, with the call that tells it. */
+export interface WorkInCall extends DecodedWork {
+  readonly frame: SurveyedFrame;
+}
+
 /** What one goroutine works on, and its record when that was read. */
 export interface SurveyedWork {
   readonly g: G;
-  readonly work: readonly DecodedWork[];
-}
-
-/** Of which goroutines it is asked what they work on: all, unless one of these says less. */
-interface Asked {
-  /** Not those that are still where they were then. */
-  readonly known?: Whereabouts | null;
-  /** Only those whose gs are at these addresses. */
-  readonly which?: Float64Array;
+  readonly work: readonly WorkInCall[];
 }
 
 /** What was found at a look at a program that runs, and where all its goroutines were then; null where that cannot be read. */
@@ -32,50 +33,102 @@ export interface RunningSurvey {
 
 /** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
 export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): SurveyedWork[] {
-  return workIn(program, decoders.length === 0 ? program : program.over({ decoders }));
+  const values = decoders.length === 0 ? program : program.over({ decoders });
+  return workOf(values, stacksIn(program, values), true);
 }
 
 /**
  * The same of a program that runs. Each call of `now` gives the program over memory that is read from then on. It is read in
- * windows larger than an object, so values are read in windows of which none is older than the record of a goroutine. Those that
- * moved while they were read are left out.
+ * windows larger than an object, so values are read in windows of which none is older than the record of a goroutine. What
+ * goroutines that moved while they were read work on is left out.
  */
-export function surveyRunning(now: () => GoProgram, { known, which }: Asked = {}): RunningSurvey {
+export function surveyRunning(now: () => GoProgram, which?: Float64Array): RunningSurvey {
   const records = now();
   const gs = which === undefined ? null : [...records.goroutinesAt(which)];
+  if (!countsRuns(records.layouts)) return { work: surveyMoved(now, { gs }), whereabouts: null };
   const whereabouts = onFault(
     () => (gs === null ? new Whereabouts(records.goroutineColumns) : null),
     () => null,
   );
-  const found = workIn(records, now(), gs, known);
+  const values = now();
+  const found = workOf(values, stacksIn(records, values, { gs }), false);
   const after = now();
   return { work: found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr))), whereabouts };
 }
 
-/** The work of the goroutines in `records`, or of `which` of them, whose stacks and values are those in `program`. */
-function workIn(
+/**
+ * The same of goroutines that move all the time, or of which nothing shows whether they do: what they work on is told as well, as
+ * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them.
+ */
+export function surveyMoved(now: () => GoProgram, asked: Asked = {}): SurveyedWork[] {
+  const records = now();
+  const stacks = Array.from(stacksIn(records, now(), asked), held);
+  const found = workOf(now(), stacks, false);
+  const after = now();
+  return found.flatMap(({ g, work }): SurveyedWork[] => {
+    const later = readGoroutine(after, g.addr);
+    if (countsRuns(after.layouts) && stayed(g, later)) return [{ g, work }];
+    const same = later?.goid === g.goid ? stillCalled(after, later, work) : [];
+    return same.length === 0 ? [] : [{ g, work: same.map(probable) }];
+  });
+}
+
+/** The stack of a goroutine, and the memory that it is in. */
+interface FoundStack {
+  readonly g: G;
+  readonly frames: readonly PhysicalFrame[];
+  readonly memory: Memory;
+}
+
+/** The stack with a copy of its memory: what is asked of it later is what it was. */
+function held({ g, frames, memory }: FoundStack): FoundStack {
+  const [lo = 0, hi = 0] = [frames[0]?.sp, frames.at(-1)?.fp];
+  const bytes = onFault(
+    () => memory.bytes(lo as Addr, Math.max(0, Math.min(hi - lo, MAX_COMPARED))),
+    () => new Uint8Array(0),
+  );
+  return { g, frames, memory: new Memory(new SegmentSource([{ addr: lo as Addr, bytes }])) };
+}
+
+/** Which goroutines are asked. */
+interface Asked {
+  /** All unless given. */
+  readonly gs?: readonly G[] | null;
+  /** Not those that are still where they were then. */
+  readonly known?: Whereabouts | null;
+}
+
+/** The stacks in `program` of goroutines in `records`: of those of which something may be told. */
+function* stacksIn(
   records: GoProgram,
   program: GoProgram,
-  which: readonly G[] | null = null,
-  known: Whereabouts | null = null,
-): SurveyedWork[] {
-  const [reader, waits] = [new WorkReader(program), new WaitsOnReader(program)];
+  { gs = null, known = null }: Asked = {},
+): Generator<FoundStack> {
+  const reader = new WorkReader(program, false);
   const ids = new StackIds();
   const concerned = new WeakMap<KnownStack, boolean>();
+  const { memory } = program;
+  for (const g of gs ?? records.goroutines('stack')) {
+    if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
+    if (known?.has(g) === true) continue;
+    // Most programs have few stacks, and most of those have nothing to tell.
+    const { known: like, stack } = ids.find(program, g);
+    let concerns = concerned.get(like);
+    if (concerns === undefined) concerned.set(like, (concerns = reader.concerns(like.frames)));
+    if (concerns) yield { g, frames: (stack ?? program.stackOf(g)).frames, memory };
+  }
+}
+
+/** What goroutines with these stacks work on, by the values in `program`. */
+function workOf(program: GoProgram, stacks: Iterable<FoundStack>, standsStill: boolean): SurveyedWork[] {
+  const [reader, waits] = [new WorkReader(program, standsStill), new WaitsOnReader(program)];
   const found: SurveyedWork[] = [];
   onFault(
     () => {
-      for (const g of which ?? records.goroutines('stack')) {
-        if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
-        if (known?.has(g) === true) continue;
-        // Most programs have few stacks, and most of those have nothing to tell.
-        const { known: like, stack } = ids.find(program, g);
-        let concerns = concerned.get(like);
-        if (concerns === undefined) concerned.set(like, (concerns = reader.concerns(like.frames)));
-        if (!concerns) continue;
-        const { frames } = stack ?? program.stackOf(g);
+      for (const { g, frames, memory } of stacks) {
+        const top = frames.at(-1)?.fp ?? 0;
         const work = reader.of(frames, () => waits.of(g, frames));
-        if (work.length > 0) found.push({ g, work });
+        if (work.length > 0) found.push({ g, work: work.map((one) => inCall(memory, one, top)) });
       }
     },
     () => undefined,
@@ -84,48 +137,26 @@ function workIn(
 }
 
 /**
- * Keeps, of what was surveyed before a copy was made, the work of goroutines that the copy shows where they were then. Before Go
- * 1.17 nothing shows whether a goroutine ran and came back to the same place: only work that is found to be the same in `again`,
- * after the copy, is kept, as probable. So is that of a goroutine in a system call: it may be another call.
+ * Keeps, of what was surveyed shortly before or after a copy was made, what holds of the copy. In both, the frames of the call that
+ * tells it and of its callers must be the same, byte by byte: they do not change while a call that it made is under way. Where the goroutine moved meanwhile, or
+ * nothing shows whether it did, what is kept is probable: in the same place, the program may have put something new.
  */
-export function keepUnmoved(
-  program: GoProgram,
-  surveyed: readonly SurveyedWork[],
-  again: readonly SurveyedWork[],
-): SurveyedWork[] {
-  const kept = keptOf(program, surveyed, (g) => stayed(g, readGoroutine(program, g.addr)));
-  if (countsRuns(program.layouts)) return kept;
-  const later = new Map(again.map(({ g, work }) => [g.addr, { goid: g.goid, work }]));
-  return kept.flatMap(({ g, work }) => {
-    const then = later.get(g.addr);
-    const isSame = (one: DecodedWork): boolean =>
-      then?.work.some(({ kind, text, since }) => kind === one.kind && text === one.text && since === one.since) ===
-      true;
-    return then?.goid === g.goid ? [{ g, work: work.filter(isSame).map((one) => ({ ...one, sure: false })) }] : [];
-  });
-}
-
-/** Keeps, of what was surveyed after a copy was made, the work of goroutines that are still where the copy shows them. */
-export function keepUnmovedSince(program: GoProgram, surveyed: readonly SurveyedWork[]): SurveyedWork[] {
-  return keptOf(program, surveyed, (g) => stayed(readGoroutine(program, g.addr), g));
-}
-
-/** The work of goroutines that `stayed` where the copy shows them; in a system call, what the words in the copy still say. */
-function keptOf(program: GoProgram, surveyed: readonly SurveyedWork[], stayed: (g: G) => boolean): SurveyedWork[] {
+export function keepOf(program: GoProgram, surveyed: readonly SurveyedWork[]): SurveyedWork[] {
   const torn = new Set<number>(program.image.capture.torn);
+  const counts = countsRuns(program.layouts);
   return surveyed.flatMap(({ g, work }) => {
-    if (torn.has(g.addr) || !stayed(g)) return [];
-    if (g.status === 'waiting') return [{ g, work }];
-    const same = work.filter(({ words }) => words.every((word) => isThere(program, word)));
-    return [{ g, work: same.map((one) => ({ ...one, sure: false })) }];
+    const copied = torn.has(g.addr) ? null : readGoroutine(program, g.addr);
+    if (copied?.goid !== g.goid) return [];
+    const same = stillCalled(program, copied, work);
+    const isSure = counts && g.status === 'waiting' && (stayed(g, copied) || stayed(copied, g));
+    return same.length === 0 ? [] : [{ g, work: isSure ? same : same.map(probable) }];
   });
 }
 
 /** What some goroutines of a program that runs work on at present. `now` is as for {@link surveyRunning}. */
 export function workAtPresent(now: () => GoProgram, which: Float64Array): SurveyedWork[] {
-  const { work } = surveyRunning(now, { which });
-  const program = now();
-  return keepUnmoved(program, work, countsRuns(program.layouts) ? [] : surveyRunning(now, { which }).work);
+  const { work } = surveyRunning(now, which);
+  return keepOf(now(), work);
 }
 
 /** What a snapshot keeps of work, at a level. */
@@ -134,7 +165,7 @@ export function storedWork(level: ValueLevel, surveyed: readonly SurveyedWork[])
   return { level, byG: new Map(kept.map(({ g, work }) => [g.addr, work.map((one) => atLevel(level, one))])) };
 }
 
-function atLevel(level: ValueLevel, { text, shape, words: _, ...work }: DecodedWork): Work {
+function atLevel(level: ValueLevel, { text, shape, frame: _, ...work }: DecodedWork): Work {
   return { ...work, text: level === 'full' ? text : shape };
 }
 
@@ -143,9 +174,44 @@ function stayed(before: G | null, after: G | null): boolean {
   return (isSamePlace(before, after) || isSameCall(before, after)) && !hasRun(before, after);
 }
 
-function isThere({ memory }: GoProgram, { addr, value, sizeBytes }: ArgumentWord): boolean {
+function probable(work: WorkInCall): WorkInCall {
+  return { ...work, sure: false };
+}
+
+/** A call on a stack, and what its frame and those of its callers held when it was looked at. */
+interface SurveyedFrame {
+  readonly pc: number;
+  readonly sp: number;
+  /** Where the outermost frame ends. */
+  readonly top: number;
+  /** Of the bytes from `sp` to `top`; NaN where they could not be read. */
+  readonly hash: number;
+}
+
+function inCall(memory: Memory, { frame: { pc, sp }, ...work }: DecodedWork, top: number): WorkInCall {
+  return { ...work, frame: { pc, sp, top, hash: hashOf(memory, { sp, top }) } };
+}
+
+/** The work of calls that a goroutine is still in. */
+function stillCalled(program: GoProgram, g: G, work: readonly WorkInCall[]): WorkInCall[] {
+  const calls = program.stackOf(g).frames;
+  return work.filter(
+    ({ frame }) =>
+      calls.some(({ pc, sp }) => pc === frame.pc && sp === frame.sp) && hashOf(program.memory, frame) === frame.hash,
+  );
+}
+
+function hashOf(memory: Memory, { sp, top }: Pick<SurveyedFrame, 'sp' | 'top'>): number {
   return onFault(
-    () => sizeBytes < 8 || memory.u64(addr) === value,
-    () => false,
+    () => {
+      const { buffer, length } = memory.bytes(sp as Addr, Math.max(0, Math.min(top - sp, MAX_COMPARED)));
+      let [a, b] = [0, 0];
+      for (const word of new Uint32Array(buffer, 0, length >> 2)) {
+        a = Math.imul(a ^ word, 0x01000193);
+        b = (Math.imul(b, 31) + word) | 0;
+      }
+      return a * 2 ** 21 + (b >>> 11);
+    },
+    () => NaN,
   );
 }

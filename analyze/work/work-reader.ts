@@ -3,7 +3,6 @@ import { WORK_KINDS, type Work } from '../../snapshots/work.js';
 import { HeapObjects } from '../leaks/heap-objects.js';
 import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
-import type { ArgumentWord } from '../stacks/frame-arguments.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { Values } from '../types/values.js';
 import type { WaitsOn } from '../waits/model.js';
@@ -33,13 +32,15 @@ const LOCKING = /^(?:internal\/)?sync\.(?:runtime_Semacquire|\(\*(?:Mutex|RWMute
 const LOCK_DEPTH = 8;
 /** Spans of heaps that are asked whether an object can be there: 0.1 s goes by while so many are read. */
 const MAX_SPANS = 100_000;
-/** Work that was decoded: with its text of both levels, and the words on the stack by which it was found. */
-export type DecodedWork = Work & Found & { readonly words: readonly ArgumentWord[] };
+/** Work that was decoded: with its text of both levels, and the call that tells it. */
+export interface DecodedWork extends Work, Found {
+  readonly frame: Pick<PhysicalFrame, 'pc' | 'sp'>;
+}
 
 /** Finds out what goroutines work on, by the arguments of the calls on their stacks and the program's own types. */
 export class WorkReader {
   readonly #calls: StackCalls;
-  readonly #heap: HeapObjects;
+  readonly #heap: HeapObjects | null;
   /** Those of the user come first. */
   readonly #all: readonly Decoder[];
   /** The kinds in the order in which they are told. */
@@ -47,13 +48,14 @@ export class WorkReader {
   /** Of a place in the code, the decoders that it concerns. */
   readonly #decoders = new WeakMap<CodePoint, readonly Decoder[]>();
 
-  constructor(program: GoProgram) {
+  /** A heap that changes says nothing of what was read a moment ago: it is asked only of a program that stands still. */
+  constructor(program: GoProgram, standsStill: boolean) {
     const { memory, code, layouts, image } = program;
     const own = (image.decoders ?? []).map(ownDecoder);
     this.#all = [...own, ...DECODERS];
     this.#order = [...new Set([...own.map(({ kind }) => kind), ...WORK_KINDS])];
     const modules = code.modules.map(({ module }) => module);
-    this.#heap = new HeapObjects(program, MAX_SPANS);
+    this.#heap = standsStill ? new HeapObjects(program, MAX_SPANS) : null;
     // What is read for this is no part of what a snapshot must contain: it has the results.
     this.#calls = new StackCalls(program, new Values(memory.unrecorded, modules, layouts.release.types));
   }
@@ -73,7 +75,7 @@ export class WorkReader {
       for (const decoder of this.#decodersOf(frame)) {
         if (found.some(({ kind }) => kind === decoder.kind)) continue;
         const call = this.#calls.at(frames, i);
-        const work = call === null ? null : this.#decode(decoder, call);
+        const work = call === null ? null : this.#decode(decoder, call, frame);
         if (work !== null) found.push(work);
       }
     });
@@ -82,14 +84,14 @@ export class WorkReader {
     return found.length < 2 ? found : this.#order.flatMap((kind) => found.find((work) => work.kind === kind) ?? []);
   }
 
-  #decode(decoder: Decoder, call: StackCall): DecodedWork | null {
+  #decode(decoder: Decoder, call: StackCall, frame: PhysicalFrame): DecodedWork | null {
     this.#calls.values.forget();
     return onFault<DecodedWork | null, null>(
       () => {
         const decoded = decoder.decode(call, this.#calls.values);
         if (decoded === null) return null;
         const sure = decoded.sure && this.#canBe();
-        return { kind: decoder.kind, sure, words: [...call.asked], ...decoded.found };
+        return { kind: decoder.kind, sure, frame, ...decoded.found };
       },
       () => null,
     );
@@ -98,6 +100,7 @@ export class WorkReader {
   /** False if the heap has something else where pointers led to: the memory is damaged, or it changed. */
   #canBe(): boolean {
     const heap = this.#heap;
+    if (heap === null) return true;
     return this.#calls.values.met.every(
       ({ addr, sizeBytes, hasPointers }) => heap.refutes(addr, sizeBytes, hasPointers) === null,
     );
@@ -116,14 +119,15 @@ export class WorkReader {
   }
 
   #named(by: typeof nameLock, frames: readonly PhysicalFrame[], index: number, lock: Lock): DecodedWork | null {
+    const frame = frames[index];
     const call = this.#calls.at(frames, index);
-    if (call === null) return null;
+    if (call === null || frame === undefined) return null;
     return onFault<DecodedWork | null, null>(
       () => {
         this.#calls.values.forget();
         const found = by(call, this.#calls.values, lock);
         const sure = by === nameLock && call.word(0)?.mapped === true && this.#canBe();
-        return found === null ? null : { kind: 'lock', sure, words: [...call.asked], ...found };
+        return found === null ? null : { kind: 'lock', sure, frame, ...found };
       },
       () => null,
     );

@@ -1,16 +1,15 @@
 import type { GoProgram, Programs } from '../../analyze/program.js';
-import { countsRuns } from '../../analyze/runtime/parked.js';
 import {
-  keepUnmoved,
-  keepUnmovedSince,
+  keepOf,
   storedWork,
+  surveyMoved,
   surveyRunning,
   surveyWork,
   type RunningSurvey,
   type SurveyedWork,
 } from '../../analyze/work/survey.js';
 import type { Memory } from '../../snapshots/memory.js';
-import type { DecoderSpec, StoredWork, ValueLevel } from '../../snapshots/work.js';
+import { WORK_KINDS, type DecoderSpec, type StoredWork, type ValueLevel } from '../../snapshots/work.js';
 
 /**
  * What goroutines work on, found out from the values of a program: while it runs, just before the copy is made and, of those that
@@ -22,7 +21,7 @@ export class WorkSurvey {
   readonly #decoders: readonly DecoderSpec[];
   /** By program. */
   #before: readonly RunningSurvey[] = [];
-  #after: readonly RunningSurvey[] = [];
+  #after: readonly (readonly SurveyedWork[])[] = [];
   #frozen: readonly (readonly SurveyedWork[])[] | null = null;
 
   constructor(level: ValueLevel, decoders: readonly DecoderSpec[]) {
@@ -42,8 +41,7 @@ export class WorkSurvey {
     this.#after = this.#before.flatMap(({ whereabouts }, i) => {
       const program = programs[i];
       if (program === undefined) return [];
-      // Where nothing tells whether a goroutine ran, all are looked at again.
-      return [surveyRunning(this.#over(program, memory), { known: countsRuns(program.layouts) ? whereabouts : null })];
+      return [surveyMoved(this.#over(program, memory), { known: whereabouts })];
     });
   }
 
@@ -60,13 +58,23 @@ export class WorkSurvey {
     );
   }
 
+  /** What both looks tell; of one kind, what the later one says. */
   #keptOf(program: GoProgram, i: number): SurveyedWork[] {
-    const [before, after] = [this.#before[i]?.work ?? [], this.#after[i]?.work ?? []];
-    const kept = keepUnmoved(program, before, after);
-    return countsRuns(program.layouts) ? [...keepUnmovedSince(program, after), ...kept] : kept;
+    const kept = new Map(keepOf(program, this.#after[i] ?? []).map((one) => [one.g.addr, one]));
+    for (const { g, work } of keepOf(program, this.#before[i]?.work ?? [])) {
+      const later = kept.get(g.addr)?.work ?? [];
+      const others = work.filter(({ kind }) => !later.some((one) => one.kind === kind));
+      kept.set(g.addr, { g, work: [...later, ...others].sort((a, b) => orderOf(a) - orderOf(b)) });
+    }
+    return [...kept.values()];
   }
 
   #over(program: GoProgram, memory: () => Memory): () => GoProgram {
     return () => program.over({ memory: memory(), decoders: this.#decoders });
   }
+}
+
+/** Where a kind comes among all: those of the user first. */
+function orderOf({ kind }: { readonly kind: string }): number {
+  return WORK_KINDS.findIndex((known) => known === kind);
 }

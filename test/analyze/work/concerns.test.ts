@@ -19,7 +19,7 @@ t.test('work: stacks that tell nothing are known by the places on them', async (
     [...running.stdout.matchAll(/^work (\d+) (\S+)/gm)].map(([, goid, kind]) => [Number(goid), kind]),
   );
   const program = openProgram(target.image());
-  const reader = new WorkReader(program);
+  const reader = new WorkReader(program, true);
   const all = [...program.goroutines('stack')].map((g) => {
     const { frames } = program.stackOf(g);
     return { kind: said.get(g.goid), concerns: reader.concerns(frames), told: reader.of(frames, () => []).length > 0 };
