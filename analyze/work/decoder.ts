@@ -86,5 +86,7 @@ const MAX_TEXT = 256;
 /** A text in one line, cut where it is too long. */
 export function shown(text: string): string {
   const line = text.replace(/[\s\u0000-\u001f\u007f]+/g, ' ').trim();
-  return line.length > MAX_TEXT ? `${line.slice(0, MAX_TEXT)}...` : line;
+  if (line.length <= MAX_TEXT) return line;
+  // Half a character at the cut would be no text for most readers of JSON.
+  return `${line.slice(0, MAX_TEXT).replace(/[\ud800-\udbff]$/, '')}...`;
 }
