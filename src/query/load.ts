@@ -28,6 +28,7 @@ export class Loader {
   readonly #database: Database;
   #snaps = 0;
   #stacks = 0;
+  #places = new Places();
 
   constructor(database: Database) {
     this.#database = database;
@@ -40,6 +41,7 @@ export class Loader {
     for (const program of programs) identities.push(await this.#loadSnapshot(program, loading));
     const snapOf = (runtime: number): number => firstSnap + programs.findIndex(({ runtime: { n } }) => n === runtime);
     await this.#loadGoroutines(programs, loading.selection ?? {}, snapOf);
+    await this.#addNewPlaces();
     await this.#loadThreads(programs, snapOf);
     return identities;
   }
@@ -47,6 +49,7 @@ export class Loader {
   /** Removes all that was loaded. */
   async clear(): Promise<void> {
     this.#database.flush();
+    this.#places = new Places();
     for (const table of [...Object.keys(LOADED), 'loaded_stacks']) await this.#database.run(`DELETE FROM ${table}`);
   }
 
@@ -63,15 +66,14 @@ export class Loader {
     const { snapshot, host, date } = identity;
     const { capturedAt } = program.image.capture;
     const snap = ++this.#snaps;
-    const insert = `INSERT INTO loaded_snapshots VALUES
-      ($1, $2, $3, $4, $5, TRY_CAST($6 AS DATE), TRY_CAST($7 AS TIMESTAMPTZ), $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`;
-    await this.#database.run(insert, [
+    const rows = await this.#database.appendTo('loaded_snapshots');
+    rows.add([
       ...[snap, path, snapshot, identity.service, host, date, capturedAt, pid, n, file, buildId, goVersion],
       ...[kind, arch, gomaxprocs, mode, pauseNs],
     ]);
-    const rows = await this.#database.appendTo('loaded_ps');
+    const processors = await this.#database.appendTo('loaded_ps');
     for (const p of readScheduler(program).ps) {
-      rows.add([snap, p.id, p.status, p.schedtick, p.syscalltick, p.m, p.runqsize, p.sinceScheduledNs]);
+      processors.add([snap, p.id, p.status, p.schedtick, p.syscalltick, p.m, p.runqsize, p.sinceScheduledNs]);
     }
     return identity;
   }
@@ -89,8 +91,13 @@ export class Loader {
         stacks.set(stack, (number = ++this.#stacks));
         for (const row of frameRows(stack)) frames.add([snap, number, ...row]);
       }
-      rows.add(goroutineRow(snap, number, one, readers.get(program)?.cells(one) ?? []));
+      rows.add(goroutineRow(snap, number, one, this.#places, readers.get(program)?.cells(one) ?? []));
     }
+  }
+
+  async #addNewPlaces(): Promise<void> {
+    const rows = await this.#database.appendTo('loaded_places');
+    for (const [number, place] of this.#places.takeNew()) rows.add([number, ...placeCells(place)]);
   }
 
   async #loadThreads(programs: Programs, snapOf: (runtime: number) => number): Promise<void> {
@@ -100,6 +107,36 @@ export class Loader {
       const snap = snapOf(runtime ?? programs[0].runtime.n);
       rows.add([snap, m, tid, name, state, goid, ...placeCells(innermost ?? null)]);
     }
+  }
+}
+
+type Place = Omit<Loc, 'pc'>;
+
+/** Numbers places: equal ones have the same. */
+class Places {
+  readonly #numbers = new Map<string, number>();
+  /** The same by object: most places of a program are the same objects. */
+  readonly #known = new WeakMap<Place, number>();
+  readonly #new: [number: number, place: Place][] = [];
+
+  numberOf(place: Place | null): number | null {
+    if (place === null) return null;
+    let number = this.#known.get(place);
+    if (number === undefined) {
+      const key = `${place.line} ${place.file}\n${place.func}`;
+      number = this.#numbers.get(key);
+      if (number === undefined) {
+        this.#numbers.set(key, (number = this.#numbers.size));
+        this.#new.push([number, place]);
+      }
+      this.#known.set(place, number);
+    }
+    return number;
+  }
+
+  /** Those that were numbered since this was called last. */
+  takeNew(): readonly (readonly [number: number, place: Place])[] {
+    return this.#new.splice(0);
   }
 }
 
@@ -127,14 +164,17 @@ function goroutineRow(
   snap: number,
   number: number,
   { goroutine: g, stack }: StackedGoroutine,
+  places: Places,
   nested: readonly Cell[],
 ): Cell[] {
   const row: Cell[] = [snap, number, g.goid, g.status, g.waitReason, g.waitSinceNs, g.system];
   row.push(g.thread?.m ?? null, g.thread?.tid ?? null, g.lockedToThread, g.parentGoid);
-  // For each goroutine of a fleet: a push is faster than a spread of what it pushes.
-  for (const place of [g.creator, g.entry, stack.user, stack.app]) {
-    row.push(place?.func ?? null, place?.file ?? null, place?.line ?? null);
-  }
+  row.push(
+    places.numberOf(g.creator),
+    places.numberOf(g.entry),
+    places.numberOf(stack.user),
+    places.numberOf(stack.app),
+  );
   row.push(g.torn, stack.truncated, ...nested);
   return row;
 }
@@ -162,14 +202,13 @@ function listText(items: readonly object[]): string {
   return items.length === 0 ? '[]' : JSON.stringify(items);
 }
 
-function placeCells(loc: Omit<Loc, 'pc'> | null): [Cell, Cell, Cell] {
+function placeCells(loc: Place | null): [Cell, Cell, Cell] {
   return loc === null ? [null, null, null] : [loc.func, loc.file, loc.line];
 }
 
-/** With the names of the fields that tables.ts declares, all of them. */
+/** With the names of the fields that tables.ts declares; JSON leaves out those that are not known. */
 function waitRow(wait: Wait): object {
-  const { kind, addr, op, len = null, cap = null, elemType = null, closed = null } = wait;
-  const { counter = null, fd = null, deadlineNs = null, dueNs = null } = wait;
+  const { kind, addr, op, len, cap, elemType, closed, counter, fd, deadlineNs, dueNs } = wait;
   return { kind, addr, op, len, cap, elem_type: elemType, closed, counter, fd, deadline_ns: deadlineNs, due_ns: dueNs };
 }
 

@@ -40,8 +40,8 @@ export const CAPTURE = {
   pause_ns: 'BIGINT',
 } as const satisfies Columns;
 
-/** What is known of a goroutine without its stack and labels. */
-export const GOROUTINE = {
+/** What is known of a goroutine without its places, stack and labels. */
+const STATE = {
   goid: 'BIGINT',
   status: 'VARCHAR',
   wait_reason: 'VARCHAR',
@@ -51,6 +51,10 @@ export const GOROUTINE = {
   tid: 'BIGINT',
   locked_to_thread: 'BOOLEAN',
   parent_goid: 'BIGINT',
+} as const satisfies Columns;
+
+/** Where a goroutine was made, begins, and is. */
+const PLACES = {
   creator_func: 'VARCHAR',
   creator_file: 'VARCHAR',
   creator_line: 'INTEGER',
@@ -63,9 +67,13 @@ export const GOROUTINE = {
   app_func: 'VARCHAR',
   app_file: 'VARCHAR',
   app_line: 'INTEGER',
-  torn: 'BOOLEAN',
-  truncated: 'VARCHAR',
 } as const satisfies Columns;
+
+/** How much of a goroutine is known. */
+const WHOLENESS = { torn: 'BOOLEAN', truncated: 'VARCHAR' } as const satisfies Columns;
+
+/** What is known of a goroutine without its stack and labels. */
+const GOROUTINE = { ...STATE, ...PLACES, ...WHOLENESS } as const satisfies Columns;
 
 /** What a row of the data set nests. */
 export const NESTED = { labels: LABELS, frames: FRAMES, waits_on: WAITS, work: WORK } as const satisfies Columns;
@@ -99,10 +107,22 @@ export const THREAD = {
 /** What is appended as JSON, with its type in {@link GOROUTINES}: appending nested values takes a hundred times as long. */
 const UNPARSED = { labels: 'VARCHAR', waits_on: 'VARCHAR', work: 'VARCHAR' } as const satisfies Columns;
 
+/** What is appended as text, since it may be none. */
+const UNCAST = { date: 'VARCHAR', captured_at: 'VARCHAR' } as const satisfies Columns;
+
+/** Numbers of places, in place of {@link PLACES}: many goroutines have few, and appending texts takes longest of all. */
+const NUMBERED = {
+  creator_place: 'INTEGER',
+  entry_place: 'INTEGER',
+  user_place: 'INTEGER',
+  app_place: 'INTEGER',
+} as const satisfies Columns;
+
 /** Where rows come from before they are nested: each target is appended to these. `snap` numbers the targets' runtimes. */
 export const LOADED = {
-  loaded_snapshots: { snap: 'INTEGER', path: 'VARCHAR', ...IDENTITY, ...CAPTURE },
-  loaded_goroutines: { snap: 'INTEGER', stack: 'INTEGER', ...GOROUTINE, ...UNPARSED },
+  loaded_snapshots: { snap: 'INTEGER', path: 'VARCHAR', ...IDENTITY, ...CAPTURE, ...UNCAST },
+  loaded_goroutines: { snap: 'INTEGER', stack: 'INTEGER', ...STATE, ...NUMBERED, ...WHOLENESS, ...UNPARSED },
+  loaded_places: { place: 'INTEGER', func: 'VARCHAR', file: 'VARCHAR', line: 'INTEGER' },
   loaded_frames: { snap: 'INTEGER', stack: 'INTEGER', depth: 'INTEGER', ...FRAME },
   loaded_ps: { snap: 'INTEGER', ...PROCESSOR },
   loaded_threads: { snap: 'INTEGER', ...THREAD },
@@ -121,17 +141,32 @@ export const VIEWS = {
   threads: 'a row a thread, with its innermost function; of snapshots, cores and processes only',
 } as const satisfies Record<string, string>;
 
+/** The places of a goroutine, in the order of {@link PLACES}. */
+const PLACE_KINDS = ['creator', 'entry', 'user', 'app'] as const;
 const namesOf = (columns: Columns): string => Object.keys(columns).join(', ');
 const key = 'snapshot, service, host, date, captured_at, pid, runtime, bin, build_id, go_version, goid';
 
+/** A list of structs as json_transform takes it, which gives fields that are not there as NULL. */
+function structureOf(type: typeof WAITS | typeof WORK): string {
+  const fields = [...type.matchAll(/(\w+) (\w+)/g)].map(([, name = '', of = '']) => `"${name}":"${of}"`);
+  return `[{${fields.join()}}]`;
+}
+
+const SNAPSHOTS = `(SELECT * REPLACE (${Object.keys(UNCAST)
+  .map((name) => `TRY_CAST(${name} AS ${IDENTITY[name as keyof typeof UNCAST]}) AS ${name}`)
+  .join()}) FROM loaded_snapshots)`;
+
 /** SQL that nests what was loaded into rows of {@link GOROUTINES}. */
 export const LOADED_GOROUTINES = `
-  SELECT ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)}, ${namesOf(GOROUTINE)},
+  SELECT ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)}, ${namesOf(STATE)},
+    ${PLACE_KINDS.flatMap((kind) => ['func', 'file', 'line'].map((part) => `at_${kind}.${part} AS ${kind}_${part}`)).join(', ')},
+    ${namesOf(WHOLENESS)},
     CAST(CAST(g.labels AS JSON) AS ${LABELS}) AS labels,
     coalesce(f.frames, []) AS frames,
-    CAST(CAST(g.waits_on AS JSON) AS ${WAITS}) AS waits_on,
-    CAST(CAST(g.work AS JSON) AS ${WORK}) AS work
-  FROM loaded_goroutines g JOIN loaded_snapshots s USING (snap) LEFT JOIN loaded_stacks f USING (snap, stack)`;
+    json_transform(g.waits_on, '${structureOf(WAITS)}') AS waits_on,
+    json_transform(g.work, '${structureOf(WORK)}') AS work
+  FROM loaded_goroutines g JOIN ${SNAPSHOTS} s USING (snap) LEFT JOIN loaded_stacks f USING (snap, stack)
+    ${PLACE_KINDS.map((kind) => `LEFT JOIN loaded_places at_${kind} ON at_${kind}.place = ${kind}_place`).join(' ')}`;
 
 /** SQL that nests frames: once for each distinct stack, after they are loaded. */
 export const NEST_STACKS = `
@@ -150,9 +185,9 @@ export function viewsSql(dataset: string | null): string[] {
       ? ''
       : `UNION ALL SELECT DISTINCT NULL AS path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM (${dataset})`;
   const identified = (table: string, columns: Columns): string =>
-    `SELECT ${namesOf(IDENTITY)}, t.* EXCLUDE (snap) FROM (SELECT snap, ${namesOf(columns)} FROM ${table}) t JOIN loaded_snapshots USING (snap)`;
+    `SELECT ${namesOf(IDENTITY)}, t.* EXCLUDE (snap) FROM (SELECT snap, ${namesOf(columns)} FROM ${table}) t JOIN ${SNAPSHOTS} USING (snap)`;
   const definitions: Readonly<Record<keyof typeof VIEWS, string>> = {
-    snapshots: `SELECT path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM loaded_snapshots ${ofDataset}`,
+    snapshots: `SELECT path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM ${SNAPSHOTS} ${ofDataset}`,
     goroutines: all,
     frames: `SELECT ${key}, CAST(d - 1 AS INTEGER) AS depth, unnest(frames[d])
       FROM (SELECT ${key}, frames, unnest(range(1, len(frames) + 1)) AS d FROM goroutines)`,
