@@ -156,17 +156,20 @@ const SNAPSHOTS = `(SELECT * REPLACE (${Object.keys(UNCAST)
   .map((name) => `TRY_CAST(${name} AS ${IDENTITY[name as keyof typeof UNCAST]}) AS ${name}`)
   .join()}) FROM loaded_snapshots)`;
 
+/** One row with lists of all places, by their numbers from 0: a join for each place of a goroutine would change the order of rows. */
+const PLACE_LISTS = `SELECT ${['func', 'file', 'line'].map((part) => `list(${part} ORDER BY place) AS ${part}`).join(', ')} FROM loaded_places`;
+
 /** SQL that nests what was loaded into rows of {@link GOROUTINES}. */
 export const LOADED_GOROUTINES = `
   SELECT ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)}, ${namesOf(STATE)},
-    ${PLACE_KINDS.flatMap((kind) => ['func', 'file', 'line'].map((part) => `at_${kind}.${part} AS ${kind}_${part}`)).join(', ')},
+    ${PLACE_KINDS.map((at) => `func[${at}_place + 1] AS ${at}_func, file[${at}_place + 1] AS ${at}_file, line[${at}_place + 1] AS ${at}_line`).join(', ')},
     ${namesOf(WHOLENESS)},
     CAST(CAST(g.labels AS JSON) AS ${LABELS}) AS labels,
     coalesce(f.frames, []) AS frames,
     json_transform(g.waits_on, '${structureOf(WAITS)}') AS waits_on,
     json_transform(g.work, '${structureOf(WORK)}') AS work
   FROM loaded_goroutines g JOIN ${SNAPSHOTS} s USING (snap) LEFT JOIN loaded_stacks f USING (snap, stack)
-    ${PLACE_KINDS.map((kind) => `LEFT JOIN loaded_places at_${kind} ON at_${kind}.place = ${kind}_place`).join(' ')}`;
+    CROSS JOIN (${PLACE_LISTS})`;
 
 /** SQL that nests frames: once for each distinct stack, after they are loaded. */
 export const NEST_STACKS = `
