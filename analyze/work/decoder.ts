@@ -74,6 +74,18 @@ export function receiverOf(call: Call): { readonly type: string; readonly word: 
   return type === null || word === null ? null : { type, word };
 }
 
+/** The one value that `read` finds by words of a call's frame; null where there are several. It is only probable. */
+export function onlyOne(values: Values, call: Call, read: (word: Addr) => Value | null): Value | null {
+  let found: Value | null = null;
+  for (const word of call.frameWords()) {
+    const value = values.attempt(() => read(word));
+    if (value === null || value.addr === found?.addr) continue;
+    if (found !== null) return null;
+    found = value;
+  }
+  return found;
+}
+
 /** The string that a path of fields leads to; empty where a pointer on the way is nil. Throws MemoryFault. */
 export function textOf(values: Values, struct: Value, path: string): string {
   const value = values.get(struct, path);

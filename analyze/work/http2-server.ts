@@ -1,7 +1,6 @@
 import type { Addr } from '../../snapshots/address.js';
-import { onFault } from '../../snapshots/memory.js';
 import type { Value, Values } from '../types/values.js';
-import { textOf, type Decoder } from './decoder.js';
+import { onlyOne, textOf, type Decoder } from './decoder.js';
 import { sentText, servedRequest } from './http-request.js';
 
 /**
@@ -27,7 +26,10 @@ export const http2Server: Decoder = {
   decode: (call, values) => {
     const prefix = PREFIXES[call.func] ?? '';
     const writer = call.word(1);
-    const response = writer === null ? only(values, prefix, call.frameWords()) : stateOf(values, prefix, writer.value);
+    const response =
+      writer === null
+        ? onlyOne(values, call, (word) => stateOf(values, prefix, word))
+        : stateOf(values, prefix, writer.value);
     const request = response === null ? null : values.get(response, 'req');
     if (response === null || request === null) return null;
     const peer = textOf(values, request, 'RemoteAddr');
@@ -36,21 +38,6 @@ export const http2Server: Decoder = {
     return found === null ? null : { found, sure: writer?.mapped === true };
   },
 };
-
-/** The state of the one responseWriter among words; null where there are several. */
-function only(values: Values, prefix: string, words: Iterable<Addr>): Value | null {
-  let found: Value | null = null;
-  for (const word of words) {
-    const state = onFault<Value | null, null>(
-      () => stateOf(values, prefix, word),
-      () => null,
-    );
-    if (state === null || state.addr === found?.addr) continue;
-    if (found !== null) return null;
-    found = state;
-  }
-  return found;
-}
 
 /** The responseWriterState of a responseWriter: its connection is that of its stream. */
 function stateOf(values: Values, prefix: string, writer: Addr): Value | null {

@@ -1,5 +1,6 @@
-import type { Values } from '../types/values.js';
-import { receiverOf, shown, textOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
+import type { Addr } from '../../snapshots/address.js';
+import type { Value, Values } from '../types/values.js';
+import { onlyOne, receiverType, shown, textOf, type Call, type Decoder, type Found, type LiveWord } from './decoder.js';
 import { foldLists, foldSql } from './fold.js';
 import { connectionOf, connectionText } from './sql-connection.js';
 import { describePool, poolText } from './sql-pool.js';
@@ -70,17 +71,21 @@ function statementOf(call: Call, values: Values): { readonly text: string; reado
   return { text: values.stringAt(word.value, length.value), word };
 }
 
-/** What keeps a connection: a Tx or Rows, by their goroutine. */
+/** What keeps a connection: a Tx or Rows, by their goroutine. The frame may have it where the receiver is not live. */
 function held(what: string, call: Call, values: Values): ReturnType<Decoder['decode']> {
-  const receiver = receiverOf(call);
-  if (receiver === null) return null;
-  const conn = values.get(values.at(receiver.type, receiver.word.value), 'dc');
-  const target = conn === null ? null : values.target(conn);
-  const texts = target === null ? null : connectionText(target, values);
+  const [receiver, type] = [call.word(0), receiverType(call.func)];
+  if (type === null) return null;
+  const inUse = (word: Addr): Value | null => {
+    const conn = values.get(values.at(type, word), 'dc');
+    const target = conn === null ? null : values.target(conn);
+    return target === null || connectionText(target, values) === null ? null : target;
+  };
+  const conn = receiver === null ? onlyOne(values, call, inUse) : inUse(receiver.value);
+  const texts = conn === null ? null : connectionText(conn, values);
   if (texts === null) return null;
   const details = detailsOf(texts, describePool(values, texts.db));
   const found = { text: what + details.text, shape: what + details.shape, group: what, since: null };
-  return { found, sure: receiver.word.mapped };
+  return { found, sure: receiver?.mapped === true };
 }
 
 function describe(statement: string, connection: Texts, pool: string): Found | null {

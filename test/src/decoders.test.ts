@@ -4,11 +4,12 @@ import { openProgram } from '../../analyze/program.js';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { gcore } from '../support/cores.js';
+import { dumpEmulated, requireEmulator } from '../support/emulated.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
 import { cellName, type Cell, type Release } from '../support/releases.js';
-import { DECODED_CELLS, RPC_CELLS } from '../support/work-cells.js';
+import { DECODED_ARM64_CELLS, DECODED_CELLS, RPC_CELLS } from '../support/work-cells.js';
 import { gospyHere } from './gospy-here.js';
 
 t.setTimeout(300_000);
@@ -101,6 +102,15 @@ for (const cell of [...DECODED_CELLS, ...RPC_CELLS]) {
     const core = await gcore(t, running.pid);
     await running.kill();
     check(t, cell, running.stdout, await told(core, '--bin', path), 'core');
+  });
+}
+
+for (const cell of DECODED_ARM64_CELLS) {
+  t.test(`work: each kind is what the program says (arm64, ${cellName(cell)})`, async (t) => {
+    if (!requireGo(t) || !requireEmulator(t)) return;
+    const path = await buildGo(cell);
+    const { core, stdout } = await dumpEmulated(t, path);
+    check(t, cell, stdout, await told(core, '--bin', path), 'core');
   });
 }
 

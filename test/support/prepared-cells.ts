@@ -40,7 +40,15 @@ import {
   MODULES_CELLS,
   STUCK_CELLS,
 } from './wait-cells.js';
-import { BROKER_CELL, DECODED_CELLS, HAMMERED_CELLS, RPC_CELLS, TYPED_CELLS, WORKING_CELLS } from './work-cells.js';
+import {
+  BROKER_CELL,
+  DECODED_ARM64_CELLS,
+  DECODED_CELLS,
+  HAMMERED_CELLS,
+  RPC_CELLS,
+  TYPED_CELLS,
+  WORKING_CELLS,
+} from './work-cells.js';
 
 /**
  * Every program that is built before the tests run. Neighbours differ in release, so that two builds at a time do not
@@ -80,6 +88,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...TYPED_CELLS,
   ...HAMMERED_CELLS,
   ...DECODED_CELLS,
+  ...DECODED_ARM64_CELLS,
   ...RPC_CELLS,
   BROKER_CELL,
   ...ALL_WAITS_CORE_CELLS,

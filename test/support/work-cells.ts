@@ -37,6 +37,12 @@ export const DECODED_CELLS: readonly Cell[] = [
   ),
 ];
 
+/** The same for arm64, which an emulator runs: of releases that pass arguments on the stack, and in registers. */
+export const DECODED_ARM64_CELLS: readonly Cell[] = ofAll(
+  ['1.13', '1.17', '1.19', '1.22', '1.24', '1.26'],
+  ['1.26'],
+).map((release): Cell => ({ fixture: 'decoders', release, link: 'stripped', arch: 'arm64' }));
+
 /** A program that calls methods of gRPC: releases of grpc, and the releases of Go that build them. */
 export const RPC_CELLS: readonly Cell[] = [
   ...ofAll(['1.19', '1.21', '1.23'], []).map((release) => rpc(release, 'v1.58.3', 'v0.17.0')),
