@@ -52,7 +52,8 @@ export class FrameArguments {
       () =>
         list.slots.map((slot) => {
           const addr = (fp + this.#base + slot.offset) as Addr;
-          return { ...slot, addr, value: this.#value(addr, slot.sizeBytes) };
+          const { offset, sizeBytes, live, pointer } = slot;
+          return { offset, sizeBytes, live, pointer, addr, value: this.#value(addr, sizeBytes) };
         }),
       () => null,
     );

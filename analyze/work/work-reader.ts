@@ -22,6 +22,7 @@ import { ownDecoder } from './own-decoder.js';
 import { sql } from './sql.js';
 import { StackCalls, type StackCall } from './stack-call.js';
 
+const NO_DECODERS: readonly Decoder[] = [];
 const DECODERS: readonly Decoder[] = [
   ...[httpServer, http2Server, grpcServer, sql, httpClient, grpcClient],
   ...[exec, file, socket, httpHandler, context],
@@ -71,14 +72,17 @@ export class WorkReader {
    */
   of(frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): DecodedWork[] {
     const found: DecodedWork[] = [];
-    frames.forEach((frame, i) => {
-      for (const decoder of this.#decodersOf(frame)) {
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i];
+      const decoders = frame === undefined ? NO_DECODERS : this.#decodersOf(frame);
+      const call = decoders.length === 0 ? null : this.#calls.at(frames, i);
+      if (call === null || frame === undefined) continue;
+      for (const decoder of decoders) {
         if (found.some(({ kind }) => kind === decoder.kind)) continue;
-        const call = this.#calls.at(frames, i);
-        const work = call === null ? null : this.#decode(decoder, call, frame);
+        const work = this.#decode(decoder, call, frame);
         if (work !== null) found.push(work);
       }
-    });
+    }
     const lock = this.#lock(frames, waits);
     if (lock !== null) found.push(lock);
     return found.length < 2 ? found : this.#order.flatMap((kind) => found.find((work) => work.kind === kind) ?? []);

@@ -118,7 +118,7 @@ function wordsThatLie(t: Test, whole: GoProgram): void {
       return Array.from({ length: 8 }, (_, i) => [at + i, Number((lie >> BigInt(8 * i)) & 255n)] as const);
     }).flat();
     const program = whole.over({ memory: new Memory(new Patched(whole.memory.source, bytes)), decoders: OWN });
-    const texts = workOf(new WorkReader(program));
+    const texts = workOf(new WorkReader(program, true));
     if (texts.length < told.length) fewer++;
     odd.push(...texts.filter((text) => text.length > MAX_TEXT || text.includes('\n')));
     const query = { frame: null, argument: next(2), as: null, depth: 4, elements: 8 };
