@@ -6,6 +6,7 @@ import type { G } from '../runtime/goroutine.js';
 import { wordOr0 } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { AddressTable, NONE } from './address-table.js';
+import { DoneAhead } from './done-ahead.js';
 import { DOES, EndingCode, type Ending } from './ending-code.js';
 import type { Evidence, Strength } from './model.js';
 
@@ -69,11 +70,13 @@ export class EnderSearch {
   /** By code address, what {@link #namesGlobal} returns. */
   readonly #byGlobal = new Map<number, boolean>();
   readonly #filter: Uint8Array;
+  readonly #doneAhead: DoneAhead;
 
   constructor(program: GoProgram, code: EndingCode, wanted: readonly Wanted[]) {
     this.#program = program;
     this.#code = code;
     this.#wanted = wanted;
+    this.#doneAhead = new DoneAhead(program, code);
     const bits = Math.max(LEAST_FILTER_BITS, 2 ** Math.ceil(Math.log2(FILTER_BITS_EACH * wanted.length)));
     this.#filter = new Uint8Array(bits / 8);
     this.#next = new Int32Array(wanted.length);
@@ -190,8 +193,10 @@ export class EnderSearch {
       for (let wanted = this.#firstWantedAt(word); wanted !== NONE; wanted = this.#next[wanted] ?? NONE) {
         if (asked.isFull(wanted)) continue;
         const by = DOES[this.#wanted[wanted]?.by ?? 'send'];
-        if (asked.isOwn(wanted) && (this.#mayDoItself(frame.pc) & by) === 0) continue;
-        const found = this.#judge(wanted, ending, name);
+        const isOwn = asked.isOwn(wanted);
+        if (isOwn && (this.#mayDoItself(frame.pc) & by) === 0) continue;
+        const found =
+          isOwn && by === DOES.done ? this.#ownDone(g, frame, name, word) : this.#judge(wanted, ending, name);
         const known = best.get(wanted);
         if (
           found !== null &&
@@ -200,6 +205,14 @@ export class EnderSearch {
           best.set(wanted, { wanted, g, ...found });
       }
     }
+  }
+
+  /** Whether a goroutine that waits for the WaitGroup at an address has to call Done itself, in this frame. */
+  #ownDone(g: G, frame: PhysicalFrame, name: string, group: number): Pick<Candidate, 'strength' | 'evidence'> | null {
+    const isDirect = this.#doneAhead.comes(frame, group);
+    if (!isDirect && !this.#doneAhead.hasDeferred(g, frame, group)) return null;
+    const what = isDirect ? 'comes to a call of Done on it' : 'has deferred a call of Done on it';
+    return { strength: 'probable', evidence: [{ code: 'done-ahead', message: `${name} ${what}` }] };
   }
 
   /** What a frame refers to: words in it, what its closure captured, and globals that its code names. */
@@ -219,7 +232,8 @@ export class EnderSearch {
   /**
    * What a goroutine that is to return to `pc` may do to a channel that it waits on itself ({@link DOES}). It may send if it has
    * received before and sends in a deferred call: it has something out of a pool. It may receive if it has sent before and
-   * receives in a deferred call, as with a semaphore, or if it receives later: nobody else has to.
+   * receives in a deferred call, as with a semaphore, or if it receives later: nobody else has to. It may call Done if it comes to that, or
+   * in a deferred call.
    */
   #mayDoItself(pc: number): number {
     let known = this.#itself.get(pc);
@@ -234,7 +248,7 @@ export class EnderSearch {
     );
     if (func === null) return 0;
     const { own, within } = this.#code.of(func);
-    if (((own | within) & (DOES.send | DOES.receive)) === 0) return 0;
+    if (((own | within) & (DOES.send | DOES.receive | DOES.done)) === 0) return 0;
     let [before, later] = [0, 0];
     for (const { next, callee } of this.#code.callsIn(func)) {
       if (next < pc) before |= this.#code.doesCall(callee);
@@ -242,7 +256,8 @@ export class EnderSearch {
     }
     const sends = (before & DOES.receive) === 0 ? 0 : within & DOES.send;
     const receives = (before & DOES.send) === 0 ? 0 : within & DOES.receive;
-    return sends | receives | (later & DOES.receive);
+    const done = (own & DOES.done) !== 0 && this.#doneAhead.mayCome(pc) ? DOES.done : within & DOES.done;
+    return sends | receives | (later & DOES.receive) | done;
   }
 
   #judge(

@@ -4,29 +4,25 @@ import { packageOf, type Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import { callSites } from '../runtime/code-references.js';
 import type { CodePoint } from '../stacks/code-index.js';
-import { stackObjects } from '../stacks/stack-objects.js';
 import { blocksOf } from './code-blocks.js';
-import type { FrameRange } from './code-registers.js';
 import { CPUS } from './cpus.js';
 import type { Cpu } from './instruction.js';
 import { isOfLocks, lockCallOf, neverReturns, slowPathOf, type LockCall } from './lock-functions.js';
 import type { Callee, Stand } from './code-calls.js';
 import { LockFlow } from './lock-flow.js';
+import { pointedVariables } from './pointed-variables.js';
 import type { LockStates } from './lock-states.js';
 
 /** Longer functions are left alone, and so are longer callees, which are looked into for every call. */
 const MAX_CODE = 64 * 1024;
 const MAX_CALLEE = 4096;
 const MAX_CASES = 1024;
-/** It, or one of several that begin so. */
-const BARRIER = 'runtime.gcWriteBarrier';
+/** Keeps nearly all registers: it, or one of several whose names begin so. */
+export const BARRIER = 'runtime.gcWriteBarrier';
 /** Calls from a deferred function to one that releases a lock. */
 const FAR = 3;
 /** The most that a callee of unknown kind is taken to have. */
-const STACK_ARGUMENTS = 40;
-/** Bytes from the stack pointer at the function's entry to where variables end, below the frame pointer, and arguments begin. */
-const VARIABLES = -8;
-const ARGUMENTS = 8;
+export const STACK_ARGUMENTS = 40;
 
 /**
  * What the code of functions does with locks: of those on stacks, and of those that they call. Everything is worked out
@@ -235,7 +231,7 @@ export class LockCode {
     const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
       callee: (target) => this.#describe(this.#calleeAt(entry + target), func, calls),
       inlined: (at) => this.#inlinedAt(entry + at),
-      changed: this.#pointedIn(point),
+      changed: pointedVariables(this.#program, point),
       inRegisters: this.#inRegisters,
       argumentBytes: this.#inRegisters ? 0 : STACK_ARGUMENTS,
     });
@@ -273,18 +269,6 @@ export class LockCode {
     return out.length === 0 ? null : out;
   }
 
-  /**
-   * The variables of a frame that hold pointers and whose own address the code takes, from and to bytes from the stack pointer
-   * at the function's entry.
-   */
-  #pointedIn({ func, table }: CodePoint): FrameRange[] {
-    const { memory, layouts } = this.#program;
-    return (stackObjects(memory, layouts.release, table, func) ?? []).map(({ offset, sizeBytes }) => {
-      const from = offset + (offset < 0 ? VARIABLES : ARGUMENTS);
-      return { from, to: from + sizeBytes };
-    });
-  }
-
   #codeOf({ entry, end }: Func): DataView | null {
     const length = end - entry;
     if (!(length > 0 && length <= MAX_CODE)) return null;
@@ -292,7 +276,8 @@ export class LockCode {
   }
 }
 
-const NOTHING: Callee = {
+/** A callee of which nothing is known. */
+export const NOTHING: Callee = {
   lock: null,
   slowPath: null,
   summary: null,
