@@ -84,6 +84,11 @@ export class HeldLocks {
     for (const claim of this.#claims.values()) claim.isDoubtful = true;
   }
 
+  /** Of those that no pending deferred call releases, nothing is known of that either. */
+  doubtPositions(): void {
+    for (const claim of this.#claims.values()) if (claim.deferred === null) claim.isDoubtful = true;
+  }
+
   drop(address: number): void {
     for (const [key, claim] of this.#claims) if (claim.address === address) this.#claims.delete(key);
   }

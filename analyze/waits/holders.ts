@@ -13,6 +13,7 @@ import { isSure, type Evidence, type Holder, type Strength, type WantedLock } fr
 import { MUTEX, MUTEX_LOCKED, RW_MUTEX } from './sync-types.js';
 
 const COND_WAIT = 'sync.(*Cond).Wait';
+const PANIC = 'runtime.gopanic';
 /** The data word of the interface sync.Cond.L, which is the first field. */
 const COND_LOCKER = 8;
 const MAX_PCS = 4096;
@@ -123,6 +124,8 @@ export class HolderFinder {
     for (const frame of [...frames].reverse()) {
       held.add(frame, [...records.filter(({ sp }) => sp === frame.sp), ...this.#codedIn(frame)]);
       if (frame.point.func.name === COND_WAIT) this.#giveBack(g, held);
+      // What it calls are deferred calls of the functions around it, which may have released what those acquired.
+      if (frame.point.func.name === PANIC) held.doubtPositions();
     }
     return held.claims;
   }
