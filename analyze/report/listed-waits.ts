@@ -127,7 +127,7 @@ function commonKey(
   const by = enders.slice(0, MAX_COMPARED).map(({ goroutine, strength, evidence }) => {
     return `${strength} ${funcOf(goroutine)} ${evidence.map(({ message }) => message).join()}`;
   });
-  return [withoutAddress(on), ...waitingFunctions(waits, thing, funcOf), enders.length, ...new Set(by)].join('\n');
+  return [withoutAddress(waitText(on), on), ...waitingFunctions(waits, thing, funcOf), enders.length, ...new Set(by)].join('\n');
 }
 
 /** The functions in which those wait that wait on one thing, each as often as there are such goroutines, by name. */
@@ -135,9 +135,9 @@ export function waitingFunctions(waits: Waits, thing: number, funcOf: (goroutine
   return Array.from(waits.graph.waitersOf(thing, MAX_FEW), funcOf).sort();
 }
 
-/** What many do that wait on a thing of their own each: `waits to send on chan int (unbuffered)`. */
-export function withoutAddress(on: WaitsOn): string {
-  return on.addr === null ? waitText(on) : waitText(on).replace(` ${hex(on.addr)}`, '');
+/** A text on one of many things that are alike, without its address: `waits to send on chan int (unbuffered)`. */
+export function withoutAddress(text: string, { addr }: WaitsOn): string {
+  return addr === null ? text : text.replace(` ${hex(addr)}`, '');
 }
 
 function sumOf(of: Uint32Array, things: readonly number[]): number {

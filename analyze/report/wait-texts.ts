@@ -71,7 +71,7 @@ export function waitText(on: WaitsOn): string {
 const NEVER_NS = 1e18;
 
 function firesText(dueNs: number): string {
-  return dueNs < 0 ? 'due' : dueNs >= NEVER_NS ? 'never due' : `due in ${spanText(dueNs)}`;
+  return dueNs < 0 ? 'due now' : dueNs >= NEVER_NS ? 'never due' : `due in ${spanText(dueNs)}`;
 }
 
 /** `, due in 3.2 s`; empty where that is not known. */
@@ -112,7 +112,7 @@ export function enderText({ kind, op }: WaitsOn, strength: Strength): string {
  * What to say where nobody is known who would end the wait; null where that is nothing to wonder at. `unsearched` says why
  * nobody could be found; null where somebody would have been.
  */
-export function nobodyText({ kind, op, state, closed }: WaitsOn, unsearched: string | null): string | null {
+export function nobodyText({ kind, op, state, counter, closed }: WaitsOn, unsearched: string | null): string | null {
   switch (kind) {
     case 'mutex':
     case 'rwmutex':
@@ -120,6 +120,7 @@ export function nobodyText({ kind, op, state, closed }: WaitsOn, unsearched: str
       if (state !== undefined && !state.locked && state.readers === 0) return 'it is free: a waiter is about to get it';
       return `no holder found: ${unsearched ?? 'its goroutine may have ended'}`;
     case 'waitgroup':
+      if (counter === 0) return 'nothing is left to be done: the waiter is about to go on';
       return `no goroutine found that would call Done: ${unsearched ?? 'it may have ended without'}`;
     case 'chan':
       if (closed === true) return 'it is closed: the waiter is about to go on';
@@ -196,9 +197,10 @@ function timeState({ kind, deadlineNs, dueNs }: WaitsOn): string[] {
   return [deadlineNs === null ? 'no deadline' : `deadline ${deadlineNs < 0 ? 'past' : `in ${spanText(deadlineNs)}`}`];
 }
 
-/** `3.2 s`, `1.5 h` */
+/** `20 ms`, `3.2 s`, `1.5 h` */
 export function spanText(ns: number): string {
   const s = ns / 1e9;
+  if (s < 1) return `${Math.ceil(ns / 1e6)} ms`;
   return s >= 3600
     ? `${(s / 3600).toFixed(1)} h`
     : s >= 60

@@ -273,7 +273,7 @@ export class WaitReporter {
       holders: [],
       message:
         `${goroutines(waiters)} in ${[...new Set(functions)].join(' and ')} ` +
-        `${withoutAddress(on).replace(/^waits/, 'wait')}, ${where}${nobody}: ` +
+        `${withoutAddress(waitText(on), on).replace(/^waits/, 'wait')}, ${where}${nobody}: ` +
         `${named.join(', ')}${waiters > named.length ? ', ...' : ''}${example}`,
     };
   }

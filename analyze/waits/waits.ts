@@ -149,7 +149,7 @@ function isSame(known: WaitsOn | undefined, on: WaitsOn): boolean {
   return known !== undefined && known.kind === on.kind && known.op === on.op;
 }
 
-function needsOf({ kind, state, closed, dueNs }: WaitsOn): Needs {
+function needsOf({ kind, state, counter, closed, dueNs }: WaitsOn): Needs {
   switch (kind) {
     case 'mutex':
     case 'once':
@@ -158,7 +158,7 @@ function needsOf({ kind, state, closed, dueNs }: WaitsOn): Needs {
     case 'fdmutex':
       return 'holder';
     case 'waitgroup':
-      return 'all';
+      return counter === 0 ? 'itself' : 'all';
     case 'chan':
     case 'select':
     case 'cond':

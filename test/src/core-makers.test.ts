@@ -33,7 +33,7 @@ function timeless(goroutines: readonly GoroutineWithStack[]): unknown[] {
       ...goroutine,
       waitSinceNs: null,
       work: goroutine.work.map(({ text, sure, ...work }) => ({
-        ...{ ...work, text: text.replace(/, due in .*? (?:s|min|h)\b/, '') },
+        ...{ ...work, text: text.replace(/, due (?:now|in .*? (?:ms|s|min|h)\b)/, '') },
         // A process that runs may be in another call by then.
         sure: sure || goroutine.status === 'syscall',
       })),

@@ -40,7 +40,7 @@ function plain(text: string): string {
   const [head = '', ...cases] = text.split(/(?<=^select: )|, (?=receive|send)/);
   return [head, ...cases.sort()]
     .join(', ')
-    .replace(/ \((?:locked|held|free)\b.*\)$|, due in .*| \(\S+ \S+ ago\)$| \(in \S+ \S+\)$/, '');
+    .replace(/ \((?:locked|held|free)\b.*\)$|, due .*| \(\S+ \S+ ago\)$| \(in \S+ \S+\)$/, '');
 }
 
 /** Go 1.17 does not tell which words hold arguments: texts of statements, which nothing else keeps, are not told. */

@@ -236,6 +236,13 @@ if (requireGo(t)) {
     t.ok(isFree(program.pid));
   });
 
+  t.test('top: those that wait alike, on a channel of their own each, are one line', async (t) => {
+    const program = await startGo(t, await buildGo(STUCK_CELLS.at(-1) ?? FLOW.now), { args: ['abandoned'] });
+    const { stdout } = await gospy(['top', '--pid', String(program.pid), '--once', '--group-by', 'locks']);
+    t.match(stdout, /^ +12 .* chan int \(unbuffered\) to send in main\.ask\.func1, each on its own/m);
+    t.equal(stdout.match(/main\.ask/g)?.length, 1);
+  });
+
   t.test('top: fits the terminal when that is resized', async (t) => {
     const watched = await watch(t, [80, 24]);
     const { tmux } = watched;
