@@ -33,6 +33,8 @@ export interface PrintedGoroutine {
   readonly waitReason: string | null;
   /** Why the stack ends early, or null. */
   readonly truncated: string | null;
+  /** It ran while it was read: what is printed may be of different moments. */
+  readonly torn: boolean;
   /** Those that were asked for, the innermost first. */
   readonly frames: readonly PrintedFrame[];
 }
@@ -86,6 +88,7 @@ export function printArguments(program: GoProgram, g: G, query: PrintQuery): Pri
     status: g.status,
     waitReason: isBlocked(g) ? program.waitReasons.at(g.waitreason) : null,
     truncated,
+    torn: false,
     frames: new Printer(program, query).frames(frames),
   };
 }
@@ -118,7 +121,7 @@ function unsettled(printed: PrintedGoroutine): PrintedGoroutine {
       ? argument
       : { ...argument, certainty: 'probable', evidence: [...argument.evidence, evidence] };
   const frames = printed.frames.map((frame) => ({ ...frame, arguments: frame.arguments?.map(weaken) ?? null }));
-  return { ...printed, frames };
+  return { ...printed, torn: true, frames };
 }
 
 class Printer {

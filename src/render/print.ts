@@ -5,9 +5,10 @@ import { jsonText, printable } from './text.js';
 
 /** The frames or the arguments of a goroutine, or one argument with its value. */
 export function printedText(printed: PrintedGoroutine, { frame, argument }: PrintQuery, runtime = ''): string {
-  const { goid, status, waitReason, frames, truncated } = printed;
+  const { goid, status, waitReason, frames, truncated, torn } = printed;
   const lines = [
     `goroutine ${goid} [${printable(waitReason ?? status)}]${runtimeSuffix(runtime)}`,
+    ...(torn ? ['It ran while it was read: words and values may be of different moments.'] : []),
     ...frames.flatMap((one) => [
       `${one.n}  ${printable(one.func)}(${one.args ?? '...'})`,
       `   ${printable(one.file)}:${one.line}`,
