@@ -127,7 +127,12 @@ function commonKey(
   const by = enders.slice(0, MAX_COMPARED).map(({ goroutine, strength, evidence }) => {
     return `${strength} ${funcOf(goroutine)} ${evidence.map(({ message }) => message).join()}`;
   });
-  return [withoutAddress(waitText(on), on), ...waitingFunctions(waits, thing, funcOf), enders.length, ...new Set(by)].join('\n');
+  return [
+    withoutAddress(waitText(on), on),
+    ...waitingFunctions(waits, thing, funcOf),
+    enders.length,
+    ...new Set(by),
+  ].join('\n');
 }
 
 /** The functions in which those wait that wait on one thing, each as often as there are such goroutines, by name. */

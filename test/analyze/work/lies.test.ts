@@ -99,7 +99,7 @@ function wordsThatLie(t: Test, whole: GoProgram): void {
   const workOf = (reader: WorkReader): string[] =>
     gs.flatMap(({ frames }) => reader.of(frames, () => []).map(({ text }) => text));
   const observed = new Patched(whole.memory.source, [], PART);
-  const reader = new WorkReader(whole.over({ memory: new Memory(observed), decoders: OWN }));
+  const reader = new WorkReader(whole.over({ memory: new Memory(observed), decoders: OWN }), true);
   const told = workOf(reader);
   t.ok(told.length > 25, `${told.length} things`);
   const all = [...observed.read];
