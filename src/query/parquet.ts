@@ -11,7 +11,8 @@ const ROW_GROUP = 20_000;
 /** Writes the rows of a query to a parquet file, which is replaced in one step. Returns its size in bytes. Throws `badFile`. */
 export async function writeParquet(database: Database, sql: string, path: string): Promise<number> {
   const metadata = `{gospy_schema: ${quote(DATASET_SCHEMA)}, gospy_version: ${quote(version())}}`;
-  const format = `FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE ${ROW_GROUP}, KV_METADATA ${metadata}`;
+  // A temporary file of DuckDB's own would take the place of the one that is there, with the mode of any file.
+  const format = `FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE ${ROW_GROUP}, USE_TMP_FILE false, KV_METADATA ${metadata}`;
   return replaceFile(path, async (temporary) => {
     try {
       await database.run(`COPY (${sql}) TO ${quote(temporary)} (${format})`);

@@ -55,6 +55,22 @@ t.test(
   },
 );
 
+t.test('output: files are for their owner alone, in every format', async (t) => {
+  const folder = temporaryFolder(t);
+  for (const [i, command] of COMMANDS.entries()) {
+    const path = join(folder, String(i));
+    t.equal((await gospyHere([...command, '-o', path])).code, 0);
+    t.equal(statSync(path).mode & 0o777, 0o600, command.filter((arg) => arg !== SQL && arg !== QUEUE).join(' '));
+  }
+  const dataset = join(folder, 'dataset');
+  t.equal((await gospyHere([...DATASET, '-o', dataset])).code, 0);
+  const files = readdirSync(dataset, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.parquet'));
+  t.same(
+    files.map((path) => statSync(join(dataset, path)).mode & 0o777),
+    [0o600],
+  );
+});
+
 t.test('output: a data set that is interrupted leaves no folder', async (t) => {
   const folder = temporaryFolder(t);
   t.match(await interruptedAt('file', 'SIGTERM', [...DATASET, '-o', join(folder, 'deep', 'dataset')]), { code: 130 });
