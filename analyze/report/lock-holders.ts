@@ -2,6 +2,8 @@ import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { HolderFinder } from '../waits/holders.js';
+import { LockCode } from '../waits/lock-code.js';
+import { ALL_OWN_METHODS } from '../waits/own-locks.js';
 import { answer } from './answer.js';
 
 /** The code of functions on stacks, as far as it has to do with locks, and the calls that they have deferred. */
@@ -13,8 +15,10 @@ export const HOLDER_READS: Reads = {
 const EVERY_LOCK = { has: () => true, all: [] };
 
 function readClaims(program: GoProgram): (g: G) => unknown {
-  const finder = new HolderFinder(program, EVERY_LOCK);
-  return (g) => finder.claimsOf(g);
+  const code = new LockCode(program);
+  const finder = new HolderFinder(program, EVERY_LOCK, code);
+  const ofOwn = new HolderFinder(program, EVERY_LOCK, new LockCode(program, ALL_OWN_METHODS, code));
+  return (g) => [finder.claimsOf(g), ofOwn.claimsOf(g)];
 }
 
 /** What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for. */

@@ -46,7 +46,8 @@ export class CandidateSearch {
     const thingOf: number[] = [];
     things.forEach((on, thing) => {
       const want = wantedOf(on);
-      if (want === null || graph.needsOf(thing) === 'itself') return;
+      // Of a Cond in a lock of the program's own, the holder may be known.
+      if (want === null || ['itself', 'holder'].includes(graph.needsOf(thing))) return;
       wanted.push(want);
       thingOf.push(thing);
     });
@@ -76,7 +77,9 @@ export class CandidateSearch {
     for (const [thing, enders] of this.#found) this.#set([thing], likely(things[thing], enders), MAX_CANDIDATES);
     // No frame refers to a channel that is made for one wait: then who has something out of the pool tells.
     for (const [place, enders] of owners) {
-      const waited = [...new Set(this.#thingsAt[place])].filter((thing) => !this.#found.has(thing));
+      const waited = [...new Set(this.#thingsAt[place])].filter((thing) => {
+        return !this.#found.has(thing) && graph.needsOf(thing) === 'any';
+      });
       this.#set(waited, enders, MAX_OWNERS);
     }
   }

@@ -9,7 +9,7 @@ import { FrameValues, readWord, whenCalled, type Concrete } from './frame-values
 import type { Cpu } from './instruction.js';
 import type { LockCode } from './lock-code.js';
 import type { Stand } from './code-calls.js';
-import { lockCallOf, type Mode } from './lock-functions.js';
+import type { Mode } from './lock-functions.js';
 import type { Hold } from './lock-states.js';
 
 /** Which locks are asked for. */
@@ -195,7 +195,7 @@ export class HeldLocks {
 
   /** What a function releases by its own code, or by that of those it calls; `find` knows the values that it is given. */
   #releasedIn(point: CodePoint, find: (value: Value) => Concrete | null): Released[] {
-    const lock = lockCallOf(point.func.name);
+    const lock = this.#code.methods.callOf(point.func.name);
     const released =
       lock?.does === 'release'
         ? [{ value: RECEIVER, mode: lock.mode, isCertain: true }]

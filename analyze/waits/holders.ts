@@ -10,9 +10,9 @@ import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
 import { LockCode } from './lock-code.js';
 import type { Mode } from './lock-functions.js';
 import { isSure, type Evidence, type Holder, type Strength, type WantedLock } from './model.js';
+import { COND_WAIT } from './sync-frames.js';
 import { MUTEX, MUTEX_LOCKED, RW_MUTEX } from './sync-types.js';
 
-const COND_WAIT = 'sync.(*Cond).Wait';
 const PANIC = 'runtime.gopanic';
 /** The data word of the interface sync.Cond.L, which is the first field. */
 const COND_LOCKER = 8;
@@ -24,20 +24,21 @@ const STRENGTHS: readonly Strength[] = ['exact', 'strong', 'probable', 'candidat
 /**
  * Finds who holds each of some locks, the likeliest first, in one pass over the stacks of all goroutines; nobody where no
  * goroutine shows that it holds one. What tells is the machine code of the functions on the stacks, the words of their frames, and
- * the calls that they have deferred.
+ * the calls that they have deferred. `code` says what is a method of such a lock.
  */
 export function findHolders(
   program: GoProgram,
   locks: readonly WantedLock[],
+  code = new LockCode(program),
 ): ReadonlyMap<WantedLock, readonly Holder[]> {
   const wanted = new Wanted(program, locks);
   const found = new Map<WantedLock, Found[]>();
   if (wanted.all.length > 0) {
-    const finder = new HolderFinder(program, wanted);
+    const finder = new HolderFinder(program, wanted, code);
     for (const g of program.goroutines('stack')) {
       for (const claim of finder.claimsOf(g)) {
         for (const lock of wanted.at(claim.address, claim.mode)) {
-          const holder = judge(g, claim, lock.waiters.has(g.addr));
+          const holder = judge(g, claim, lock);
           if (holder === null) continue;
           const others = found.get(lock);
           if (others === undefined) found.set(lock, [holder]);
@@ -64,7 +65,7 @@ class Wanted implements WantedAddresses {
     const { onceMutex } = program.layouts.release;
     for (const lock of locks) {
       const address = plus(lock.addr, lock.kind === 'once' ? onceMutex : 0);
-      if (!mayBeHeld(program, address, lock.held)) continue;
+      if (lock.kind !== 'own' && !mayBeHeld(program, address, lock.held)) continue;
       const known = this.#locks[lock.held].get(address);
       if (known === undefined) this.#locks[lock.held].set(address, [lock]);
       else known.push(lock);
@@ -106,10 +107,10 @@ export class HolderFinder {
   /** By pc, whether its code may hold locks. */
   readonly #concerned = new Map<number, boolean>();
 
-  constructor(program: GoProgram, wanted: WantedAddresses) {
+  constructor(program: GoProgram, wanted: WantedAddresses, code = new LockCode(program)) {
     this.#program = program;
     this.#wanted = wanted;
-    this.#code = new LockCode(program);
+    this.#code = code;
     this.#defers = new DeferredCalls(program);
     this.#waits = new WaitReader(program);
     this.#torn = new Set(program.image.capture.torn);
@@ -133,7 +134,7 @@ export class HolderFinder {
   /** Quick, since most goroutines stand where most others do. */
   #mayHold(g: G): boolean {
     const count = this.#program.pcsOfWhole(g, this.#pcs);
-    if (count === 0 || this.#defers.hasRecords(g.addr)) return true;
+    if (count === 0 || (this.#code.methods.areInlined && this.#defers.hasRecords(g.addr))) return true;
     for (let i = 0; i < count; i++) if (this.#isConcerned(this.#pcs[i] ?? 0)) return true;
     return false;
   }
@@ -142,10 +143,16 @@ export class HolderFinder {
     let known = this.#concerned.get(pc);
     if (known === undefined) {
       const point = this.#program.index.at(pc);
-      known = point !== null && (this.#defers.hasCoded(point) || this.#mayClaim(point, pc));
+      known = point !== null && this.#mayHoldAt(point, pc);
       this.#concerned.set(pc, known);
     }
     return known;
+  }
+
+  #mayHoldAt(point: CodePoint, pc: number): boolean {
+    // Who neither calls such a method, nor a function that does, holds none.
+    if (!this.#code.methods.areInlined) return this.#code.isConcerned(point);
+    return this.#defers.hasCoded(point) || this.#mayClaim(point, pc);
   }
 
   /** False for a frame whose code neither holds a lock where it stands nor will release one. */
@@ -177,12 +184,14 @@ export class HolderFinder {
 }
 
 /** How much a claim bears; null where it bears nothing. */
-function judge({ goid }: G, claim: Claim, isWaiter: boolean): Found | null {
+function judge({ goid, addr }: G, claim: Claim, { waiters, type }: WantedLock): Found | null {
   const { position, deferred, ahead } = claim;
+  const isWaiter = waiters.has(addr);
   // One that waits for the lock holds it only if its code says so: it deferred the Unlock for when it will.
   if (isWaiter && position?.isCertain !== true) return null;
   const evidence: Evidence[] = [];
-  const [unlock, lock] = claim.mode === 'read' ? ['RUnlock', 'RLock'] : ['Unlock', 'Lock'];
+  const of = type === undefined ? '' : ` of ${type}`;
+  const [unlock, lock] = claim.mode === 'read' ? [`RUnlock${of}`, 'RLock'] : [`Unlock${of}`, 'Lock'];
   if (deferred !== null) {
     const message = `${unlock} deferred in ${deferred.func}`;
     evidence.push({ code: deferred.isCertain ? 'unlock-deferred' : 'unlock-deferred-maybe', message });
@@ -192,14 +201,17 @@ function judge({ goid }: G, claim: Claim, isWaiter: boolean): Found | null {
     if (position.isByCallee)
       evidence.push({
         code: 'lock-held-by-callee',
-        message: `after a call in ${position.func} that acquires it on some path`,
+        message: `after a call in ${position.func} that acquires ${type ?? 'it'} on some path`,
       });
     else if (!position.isCertain)
       evidence.push({ code: 'lock-held-on-some-path', message: `${where}, on one of its paths` });
     else if (!position.isSure)
       evidence.push({ code: 'lock-held-by-pointer', message: `${where}, as far as its pointers tell` });
     else
-      evidence.push({ code: 'lock-held', message: claim.isReleasedNext ? where : `after ${lock} in ${position.func}` });
+      evidence.push({
+        code: 'lock-held',
+        message: claim.isReleasedNext ? where : `after ${lock}${of} in ${position.func}`,
+      });
   }
   if (ahead !== null && evidence.length === 0) {
     evidence.push({ code: 'unlock-ahead', message: `${unlock} ahead in ${ahead}, without ${lock} before it` });
@@ -224,14 +236,23 @@ function strengthOf({ position, deferred, isReleasedNext, isDoubtful }: Claim): 
  * seem to, none of them surely does. Those that wait for the lock themselves count only where nobody else does, or if they surely
  * hold it.
  */
-function ranked({ held }: WantedLock, found: readonly Found[]): Holder[] {
+function ranked({ held, kind }: WantedLock, found: readonly Found[]): Holder[] {
   const sure = found.filter(({ strength }) => isSure(strength));
   const others = found.filter(({ isWaiter, strength }) => !isWaiter || isSure(strength));
   const likely = others.some(({ strength }) => strength !== 'candidate') ? others : found;
   const listed = held === 'read' ? likely : sure.length === 1 ? sure : disputed(likely);
   return listed
-    .map(({ goid, strength, evidence }) => ({ goid, strength, evidence }))
+    .map(({ goid, strength, evidence }) => ({
+      goid,
+      strength: kind === 'own' ? lessened(strength) : strength,
+      evidence,
+    }))
     .sort((a, b) => STRENGTHS.indexOf(a.strength) - STRENGTHS.indexOf(b.strength) || a.goid - b.goid);
+}
+
+/** Of a lock of a program's own, only the names of its methods say what they do. */
+function lessened(strength: Strength): Strength {
+  return isSure(strength) ? 'probable' : 'candidate';
 }
 
 /** Claims to what one alone can have: at most one of them is probable. */

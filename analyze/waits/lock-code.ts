@@ -7,7 +7,7 @@ import type { CodePoint } from '../stacks/code-index.js';
 import { blocksOf } from './code-blocks.js';
 import { CPUS } from './cpus.js';
 import type { Cpu } from './instruction.js';
-import { isOfLocks, lockCallOf, neverReturns, slowPathOf, type LockCall } from './lock-functions.js';
+import { neverReturns, SYNC_METHODS, type LockCall, type LockMethods } from './lock-functions.js';
 import type { Callee, Stand } from './code-calls.js';
 import { LockFlow } from './lock-flow.js';
 import { pointedVariables } from './pointed-variables.js';
@@ -29,6 +29,8 @@ export const STACK_ARGUMENTS = 40;
  * once.
  */
 export class LockCode {
+  /** Which locks. */
+  readonly methods: LockMethods;
   readonly #program: GoProgram;
   readonly #cpu: Cpu;
   /** Whether arguments are passed in registers. */
@@ -41,13 +43,17 @@ export class LockCode {
   /** By entry and calls that are followed, what {@link #farAfter} returns. */
   readonly #far = new Map<string, LockStates | null>();
   /** By entry, the functions that a function calls; by address, the function that begins there. */
-  readonly #called = new Map<number, readonly CodePoint[]>();
-  readonly #callees = new Map<number, CodePoint | null>();
+  readonly #called: Map<number, readonly CodePoint[]>;
+  readonly #callees: Map<number, CodePoint | null>;
   readonly #places = new Map<number, Stand | null>();
   readonly #trapPlaces = new Map<number, Stand | null>();
 
-  constructor(program: GoProgram) {
+  /** `other` is about other locks of the same program: which functions call which is found once for both. */
+  constructor(program: GoProgram, methods: LockMethods = SYNC_METHODS, other: LockCode | null = null) {
     this.#program = program;
+    this.methods = methods;
+    this.#called = other === null ? new Map<number, readonly CodePoint[]>() : other.#called;
+    this.#callees = other === null ? new Map<number, CodePoint | null>() : other.#callees;
     const { arch } = program.image;
     this.#cpu = CPUS[arch];
     this.#inRegisters = program.layouts.release.registerArguments[arch];
@@ -121,7 +127,7 @@ export class LockCode {
 
   #at(point: CodePoint, isTrap: boolean): Stand | null {
     const { func, pc } = point;
-    if (isOfLocks(func.name) || !this.isConcerned(point)) return null;
+    if (this.methods.isOfLocks(func.name) || !this.isConcerned(point)) return null;
     const place = this.#flowOf(point)?.at(pc - func.entry, !isTrap) ?? null;
     // What the code does to its stack pointer must be what the function table says.
     return place !== null && place.registers.sp === -(point.spDelta ?? NaN) ? place : null;
@@ -131,12 +137,13 @@ export class LockCode {
   #touchesLocks({ func }: CodePoint): boolean {
     const known = this.#touches.get(func.entry);
     if (known !== undefined) return known;
+    const { callOf, slowPathOf, areInlined } = this.methods;
     const found = onFault(
       () =>
-        !isOfLocks(func.name) &&
+        !this.methods.isOfLocks(func.name) &&
         !func.name.startsWith('runtime.') &&
-        (this.#calleesOf(func).some(({ func: { name } }) => lockCallOf(name) !== null || slowPathOf(name) !== null) ||
-          this.#atomicsIn(func).some((pc) => this.#inlinedAt(pc) !== null)),
+        (this.#calleesOf(func).some(({ func: { name } }) => callOf(name) !== null || slowPathOf(name) !== null) ||
+          (areInlined && this.#atomicsIn(func).some((pc) => this.#inlinedAt(pc) !== null))),
       () => false,
     );
     this.#touches.set(func.entry, found);
@@ -152,7 +159,7 @@ export class LockCode {
       known = onFault(
         () =>
           this.#touchesLocks(point) ||
-          (!isOfLocks(func.name) &&
+          (!this.methods.isOfLocks(func.name) &&
             !func.name.startsWith('runtime.') &&
             func.end - func.entry <= MAX_CALLEE &&
             this.#calleesOf(func).some((callee) => isNear(callee) && this.#touchesLocks(callee))),
@@ -198,8 +205,8 @@ export class LockCode {
   /** The outermost method of a lock that is inlined where an instruction begins. */
   #inlinedAt(pc: number): LockCall | null {
     const lines = this.#program.index.at(pc)?.lines(true) ?? [];
-    const method = lines.findLast(({ name, inlined }) => inlined && lockCallOf(name) !== null);
-    return method === undefined ? null : lockCallOf(method.name);
+    const method = lines.findLast(({ name, inlined }) => inlined && this.methods.callOf(name) !== null);
+    return method === undefined ? null : this.methods.callOf(method.name);
   }
 
   #flowOf(point: CodePoint): LockFlow | null {
@@ -241,8 +248,8 @@ export class LockCode {
   #describe(callee: CodePoint | null, caller: Func, calls: number): Callee {
     if (callee === null) return NOTHING;
     const { name } = callee.func;
-    const called = { ...NOTHING, slowPath: slowPathOf(name), argumentBytes: this.#argumentBytes(callee) };
-    const lock = lockCallOf(name);
+    const called = { ...NOTHING, slowPath: this.methods.slowPathOf(name), argumentBytes: this.#argumentBytes(callee) };
+    const lock = this.methods.callOf(name);
     if (lock !== null) return { ...called, lock };
     if (name === 'runtime.deferreturn') return { ...called, runsDefers: true };
     if (name.startsWith(BARRIER)) return { ...called, isBarrier: true };

@@ -52,7 +52,7 @@ export interface SlowPath {
 }
 
 /** null for a function that is no slow path. */
-export function slowPathOf(name: string): SlowPath | null {
+function slowPathOf(name: string): SlowPath | null {
   return SLOW_PATHS.find(([pattern]) => pattern.test(name))?.[1] ?? null;
 }
 
@@ -64,7 +64,7 @@ export function inlinedMethod({ does, mode }: SlowPath): LockCall {
 const known = new Map<string, LockCall | null>();
 
 /** What a call of the function of this name does to its receiver; null where that is no lock. */
-export function lockCallOf(name: string): LockCall | null {
+function lockCallOf(name: string): LockCall | null {
   let call = known.get(name);
   if (call === undefined) known.set(name, (call = read(name)));
   return call;
@@ -83,10 +83,25 @@ function read(name: string): LockCall | null {
   return { does, mode, atomicOffset, receiverOffset: 0 };
 }
 
+/** Which functions are methods of locks: of package sync, or of types of a program's own. */
+export interface LockMethods {
+  /** What a call of the function of this name does to its receiver; null where that is no lock. */
+  readonly callOf: (name: string) => LockCall | null;
+  /** null for a function that is no slow path of an inlined method. */
+  readonly slowPathOf: (name: string) => SlowPath | null;
+  /** True for code that implements locks, whose own locking is not its callers'. */
+  readonly isOfLocks: (name: string) => boolean;
+  /** Whether the compiler inlines them in a way that tells which lock is meant; else only their calls count. */
+  readonly areInlined: boolean;
+}
+
 /** True for code of package sync that implements locks, whose own locking is not its callers'. */
-export function isOfLocks(name: string): boolean {
+function isOfLocks(name: string): boolean {
   return /^(?:internal\/)?sync\.(?:\(\*(?:Mutex|RWMutex|rlocker)\)\.\w+$|runtime_)/.test(name);
 }
+
+/** Those of package sync. */
+export const SYNC_METHODS: LockMethods = { callOf: lockCallOf, slowPathOf, isOfLocks, areInlined: true };
 
 /** Functions of package runtime that never return, which the compiler puts at the end of a path. */
 export function neverReturns(name: string): boolean {

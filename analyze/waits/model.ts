@@ -76,7 +76,10 @@ export interface Holder {
 /** A lock for whose holder is asked: once as a whole for all that wait for it in one way. */
 export interface WantedLock {
   readonly addr: Addr;
-  readonly kind: 'mutex' | 'rwmutex' | 'once';
+  /** `own` for one of a type of the program's own (own-locks.ts). */
+  readonly kind: 'mutex' | 'rwmutex' | 'once' | 'own';
+  /** The name of that type. */
+  readonly type?: string;
   /** Whether one that holds it for writing is looked for, or those that hold it for reading. */
   readonly held: 'write' | 'read';
   /** The addresses of the gs that wait for it: they do not hold it, unless nobody else can. */

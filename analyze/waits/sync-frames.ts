@@ -1,6 +1,7 @@
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { SyncRole } from './sync-types.js';
 
+export const COND_WAIT = 'sync.(*Cond).Wait';
 /** The runtime's functions by which other packages wait for a semaphore: `sync.runtime_SemacquireMutex` and its like (sema.go). */
 const SEMACQUIRE = /(^|\/)(sync|poll)\.runtime_Semacquire/;
 const MUTEX = /^(internal\/)?sync\.\(\*Mutex\)\./;

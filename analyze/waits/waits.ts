@@ -5,6 +5,7 @@ import { CandidateSearch } from './candidates.js';
 import { findHolders } from './holders.js';
 import type { Holder, WaitsOn, WantedLock } from './model.js';
 import { WaitGraph, type Ender, type Needs } from './wait-graph.js';
+import { OwnLockSearch } from './own-locks.js';
 import { goroutinesByStack, indexOf, lacksCode, NO_GOROUTINE, type Waits } from './program-waits.js';
 import { WaitsOnReader } from './waits-on.js';
 
@@ -18,6 +19,7 @@ class WaitsBuilder {
   readonly #graph: WaitGraph;
   readonly #things: WaitsOn[] = [];
   readonly #candidates: CandidateSearch;
+  readonly #ownLocks: OwnLockSearch;
   /** By address, the thing there that came last; by thing, the one before it at its address, or {@link NONE}. */
   readonly #lastAt = new AddressTable();
   readonly #before: number[] = [];
@@ -30,12 +32,14 @@ class WaitsBuilder {
     this.#graph = new WaitGraph(goids.length);
     this.#waits = { program, graph: this.#graph, goids, things: this.#things, lacksCode: lacksCode(program) };
     this.#candidates = new CandidateSearch(this.#waits);
+    this.#ownLocks = new OwnLockSearch(this.#waits);
   }
 
   build(): Waits {
     this.#addWaits();
     this.#addHolders(this.#waitersOfLocks());
     this.#addFdHolders();
+    this.#ownLocks.addHolders();
     this.#candidates.add();
     return this.#waits;
   }
@@ -47,6 +51,7 @@ class WaitsBuilder {
         const thing = this.#thingOf(on);
         this.#graph.addWait(index, thing);
         this.#candidates.noteWait(g, thing);
+        this.#ownLocks.noteWait(g, thing);
         if (on.kind === 'fd' && on.fd !== undefined) this.#inIo.set(descriptorKey(on), index);
       }
     }

@@ -38,6 +38,7 @@ import {
   LOCKS_ARM64_CELLS,
   LOCKS_CELLS,
   MODULES_CELLS,
+  OWN_LOCKS_CELLS,
   STUCK_CELLS,
 } from './wait-cells.js';
 import {
@@ -83,6 +84,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...BUSY_CELLS.filter(({ release }) => release !== '1.26'),
   ...PAIRS_CELLS,
   ...ALL_WAITS_CELLS,
+  ...OWN_LOCKS_CELLS,
   ...STUCK_CELLS,
   ...WORKING_CELLS,
   ...TYPED_CELLS,

@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 type OfWork = 'working' | 'broker' | 'decoders' | 'rpc' | 'hammered';
-type OfWaits = 'locks' | 'modules' | 'flow' | 'defers' | 'stuck';
+type OfWaits = 'locks' | 'modules' | 'flow' | 'defers' | 'ownlocks' | 'stuck';
 
 /** A folder of test/fixtures. */
 export type Fixture =

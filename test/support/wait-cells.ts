@@ -53,9 +53,16 @@ const LARGE_MODULES = ['badger.go', 'gorm.go', 'grpc.go', 'kafka.go', 'nats.go',
 
 /**
  * Modules that are held up in the middle of their locks. A transaction of database/sql has a lock of its own since Go 1.27, in
- * which goroutines wait for a sync.Cond: of that, who has it is not found.
+ * which goroutines wait for a sync.Cond.
  */
 export const MODULES_CELLS: readonly Cell[] = [
-  { fixture: 'modules', release: '1.26', link: 'stripped', leaveOut: LARGE_MODULES },
-  ...ofAll(['1.26'], []).map((release): Cell => ({ fixture: 'modules', release, link: 'stripped' })),
+  ...(['1.26', '1.27'] as const).map((release): Cell => ({
+    ...{ fixture: 'modules', release, link: 'stripped', leaveOut: LARGE_MODULES },
+  })),
+  ...ofAll(['1.26', '1.27'], []).map((release): Cell => ({ fixture: 'modules', release, link: 'stripped' })),
 ];
+
+/** Programs with locks of their own, of releases that differ in how arguments are passed and calls deferred. */
+export const OWN_LOCKS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], ['1.12', '1.17', '1.27']).map(
+  (release): Cell => ({ fixture: 'ownlocks', release, link: 'stripped' }),
+);
