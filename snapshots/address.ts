@@ -37,7 +37,21 @@ export function alignUp(a: Addr, unit: number): Addr {
   return (Math.ceil(a / unit) * unit) as Addr;
 }
 
+/** Of the addresses with the same text but for its last three digits, which neighbours have in common. */
+const PAGE = 16 ** 3;
+/** Those digits, by their value, as far as they were needed. */
+const LAST_DIGITS: string[] = [];
+/** The page that was written last, and its text: a number's own conversion takes ten times as long as all of {@link hex}. */
+const lastPage = { number: 0, text: '' };
+
 /** Formats a number as addresses are written in text and JSON: `0x4970ab`. */
 export function hex(n: number | bigint): string {
-  return `0x${n.toString(16)}`;
+  if (typeof n === 'bigint' || !(n >= PAGE && n < ADDR_LIMIT)) return `0x${n.toString(16)}`;
+  const page = Math.floor(n / PAGE);
+  if (page !== lastPage.number) {
+    lastPage.number = page;
+    lastPage.text = `0x${page.toString(16)}`;
+  }
+  const last = n - page * PAGE;
+  return lastPage.text + (LAST_DIGITS[last] ??= last.toString(16).padStart(3, '0'));
 }

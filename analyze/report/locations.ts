@@ -51,7 +51,10 @@ interface Entry {
   readonly wrapper: boolean;
 }
 
-type PlacesByPc = readonly [Map<number, Loc | null>, Map<number, Loc | null>];
+/** First of return addresses, then of traps. */
+type ByPc<T> = readonly [Map<number, T>, Map<number, T>];
+/** A call at a place, but for what differs from stack to stack. */
+type PlacedCall = Omit<CallFrame, 'sp' | 'fp' | 'args'>;
 
 /** Places by code address: they stay the same as long as the program does. */
 class KnownPlaces {
@@ -61,9 +64,9 @@ class KnownPlaces {
   readonly entries = new Map<number, Entry | null>();
   readonly creators = new Map<number, Loc | null>();
   readonly currents = new Map<number, Loc | null>();
-  /** By pc: first those of return addresses, then those of traps. */
-  readonly users: PlacesByPc = [new Map(), new Map()];
-  readonly apps: PlacesByPc = [new Map(), new Map()];
+  readonly users: ByPc<Loc | null> = [new Map(), new Map()];
+  readonly apps: ByPc<Loc | null> = [new Map(), new Map()];
+  readonly calls: ByPc<readonly PlacedCall[]> = [new Map(), new Map()];
   /** By goroutine id, what the wrapper that it was started with called: ids are never used twice. */
   readonly called = new Map<number, Loc>();
 }
@@ -135,7 +138,11 @@ export class LocationResolver {
     return this.#outside(physical, this.#known.apps, (line) => this.#runtime.isStandard(line));
   }
 
-  #outside(physical: readonly PhysicalFrame[], places: PlacesByPc, isInside: (line: CodeLine) => boolean): Loc | null {
+  #outside(
+    physical: readonly PhysicalFrame[],
+    places: ByPc<Loc | null>,
+    isInside: (line: CodeLine) => boolean,
+  ): Loc | null {
     if (!this.#runtime.isKnownFrom(physical)) return null;
     for (const { point, pc, trap } of physical) {
       const known = places[trap ? 1 : 0];
@@ -172,17 +179,30 @@ export class LocationResolver {
   calls(physical: readonly PhysicalFrame[]): CallFrame[] {
     const calls: CallFrame[] = [];
     for (const frame of physical) {
-      const { point, trap } = frame;
-      const [pc, sp, fp] = [hex(frame.pc), hex(frame.sp), hex(frame.fp)];
+      const [sp, fp] = [hex(frame.sp), hex(frame.fp)];
       const text = this.#program.frameArguments.text(frame);
-      const marks = marksOf(text === null ? null : point.argumentList(trap));
-      for (const { name, file, line, inlined } of point.lines(trap)) {
-        const { argsLive, argsPointers } = inlined ? NO_VALUES : marks;
+      for (const call of this.#placedCalls(frame)) {
+        const { func, file, line, pc, inlined } = call;
         const args = inlined ? INLINED : text;
-        calls.push({ func: this.#printed(name), file, line, pc, sp, fp, inlined, args, argsLive, argsPointers });
+        const { argsLive, argsPointers } = args === null ? NO_VALUES : call;
+        calls.push({ func, file, line, pc, sp, fp, inlined, args, argsLive, argsPointers });
       }
     }
     return calls;
+  }
+
+  #placedCalls(frame: PhysicalFrame): readonly PlacedCall[] {
+    const known = this.#known.calls[frame.trap ? 1 : 0];
+    return known.get(frame.pc) ?? remember(known, frame.pc, this.#callsAt(frame));
+  }
+
+  #callsAt({ point, trap, ...frame }: PhysicalFrame): PlacedCall[] {
+    const pc = hex(frame.pc);
+    const marks = marksOf(point.argumentList(trap));
+    return point.lines(trap).map(({ name, file, line, inlined }) => {
+      const { argsLive, argsPointers } = inlined ? NO_VALUES : marks;
+      return { func: this.#printed(name), file, line, pc, inlined, argsLive, argsPointers };
+    });
   }
 
   /** The same frames as a traceback prints them. */

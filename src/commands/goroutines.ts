@@ -7,7 +7,6 @@ import { namesOf } from '../render/runtimes.js';
 import { examples, jsonOption, limitOption, sourceRootOption, takesTarget } from '../options.js';
 import { goroutineTable, groupText } from '../render/goroutines.js';
 import { moreLine } from '../render/summary.js';
-import { jsonText } from '../render/text.js';
 import { selectionOf, selectsGoroutines, type SelectionOptions } from '../selection-options.js';
 import { withPrograms, type TargetOptions } from './with-target.js';
 
@@ -57,7 +56,7 @@ export function define(command: Command, io: Io): void {
 }
 
 async function printGoroutines(io: Io, programs: Programs, options: GoroutinesOptions): Promise<void> {
-  const [{ listAll }, { limited, limitedAnswer, placesOf, queryOf, writeCrash }, { writeGoroutines }] =
+  const [{ listAll }, { limited, limitedAnswer, placesOf, queryOf, writeCrash }, { writeGoroutines, writeLines }] =
     await Promise.all([
       import('../../analyze/report/all-runtimes.js'),
       import('../listing.js'),
@@ -70,7 +69,7 @@ async function printGoroutines(io: Io, programs: Programs, options: GoroutinesOp
     const limit = options.limit ?? 0;
     if (options.json === true) {
       await writeGoroutines(io, programs, 'gospy.goroutines/1', limitedAnswer(goroutines, limit));
-    } else for (const goroutine of limited(goroutines, limit)) await io.write(`${jsonText(goroutine)}\n`);
+    } else await writeLines(io, limited(goroutines, limit));
     io.warnings(goroutines.warnings, names);
     return;
   }

@@ -2,6 +2,7 @@ import type { Programs } from '../../analyze/program.js';
 import { listAll, runtimesOf, targetOfAll } from '../../analyze/report/all-runtimes.js';
 import type { StreamedAnswer } from '../../analyze/report/answer.js';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
+import { GoroutineJson } from '../render/stack-json.js';
 import { jsonText } from '../render/text.js';
 import type { Output } from '../output.js';
 import type { Source } from './model.js';
@@ -14,13 +15,23 @@ export async function writeGoroutines(
   goroutines: Iterable<GoroutineWithStack> & Pick<StreamedAnswer<unknown>, 'warnings'>,
 ): Promise<void> {
   await output.write(`{"schema":${jsonText(schema)},"target":${jsonText(targetOfAll(programs))},"goroutines":[`);
+  const json = new GoroutineJson();
   let separator = '\n';
   for (const goroutine of goroutines) {
-    await output.write(separator + jsonText(goroutine));
+    await output.write(separator + json.textOf(goroutine));
     separator = ',\n';
   }
   const [runtimes, warnings] = [jsonText(runtimesOf(programs)), jsonText(goroutines.warnings)];
   await output.write(`\n],"runtimes":${runtimes},"warnings":${warnings}}\n`);
+}
+
+/** Writes goroutines, one JSON object a line. Holds only one of them at a time. */
+export async function writeLines(
+  output: Pick<Output, 'write'>,
+  goroutines: Iterable<GoroutineWithStack>,
+): Promise<void> {
+  const json = new GoroutineJson();
+  for (const goroutine of goroutines) await output.write(`${json.textOf(goroutine)}\n`);
 }
 
 /** The document that `gospy goroutines --json` prints. */
@@ -30,5 +41,5 @@ export async function exportJson(output: Output, { programs, query }: Source): P
 
 /** One goroutine of that document a line. */
 export async function exportNdjson(output: Output, { programs, query }: Source): Promise<void> {
-  for (const goroutine of listAll(programs, 'stack', query)) await output.write(`${jsonText(goroutine)}\n`);
+  await writeLines(output, listAll(programs, 'stack', query));
 }
