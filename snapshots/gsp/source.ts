@@ -28,7 +28,8 @@ export interface SectionReader {
  * recently used ones are dropped. The memory of a damaged section is absent.
  *
  * Passes over memory in the order of its addresses need few sections at a time, others need many. So the cache begins small,
- * and grows when a section is read for the third time that a larger one would still have had: two passes are usual.
+ * and grows for a section that a larger one would still have had, once as much as it holds was read for the third time or
+ * more often: two passes are usual, and to read a little again takes less than to keep all.
  */
 export class SnapshotSource implements MemorySource {
   readonly #reader: SectionReader;
@@ -48,6 +49,8 @@ export class SnapshotSource implements MemorySource {
   #loadedBytes = 0;
   /** Of all sections that were read, those that were read again too. */
   #readBytes = 0;
+  /** Of those that had been read twice before. */
+  #repeatedBytes = 0;
   #clock = 0;
   #ahead: ReadAhead | null = null;
 
@@ -130,7 +133,7 @@ export class SnapshotSource implements MemorySource {
     if (entry === undefined || this.#damage.has(section)) return null;
     try {
       const bytes = this.#ahead?.take(section) ?? this.#reader.read(entry);
-      this.#growFor(section);
+      this.#growFor(section, bytes.length);
       this.#makeRoom(bytes.length);
       this.#readBytes += bytes.length;
       this.#loaded.set(section, bytes);
@@ -142,11 +145,14 @@ export class SnapshotSource implements MemorySource {
     }
   }
 
-  /** Has the cache grow if a section is read that it should have kept. */
-  #growFor(section: number): void {
+  /** Has the cache grow if it should have kept a section that is read, and others before. */
+  #growFor(section: number, bytes: number): void {
     const readings = (this.#readings[section] = (this.#readings[section] ?? 0) + 1);
+    if (readings <= 2) return;
+    this.#repeatedBytes += bytes;
+    if (this.#repeatedBytes < this.#keptBytes) return;
     const needed = this.#keptBytes + this.#readBytes - (this.#droppedAt[section] ?? 0);
-    if (readings > 2) this.#keptBytes = Math.min(needed, this.#mostBytes);
+    this.#keptBytes = Math.min(needed, this.#mostBytes);
   }
 
   #makeRoom(bytes: number): void {
