@@ -63,8 +63,8 @@ export class Io {
     await this.put(this.links?.linked(safe) ?? safe);
   }
 
-  /** Adds text that is safe to print. */
-  protected async put(text: string): Promise<void> {
+  /** Adds text that is safe to print as it is, such as that of `jsonText`. Throws as {@link write} does. */
+  async put(text: string): Promise<void> {
     this.#pending += text;
     if (this.#pending.length >= BUFFER_LENGTH) await this.end();
   }

@@ -4,6 +4,8 @@ import { AtomicFile } from '../snapshots/atomic-file.js';
 export interface Output {
   /** Adds text. Throws GospyError with exit code 5 where it cannot be written. */
   write(text: string): Promise<void>;
+  /** Adds text that is safe to print as it is: what a terminal would obey is escaped in it. Throws as {@link write} does. */
+  put(text: string): Promise<void>;
   /** Adds bytes, which come after the text before them. Throws as {@link write} does. */
   bytes(data: Uint8Array): Promise<void>;
 }
@@ -35,7 +37,12 @@ export class FileOutput implements Output {
     return file.size;
   }
 
+  /** A file is no terminal: all text is as safe. */
   async write(text: string): Promise<void> {
+    await this.put(text);
+  }
+
+  async put(text: string): Promise<void> {
     this.#pending += text;
     if (this.#pending.length >= BUFFER_LENGTH) await this.#flush();
   }

@@ -9,29 +9,26 @@ import type { Source } from './model.js';
 
 /** Writes goroutines as one JSON document of a schema. Holds only one of them at a time. */
 export async function writeGoroutines(
-  output: Pick<Output, 'write'>,
+  output: Pick<Output, 'put'>,
   programs: Programs,
   schema: string,
   goroutines: Iterable<GoroutineWithStack> & Pick<StreamedAnswer<unknown>, 'warnings'>,
 ): Promise<void> {
-  await output.write(`{"schema":${jsonText(schema)},"target":${jsonText(targetOfAll(programs))},"goroutines":[`);
+  await output.put(`{"schema":${jsonText(schema)},"target":${jsonText(targetOfAll(programs))},"goroutines":[`);
   const json = new GoroutineJson();
   let separator = '\n';
   for (const goroutine of goroutines) {
-    await output.write(separator + json.textOf(goroutine));
+    await output.put(separator + json.textOf(goroutine));
     separator = ',\n';
   }
   const [runtimes, warnings] = [jsonText(runtimesOf(programs)), jsonText(goroutines.warnings)];
-  await output.write(`\n],"runtimes":${runtimes},"warnings":${warnings}}\n`);
+  await output.put(`\n],"runtimes":${runtimes},"warnings":${warnings}}\n`);
 }
 
 /** Writes goroutines, one JSON object a line. Holds only one of them at a time. */
-export async function writeLines(
-  output: Pick<Output, 'write'>,
-  goroutines: Iterable<GoroutineWithStack>,
-): Promise<void> {
+export async function writeLines(output: Pick<Output, 'put'>, goroutines: Iterable<GoroutineWithStack>): Promise<void> {
   const json = new GoroutineJson();
-  for (const goroutine of goroutines) await output.write(`${json.textOf(goroutine)}\n`);
+  for (const goroutine of goroutines) await output.put(`${json.textOf(goroutine)}\n`);
 }
 
 /** The document that `gospy goroutines --json` prints. */

@@ -12,7 +12,7 @@ class CapturedIo extends Io {
     return 120;
   }
 
-  protected override put(text: string): Promise<void> {
+  override put(text: string): Promise<void> {
     this.stdout += text;
     return Promise.resolve();
   }

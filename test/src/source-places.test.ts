@@ -17,7 +17,7 @@ class Terminal extends Io {
     return true;
   }
 
-  protected override put(text: string): Promise<void> {
+  override put(text: string): Promise<void> {
     this.shown += text;
     return Promise.resolve();
   }
