@@ -122,6 +122,7 @@ function commonKey(
   if (others.length > 0 || (counts[thing] ?? 0) > MAX_FEW) return null;
   const on = thingAt(waits, thing);
   const enders = waits.graph.endersOf(thing);
+  const referring = waits.referring.get(thing);
   const isHeld = waits.graph.needsOf(thing) === 'holder';
   if (orderOf(on, Infinity) === null || (isHeld && enders.length > 0)) return null;
   const by = enders.slice(0, MAX_COMPARED).map(({ goroutine, strength, evidence }) => {
@@ -132,6 +133,7 @@ function commonKey(
     ...waitingFunctions(waits, thing, funcOf),
     enders.length,
     ...new Set(by),
+    referring === undefined ? '' : funcOf(referring),
   ].join('\n');
 }
 

@@ -109,24 +109,24 @@ export function enderText({ kind, op }: WaitsOn, strength: Strength): string {
 }
 
 /**
- * What to say where nobody is known who would end the wait; null where that is nothing to wonder at. `unsearched` says why
- * nobody could be found; null where somebody would have been.
+ * What to say where nobody is known who would end the wait; null where that is nothing to wonder at. `why` says why
+ * nobody could be found, or who may be meant; null where somebody would have been found.
  */
-export function nobodyText({ kind, op, state, counter, closed }: WaitsOn, unsearched: string | null): string | null {
+export function nobodyText({ kind, op, state, counter, closed }: WaitsOn, why: string | null): string | null {
   switch (kind) {
     case 'mutex':
     case 'rwmutex':
     case 'once':
       if (state !== undefined && !state.locked && state.readers === 0) return 'it is free: a waiter is about to get it';
-      return `no holder found: ${unsearched ?? 'its goroutine may have ended'}`;
+      return `no holder found: ${why ?? 'its goroutine may have ended'}`;
     case 'waitgroup':
       if (counter === 0) return 'nothing is left to be done: the waiter is about to go on';
-      return `no goroutine found that would call Done: ${unsearched ?? 'it may have ended without'}`;
+      return `no goroutine found that would call Done: ${why ?? 'it may have ended without'}`;
     case 'chan':
       if (closed === true) return 'it is closed: the waiter is about to go on';
-      return `no goroutine found that would ${op === 'send' ? 'receive' : 'send or close'}${after(unsearched)}`;
+      return `no goroutine found that would ${op === 'send' ? 'receive' : 'send or close'}${after(why)}`;
     case 'cond':
-      return `no goroutine found that would signal${after(unsearched)}`;
+      return `no goroutine found that would signal${after(why)}`;
     case 'nilchan':
     case 'select':
     case 'fdmutex':
@@ -138,8 +138,8 @@ export function nobodyText({ kind, op, state, counter, closed }: WaitsOn, unsear
   }
 }
 
-function after(unsearched: string | null): string {
-  return unsearched === null ? '' : `: ${unsearched}`;
+function after(why: string | null): string {
+  return why === null ? '' : `: ${why}`;
 }
 
 /** Where a thing stands in the list; null where it does not: an idle receiver is nothing to report. */

@@ -72,13 +72,13 @@ export class WaitedGrouping {
     const { kind, op } = on;
     const text = `${withoutAddress(thingText(on), on)}${verbOf(on)} in ${func}, each on its own, `;
     const key = `${kind} ${op ?? ''} ${func} ${on.elemType ?? ''}`;
-    return { key, text: text + this.#reporter.endersText(on, this.#waits.graph.endersOf(thing)) };
+    return { key, text: text + this.#reporter.endersText(thing, this.#waits.graph.endersOf(thing)) };
   }
 
   /** `Mutex 0xc000123450 (locked, 3 waiters), held by 91 in main.put: Unlock deferred in main.put`. */
   #textOf(thing: number, on: WaitsOn): string {
     const mark = this.#deadlocks.get(thing) ?? '';
-    const ends = this.#reporter.endersText(on, this.#waits.graph.endersOf(thing));
+    const ends = this.#reporter.endersText(thing, this.#waits.graph.endersOf(thing));
     return `${mark}${thingText(on)}${verbOf(on)}, ${ends}`;
   }
 }

@@ -136,9 +136,16 @@ export class WaitReporter {
     return ['mutex', 'rwmutex', 'once'].includes(thingAt(this.#waits, thing).kind);
   }
 
-  /** Why nobody who ends a wait could be found; null where that was possible. */
-  get #unsearched(): string | null {
-    return this.#waits.lacksCode ? 'the target lacks the code that would tell' : null;
+  /** What to say where nobody is known who would end the waits on a thing; null where that is nothing to wonder at. */
+  #nobodyText(thing: number): string | null {
+    const { lacksCode, referring } = this.#waits;
+    const by = referring.get(thing);
+    const why = lacksCode
+      ? 'the target lacks the code that would tell'
+      : by === undefined
+        ? null
+        : `one in ${this.funcOf(by)} refers to it, and may`;
+    return nobodyText(thingAt(this.#waits, thing), why);
   }
 
   get #runtime(): number {
@@ -214,7 +221,7 @@ export class WaitReporter {
       }
       case 'thing': {
         const on = thingAt(this.#waits, root.thing);
-        const why = nobodyText(on, this.#unsearched);
+        const why = this.#nobodyText(root.thing);
         return {
           on: describeWait(on),
           ...common,
@@ -265,9 +272,10 @@ export class WaitReporter {
     const named = goids.sort((a, b) => a - b).slice(0, MAX_ALIKE);
     const where = functions.length === 1 ? 'each on its own' : `on ${things.length} of them`;
     const enders = graph.endersOf(things[0] ?? 0);
-    const nobody = enders.length === 0 ? `, ${this.endersText(on, [])}` : '';
+    const ends = this.endersText(things[0] ?? 0, enders);
+    const nobody = enders.length === 0 ? `, ${ends}` : '';
     const [first = 0] = Array.from(graph.waitersOf(things[0] ?? 0, 1), (index) => this.#goid(index));
-    const example = enders.length === 0 ? '' : `; ${first} ${this.endersText(on, enders)}`;
+    const example = enders.length === 0 ? '' : `; ${first} ${ends}`;
     return {
       waiters,
       holders: [],
@@ -294,7 +302,7 @@ export class WaitReporter {
     return {
       waiters,
       holders: enders.slice(0, MAX_ENDERS).map(({ goroutine }) => this.#goid(goroutine)),
-      message: `${wait}${partly}, ${this.endersText(on, enders)}`,
+      message: `${wait}${partly}, ${this.endersText(thing, enders)}`,
     };
   }
 
@@ -305,10 +313,13 @@ export class WaitReporter {
     return first === undefined ? '' : ` in ${first}${others.length === 0 ? '' : ' and others'}`;
   }
 
-  /** Who has to end a wait, with why that is thought; or why nobody is named. */
-  endersText(on: WaitsOn, enders: readonly Ender[]): string {
-    if (enders.length === 0) return nobodyText(on, this.#unsearched) ?? 'nobody found that would end it';
-    return enderListText(on, enders, { goidOf: (index) => this.#goid(index), funcOf: (index) => this.funcOf(index) });
+  /** Who has to end the waits on a thing, with why that is thought; or why nobody is named. */
+  endersText(thing: number, enders: readonly Ender[]): string {
+    if (enders.length === 0) return this.#nobodyText(thing) ?? 'nobody found that would end it';
+    return enderListText(thingAt(this.#waits, thing), enders, {
+      goidOf: (index) => this.#goid(index),
+      funcOf: (index) => this.funcOf(index),
+    });
   }
 
   #ends(): OwnEnds {
@@ -339,7 +350,7 @@ export class WaitReporter {
       const best = graph.bestOf(at);
       const on = best === null ? undefined : things[best.thing];
       const next: number | null = best?.ender?.goroutine ?? null;
-      const nobody = on === undefined ? null : nobodyText(on, this.#unsearched);
+      const nobody = best === null ? null : this.#nobodyText(best.thing);
       const g = this.#goroutine(at);
       const message =
         best === null || on === undefined

@@ -1,9 +1,10 @@
 import type { G } from '../runtime/goroutine.js';
 import { EnderSearch, type Wanted } from './enders.js';
 import { EndingCode } from './ending-code.js';
+import { GroupReferences } from './group-references.js';
 import type { WaitsOn } from './model.js';
 import { PoolSearch } from './pools.js';
-import type { Ender } from './wait-graph.js';
+import type { Ender, Needs } from './wait-graph.js';
 import { goroutinesByStack, type Waits } from './program-waits.js';
 
 /** Candidates of one thing that are kept; if there are more, nobody is thought to be stuck for the lack of them. */
@@ -82,6 +83,31 @@ export class CandidateSearch {
       });
       this.#set(waited, enders, MAX_OWNERS);
     }
+    this.#addReferences(search);
+  }
+
+  /** Adds who refers to WaitGroups, or to what they may be fields of, where nobody is known who would call Done. */
+  #addReferences(search: EnderSearch): void {
+    const { graph, things, program, referring } = this.#waits;
+    const groups = new Map<number, number>();
+    things.forEach(({ kind, addr }, thing) => {
+      if (kind !== 'waitgroup' || addr === null || graph.needsOf(thing) === 'itself') return;
+      if (graph.endersOf(thing).length === 0) groups.set(addr, thing);
+    });
+    if (groups.size === 0) return;
+    const references = new GroupReferences(program, this.#code, groups);
+    const found = new Map<number, Ender[]>();
+    for (const { g, index } of goroutinesByStack(this.#waits)) {
+      const own = graph.thingsOf(index);
+      const searched = { isOwn: (thing: number): boolean => own.includes(thing), isCapturing: search.isCapturing(g) };
+      for (const [thing, evidence] of references.of(g, searched)) {
+        if (evidence !== null)
+          addTo(found, thing, { goroutine: index, strength: 'candidate', evidence }, MAX_CANDIDATES);
+        else if (!referring.has(thing)) referring.set(thing, index);
+      }
+    }
+    // One of them may be there by chance: the others go on without it.
+    for (const [thing, enders] of found) this.#set([thing], enders, MAX_CANDIDATES, 'any');
   }
 
   /** The code addresses of a goroutine's stack; valid until the next call. */
@@ -91,11 +117,12 @@ export class CandidateSearch {
     return Float64Array.from(this.#waits.program.stackOf(g, MAX_DEPTH).frames, ({ pc }) => pc);
   }
 
-  #set(things: readonly number[], enders: readonly Ender[], most: number): void {
+  /** `needs` is as before unless given. */
+  #set(things: readonly number[], enders: readonly Ender[], most: number, needs?: Needs): void {
     const [thing] = things;
     if (thing === undefined) return;
-    const needs = enders.length > most ? 'itself' : this.#waits.graph.needsOf(thing);
-    this.#waits.graph.setEnders(things, needs, enders.slice(0, most));
+    const all = enders.length > most ? 'itself' : (needs ?? this.#waits.graph.needsOf(thing));
+    this.#waits.graph.setEnders(things, all, enders.slice(0, most));
   }
 
   /** By id of a goroutine that waits for a WaitGroup, which one. */

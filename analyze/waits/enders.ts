@@ -1,13 +1,12 @@
 import type { Addr } from '../../snapshots/address.js';
-import { wordAt } from '../../snapshots/bytes.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import { wordOr0 } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { AddressTable, NONE } from './address-table.js';
 import { DoneAhead } from './done-ahead.js';
 import { DOES, EndingCode, type Ending } from './ending-code.js';
+import { searchedStack, someWord, wordsOf } from './frame-words.js';
 import type { Evidence, Strength } from './model.js';
 
 /** What goroutines wait on, whose end other goroutines' frames may tell of. */
@@ -36,15 +35,9 @@ export interface Candidate {
   readonly evidence: readonly Evidence[];
 }
 
-/** Bytes above a frame in which the function that was called keeps arguments that came in registers (spill area). */
-const SPILLED = 64;
-/** A goroutine's stack is searched no further: what it waits for and gave away lies in the innermost frames of most. */
-const MAX_SEARCHED = 64 * 1024;
 /** Bits of a filter that tells most words apart from what is wanted: for each thing at least this many, and always 2^20. */
 const FILTER_BITS_EACH = 16;
 const LEAST_FILTER_BITS = 2 ** 20;
-/** Bytes of a closure: its code, then what it captured. */
-const MAX_CAPTURED = 8;
 /** The name of a closure, whose frame may have what it captured only behind a pointer. */
 const CLOSURE = /\.func\d+(\.\d+)*$/;
 
@@ -93,12 +86,10 @@ export class EnderSearch {
    * What a goroutine may end. `pcs` are the code addresses of its stack.
    */
   of(g: G, pcs: Float64Array, asked: Asked): Candidate[] {
-    const start = this.#program.startOf(g);
-    if (start === null || this.#wanted.length === 0) return [];
-    const { lo, hi } = g.stack;
-    const sp = start.registers.sp;
-    if (sp < lo || sp >= hi) return [];
-    const isNamed = (): boolean => this.#names(sp - (sp % 8), Math.min(hi, sp + MAX_SEARCHED), asked);
+    const stack = searchedStack(this.#program, g);
+    if (stack === null || this.#wanted.length === 0) return [];
+    const isNamed = (): boolean =>
+      someWord(this.#program.memory, stack.lo, stack.hi, (word) => this.#isNamed(word, asked));
     const mayEnd = (pc: number): boolean => this.#mayDoItself(pc) !== 0 || this.#namesGlobal(pc);
     if (!this.#startOf(g).isCapturing && !pcs.some(mayEnd) && !isNamed()) return [];
     const best = new Map<number, Candidate>();
@@ -109,6 +100,11 @@ export class EnderSearch {
   /** Whether the function that a goroutine was started with calls Done, or one within it, or that it calls. */
   callsDone(g: G): boolean {
     return (this.#startOf(g).does & DOES.done) !== 0;
+  }
+
+  /** Whether that function is a closure which may do something to what it has captured. */
+  isCapturing(g: G): boolean {
+    return this.#startOf(g).isCapturing;
   }
 
   #startOf({ startpc }: G): Start {
@@ -128,26 +124,7 @@ export class EnderSearch {
     return { does, isCapturing: does !== 0 && CLOSURE.test(func.name) };
   }
 
-  /** Whether a word of a stack is the address of something wanted that is not the goroutine's own. */
-  #names(lo: number, hi: number, asked: Asked): boolean {
-    return onFault(
-      () => {
-        const { memory } = this.#program;
-        for (let at = lo; at + 8 <= hi;) {
-          const window = memory.around(at as Addr);
-          const end = Math.min(hi, window.hi) - 8;
-          if (at > end) at = this.#isNamed(memory.word(at as Addr), asked) ? Infinity : at + 8;
-          for (; at <= end; at += 8) {
-            if (this.#isNamed(wordAt(window.view, at - window.lo), asked)) return true;
-          }
-          if (at === Infinity) return true;
-        }
-        return false;
-      },
-      () => false,
-    );
-  }
-
+  /** Whether a word is the address of something wanted that is not the goroutine's own. */
   #isNamed(word: number, asked: Asked): boolean {
     for (let at = this.#firstWantedAt(word); at !== NONE; at = this.#next[at] ?? NONE) {
       if (!asked.isOwn(at) && !asked.isFull(at)) return true;
@@ -216,17 +193,9 @@ export class EnderSearch {
   }
 
   /** What a frame refers to: words in it, what its closure captured, and globals that its code names. */
-  *#wordsOf(g: G, { sp, fp, point: { func } }: PhysicalFrame, { globals }: Ending): Iterable<number> {
+  *#wordsOf(g: G, frame: PhysicalFrame, { globals }: Ending): Iterable<number> {
     yield* globals;
-    const { memory } = this.#program;
-    const hi = Math.min(fp + SPILLED, g.stack.hi);
-    for (let at = sp - (sp % 8); at + 8 <= hi; at += 8) {
-      const word = wordOr0(memory, at);
-      yield word;
-      if (word < 4096 || word % 8 !== 0 || (word >= g.stack.lo && word < g.stack.hi)) continue;
-      if (!memory.has(word, 8) || wordOr0(memory, word) !== func.entry) continue;
-      for (let i = 1; i <= MAX_CAPTURED; i++) yield wordOr0(memory, word + 8 * i);
-    }
+    yield* wordsOf(this.#program.memory, g, frame);
   }
 
   /**

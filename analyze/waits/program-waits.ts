@@ -13,6 +13,8 @@ export interface Waits {
   readonly goids: Float64Array;
   /** What is waited on, by its index in the graph. */
   readonly things: readonly WaitsOn[];
+  /** By WaitGroup of which nobody is known who would call Done: the index of a goroutine that refers to it, and may. */
+  readonly referring: Map<number, number>;
   /** True where the image lacks code of functions on stacks: who ends waits cannot be told then. */
   readonly lacksCode: boolean;
 }

@@ -30,7 +30,8 @@ class WaitsBuilder {
     const { byGoid, goid } = program.goroutineColumns;
     const goids = Float64Array.from(byGoid, (row) => goid[row] ?? 0);
     this.#graph = new WaitGraph(goids.length);
-    this.#waits = { program, graph: this.#graph, goids, things: this.#things, lacksCode: lacksCode(program) };
+    const found = { things: this.#things, referring: new Map<number, number>(), lacksCode: lacksCode(program) };
+    this.#waits = { program, graph: this.#graph, goids, ...found };
     this.#candidates = new CandidateSearch(this.#waits);
     this.#ownLocks = new OwnLockSearch(this.#waits);
   }

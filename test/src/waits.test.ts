@@ -55,6 +55,8 @@ const WAYS: readonly Way[] = [
   { name: 'flight', says: /^POSSIBLE DEADLOCK {2}\d+ waits for itself; 3 more/ },
   { name: 'deferred', says: /^POSSIBLE DEADLOCK {2}\d+ waits for itself; 3 more/ },
   { name: 'nested', says: /^\d+ in main\.[^]* waits for WaitGroup/ },
+  { name: 'field', says: /WaitGroup [^]*,\s+perhaps\s+waits\s+for\s+Done\s+by\s+\d+/ },
+  { name: 'handed', says: /WaitGroup [^]*call\s+Done:\s+one\s+in\s+main\.attend\s+refers\s+to\s+it,\s+and\s+may/ },
   { name: 'ended', says: /no\s+holder\s+found:\s+its\s+goroutine\s+may\s+have\s+ended/ },
   { name: 'self', says: /DEADLOCK/, inSummary: 'deadlock' },
   { name: 'full', says: /POSSIBLE DEADLOCK/ },
