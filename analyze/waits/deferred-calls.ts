@@ -85,7 +85,8 @@ export class DeferredCalls {
     }
     const out: DeferredCall[] = [];
     const count = next();
-    for (let i = 0; i < Math.min(count, MAX_OPEN); i++) {
+    // The last one comes first (runOpenDeferFrame in panic.go).
+    for (let i = Math.min(count, MAX_OPEN) - 1; i >= 0; i--) {
       if (openDefers.lists === 'arguments') next();
       const at = (variables - next()) as Addr;
       const isPending = ((bits >>> i) & 1) === 1;
