@@ -7,7 +7,7 @@ import type { PhysicalFrame } from '../stacks/step.js';
 import { blocksOf, type Blocks } from './code-blocks.js';
 import { CPUS } from './cpus.js';
 import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
-import { DOES, type EndingCode } from './ending-code.js';
+import type { EndingCode } from './ending-code.js';
 import { FrameValues, readWord } from './frame-values.js';
 import type { Cpu } from './instruction.js';
 import { BARRIER, NOTHING, STACK_ARGUMENTS } from './lock-code.js';
@@ -72,34 +72,32 @@ export class DoneAhead {
     });
   }
 
-  /** Whether a frame has deferred a call that calls Done, and that has captured the WaitGroup at an address. */
-  hasDeferred(g: G, frame: PhysicalFrame, group: number): boolean {
+  /** Whether a frame has deferred a call that does something ({@link DOES}), and that has captured what lies at an address. */
+  hasDeferred(g: G, frame: PhysicalFrame, addr: number, does: number): boolean {
     return onFault(
       () => {
         const recorded = this.#defers.recorded(g).filter(({ sp }) => sp === frame.sp);
         return [...recorded, ...this.#defers.coded(frame)].some(
-          (call) => this.#callsDone(call) && this.#has(call, group),
+          (call) => this.#does(call, does) && this.#has(call, addr),
         );
       },
       () => false,
     );
   }
 
-  #callsDone({ closure }: DeferredCall): boolean {
+  #does({ closure }: DeferredCall, does: number): boolean {
     const entry = readWord(this.#program.memory, closure);
     const func = entry === null ? undefined : this.#program.index.at(entry)?.func;
     if (func === undefined || func.entry !== entry) return false;
     const { own, within } = this.#code.of(func);
-    return func.name === DONE || ((own | within) & DOES.done) !== 0;
+    return ((this.#code.doesCall(func) | own | within) & does) !== 0;
   }
 
   /** Variables that others may change are captured by their addresses. */
-  #has({ closure, saved }: DeferredCall, group: number): boolean {
+  #has({ closure, saved }: DeferredCall, addr: number): boolean {
     const { memory } = this.#program;
     const captured = Array.from({ length: MAX_CAPTURED }, (_, i) => readWord(memory, closure + WORD * (i + 1)));
-    return [...saved, ...captured].some(
-      (word) => word !== null && (word === group || readWord(memory, word) === group),
-    );
+    return [...saved, ...captured].some((word) => word !== null && (word === addr || readWord(memory, word) === addr));
   }
 
   #aheadOf(pc: number): Ahead | null {

@@ -172,8 +172,13 @@ export class EnderSearch {
         const by = DOES[this.#wanted[wanted]?.by ?? 'send'];
         const isOwn = asked.isOwn(wanted);
         if (isOwn && (this.#mayDoItself(frame.pc) & by) === 0) continue;
-        const found =
-          isOwn && by === DOES.done ? this.#ownDone(g, frame, name, word) : this.#judge(wanted, ending, name);
+        const found = !isOwn
+          ? this.#judge(wanted, ending, name)
+          : by === DOES.done
+            ? this.#ownDone(g, frame, name, word)
+            : this.#doneAhead.hasDeferred(g, frame, word, by)
+              ? this.#judge(wanted, ending, name)
+              : null;
         const known = best.get(wanted);
         if (
           found !== null &&
@@ -187,7 +192,7 @@ export class EnderSearch {
   /** Whether a goroutine that waits for the WaitGroup at an address has to call Done itself, in this frame. */
   #ownDone(g: G, frame: PhysicalFrame, name: string, group: number): Pick<Candidate, 'strength' | 'evidence'> | null {
     const isDirect = this.#doneAhead.comes(frame, group);
-    if (!isDirect && !this.#doneAhead.hasDeferred(g, frame, group)) return null;
+    if (!isDirect && !this.#doneAhead.hasDeferred(g, frame, group, DOES.done)) return null;
     const what = isDirect ? 'comes to a call of Done on it' : 'has deferred a call of Done on it';
     return { strength: 'probable', evidence: [{ code: 'done-ahead', message: `${name} ${what}` }] };
   }
@@ -201,8 +206,7 @@ export class EnderSearch {
   /**
    * What a goroutine that is to return to `pc` may do to a channel that it waits on itself ({@link DOES}). It may send if it has
    * received before and sends in a deferred call: it has something out of a pool. It may receive if it has sent before and
-   * receives in a deferred call, as with a semaphore, or if it receives later: nobody else has to. It may call Done if it comes to that, or
-   * in a deferred call.
+   * receives in a deferred call, as with a semaphore. It may call Done if it comes to that, or in a deferred call.
    */
   #mayDoItself(pc: number): number {
     let known = this.#itself.get(pc);
@@ -218,15 +222,12 @@ export class EnderSearch {
     if (func === null) return 0;
     const { own, within } = this.#code.of(func);
     if (((own | within) & (DOES.send | DOES.receive | DOES.done)) === 0) return 0;
-    let [before, later] = [0, 0];
-    for (const { next, callee } of this.#code.callsIn(func)) {
-      if (next < pc) before |= this.#code.doesCall(callee);
-      if (next > pc) later |= this.#code.doesCall(callee);
-    }
+    let before = 0;
+    for (const { next, callee } of this.#code.callsIn(func)) if (next < pc) before |= this.#code.doesCall(callee);
     const sends = (before & DOES.receive) === 0 ? 0 : within & DOES.send;
     const receives = (before & DOES.send) === 0 ? 0 : within & DOES.receive;
     const done = (own & DOES.done) !== 0 && this.#doneAhead.mayCome(pc) ? DOES.done : within & DOES.done;
-    return sends | receives | (later & DOES.receive) | done;
+    return sends | receives | done;
   }
 
   #judge(

@@ -30,7 +30,7 @@ interface Calls {
  * Finds who has something out of a pool that others wait for, such as a database's connection. The functions in which those
  * wait take something out; a goroutine that has called one of them, and has yet to call the function by which it is given
  * back, has it; so has one that passes that function on. What gives it back is of the same package, and is not called on the way
- * to the wait.
+ * to the wait. In the package itself everything that is called is of it: there it is a method of the same type, too.
  */
 export class PoolSearch {
   readonly #program: GoProgram;
@@ -111,7 +111,10 @@ export class PoolSearch {
       const taking = before[taken]?.callee;
       if (taking === undefined) continue;
       const givesBack = ({ callee }: { readonly callee: Func }): boolean =>
-        packageOf(callee) === packageOf(taking) && !this.#taking.has(callee.entry) && callee.name !== func.name;
+        packageOf(callee) === packageOf(taking) &&
+        !this.#taking.has(callee.entry) &&
+        callee.name !== func.name &&
+        (packageOf(func) !== packageOf(taking) || haveOneReceiver(callee, taking));
       const atEnd = deferred.find(givesBack);
       if (atEnd === undefined && before.slice(taken + 1).some(givesBack)) continue;
       const later = atEnd ?? calls.find((call) => call.next > pc && givesBack(call));
@@ -124,4 +127,13 @@ export class PoolSearch {
       for (const place of places) yield { place, evidence: [{ code: 'taken-out', message }] };
     }
   }
+}
+
+/** Whether two functions of a package are methods of one type: `db.(*Pool).get` and `db.(*Pool).put`. */
+function haveOneReceiver(a: Func, b: Func): boolean {
+  const receiverOf = (func: Func): string => {
+    const local = func.name.slice(packageOf(func).length + 1);
+    return local.slice(0, Math.max(0, local.lastIndexOf('.')));
+  };
+  return receiverOf(a) !== '' && receiverOf(a) === receiverOf(b);
 }

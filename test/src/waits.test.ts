@@ -61,6 +61,14 @@ const WAYS: readonly Way[] = [
   { name: 'self', says: /DEADLOCK/, inSummary: 'deadlock' },
   { name: 'full', says: /POSSIBLE DEADLOCK/ },
   { name: 'sql', says: /POSSIBLE DEADLOCK[^]*60\s+more\s+wait/, inSummary: 'deadlock' },
+  {
+    name: 'result',
+    says: /waits\s+to\s+send\s+on\s+chan\s+error\s+[^]*,\s+no\s+goroutine\s+found\s+that\s+would\s+receive/,
+  },
+  {
+    name: 'stream',
+    says: /^12 goroutines in main\.receive wait in a select [^]*each\s+on\s+its\s+own,\s+nobody\s+found/,
+  },
   { name: 'slow', says: /^40 goroutines wait for Mutex/, inSummary: 'lock-waiters' },
   { name: 'global', says: /^12 goroutines wait to send on chan [^]*may\s+be\s+received\s+by/ },
   {
