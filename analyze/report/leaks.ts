@@ -254,7 +254,9 @@ class OpenLeakGroup {
   }
 
   #members(): Omit<AliveGroup, 'evidence'> {
-    const { runtime, entry, creator, waitReason } = this.#first;
+    const { goid, runtime, entry, waitReason } = this.#first;
+    // The runtime starts it; Go's own traceback names no creator.
+    const creator = goid === MAIN ? null : this.#first.creator;
     const goids = this.#goids.sort((a, b) => a - b);
     return { count: goids.length, runtime, goids, loc: this.#loc, entry, creator, waitReason, ageNs: this.#ageNs };
   }

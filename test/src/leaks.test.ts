@@ -13,6 +13,7 @@ import { readByTheBook } from '../support/independent-reader.js';
 import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes.js';
 import { untilQuiet } from '../support/quiet.js';
 import { LEAKS_NAMED_CELL, type Cell } from '../support/releases.js';
+import { STUCK_CELLS } from '../support/wait-cells.js';
 import { gospyHere } from './gospy-here.js';
 import { interruptedAt } from './gospy-process.js';
 
@@ -246,6 +247,15 @@ t.test('capture --core --leaks: a whole core gives the same verdicts', async (t)
   t.equal(direct.proof, 'marked', 'of a core, too, the proof is made at once');
   t.same(listed(direct, 'proved'), found);
   t.equal((await leaksOf(core, '--bin', program, '--no-proof')).proof, null);
+});
+
+t.test('leaks: nobody is said to have created goroutine 1', async (t) => {
+  const [cell] = STUCK_CELLS.slice(-1);
+  if (cell === undefined || !requireGo(t)) return;
+  const running = await startGo(t, await buildGo(cell), { args: ['forever'] });
+  const { stdout } = await gospyHere(['leaks', '--pid', String(running.pid), '--no-proof']);
+  t.match(stdout, /in main\.forever [^]*^ {4}goroutines 1$/m);
+  t.notMatch(stdout, /created by/);
 });
 
 t.test('leaks: a group that only grows is found in snapshots in any order', async (t) => {
