@@ -97,8 +97,12 @@ export class FindingsCollector {
     if (this.#count < FEW) return [];
     for (const [state, count] of this.#states) {
       if (count <= this.#count / 2 || HARMLESS.has(state)) continue;
-      const goids = [...this.#groups.values()].flatMap((states) => states.get(state)?.sample ?? []);
-      const message = `${count} of ${this.#count} goroutines share one wait: ${state}`;
+      const groups = [...this.#groups.values()].flatMap((states) => states.get(state) ?? []);
+      const goids = groups.flatMap(({ sample }) => sample);
+      const most = groups.find((group) => group.entry !== null && group.count > count / 2);
+      const number = most?.count === count ? 'all' : most?.count;
+      const where = most === undefined ? '' : `, ${number ?? 0} of them started as ${most.entry?.func ?? '?'}`;
+      const message = `${count} of ${this.#count} goroutines wait for the same reason: ${state}${where}`;
       return [{ code: 'shared-wait', count, goids: first(goids), message }];
     }
     return [];

@@ -57,7 +57,7 @@ if (requireGo(t)) {
     t.match(equal?.message, /^3000 of 30\d\d goroutines were started as main\.crowded .* at main\.crowded \(/);
     t.equal(equal?.goids.length, 10);
     t.match(wait, { code: 'shared-wait', count: 3020 });
-    t.match(wait?.message, /share one wait: chan receive$/);
+    t.match(wait?.message, /wait for the same reason: chan receive, 3000 of them started as main\.crowded$/);
     t.match(text, /^Look here first: 3000 of /m);
     t.equal(document.longestWaits.length, 5);
     for (const { goid, waitSinceNs, waitReason, entry } of document.longestWaits) {

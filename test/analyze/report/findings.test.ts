@@ -93,7 +93,19 @@ t.test('findings: one stack that differs in the sample, and goroutines are not a
 t.test('findings: a wait that more than half of a hundred goroutines share', (t) => {
   const waiting = (count: number): Goroutine[] => alike(count, { waitReason: 'chan send' });
   const [found] = findings([...waiting(51), ...alike(49, {}, 100)]);
-  t.match(found, { code: 'shared-wait', count: 51, message: '51 of 100 goroutines share one wait: chan send' });
+  const message = '51 of 100 goroutines wait for the same reason: chan send';
+  t.match(found, { code: 'shared-wait', count: 51 });
+  t.equal(found?.message, `${message}, all of them started as main.worker`);
+  const elsewhere = (n: number): Goroutine[] =>
+    alike(n, { waitReason: 'chan send', entry: placeOf('main.other') }, 200);
+  const told = (some: number): string | undefined =>
+    findings([...waiting(some), ...elsewhere(51 - some), ...alike(49, {}, 300)])[0]?.message;
+  t.equal(told(26), `${message}, 26 of them started as main.worker`);
+  t.equal(told(25), `${message}, 26 of them started as main.other`);
+  const scattered = Array.from({ length: 51 }, (_, i) =>
+    goroutineWith({ goid: i + 1, waitReason: 'chan send', entry: placeOf(`main.other${i}`) }),
+  );
+  t.equal(findings([...scattered, ...alike(49, {}, 100)])[0]?.message, message, 'at many places');
   t.same(codes(findings([...waiting(50), ...alike(50, {}, 100)])), [], 'half');
   t.same(codes(findings(waiting(99))), [], 'too few');
   t.same(codes(findings(alike(200))), [], 'idle connections');
