@@ -140,12 +140,8 @@ export class WaitReporter {
   #nobodyText(thing: number): string | null {
     const { lacksCode, referring } = this.#waits;
     const by = referring.get(thing);
-    const why = lacksCode
-      ? 'the target lacks the code that would tell'
-      : by === undefined
-        ? null
-        : `one in ${this.funcOf(by)} refers to it, and may`;
-    return nobodyText(thingAt(this.#waits, thing), why);
+    const may = by === undefined ? null : `one in ${this.funcOf(by)} refers to it, and may`;
+    return nobodyText(thingAt(this.#waits, thing), lacksCode ? 'the target lacks the code that would tell' : may);
   }
 
   get #runtime(): number {

@@ -31,6 +31,7 @@ export class GroupReferences {
   /** Ascending, and by the same index what names the WaitGroup there. */
   readonly #addresses: Float64Array;
   readonly #groups: readonly number[];
+  readonly #addressOf: ReadonlyMap<number, number>;
   /** A bit for some parts of memory, each as long as {@link REACH}. */
   readonly #filter = new Uint8Array(FILTER_BITS / 8);
 
@@ -41,6 +42,7 @@ export class GroupReferences {
     const sorted = [...groups].sort(([a], [b]) => a - b);
     this.#addresses = Float64Array.from(sorted, ([addr]) => addr);
     this.#groups = sorted.map(([, group]) => group);
+    this.#addressOf = new Map(sorted.map(([addr, group]) => [group, addr]));
     for (const addr of this.#addresses) {
       this.#mark(addr);
       this.#mark(addr - REACH);
@@ -63,6 +65,8 @@ export class GroupReferences {
       for (const word of wordsOf(memory, g, frame)) {
         for (const group of this.#near(word)) {
           if (isOwn(group) || (found.get(group) ?? null) !== null || (does === null && found.has(group))) continue;
+          // Whoever has what is around it alone does something else there.
+          if (does === null && word !== this.#addressOf.get(group)) continue;
           const name = this.#program.index.symbolizer.printedName(func.name);
           found.set(group, does === null ? null : [evidenceOf(name, does)]);
         }
