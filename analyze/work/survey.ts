@@ -14,6 +14,9 @@ import { WorkReader, type DecodedWork } from './work-reader.js';
 /** Of the frames of a call and its callers, so many bytes are compared, from the stack pointer up. */
 const MAX_COMPARED = 16 << 10;
 
+/** Stacks that are held at once. */
+const MAX_HELD = 5000;
+
 /** Work, with the call that tells it. */
 export interface WorkInCall extends DecodedWork {
   readonly frame: SurveyedFrame;
@@ -61,9 +64,22 @@ export function surveyRunning(now: () => GoProgram, which?: Float64Array): Runni
  * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them.
  */
 export function surveyMoved(now: () => GoProgram, asked: Asked = {}): SurveyedWork[] {
-  const records = now();
-  const stacks = Array.from(stacksIn(records, now(), asked), held);
-  const found = workOf(now(), stacks, false);
+  const found: SurveyedWork[] = [];
+  let stacks: FoundStack[] = [];
+  const finish = (): void => {
+    if (stacks.length === 0) return;
+    found.push(...stayedIn(now, workOf(now(), stacks, false)));
+    stacks = [];
+  };
+  for (const stack of stacksIn(now(), now(), asked)) {
+    if (stacks.push(held(stack)) === MAX_HELD) finish();
+  }
+  finish();
+  return found;
+}
+
+/** What was found of goroutines that, now that all was read, have not moved, or are still in the calls that tell it. */
+function stayedIn(now: () => GoProgram, found: readonly SurveyedWork[]): SurveyedWork[] {
   const after = now();
   return found.flatMap(({ g, work }): SurveyedWork[] => {
     const later = readGoroutine(after, g.addr);
