@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { openProgram } from '../../analyze/program.js';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { gcore } from '../support/cores.js';
 import { dumpEmulated, requireEmulator } from '../support/emulated.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { plantedIn } from '../support/planted.js';
 import { untilQuiet } from '../support/quiet.js';
 import { cellName, type Cell, type Release } from '../support/releases.js';
 import { DECODED_ARM64_CELLS, DECODED_CELLS, RPC_CELLS } from '../support/work-cells.js';
@@ -132,22 +132,7 @@ t.test('work: a snapshot of the level shape shows no string, and has none in its
   t.notMatch(shown, SECRET);
   for (const text of ['http-client: GET http://127.0.0.1:', '/v1/orders/17', 'UPDATE t SET a = ?', 'main.store.mu'])
     t.ok(shown.includes(text), text);
-  const { work, memory, mappings } = openSnapshot(file);
+  const { work } = openSnapshot(file);
   t.notMatch(JSON.stringify([...(work?.byG ?? [])]), SECRET, 'in the section');
-  const program = openProgram(openSnapshot(file));
-  // Threads have stacks of their own for the runtime and for signals, in memory that others had before.
-  const ofThreads = program.machines.flatMap(({ g0, gsignal }) => [...program.goroutinesAt([g0, gsignal])]);
-  const stacks = [...program.goroutines(), ...ofThreads].map(({ stack }) => stack);
-  const isOnStack = (at: number): boolean => stacks.some(({ lo, hi }) => at >= lo && at < hi);
-  // What the program cannot write is its file, in which the strings are that its source has.
-  const found: string[] = [];
-  for (const { start, end } of mappings.filter(({ writable }) => writable)) {
-    for (const { lo, hi } of memory.source.ranges(start, end)) {
-      const bytes = Buffer.from(memory.bytes(lo, hi - lo));
-      for (let at = bytes.indexOf('planted'); at >= 0; at = bytes.indexOf('planted', at + 1)) {
-        if (!isOnStack(lo + at)) found.push(bytes.subarray(at, at + 32).toString('latin1'));
-      }
-    }
-  }
-  t.strictSame(found, [], 'in the memory that it holds, but for stacks');
+  t.strictSame(plantedIn(file), [], 'in the memory that it holds, but for stacks');
 });
