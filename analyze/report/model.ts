@@ -230,6 +230,8 @@ export interface Summary extends Scheduler {
     readonly sleeping: number;
     readonly stopped: number;
     readonly zombie: number;
+    /** Threads of which no state is known: a core tells none. */
+    readonly unknown: number;
   };
   /** Dead goroutines are not counted. */
   readonly goroutines: { readonly total: number; readonly system: number } & Readonly<Record<LiveStatus, number>>;

@@ -111,11 +111,7 @@ function tornWarnings(runtime: number, goids: readonly number[]): Warning[] {
 /** Threads by the kernel's letters (proc(5)): R runs; S, D and I sleep; T and t are stopped; Z and X have ended. */
 function countThreads({ image: { threads } }: GoProgram): Summary['threads'] {
   const count = (letters: string): number => threads.filter(({ state }) => letters.includes(state)).length;
-  return {
-    total: threads.length,
-    running: count('R'),
-    sleeping: count('SDI'),
-    stopped: count('Tt'),
-    zombie: count('ZX'),
-  };
+  const known = { running: count('R'), sleeping: count('SDI'), stopped: count('Tt'), zombie: count('ZX') };
+  const unknown = threads.length - known.running - known.sleeping - known.stopped - known.zombie;
+  return { total: threads.length, ...known, unknown };
 }

@@ -26,7 +26,8 @@ export function overview(summary: Summary): string {
     ...(target.executable === target.bin ? [] : [`executable: ${printable(target.executable)}`]),
     ...runtimes.flatMap((runtime) => runtimeLines(runtime, summary)),
     `Threads: ${threads.total} total, ${threads.running} running, ${threads.sleeping} sleeping, ` +
-      `${threads.stopped} stopped, ${threads.zombie} zombie`,
+      `${threads.stopped} stopped, ${threads.zombie} zombie` +
+      (threads.unknown === 0 ? '' : `, ${threads.unknown} unknown`),
     `Goroutines: ${counts.join(', ')}`,
     '',
     ...runtimes.flatMap((runtime) =>

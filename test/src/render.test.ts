@@ -66,7 +66,7 @@ const summary: Summary = {
     },
     { id: 1, runtime: 1, status: 'running', schedtick: 7, syscalltick: 0, m: 3, runqsize: 2, sinceScheduledNs: null },
   ],
-  threads: { total: 14, running: 0, sleeping: 14, stopped: 0, zombie: 0 },
+  threads: { total: 14, running: 0, sleeping: 14, stopped: 0, zombie: 0, unknown: 0 },
   goroutines: {
     total: 44,
     system: 4,
