@@ -14,8 +14,11 @@ import { WorkReader, type DecodedWork } from './work-reader.js';
 /** Of the frames of a call and its callers, so many bytes are compared, from the stack pointer up. */
 const MAX_COMPARED = 16 << 10;
 
-/** Stacks that are held at once. */
+/** Stacks that are held at once, and when no further one is: at so many bytes of them. */
 const MAX_HELD = 5000;
+const MAX_HELD_BYTES = 32 << 20;
+/** Bytes of one stack that are held: frames below are not compared, and what their calls tell is lost. */
+const MAX_STACK_HELD = 1 << 20;
 
 /** Work, with the call that tells it. */
 export interface WorkInCall extends DecodedWork {
@@ -23,10 +26,13 @@ export interface WorkInCall extends DecodedWork {
 }
 
 /** What one goroutine works on, and its record when that was read. */
-export interface SurveyedWork {
+export interface Surveyed<W extends DecodedWork> {
   readonly g: G;
-  readonly work: readonly WorkInCall[];
+  readonly work: readonly W[];
 }
+
+/** The same of a program that runs: whether it holds of a copy is to be compared. */
+export type SurveyedWork = Surveyed<WorkInCall>;
 
 /** What was found at a look at a program that runs, and where all its goroutines were then; null where that cannot be read. */
 export interface RunningSurvey {
@@ -35,9 +41,10 @@ export interface RunningSurvey {
 }
 
 /** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
-export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): SurveyedWork[] {
+export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): Surveyed<DecodedWork>[] {
   const values = decoders.length === 0 ? program : program.over({ decoders });
-  return workOf(values, stacksIn(program, values), true);
+  const reader = new WorkReader(values, true);
+  return workOf(values, { stacks: stacksIn(program, values, reader), reader, as: (work) => work });
 }
 
 /**
@@ -54,7 +61,8 @@ export function surveyRunning(now: () => GoProgram, which?: Float64Array): Runni
     () => null,
   );
   const values = now();
-  const found = workOf(values, stacksIn(records, values, { gs }), false);
+  const reader = new WorkReader(values, false);
+  const found = workOf(values, { stacks: stacksIn(records, values, reader, { gs }), reader, as: inCall });
   const after = now();
   return { work: found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr))), whereabouts };
 }
@@ -66,13 +74,19 @@ export function surveyRunning(now: () => GoProgram, which?: Float64Array): Runni
 export function surveyMoved(now: () => GoProgram, asked: Asked = {}): SurveyedWork[] {
   const found: SurveyedWork[] = [];
   let stacks: FoundStack[] = [];
+  let bytes = 0;
   const finish = (): void => {
     if (stacks.length === 0) return;
-    found.push(...stayedIn(now, workOf(now(), stacks, false)));
+    const values = now();
+    const reader = new WorkReader(values, false);
+    found.push(...stayedIn(now, workOf(values, { stacks, reader, as: inCall })));
     stacks = [];
+    bytes = 0;
   };
-  for (const stack of stacksIn(now(), now(), asked)) {
-    if (stacks.push(held(stack)) === MAX_HELD) finish();
+  const program = now();
+  for (const stack of stacksIn(now(), program, new WorkReader(program, false), asked)) {
+    bytes += sizeOf(stack);
+    if (stacks.push(held(stack)) === MAX_HELD || bytes >= MAX_HELD_BYTES) finish();
   }
   finish();
   return found;
@@ -97,13 +111,20 @@ interface FoundStack {
 }
 
 /** The stack with a copy of its memory: what is asked of it later is what it was. */
-function held({ g, frames, memory }: FoundStack): FoundStack {
-  const [lo = 0, hi = 0] = [frames[0]?.sp, frames.at(-1)?.fp];
+function held(stack: FoundStack): FoundStack {
+  const { g, frames, memory } = stack;
+  const addr = (frames[0]?.sp ?? 0) as Addr;
   const bytes = onFault(
-    () => memory.bytes(lo as Addr, Math.max(0, Math.min(hi - lo, MAX_COMPARED))),
+    () => memory.bytes(addr, sizeOf(stack)),
     () => new Uint8Array(0),
   );
-  return { g, frames, memory: new Memory(new SegmentSource([{ addr: lo as Addr, bytes }])) };
+  return { g, frames, memory: new Memory(new SegmentSource([{ addr, bytes }])) };
+}
+
+/** How much of a stack is held. */
+function sizeOf({ frames }: FoundStack): number {
+  const [lo = 0, hi = 0] = [frames[0]?.sp, frames.at(-1)?.fp];
+  return Math.max(0, Math.min(hi - lo, MAX_STACK_HELD));
 }
 
 /** Which goroutines are asked. */
@@ -118,9 +139,9 @@ interface Asked {
 function* stacksIn(
   records: GoProgram,
   program: GoProgram,
+  reader: WorkReader,
   { gs = null, known = null }: Asked = {},
 ): Generator<FoundStack> {
-  const reader = new WorkReader(program, false);
   const ids = new StackIds();
   const concerned = new WeakMap<KnownStack, boolean>();
   const { memory } = program;
@@ -135,16 +156,24 @@ function* stacksIn(
   }
 }
 
+/** How the work of some goroutines is found. */
+interface Decoding<W extends DecodedWork> {
+  readonly stacks: Iterable<FoundStack>;
+  readonly reader: WorkReader;
+  /** Makes of work what is wanted of it. */
+  readonly as: (work: DecodedWork, stack: FoundStack) => W;
+}
+
 /** What goroutines with these stacks work on, by the values in `program`. */
-function workOf(program: GoProgram, stacks: Iterable<FoundStack>, standsStill: boolean): SurveyedWork[] {
-  const [reader, waits] = [new WorkReader(program, standsStill), new WaitsOnReader(program)];
-  const found: SurveyedWork[] = [];
+function workOf<W extends DecodedWork>(program: GoProgram, { stacks, reader, as }: Decoding<W>): Surveyed<W>[] {
+  const waits = new WaitsOnReader(program);
+  const found: Surveyed<W>[] = [];
   onFault(
     () => {
-      for (const { g, frames, memory } of stacks) {
-        const top = frames.at(-1)?.fp ?? 0;
+      for (const stack of stacks) {
+        const { g, frames } = stack;
         const work = reader.of(frames, () => waits.of(g, frames));
-        if (work.length > 0) found.push({ g, work: work.map((one) => inCall(memory, one, top)) });
+        if (work.length > 0) found.push({ g, work: work.map((one) => as(one, stack)) });
       }
     },
     () => undefined,
@@ -176,7 +205,7 @@ export function workAtPresent(now: () => GoProgram, which: Float64Array): Survey
 }
 
 /** What a snapshot keeps of work, at a level. */
-export function storedWork(level: ValueLevel, surveyed: readonly SurveyedWork[]): StoredWork {
+export function storedWork(level: ValueLevel, surveyed: readonly Surveyed<DecodedWork>[]): StoredWork {
   const kept = level === 'none' ? [] : surveyed;
   return { level, byG: new Map(kept.map(({ g, work }) => [g.addr, work.map((one) => atLevel(level, one))])) };
 }
@@ -204,7 +233,8 @@ interface SurveyedFrame {
   readonly hash: number;
 }
 
-function inCall(memory: Memory, { frame: { pc, sp }, ...work }: DecodedWork, top: number): WorkInCall {
+function inCall({ frame: { pc, sp }, ...work }: DecodedWork, { frames, memory }: FoundStack): WorkInCall {
+  const top = frames.at(-1)?.fp ?? 0;
   return { ...work, frame: { pc, sp, top, hash: hashOf(memory, { sp, top }) } };
 }
 

@@ -22,7 +22,6 @@ import { ownDecoder } from './own-decoder.js';
 import { sql } from './sql.js';
 import { StackCalls, type StackCall } from './stack-call.js';
 
-const NO_DECODERS: readonly Decoder[] = [];
 const DECODERS: readonly Decoder[] = [
   ...[httpServer, http2Server, grpcServer, sql, httpClient, grpcClient],
   ...[exec, file, socket, httpHandler, context],
@@ -72,11 +71,10 @@ export class WorkReader {
    */
   of(frames: readonly PhysicalFrame[], waits: () => readonly WaitsOn[]): DecodedWork[] {
     const found: DecodedWork[] = [];
-    for (let i = 0; i < frames.length; i++) {
-      const frame = frames[i];
-      const decoders = frame === undefined ? NO_DECODERS : this.#decodersOf(frame);
+    for (const [i, frame] of frames.entries()) {
+      const decoders = this.#decodersOf(frame);
       const call = decoders.length === 0 ? null : this.#calls.at(frames, i);
-      if (call === null || frame === undefined) continue;
+      if (call === null) continue;
       for (const decoder of decoders) {
         if (found.some(({ kind }) => kind === decoder.kind)) continue;
         const work = this.#decode(decoder, call, frame);

@@ -6,8 +6,10 @@ import {
   surveyRunning,
   surveyWork,
   type RunningSurvey,
+  type Surveyed,
   type SurveyedWork,
 } from '../../analyze/work/survey.js';
+import type { DecodedWork } from '../../analyze/work/work-reader.js';
 import type { Memory } from '../../snapshots/memory.js';
 import { WORK_KINDS, type DecoderSpec, type StoredWork, type ValueLevel } from '../../snapshots/work.js';
 
@@ -22,7 +24,7 @@ export class WorkSurvey {
   /** By program. */
   #before: readonly RunningSurvey[] = [];
   #after: readonly (readonly SurveyedWork[])[] = [];
-  #frozen: readonly (readonly SurveyedWork[])[] | null = null;
+  #frozen: readonly (readonly Surveyed<DecodedWork>[])[] | null = null;
 
   constructor(level: ValueLevel, decoders: readonly DecoderSpec[]) {
     this.#level = level;

@@ -12,7 +12,7 @@ t.setTimeout(1_800_000);
 /** Of each program; a thousand of all of them under `npm run test:all`. */
 const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? Math.ceil(1000 / HAMMERED_CELLS.length) : 8;
 const LOOKS = CAPTURES / 4;
-const REQUEST = /^GET \/(?:r|stay)\/(\d+)\/(\d+) host=x from 127\.0\.0\.1:(\d+)$/;
+const REQUEST = /^GET \/(?:r|stay|deep)\/(\d+)\/(\d+) host=x from 127\.0\.0\.1:(\d+)$/;
 
 /**
  * A request as the handler has it: the number in its path is an argument of a call in which it waits, on the stack that is
@@ -24,7 +24,7 @@ for (const cell of HAMMERED_CELLS) {
     async (t) => {
       if (!requireGo(t)) return;
       const running = await startGo(t, await buildGo(cell));
-      const told = { serve: 0, stay: 0 };
+      const told = { serve: 0, stay: 0, deep: 0 };
       const wrong: string[] = [];
       for (let i = 0; i < CAPTURES; i++) {
         const { image } = await captureToImage(running.pid, { mode: i % 4 === 3 ? 'live' : 'stop', writer: 'test' });
@@ -32,7 +32,8 @@ for (const cell of HAMMERED_CELLS) {
           const call = frames.find(({ func }) => func === 'main.serve' || func === 'main.stay');
           const request = work.find(({ kind }) => kind === 'http-server');
           if (call === undefined || request === undefined) continue;
-          told[call.func === 'main.stay' ? 'stay' : 'serve']++;
+          const isDeep = frames.some(({ func }) => func === 'main.deep');
+          told[isDeep ? 'deep' : call.func === 'main.stay' ? 'stay' : 'serve']++;
           const [, port, number, peer] = REQUEST.exec(request.text) ?? [];
           const argument = String(Number(call.args?.split(',')[0]));
           if (torn || port !== peer || number !== argument) wrong.push(`${goid}: ${request.text}, not ${argument}`);
@@ -53,6 +54,7 @@ for (const cell of HAMMERED_CELLS) {
       if (cell.release === '1.12') return;
       t.ok(told.serve > 0, `${told.serve} requests`);
       t.ok(told.stay > 0, `${told.stay} requests whose goroutines move all the time`);
+      t.ok(told.deep > 0, `${told.deep} of them deep in a stack`);
     },
   );
 }
