@@ -64,8 +64,8 @@ function notWorthIt(pid: number, programs: Programs): string | null {
   const stopping = threadCount * USUAL_THREAD_MS;
   if (stopping + fork <= WORTH * (stopping + copy) + WORTH_MS) return null;
   return (
-    `a fork of its ${(residentBytes / 2 ** 20).toFixed(0)} MB in ${mappings} mappings would take about ` +
-    `${fork.toFixed(1)} ms, and what a stop copies ${copy.toFixed(1)} ms`
+    `a stop is shorter here: it takes about ${copy.toFixed(1)} ms to copy what matters, and ${fork.toFixed(1)} ms ` +
+    `to fork its ${(residentBytes / 2 ** 20).toFixed(0)} MB in ${mappings} mappings`
   );
 }
 

@@ -33,6 +33,8 @@ export const ORPHAN_STATUS = 0x67;
 /** How long to wait for a killed clone to die, and for a thread of the process that can collect it, in milliseconds. */
 const DEATH_MS = 2000;
 const COLLECT_MS = 500;
+/** So often a thread is looked for at least: on a busy machine all that time may pass while the first one waits for a CPU. */
+const COLLECT_LOOKS = 20;
 
 /** A frozen copy of the process. Neither can change the other's private memory. */
 export interface Clone {
@@ -168,12 +170,12 @@ export function endClones(): void {
 /** Has the process wait4 for its dead child, in a thread that waits for work anyway. No other thread is stopped. */
 function collect(target: CloneTarget, namespacePid: number): boolean {
   const deadline = performance.now() + COLLECT_MS;
-  do {
+  for (let looks = 0; looks < COLLECT_LOOKS || performance.now() < deadline; looks++) {
     for (const tid of findWaiting(target)) {
       if (collectBy(target, tid, namespacePid)) return true;
     }
     sleep();
-  } while (performance.now() < deadline);
+  }
   return false;
 }
 
