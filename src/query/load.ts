@@ -26,6 +26,8 @@ export interface Loading {
 /** Appends targets to the tables of a database, one after another. */
 export class Loader {
   readonly #database: Database;
+  /** The captures that were loaded, each by its {@link Identity.snapshot}. */
+  readonly #captures = new Set<string>();
   #snaps = 0;
   #stacks = 0;
   #places = new Places();
@@ -34,10 +36,16 @@ export class Loader {
     this.#database = database;
   }
 
-  /** Loads all runtimes of a target, and returns whose they are. */
+  /** Loads all runtimes of a target, and returns whose they are. A capture that was loaded, from a copy of the file, is not again. */
   async load(programs: Programs, loading: Loading): Promise<readonly Identity[]> {
     const identities: Identity[] = [];
     const firstSnap = this.#snaps + 1;
+    const [first] = programs;
+    if (first.image.capture.capturedAt !== null) {
+      const { snapshot } = identityOf(first, loading.path, loading.service);
+      if (this.#captures.has(snapshot)) return [];
+      this.#captures.add(snapshot);
+    }
     for (const program of programs) identities.push(await this.#loadSnapshot(program, loading));
     const snapOf = (runtime: number): number => firstSnap + programs.findIndex(({ runtime: { n } }) => n === runtime);
     await this.#loadGoroutines(programs, loading.selection ?? {}, snapOf);
@@ -49,6 +57,7 @@ export class Loader {
   /** Removes all that was loaded. */
   async clear(): Promise<void> {
     this.#database.flush();
+    this.#captures.clear();
     this.#places = new Places();
     for (const table of [...Object.keys(LOADED), 'loaded_stacks']) await this.#database.run(`DELETE FROM ${table}`);
   }

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { badFile, GospyError } from '../../snapshots/errors.js';
 import type { DecoderSpec } from '../../snapshots/work.js';
@@ -60,9 +60,14 @@ export async function loadSources(
     }
   };
   const parquet: string[] = [];
+  /** Each file is read once, also if several names stand for it. */
+  const seen = new Set<string>();
   for (const name of asked.names) {
     await attempt(async () => {
       for (const path of await expand(database, name)) {
+        const file = existsSync(path) ? realpathSync(path) : path;
+        if (seen.has(file)) continue;
+        seen.add(file);
         await attempt(async () => {
           if (!path.endsWith('.parquet')) return loadTarget({ file: path, bin, debugDir }, path);
           await checkParquet(database, path);

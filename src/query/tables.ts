@@ -179,14 +179,16 @@ export const NEST_STACKS = `
 
 /** SQL that makes the views: of what was loaded, and of `dataset`, a query for rows of {@link GOROUTINES}, if there is one. */
 export function viewsSql(dataset: string | null): string[] {
+  // A capture that is loaded may be in the data set too.
+  const others = `(${dataset ?? ''}) WHERE captured_at IS NULL OR snapshot NOT IN (SELECT snapshot FROM loaded_snapshots)`;
   const all =
     dataset === null
       ? LOADED_GOROUTINES
-      : `${LOADED_GOROUTINES} UNION ALL SELECT ${namesOf(GOROUTINES)} FROM (${dataset})`;
+      : `${LOADED_GOROUTINES} UNION ALL SELECT ${namesOf(GOROUTINES)} FROM ${others}`;
   const ofDataset =
     dataset === null
       ? ''
-      : `UNION ALL SELECT DISTINCT NULL AS path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM (${dataset})`;
+      : `UNION ALL SELECT DISTINCT NULL AS path, ${namesOf(IDENTITY)}, ${namesOf(CAPTURE)} FROM ${others}`;
   const identified = (table: string, columns: Columns): string =>
     `SELECT ${namesOf(IDENTITY)}, t.* EXCLUDE (snap) FROM (SELECT snap, ${namesOf(columns)} FROM ${table}) t JOIN ${SNAPSHOTS} USING (snap)`;
   const definitions: Readonly<Record<keyof typeof VIEWS, string>> = {

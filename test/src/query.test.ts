@@ -137,6 +137,40 @@ t.test('query: frames, labels, waits, ps and threads are those of the other comm
   ]);
 });
 
+t.test('query: a capture counts once, whatever names and files it is asked about by', async (t) => {
+  const target = sample('queue.gsp');
+  const folder = temporaryFolder(t);
+  const copy = join(folder, 'copy.gsp');
+  cpSync(target, copy);
+  const dataset = join(folder, 'dataset');
+  const by = ['--partition-by', 'service'];
+  t.match(await gospyHere(['export', target, '--format', 'parquet', '-o', dataset, ...by]), { code: 0 });
+  const count = 'SELECT count(*) AS n, count(DISTINCT goid) AS goids FROM goroutines';
+  const [once] = await rowsOf(count, target);
+  t.equal(once?.['n'], once?.['goids']);
+  t.same(await rowsOf(count, target, join(SAMPLES, '..', 'samples', 'queue.gsp'), copy, dataset, folder), [once]);
+  t.same(await rowsOf(count, dataset, dataset), [once]);
+  t.equal((await rowsOf('SELECT * FROM snapshots', target, dataset)).length, 1);
+  const both = await rowsOf('SELECT count(*) AS n FROM goroutines', target, sample('labels.gsp'));
+  t.equal(both[0]?.['n'], (await goroutinesOf(target)).length + (await goroutinesOf(sample('labels.gsp'))).length);
+});
+
+t.test('query: --service names the program, in rows of snapshots and not of data sets', async (t) => {
+  const target = sample('queue.gsp');
+  const services = 'SELECT DISTINCT service FROM goroutines ORDER BY service';
+  t.same(await rowsOf(services, target, '--service', 'shop'), [{ service: 'shop' }]);
+  const file = join(temporaryFolder(t), 'all.parquet');
+  const named = ['export', sample('labels.gsp'), '--format', 'parquet', '-o', file, '--service', 'till'];
+  t.match(await gospyHere(named), { code: 0 });
+  t.same(await rowsOf(services, target, file, '--service', 'shop'), [{ service: 'shop' }, { service: 'till' }]);
+});
+
+t.test('query: without ORDER BY, goroutines come in the order of their ids, target by target', async (t) => {
+  const [first, second] = [sample('labels.gsp'), sample('queue.gsp')];
+  const goids = [...(await goroutinesOf(first)), ...(await goroutinesOf(second))].map(({ goid }) => ({ goid }));
+  t.same(await rowsOf('SELECT goid FROM goroutines', first, second), goids);
+});
+
 /** How many goroutines have each key, the most first. */
 function ranked(keys: readonly string[]): [string, number][] {
   const counts = new Map<string, number>();
