@@ -1,6 +1,6 @@
 import { hex } from '../../snapshots/address.js';
 import type { Arch } from '../../snapshots/arch.js';
-import type { CodeIndex } from './code-index.js';
+import type { CodeIndex, CodePoint } from './code-index.js';
 import { keptStackPointers, raceCallReturn } from './race-call.js';
 import { interruptedRegisters, isSignalFrame } from './signal-frame.js';
 import type { StackMemory } from './stack-memory.js';
@@ -51,20 +51,21 @@ export function stepFromOutside(
 }
 
 /**
- * The step from C code to the frame of racecall on the goroutine's stack. C code has kept its SP somewhere; of what may be
- * that, the one is right from which the stack can be followed to its end. Two of those are one too many.
+ * The step from C code to the frame of racecall on the goroutine's stack. C code has kept its SP, in R12 or stored; of what may
+ * be that, the one is right from which the stack can be followed to its end. Two that are stored are one too many.
  */
 function fromRaceCall(
   memory: StackMemory,
   code: CodeIndex,
   { user, machine }: UnwindStart,
   at: Position,
-  pc: number,
+  point: CodePoint,
   leadsToGoexit: (at: Position) => boolean,
 ): Step {
-  const next = (sp: number): Position => ({ pc, sp, lr: 0, trap: false, r12: null });
-  const kept = [...keptStackPointers(memory, code, user, at, machine?.systemSp ?? 0)];
-  const [sp, another] = kept.filter((sp) => leadsToGoexit(next(sp)));
+  const next = (sp: number): Position => ({ pc: point.pc, sp, lr: 0, trap: false, r12: null });
+  const { inRegister, stored } = keptStackPointers(memory, code, user, at, point, machine?.systemSp ?? 0);
+  if (inRegister !== null && leadsToGoexit(next(inRegister))) return goOn('race-call', next(inRegister));
+  const [sp, another] = [...stored].filter((sp) => leadsToGoexit(next(sp)));
   if (sp === undefined || another !== undefined) {
     return end('unknown-c-caller', 'in C code of the race detector, whose caller is not certain');
   }

@@ -1,4 +1,3 @@
-import { RED_ZONE } from '../runtime/memory-ranges.js';
 import type { CodeIndex, CodePoint } from './code-index.js';
 import type { StackMemory } from './stack-memory.js';
 import type { Position } from './step.js';
@@ -18,36 +17,51 @@ const MOST_SEARCHED = 64 << 10;
 /** CALL rel32. */
 const CALL_BYTES = 5;
 
-/** The return address of C code that racecall called for the goroutine; null where it did not. Throws MemoryFault. */
-export function raceCallReturn(memory: StackMemory, code: CodeIndex, systemSp: number): number | null {
+/** Where C code that racecall called for the goroutine returns to; null where it did not. Throws MemoryFault. */
+export function raceCallReturn(memory: StackMemory, code: CodeIndex, systemSp: number): CodePoint | null {
   if (memory.known(systemSp, 'g0.sched.sp') === 0) return null;
-  const pc = memory.word(returnSlot(systemSp), 'return address, were it in racecall');
-  return code.at(pc)?.special === 'racecall' ? pc : null;
+  const point = code.at(memory.word(returnSlot(systemSp), 'return address, were it in racecall'));
+  return point?.special === 'racecall' ? point : null;
+}
+
+/** Values that may be the goroutine's SP in racecall. */
+export interface KeptStackPointers {
+  /** What is in R12; null if that cannot be it. C code that has not stored R12, or has restored it, did not change it. */
+  readonly inRegister: number | null;
+  /** What C code has stored on the system stack. */
+  readonly stored: ReadonlySet<number>;
 }
 
 /**
- * Every value that may be the goroutine's SP in racecall, which C code at `at` has left in R12 or has stored on the system
- * stack: the word there is the return address of a call of racecall. Throws MemoryFault where that stack is absent.
+ * Finds what may be the goroutine's SP in racecall, after C code at `at` that returns to `point`: above the frame of racecall
+ * is the return address of a call of it. Since Go 1.21, that frame holds RBP in asancall and msancall. C code of these
+ * libraries stores R12 at SP or above, never in the red zone, as no function of race_linux*.syso of 1.12 to 1.27 does: what
+ * is there is left over from earlier calls. Throws MemoryFault where that stack is absent.
  */
 export function keptStackPointers(
   memory: StackMemory,
   code: CodeIndex,
   user: UserStack,
   at: Position,
+  point: CodePoint,
   systemSp: number,
-): ReadonlySet<number> {
-  const found = new Set<number>();
-  const consider = (sp: number): void => {
-    if (sp % 8 !== 0 || !isOnStack(user, sp) || found.has(sp)) return;
-    const called = memory.callBefore(memory.word(sp, 'return address, were it of racecall'), CALL_BYTES);
-    if (called !== null && ENTRIES.test(code.at(called)?.func.name ?? '')) found.add(sp);
+): KeptStackPointers {
+  const frameSize = point.spDelta ?? 0;
+  const mayBeKept = (sp: number): boolean => {
+    if (sp % 8 !== 0 || !isOnStack(user, sp) || sp + frameSize >= user.hi) return false;
+    const called = memory.callBefore(memory.word(sp + frameSize, 'return address, were it of racecall'), CALL_BYTES);
+    return called !== null && ENTRIES.test(code.at(called)?.func.name ?? '');
   };
+  const stored = new Set<number>();
   const end = returnSlot(systemSp);
-  const start = at.sp - (at.sp % 8) - RED_ZONE;
-  if (at.r12 === null || start > end || end - start > MOST_SEARCHED) return found;
-  consider(at.r12);
-  for (let slot = start; slot < end; slot += 8) consider(memory.word(slot, 'R12, were it stored'));
-  return found;
+  const start = at.sp - (at.sp % 8);
+  if (at.r12 === null || start > end || end - start > MOST_SEARCHED) return { inRegister: null, stored };
+  const inRegister = mayBeKept(at.r12) ? at.r12 : null;
+  for (let slot = start; slot < end; slot += 8) {
+    const sp = memory.word(slot, 'R12, were it stored');
+    if (!stored.has(sp) && mayBeKept(sp)) stored.add(sp);
+  }
+  return { inRegister, stored };
 }
 
 function returnSlot(systemSp: number): number {

@@ -65,9 +65,7 @@ export class UnwindRules {
   step(start: UnwindStart, at: Position, innermost: PhysicalFrame | undefined): Step {
     const point = this.#code.at(at.pc);
     const onSystemStack = isOnSystemStack(start.user, at.sp);
-    // Go's own linker lists C code among the functions, without tables.
-    const isOutside = point === null || (at.trap && onSystemStack && point.spDelta === null);
-    if (isOutside) return this.#stepFromOutside(start, at);
+    if (point === null || (at.trap && onSystemStack && isLikeC(point))) return this.#stepFromOutside(start, at);
     const here: Here = { start, at, point, isInnermost: innermost === undefined, onSystemStack };
     return this.#stepWithoutFrame(here) ?? this.#stepWithFrame(here, innermost);
   }
@@ -260,6 +258,14 @@ function isOutermost({ start, point: { special, func } }: Here): boolean {
   if ((func.flag & FuncFlag.topFrame) !== 0 || special === 'goexit' || special === 'mstart' || special === 'rt0_go')
     return true;
   return start.user.sched.pc === 0 && (special === 'mcall' || special === 'morestack');
+}
+
+/**
+ * True for functions that are followed as C code is. Go's own linker lists C code among the functions, without tables. What C
+ * code of the race detector calls on the system stack keeps R12 as C functions do (racecallbackthunk in race_amd64.s).
+ */
+function isLikeC({ spDelta, special }: CodePoint): boolean {
+  return spDelta === null || special === 'raceCallback';
 }
 
 /** True where the table of frame sizes says where the return address is: the function has not written SP at this pc. */

@@ -17,6 +17,8 @@ export type SpecialFunc =
   | 'cgocallback'
   | 'gogo'
   | 'racecall'
+  // C code of the race detector calls it.
+  | 'raceCallback'
   // They switch to the system stack to ask the vDSO for the time.
   | 'vdsoClock'
   // They align SP for a call of a C function.
@@ -28,10 +30,7 @@ export type SpecialFunc =
   | 'fakedCall';
 
 const CLOCKS = ['runtime.nanotime', 'runtime.nanotime1', 'runtime.walltime', 'runtime.walltime1', 'time.now'] as const;
-const ALIGNING = [
-  ...(['runtime.callCgoMmap', 'runtime.callCgoMunmap', 'runtime.callCgoSigaction'] as const),
-  'runtime.racecallbackthunk',
-] as const;
+const ALIGNING = ['runtime.callCgoMmap', 'runtime.callCgoMunmap', 'runtime.callCgoSigaction'] as const;
 
 const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['runtime.goexit', 'goexit'],
@@ -49,6 +48,7 @@ const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['racecall', 'racecall'],
   ['msancall', 'racecall'],
   ['asancall', 'racecall'],
+  ['runtime.racecallbackthunk', 'raceCallback'],
   ...CLOCKS.map((name) => [name, 'vdsoClock'] as const),
   ...ALIGNING.map((name) => [name, 'alignsStack'] as const),
   ['runtime.sigtramp', 'sigtramp'],
@@ -69,7 +69,7 @@ export function specialFunc(name: string): SpecialFunc | null {
 /** Functions that write SP in ways that their tables do not follow (asm_*.s, race_*.s, sys_linux_*.s). */
 const WRITES_SP: ReadonlySet<SpecialFunc> = new Set([
   ...(['mcall', 'morestack', 'rt0_go', 'asmcgocall', 'cgocallback', 'systemstack'] as const),
-  ...(['gogo', 'racecall', 'vdsoClock', 'alignsStack'] as const),
+  ...(['gogo', 'racecall', 'raceCallback', 'vdsoClock', 'alignsStack'] as const),
 ]);
 
 /** True for functions that Go 1.17 and newer mark with SPWRITE; older releases mark none. */

@@ -10,6 +10,7 @@ import {
   pc,
   signalFrame,
   SYSTEM_SP,
+  USER,
   walk,
   type Walk,
 } from '../support/made-up-stacks.js';
@@ -235,13 +236,40 @@ t.test('rules: C code of the race detector leads to the caller by what racecall 
   ];
   t.same(walk('amd64', { ...inC, r12: kept }), whole, 'it is still in R12');
   t.same(walk('amd64', { ...inC, at: [pc('external'), sp], r12: kept }), whole, 'in C code that Go has linked');
+  t.same(walk('amd64', { ...inC, at: [pc('runtime.racecallbackthunk'), sp], r12: kept }), whole, 'in what that calls');
   t.same(walk('amd64', { ...inC, r12: 5, words: { ...words, [sp + 8]: kept } }), whole, 'it is stored');
   const left = kept - 8 - 32;
   const stale = { ...call(work), [left]: work, [sp + 16]: left };
   t.same(walk('amd64', { ...inC, r12: kept, words: { ...words, ...stale } }), whole, 'an earlier one is stored too');
+  t.same(
+    walk('amd64', { ...inC, r12: USER.hi, words: { ...words, [sp + 8]: kept } }),
+    whole,
+    'R12 is the end of the stack',
+  );
   const uncertain = ['unknown-c-caller', '', 'in C code of the race detector, whose caller is not certain'];
   t.same(walk('amd64', { ...inC, r12: 5 }), uncertain, 'it is not found');
   t.same(walk('amd64', { ...inC, r12: kept, topSp: CALLER_SP }), uncertain, 'the stack does not lead to its end');
+  // racewrite itself calls racecall, so that two values lead to the end of the stack.
+  const racewrite = pc('runtime.racewrite');
+  const deeper = kept - 8;
+  const callOfRacecall = (pc('runtime.racecall') - racewrite) * 2 ** 32 + 0xe8 * 2 ** 24;
+  const two = { ...words, [racewrite - 8]: callOfRacecall, [deeper]: racewrite };
+  const inTwo = (r12: number, stored: Record<number, number>): unknown =>
+    walk('amd64', { ...inC, r12, words: { ...two, ...stored } });
+  const wrapped = [
+    'race-call return-address return-address return-address top-frame',
+    `runtime.racecall@${deeper.toString(16)} runtime.racewrite@${kept.toString(16)} ${outer('amd64')}`,
+    null,
+  ];
+  t.same(inTwo(deeper, { [sp + 16]: kept }), wrapped, 'what is in R12 comes before what is stored');
+  t.same(inTwo(kept, { [sp + 16]: deeper }), whole);
+  t.same(inTwo(5, { [sp + 16]: kept, [sp - 16]: deeper }), whole, 'what is below SP is left over');
+  t.same(inTwo(5, { [sp + 16]: kept, [sp + 8]: deeper }), uncertain, 'two are stored');
+  t.same(
+    walk('amd64', { ...inC, r12: deeper, words: { ...words, [SYSTEM_SP - 8]: pc('asancall'), [deeper]: 0x1234 } }),
+    [whole[0], `asancall@${deeper.toString(16)} ${outer('amd64')}`, null],
+    'asancall has stored RBP',
+  );
   t.same(walk('amd64', { ...inC, at: [pc('runtime.racecall'), sp], r12: kept }), [
     'race-call return-address top-frame',
     `runtime.racecall@${kept.toString(16)} ${outer('amd64')}`,

@@ -40,6 +40,8 @@ const FUNCTIONS: readonly MadeUp[] = [
   { name: 'runtime.cgocallback', size: 24, flag: SP_WRITE },
   { name: 'runtime.nanotime1', size: 32, flag: SP_WRITE },
   { name: 'runtime.racecall', size: 0, flag: SP_WRITE },
+  { name: 'runtime.racecallbackthunk', size: 56, flag: SP_WRITE },
+  { name: 'asancall', size: 8, flag: SP_WRITE },
   { name: 'runtime.rt', size: 0, flag: SP_WRITE },
   { name: 'runtime.sigtramp', size: 64 },
   { name: 'runtime.sigreturn__sigaction', size: 0 },

@@ -188,6 +188,7 @@ export const RACE_CELLS: readonly Cell[] = [
   { fixture: 'spin', release: '1.12', link: 'plain', args: ['-race'] },
   { fixture: 'spin', release: '1.26', link: 'plain', args: ['-race'] },
   { fixture: 'spin', release: '1.22', link: 'cgo', args: ['-race'] },
+  { fixture: 'spin', release: '1.26', link: 'cgo', args: ['-asan'] },
 ];
 
 /** The program that reads tracebacks with panicparse. */
