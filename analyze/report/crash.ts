@@ -1,6 +1,6 @@
 import { hex, type Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
-import { hasAddress, isFatal, signalName } from '../../snapshots/signals.js';
+import { hasAddress, hasSender, isFatal, signalName } from '../../snapshots/signals.js';
 import type { GoProgram, Programs } from '../program.js';
 import type { M } from '../runtime/machine.js';
 import { caughtSignals, signalAt, type CaughtSignal } from '../stacks/signal-frame.js';
@@ -37,17 +37,17 @@ export function crashOf(program: GoProgram): Crash | null {
 
 /** The first fatal signal whose handler the thread of an M is in. null without one. */
 function caughtSignal(program: GoProgram, machine: M): Cause | null {
-  const { host, pid } = program.image;
-  for (const signal of signalsOf(program, machine)) {
-    if (!isFatal(signal.number)) continue;
-    const { number, code } = signal;
-    const own = host.namespacePids.at(-1) ?? pid;
-    return {
-      ...{ signal: signalName(number), code, addr: hasAddress(number, code) ? hex(signal.addr) : null },
-      sender: code > 0 || signal.pid === own ? null : signal.pid,
-    };
-  }
-  return null;
+  const signal = signalsOf(program, machine).find(({ number }) => isFatal(number));
+  return signal === undefined ? null : causeOf(program, signal);
+}
+
+/** What a siginfo_t says; the program itself counts as no sender. */
+function causeOf({ image }: GoProgram, { number, code, addr, pid }: CaughtSignal): Cause {
+  const own = image.host.namespacePids.at(-1) ?? image.pid;
+  return {
+    ...{ signal: signalName(number), code, addr: hasAddress(number, code) ? hex(addr) : null },
+    sender: hasSender(code) && pid !== 0 && pid !== own ? pid : null,
+  };
 }
 
 /**
@@ -106,8 +106,10 @@ function machineOf(program: GoProgram, tid: number): M | null {
 
 /** The goroutine that the M ran when it crashed, even if a signal handler runs now; null on the system stack. */
 function faultingGoroutine(program: GoProgram, machine: M): Addr | null {
+  // A signal may interrupt the handler of another one on the same thread, as SIGQUIT does that M passes on to itself.
+  const system: readonly (Addr | null)[] = [null, 0 as Addr, machine.g0, machine.gsignal];
   const caught = orNull(() => caughtsig(program, machine));
-  const g = caught !== null && caught !== 0 && caught !== machine.g0 ? caught : machine.curg;
+  const g = caught === null || system.includes(caught) ? machine.curg : caught;
   return g === 0 ? null : g;
 }
 
@@ -130,9 +132,10 @@ function faultBeforePanic(program: GoProgram, gs: readonly (Addr | null)[]): Cau
     const cause = orNull(() => {
       const number = g === null ? 0 : program.memory.u32(g, layout.offset('sig'));
       if (g === null || number === 0) return null;
-      const code = program.memory.word(g, layout.offset('sigcode0'));
-      const addr = hex(program.memory.u64(g, layout.offset('sigcode1')));
-      return { signal: signalName(number), code, addr, sender: null };
+      // A uintptr of the int32 si_code. Code that raises a signal has one below 1, and the word is no address then.
+      const code = program.memory.i32(g, layout.offset('sigcode0'));
+      const addr = program.memory.u64(g, layout.offset('sigcode1'));
+      return causeOf(program, { number, code, addr, pid: 0 });
     });
     if (cause !== null) return cause;
   }

@@ -50,6 +50,34 @@ if (requireGo(t)) {
     });
   }
 
+  for (const cell of CRASH_CELLS.filter(({ link, release }) => link === 'cgo' && release !== '1.19')) {
+    t.test(
+      `crash: what came before other handlers is named, and no false address or sender (${cellName(cell)})`,
+      async (t) => {
+        const path = await buildGo(cell);
+        const segv = { signal: 'SIGSEGV', code: 1, addr: '0x8', sender: null, endedBy: 'SIGABRT' };
+        const sent = { addr: null, sender: null, endedBy: 'SIGABRT' };
+        for (const [how, expected] of [
+          ['c-chained', segv],
+          ['c-handled', segv],
+          // An instruction and not a fault (SI_KERNEL), raise() by the program itself, and a timer of it (SI_TIMER).
+          ['c-trap', { ...sent, signal: 'SIGTRAP', code: 128 }],
+          ['c-raise', { ...sent, signal: 'SIGSEGV', code: -6 }],
+          ['c-timer', { ...sent, signal: 'SIGQUIT', code: -2 }],
+        ] as const) {
+          const { core, stderr } = await crash(t, path, { args: [how] });
+          const { crash: found } = readCore(core).target;
+          t.match(found, expected, how);
+          const { goid, ...said } = told(stderr);
+          if (how === 'c-handled')
+            t.match(said, { signal: 'SIGABRT' }, 'the program itself tells how the handler ended');
+          else t.match(found, how === 'c-raise' ? { signal: said.signal, code: said.code } : said, how);
+          if (how !== 'c-timer') t.equal(found?.goid, goid, how);
+        }
+      },
+    );
+  }
+
   for (const cell of CRASH_CELLS) {
     t.test(`crash: a signal from another process is named with its sender (${cellName(cell)})`, async (t) => {
       const path = await buildGo(cell);
@@ -57,7 +85,9 @@ if (requireGo(t)) {
       const how = cell.release === '1.12' ? 'abort' : 'running';
       // It also passes over a fault's signal that was sent, on most stacks (sighandler in signal_sighandler.go).
       const ofFaults = cell.release === '1.12' ? [] : (['SIGSEGV', 'SIGBUS'] as const);
-      for (const signal of ['SIGQUIT', 'SIGABRT', ...ofFaults] as const) {
+      // By itself it would end a program without a core.
+      const ofGo = cell.link === 'plain' ? (['SIGSTKFLT'] as const) : [];
+      for (const signal of ['SIGQUIT', 'SIGABRT', ...ofFaults, ...ofGo] as const) {
         const { core, stderr } = await crash(t, path, { args: [how], signal });
         const { target } = readCore(core);
         t.match(told(stderr), { signal, code: 0 });
