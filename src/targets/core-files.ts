@@ -96,6 +96,7 @@ function openNamed(core: Core, path: string, search: FileSearch, files: ElfFile[
   let reason: string | null;
   if (match.same) {
     const main = { file, ...match };
+    search.warnOfAlterations(main);
     const libraries = openLibraries(search, files);
     const programs = openOver(core, main, libraries, search);
     reason = misfitOf(programs, main);

@@ -99,7 +99,9 @@ export class FileSearch {
     return this.#loadedLibraries().flatMap((loaded) => {
       if (compareBuildIds(loaded, file) !== 'same') return [];
       const match = matchIfReadable(this.#core, loaded, file);
-      return match.same ? [{ file, ...match }] : [];
+      if (!match.same) return [];
+      this.warnOfAlterations({ file, ...match });
+      return [{ file, ...match }];
     });
   }
 
@@ -141,7 +143,7 @@ export class FileSearch {
       if (file === null) continue;
       const match = matchIfReadable(this.#core, loaded, file);
       if (match.same) {
-        this.#warnOfAlterations(file, match.altered);
+        this.warnOfAlterations({ file, ...match });
         yield { file, ...match };
       } else {
         reject(match.reason, file);
@@ -150,7 +152,8 @@ export class FileSearch {
     }
   }
 
-  #warnOfAlterations(file: ElfFile, altered: readonly Alteration[]): void {
+  /** Warns of segments in which a file has other bytes than the core. */
+  warnOfAlterations({ file, altered }: FoundFile): void {
     for (const { addr } of altered) {
       const message =
         `${file.path} has the right build id, but not the bytes that the core has at ${hex(addr)}: ` +

@@ -145,7 +145,9 @@ if (requireGo(t)) {
     const patched = readCore(core);
     t.same(patched.goroutines, goroutines);
     t.match(patched.warnings, [/^file-altered: .*program has the right build id/]);
-    t.match(await gospy(['summary', core]), { code: 0, stderr: 'warning: file-altered' });
+    for (const args of [[], ['--bin', path]]) {
+      t.match(await gospy(['summary', core, ...args]), { code: 0, stderr: 'warning: file-altered' });
+    }
   });
 
   t.test('misfit: what stands in the place of a Go library lends nothing', async (t) => {
