@@ -4,7 +4,10 @@ import type { Load } from '../binary/loads.js';
 import { blocks } from '../binary/scan.js';
 import { layoutsOf } from './layouts.js';
 
-/** Slices at the start of a moduledata (symtab.go): the linker writes them with a length that is their capacity. */
+/**
+ * Slices at the start of a moduledata (symtab.go): the linker writes them with a length that is their capacity. None is
+ * empty, unlike what tables of other languages have: a pointer and two zeros.
+ */
 const SLICES = ['funcnametab', 'cutab', 'filetab', 'pctab', 'pclntable', 'ftab'] as const;
 
 /** The offsets of these slices, one list for each order in which releases have had them. */
@@ -35,7 +38,7 @@ export function mayHoldModule(memory: Memory, load: Load): boolean {
       if (table < lo || table >= hi) continue;
       const isSlice = (offset: number): boolean => {
         const [data, length, capacity] = [word(i + offset), word(i + offset + 8), word(i + offset + 16)];
-        return data >= table && data < hi && length === capacity && length <= hi - data;
+        return data >= table && data < hi && length > 0 && length === capacity && length <= hi - data;
       };
       if (SHAPES.some((offsets) => offsets.every(isSlice))) return true;
     }

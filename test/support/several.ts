@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, readFileSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -45,7 +46,8 @@ export async function startGoHost(
 
 /** Starts a C program that loads `libraries`. */
 export async function startCHost(t: Test, libraries: readonly string[]): Promise<SeveralRuntimes> {
-  const path = join(dirname(await buildGo(SEVERAL.newLibrary)), 'c-host');
+  const version = createHash('sha256').update(readFileSync(C_HOST)).digest('hex').slice(0, 16);
+  const path = join(dirname(await buildGo(SEVERAL.newLibrary)), `c-host-${version}`);
   if (!existsSync(path)) {
     const unfinished = `${path}.${process.pid}`;
     await promisify(execFile)('gcc', ['-g', '-o', unfinished, C_HOST, '-ldl']);
