@@ -1,11 +1,12 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import { onFault, type Range } from '../../snapshots/memory.js';
 import type { Thread } from '../../snapshots/image.js';
-import { RangeList, Runs } from '../../snapshots/runs.js';
+import { RangeList } from '../../snapshots/runs.js';
 import type { Registers } from '../../snapshots/registers.js';
 import type { GoRuntime } from './go-runtime.js';
 import { isOnThread, type G } from './goroutine.js';
 import type { M } from './machine.js';
+import { slotsOf } from './size-classes.js';
 
 /** Bytes kept of a goroutine's stack, from its innermost frame outwards. A deeper stack is cut, and reported as cut. */
 const MAX_STACK_KEPT = 8 << 20;
@@ -22,8 +23,6 @@ const SYSTEM_STACK_SLACK = 2 << 10;
  */
 const ABOVE_SYSTEM_STACK = 256;
 const ALIGNED = 1024;
-/** How far apart size classes between 256 and 512 bytes are at most (sizeclasses.go, 1.12 to 1.27): gs are of that size. */
-const CLASS_STEP = 32;
 /** amd64's red zone, in bytes, which leaf code may use below the stack pointer. */
 export const RED_ZONE = 128;
 /** Stacks up to this size are planned whole: neighbours merge into long runs, which are cheaper than many short ones. */
@@ -75,15 +74,10 @@ export function runtimeRanges(program: GoRuntime, goroutines: Float64Array): Ran
   add(memory.ptr(globals.allp), 8 * memory.word(globals.allp, 8));
   for (const p of program.processors) add(p.addr, layouts.of('p').sizeBytes);
   for (const m of machines) out.addAll(machineRanges(program, m));
-  out.addAll(slotsOf(goroutines, gSize));
+  const gs = new RangeList();
+  for (const at of goroutines) gs.add(at, at + gSize);
+  out.addAll(slotsOf(gs, gSize));
   return out;
-}
-
-/** Where objects are, each with what is left of its slot: nothing else lies there. */
-function slotsOf(addresses: Float64Array, sizeBytes: number): Iterable<Range> {
-  const objects = new RangeList();
-  for (const at of addresses) objects.add(at, at + sizeBytes);
-  return new Runs(objects, CLASS_STEP - 1);
 }
 
 /** An M, its g0 and gsignal, and the part of its system stack that a thread waiting for work uses. */

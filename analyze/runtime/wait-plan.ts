@@ -1,10 +1,11 @@
 import { NIL, type Addr } from '../../snapshots/address.js';
 import { onFault, type Range } from '../../snapshots/memory.js';
-import { RangeList, Runs } from '../../snapshots/runs.js';
+import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
 import { HchanReader } from './hchan.js';
 import { IO_REASON, PollDescPlaces, PollDescReader } from './poll-desc.js';
+import { slotsOf } from './size-classes.js';
 import { mayBeTimed, TimerHeaps } from './timer-heaps.js';
 import { SLEEP_REASON, TimerReader } from './timers.js';
 import { isBlocked, WaitReader } from './wait-records.js';
@@ -15,9 +16,6 @@ import { isBlocked, WaitReader } from './wait-records.js';
  */
 export type ReadFirst = (program: GoRuntime, ranges: RangeList, what: FirstRead) => GoRuntime;
 type FirstRead = 'gs' | 'sudogs' | 'channels' | 'frames' | 'timers' | 'defers';
-
-/** How far apart size classes between 48 and 256 bytes are at most (sizeclasses.go, 1.12 to 1.27): sudogs are of that size. */
-const SUDOG_STEP = 16;
 
 /** Finds, while the program runs, what goroutines wait in: what a capture reads before the stop. */
 export class WaitPlan {
@@ -30,6 +28,7 @@ export class WaitPlan {
   readonly #places: PollDescPlaces;
   readonly #readFirst: ReadFirst;
   readonly #heaps: TimerHeaps;
+  readonly #sudogBytes: number;
   /** Goroutines that lead to heaps of timers. */
   readonly #askedForHeaps: G[] = [];
   /** Channels that timers may send on which only their heaps lead to. */
@@ -40,6 +39,7 @@ export class WaitPlan {
     this.#places = new PollDescPlaces(program, gs);
     this.#readFirst = readFirst;
     this.#heaps = new TimerHeaps(program);
+    this.#sudogBytes = program.layouts.of('sudog').sizeBytes;
   }
 
   /** Adds what some goroutines wait in; `addresses` are those of their gs. */
@@ -69,7 +69,7 @@ export class WaitPlan {
 
   /** The sudogs, each with what is left of its slot, and the {@link queues}. */
   withSudogs(): RangeList {
-    const out = new RangeList(new Runs(this.#sudogs, SUDOG_STEP - 1));
+    const out = new RangeList(slotsOf(this.#sudogs, this.#sudogBytes));
     out.addAll(this.queues);
     return out;
   }
