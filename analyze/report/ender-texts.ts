@@ -1,5 +1,5 @@
 import type { Evidence, WaitsOn } from '../waits/model.js';
-import type { Ender } from '../waits/wait-graph.js';
+import type { Ender, Needs } from '../waits/wait-graph.js';
 import { enderText } from './wait-texts.js';
 
 /** Goroutines of a kind that are named beside others, and kinds that are told of. */
@@ -17,11 +17,11 @@ export interface Named {
  * Who has to end a wait, with why that is thought: those of whom the same is said together, as in
  * `probably waits for Done by 35, 36 in main.worker: main.worker, which refers to it, calls Done; and 2 others`.
  */
-export function enderListText(on: WaitsOn, enders: readonly Ender[], { goidOf, funcOf }: Named): string {
+export function enderListText(on: WaitsOn, needs: Needs, enders: readonly Ender[], { goidOf, funcOf }: Named): string {
   /** By what is said of them, the ids of the first ones. */
   const alike = new Map<string, { readonly does: string; readonly goids: number[] }>();
   for (const { goroutine, strength, evidence } of enders.slice(0, MAX_ENDERS)) {
-    const does = enderText(on, strength);
+    const does = enderText(on, strength, needs);
     const said = `${does} in ${funcOf(goroutine)}: ${evidenceText(evidence)}`;
     const known = alike.get(said);
     if (known !== undefined) known.goids.push(goidOf(goroutine));

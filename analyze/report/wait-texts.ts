@@ -1,5 +1,6 @@
 import { hex } from '../../snapshots/address.js';
 import { isSure, type Strength, type WaitsOn } from '../waits/model.js';
+import type { Needs } from '../waits/wait-graph.js';
 
 /** The names of the types that are waited on. */
 const NAMES: Readonly<Record<WaitsOn['kind'], string>> = {
@@ -84,8 +85,11 @@ export function dueText(on: WaitsOn): string {
 /** What is done with a channel. */
 export const VERBS: Partial<Record<NonNullable<WaitsOn['op']>, string>> = { send: 'send on', recv: 'receive from' };
 
-/** Who ends a wait on it, before the name of a goroutine: `held by`, `probably held by`, `may be sent by`. */
-export function enderText({ kind, op }: WaitsOn, strength: Strength): string {
+/**
+ * Who ends a wait on it, before the name of a goroutine: `held by`, `probably held by`, `may be sent by`. `needs` tells a Cond by
+ * which goroutines wait for a lock of the program's own.
+ */
+export function enderText({ kind, op }: WaitsOn, strength: Strength, needs: Needs): string {
   const certainly = isSure(strength) ? '' : strength === 'probable' ? 'probably ' : 'perhaps ';
   switch (kind) {
     case 'mutex':
@@ -96,7 +100,7 @@ export function enderText({ kind, op }: WaitsOn, strength: Strength): string {
     case 'waitgroup':
       return `${certainly}waits for Done by`;
     case 'cond':
-      return `may be signalled by`;
+      return needs === 'holder' ? `its lock ${certainly}held by` : 'may be signalled by';
     case 'chan':
     case 'select':
     case 'nilchan':

@@ -202,7 +202,7 @@ export class WaitReporter {
     const on = thingAt(this.#waits, thing);
     const ender = graph.endersOf(thing).find(({ goroutine }) => goroutine === by);
     if (ender === undefined) return waitText(on);
-    return `${waitText(on)}, ${enderText(on, ender.strength)} ${this.#goid(by)}: ${evidenceText(ender.evidence)}`;
+    return `${waitText(on)}, ${enderText(on, ender.strength, graph.needsOf(thing))} ${this.#goid(by)}: ${evidenceText(ender.evidence)}`;
   }
 
   #rootDocument(root: Root): WaitRoot {
@@ -312,7 +312,7 @@ export class WaitReporter {
   /** Who has to end the waits on a thing, with why that is thought; or why nobody is named. */
   endersText(thing: number, enders: readonly Ender[]): string {
     if (enders.length === 0) return this.#nobodyText(thing) ?? 'nobody found that would end it';
-    return enderListText(thingAt(this.#waits, thing), enders, {
+    return enderListText(thingAt(this.#waits, thing), this.#waits.graph.needsOf(thing), enders, {
       goidOf: (index) => this.#goid(index),
       funcOf: (index) => this.funcOf(index),
     });

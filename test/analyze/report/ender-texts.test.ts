@@ -14,7 +14,7 @@ function ender(goroutine: number, message = 'it calls Done'): Ender {
 }
 
 t.test('enders of whom the same is said are named together', (t) => {
-  const text = (enders: readonly Ender[]): string => enderListText(GROUP, enders, NAMED);
+  const text = (enders: readonly Ender[]): string => enderListText(GROUP, 'all', enders, NAMED);
   t.equal(text([ender(1)]), 'probably waits for Done by 99 in a.f: it calls Done');
   t.equal(text([ender(1), ender(2)]), 'probably waits for Done by 98, 99 in a.f: it calls Done');
   t.equal(
@@ -31,6 +31,20 @@ t.test('enders of whom the same is said are named together', (t) => {
       .split('; ')
       .at(-1),
     'and 1 other',
+  );
+  t.end();
+});
+
+t.test('enders of a wait on a Cond hold the lock that it is part of, or may signal', (t) => {
+  const cond = { kind: 'cond', addr: 0xc000 as Addr, op: 'wait' } as const;
+  const holder = ender(1, 'Unlock of gate deferred in a.f');
+  t.equal(
+    enderListText(cond, 'holder', [holder], NAMED),
+    'its lock probably held by 99 in a.f: Unlock of gate deferred in a.f',
+  );
+  t.equal(
+    enderListText(cond, 'any', [{ ...holder, strength: 'candidate' }], NAMED),
+    'may be signalled by 99 in a.f: Unlock of gate deferred in a.f',
   );
   t.end();
 });
