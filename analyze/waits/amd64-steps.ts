@@ -1,6 +1,6 @@
 import { Amd64Decoder, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from './amd64.js';
 import { STRING_STORE, type Registers } from './code-registers.js';
-import { addressOf, inFrame, shifted, type Value } from './code-values.js';
+import { addressOf, inFrame, multiplied, shifted, summed, type Value } from './code-values.js';
 import type { Cpu, Instruction, Truth } from './instruction.js';
 
 const REGISTERS = 16;
@@ -11,6 +11,8 @@ const LEA = 0x8d;
 const CMPXCHG = 0xb1;
 const XADD = 0xc1;
 const SETE = 0x94;
+/** Calls of what is in a register or in memory are one of these. */
+const GROUP_5 = 0xff;
 /** The prefix of an atomic instruction. */
 const LOCK = 0xf0;
 
@@ -19,12 +21,18 @@ export const AMD64: Cpu = {
   registers: REGISTERS,
   sp: RSP,
   kept: [RSP, RBP],
+  results: [RAX, RBX, RCX],
   first: RAX,
   closure: RDX,
   pushed: 8,
   changedByBarrier: [11],
   *atomicsIn(code) {
     for (let at = 0; at < code.byteLength; at++) if (code.getUint8(at) === LOCK) yield at;
+  },
+  mayCallIndirectly(code) {
+    for (let at = 0; at + 1 < code.byteLength; at++)
+      if (code.getUint8(at) === GROUP_5 && (code.getUint8(at + 1) & 0x38) === 0x10) return true;
+    return false;
   },
   instruction: (entry) => new Amd64Instruction(entry),
 };
@@ -64,10 +72,9 @@ class Amd64Instruction extends Amd64Decoder implements Instruction {
   address(r: Registers): Value | null {
     if (!this.hasModrm || this.rm >= 0) return null;
     if (this.isRelative) return addressOf(this.#entry + this.end + this.displacement);
-    if (this.index >= 0) return null;
-    if (this.base < 0) return addressOf(this.displacement);
-    const base = r.get(this.base);
-    return base === null ? null : shifted(base, this.displacement);
+    const base = this.base < 0 ? addressOf(0) : r.get(this.base);
+    const at = this.index < 0 ? base : summed(base, r.get(this.index), this.scale);
+    return at === null ? null : shifted(at, this.displacement);
   }
 
   callee(r: Registers): Value | null {
@@ -154,12 +161,16 @@ class Amd64Instruction extends Amd64Decoder implements Instruction {
     else if ((opcode & 0xf8) === 0x58) r.set(reg, pop(r, place));
     else if ((opcode & 0xf8) === 0xb8) r.set(reg, isWide || this.immediate >= 0 ? addressOf(this.immediate) : null);
     else if (opcode < 0x40) this.#arithmetic(r);
+    else if (opcode === 0xc1 && rm >= 0 && isWide && (reg & 7) === 4)
+      r.set(rm, multiplied(r.get(rm), 2 ** this.immediate));
     else if (opcode >= 0x70 && opcode < 0x80) return;
     else if (opcode >= 0xa4 && opcode <= 0xaf) this.#string(r);
     else if (opcode >= 0xf6 && opcode <= 0xf7) {
       if ((reg & 7) >= 4) this.#forget(r, [RAX, RDX]);
       else if ((reg & 7) >= 2) this.#others(r, 8);
-    } else if (opcode === 0x69 || opcode === 0x6b || opcode === 0x63 || opcode === 0x8a) r.set(reg, null);
+    } else if ((opcode === 0x69 || opcode === 0x6b) && rm >= 0 && isWide)
+      r.set(reg, multiplied(r.get(rm), this.immediate));
+    else if (opcode === 0x69 || opcode === 0x6b || opcode === 0x63 || opcode === 0x8a) r.set(reg, null);
     else if (this.hasModrm) this.#others(r, 8);
     else this.#forget(r, [RAX, RCX, RDX, RBX]);
   }
@@ -196,7 +207,13 @@ class Amd64Instruction extends Amd64Decoder implements Instruction {
     const kind = this.opcode >>> 3;
     if (kind === 7) return;
     const form = this.opcode & 7;
-    if (form >= 4) r.set(RAX, null);
+    // ADD of registers; XOR of one with itself, which is 0.
+    const from = form === 1 ? this.reg : this.rm;
+    const to = form === 1 ? this.rm : this.reg;
+    const isOfRegisters = (form === 1 || form === 3) && this.rm >= 0;
+    if (isOfRegisters && kind === 6 && from === to) r.set(to, addressOf(0));
+    else if (isOfRegisters && kind === 0 && this.isWide) r.set(to, summed(r.get(to), r.get(from), 1));
+    else if (form >= 4) r.set(RAX, null);
     else if (form >= 2) r.set(this.reg, null);
     else if (this.rm >= 0) r.set(this.rm, null);
     else this.#store(r, null, 8);

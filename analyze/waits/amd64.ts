@@ -41,6 +41,8 @@ export class Amd64Decoder {
   /** The operand in memory: registers that are added, -1 for none, and a number. */
   base = NONE;
   index = NONE;
+  /** How many times the index is added. */
+  scale = 1;
   displacement = 0;
   /** True where the displacement counts from {@link end}. */
   isRelative = false;
@@ -131,6 +133,7 @@ export class Amd64Decoder {
       const sib = code.getUint8(i++);
       const index = ((sib >>> 3) & 7) | ((rex & 2) << 2);
       this.index = index === RSP ? NONE : index;
+      this.scale = 2 ** (sib >>> 6);
       this.base = (sib & 7) | ((rex & 1) << 3);
       if ((sib & 7) === 5 && mod === 0) {
         this.base = NONE;

@@ -82,6 +82,8 @@ export class Arm64Memory extends Arm64Operands {
     }
     if (mode === 2) {
       this.hasIndex = true;
+      if (((word >>> 13) & 7) === 3) this.index = (word >>> 16) & 31;
+      if (((word >>> 12) & 1) === 1) this.times = scaleOf(word, size, isVector);
       return this.#single(word, size, isVector, 0);
     }
     return mode === 0 && !isVector && this.#atomics(word, size);

@@ -20,9 +20,11 @@ export type Operation =
   | 'keep'
   /** `rd` becomes `rn` plus the immediate. */
   | 'add'
-  /** `rd` becomes `rn` plus or minus `rm`. */
+  /** `rd` becomes `rn` plus or minus {@link Arm64Operands.times} times `rm`. */
   | 'add-register'
   | 'subtract-register'
+  /** `rd` becomes the immediate times `rn`. */
+  | 'multiply'
   /** `rd` becomes `rm`. */
   | 'move'
   /** `rd`, and `rd2` of a pair, come from memory or go there. */
@@ -49,10 +51,13 @@ export class Arm64Operands {
   rm = NONE;
   immediate = 0;
   shift = 0;
-  /** The operand in memory: a register, -1 for none, a number that is added, and whether something else is, too. */
+  /** The operand in memory: a register, -1 for none, a number that is added, and whether an index is, too. */
   base = NONE;
   displacement = 0;
   hasIndex = false;
+  /** The register of the index, and how many times it is added; -1 for one that is extended first. */
+  index = NONE;
+  times = 1;
   /** What is added to the base in the end. */
   writeBack = 0;
   /** Bytes in memory that are loaded or stored. */
@@ -75,7 +80,8 @@ export class Arm64Operands {
     this.operation = 'other';
     this.isWide = word >>> 31 === 1;
     this.setsFlags = this.hasIndex = this.isTableJump = false;
-    this.rd = this.rd2 = this.rn = this.rm = this.base = this.added = NONE;
+    this.rd = this.rd2 = this.rn = this.rm = this.base = this.index = this.added = NONE;
+    this.times = 1;
     this.immediate = this.shift = this.displacement = this.writeBack = this.bytes = this.changed = this.target = 0;
     this.atomic = this.named = null;
     this.flow = 'next';

@@ -1,11 +1,13 @@
 import { FP, G, NONE, R0, R26, SP } from './arm64-operands.js';
 import { Arm64Decoder } from './arm64.js';
 import type { Registers } from './code-registers.js';
-import { addressOf, shifted, type Value } from './code-values.js';
+import { addressOf, multiplied, shifted, summed, type Value } from './code-values.js';
 import type { Cpu, Instruction, Truth } from './instruction.js';
 
 const REGISTERS = 32;
 const WORD = 8;
+/** A call of what is in a register, but for its number. */
+const BLR = 0xd63f0000;
 /** Conditions of branches and CSET: equal and not equal. */
 const EQUAL = 0;
 const NOT_EQUAL = 1;
@@ -15,6 +17,7 @@ export const ARM64: Cpu = {
   registers: REGISTERS,
   sp: SP,
   kept: [SP, FP, G],
+  results: [R0, R0 + 1, R0 + 2],
   first: R0,
   closure: R26,
   pushed: 0,
@@ -28,14 +31,20 @@ export const ARM64: Cpu = {
       if (isExclusive || (word & 0x3f200c00) === 0x38200000) yield at;
     }
   },
+  mayCallIndirectly(code) {
+    for (let at = 0; at + 4 <= code.byteLength; at += 4)
+      if ((code.getUint32(at, true) & 0xfffffc1f) >>> 0 === BLR) return true;
+    return false;
+  },
   instruction: (entry) => new Arm64Instruction(entry),
 };
 
 /** Follows values through instructions of arm64. */
 class Arm64Instruction extends Arm64Decoder implements Instruction {
   address(r: Registers): Value | null {
-    const base = this.base < 0 || this.hasIndex ? null : r.get(this.base);
-    return base === null ? null : shifted(base, this.displacement);
+    const base = this.base < 0 ? null : r.get(this.base);
+    const at = this.hasIndex ? summed(base, this.#register(r, this.index), this.times) : base;
+    return at === null ? null : shifted(at, this.displacement);
   }
 
   callee(r: Registers): Value | null {
@@ -106,15 +115,21 @@ class Arm64Instruction extends Arm64Decoder implements Instruction {
         return this.rm === SP ? null : r.get(this.rm);
       case 'add-register':
       case 'subtract-register': {
-        const number = this.rm === SP ? null : r.get(this.rm);
-        if (number?.origin.kind !== 'address' || value === null) return null;
-        return shifted(value, this.operation === 'add-register' ? number.offset : -number.offset);
+        const number = this.#register(r, this.rm);
+        if (this.operation === 'subtract-register' && number?.origin.kind !== 'address') return null;
+        return summed(value, number, this.operation === 'add-register' ? this.times : -this.times);
       }
+      case 'multiply':
+        return multiplied(value, this.immediate);
       case 'load':
         return at === null ? null : this.#loaded(r, at, 0);
       default:
         return null;
     }
+  }
+
+  #register(r: Registers, register: number): Value | null {
+    return register < 0 || register === SP ? null : r.get(register);
   }
 
   /** MOVK: a constant whose bits at {@link shift} become others. */

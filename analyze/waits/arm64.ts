@@ -86,6 +86,17 @@ export class Arm64Decoder extends Arm64Memory {
         this.immediate = kind === 0 ? -value * 2 ** this.shift - 1 : kind === 2 ? value * 2 ** this.shift : value;
         return kind !== 1;
       }
+      case 6: {
+        // LSL: UBFM of a whole register.
+        const shift = 63 - ((word >>> 10) & 63);
+        const isShift = (word & 0xffc00000) >>> 0 === 0xd3400000 && ((word >>> 16) & 63) === (64 - shift) % 64;
+        this.toRegister(word & 31, false);
+        if (!isShift || shift > MAX_SHIFT) return true;
+        this.operation = 'multiply';
+        this.rn = rn === SP ? NONE : rn;
+        this.immediate = 2 ** shift;
+        return true;
+      }
       default:
         this.toRegister(word & 31, false);
         return true;
@@ -160,8 +171,11 @@ export class Arm64Decoder extends Arm64Memory {
       const isExtended = (word & 0x00200000) !== 0;
       this.setsFlags = isFlagged;
       this.toRegister(rd, isExtended && !isFlagged);
-      // Only sums without a shift are followed; UXTX, of an extended one, is none.
-      const isPlain = isExtended ? (word & 0xfc00) === 0x6000 : (word & 0x00c0fc00) === 0;
+      // Only sums with a shift to the left are followed; UXTX, of an extended one, is no shift.
+      const isPlain = isExtended
+        ? (word & 0xfc00) === 0x6000
+        : (word & 0x00c00000) === 0 && ((word >>> 10) & 63) <= MAX_SHIFT;
+      if (isPlain && !isExtended) this.times = 2 ** ((word >>> 10) & 63);
       if (isPlain) this.operation = (word & 0x40000000) === 0 ? 'add-register' : 'subtract-register';
       if (!isExtended && rn === SP) this.rn = NONE;
     } else if (group === 26 && ((word >>> 21) & 7) === 2) {
@@ -188,6 +202,8 @@ export class Arm64Decoder extends Arm64Memory {
 }
 
 const PAGE = 4096;
+/** Shifts of sizes and indexes. */
+const MAX_SHIFT = 32;
 
 /** The constant of a logical instruction (DecodeBitMasks), as far as it is a small number. */
 function maskOf(word: number): number | null {

@@ -1,7 +1,7 @@
 import type { FrameRange, Registers } from './code-registers.js';
 import type { Value } from './code-values.js';
 import type { LockCall, Mode, SlowPath } from './lock-functions.js';
-import type { Hold, LockStates } from './lock-states.js';
+import type { Hold, IndirectCall, LockStates } from './lock-states.js';
 
 /** What code does with locks in the instructions of one function. Offsets are in its code. */
 export interface CodeCalls {
@@ -21,8 +21,8 @@ export interface Callee {
   readonly lock: LockCall | null;
   /** The inlined method whose slow path it is. */
   readonly slowPath: SlowPath | null;
-  /** What it has done with its caller's locks when it returns, in terms of what the callee was given. */
-  readonly summary: LockStates | null;
+  /** What it has done with its caller's locks when it returns; null where it does nothing. */
+  readonly summary: Summary | null;
   /** True for runtime.deferreturn, which runs the deferred calls. */
   readonly runsDefers: boolean;
   /** True for runtime.gcWriteBarrier. */
@@ -31,21 +31,36 @@ export interface Callee {
   readonly argumentBytes: number | null;
 }
 
-/** One event: that a lock was acquired or released. */
-export interface LockEvent {
+/** A function as its callers see it when it returns, in terms of what it was given. */
+export interface Summary {
+  readonly locks: LockStates;
+  /** What it returns, as far as that is known: by register, or by bytes from the stack pointer at its entry. */
+  readonly results: readonly (readonly [at: number, value: Value])[];
+}
+
+/** One event: that a lock was acquired or released, or something called of which the code does not tell what it is. */
+export type LockEvent = {
   /** Behind the instruction. */
   readonly end: number;
-  readonly does: 'acquire' | 'release';
-  readonly value: Value | null;
-  readonly mode: Mode;
+} & (
+  | { readonly does: 'acquire' | 'release'; readonly value: Value | null; readonly mode: Mode }
+  | { readonly does: 'call'; readonly call: IndirectCall }
+);
+
+/** What code may still do with locks from one place on. */
+export interface Ahead {
+  /** Locks that it may release before it acquires them again. */
+  readonly next: readonly Hold[];
+  /** Locks that it may acquire. */
+  readonly nextAcquired: readonly Hold[];
+  /** Indirect calls that it may make. */
+  readonly nextCalls: readonly IndirectCall[];
 }
 
 /** Where a goroutine stands in the code of a function, and what that code has done with locks. */
-export interface Stand {
+export interface Stand extends Ahead {
   readonly registers: Registers;
   readonly locks: LockStates;
-  /** Locks that it may release before it acquires them again. */
-  readonly next: readonly Hold[];
   /** What the slow path of an inlined method waits for, which the code before it may seem to have acquired. */
   readonly waitsFor: { readonly value: Value | null; readonly mode: Mode } | null;
 }

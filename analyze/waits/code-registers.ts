@@ -5,6 +5,7 @@ import {
   loadedFrom,
   registerAtEntry,
   unknownFrom,
+  type Origin,
   type Value,
 } from './code-values.js';
 
@@ -22,6 +23,8 @@ export interface RegisterUse {
   readonly sp: number;
   /** Those that a call leaves as they are. */
   readonly kept: readonly number[];
+  /** Those in which a call returns its first results, in order. */
+  readonly results: readonly number[];
   /** Bytes by which a call moves the stack pointer before the callee's first instruction. */
   readonly pushed: number;
 }
@@ -113,6 +116,7 @@ export class Registers {
 
   /** Stores a value at an address, or forgets that many bytes there. */
   storeAt(at: Value, value: Value | null, bytes: number): void {
+    if (at.origin.kind === 'sum' && isInFrame(at.origin)) this.forget(at.offset, at.offset + STRING_STORE);
     if (at.origin.kind !== 'frame') return;
     if (bytes === WORD) this.store(at.offset, value);
     else this.forget(at.offset, at.offset + bytes);
@@ -144,12 +148,14 @@ export class Registers {
 
   /**
    * What a call leaves. It may change the variables whose address was taken: those that hold pointers are `changed`. `arguments_`
-   * are bytes of arguments and results on the stack that are the callee's to change.
+   * are bytes of arguments and results on the stack that are the callee's to change. Results in registers get names by the place of
+   * the call.
    */
-  call(escaped: ReadonlySet<number>, changed: readonly FrameRange[], arguments_: number): void {
+  call(escaped: ReadonlySet<number>, changed: readonly FrameRange[], arguments_: number, place: string): void {
     const { sp } = this;
-    const { registers, kept, pushed } = this.#use;
-    for (let i = 0; i < registers; i++) if (!kept.includes(i)) this.set(i, null);
+    const { registers, kept, pushed, results } = this.#use;
+    for (let i = 0; i < registers; i++)
+      if (!kept.includes(i)) this.set(i, results.includes(i) ? resultOf(place, i) : null);
     if (sp !== null) this.forget(sp, Math.min(0, sp - pushed + WORD + arguments_));
     for (const offset of escaped) {
       const { from, to } = changed.find((range) => offset >= range.from && offset < range.to) ?? {
@@ -162,10 +168,20 @@ export class Registers {
   }
 }
 
+/** What a call at a place returns in a register, or in a word of the stack. */
+export function resultOf(place: string, at: number): Value {
+  return unknownFrom(`result ${place} ${at}`);
+}
+
 /** Bytes of a frame, counted from the stack pointer at the function's entry. */
 export interface FrameRange {
   readonly from: number;
   readonly to: number;
+}
+
+/** Whether an address is an element of an array in the frame: which, is not known. */
+function isInFrame({ kind, base, index }: Origin): boolean {
+  return kind === 'frame' || (kind === 'sum' && [base, index].some((part) => part !== null && isInFrame(part.origin)));
 }
 
 /** What a register or a slot is where two paths meet: one of those values, or one that has its name from the place. */

@@ -14,14 +14,17 @@ export interface Origin {
     | 'argument'
     /** The word in memory at `base`. */
     | 'load'
+    /** `base` and a number of times `index`, as in the address of an element. */
+    | 'sum'
     /** Not known, but for where it came to be. */
     | 'unknown';
   /** Two origins are the same if their keys are. */
   readonly key: string;
-  /** Of a register or an argument, which. */
+  /** Of a register or an argument, which; of a sum, how many times the index. */
   readonly number: number;
-  /** Of a load. */
+  /** Of a load, and of a sum. */
   readonly base: Value | null;
+  readonly index: Value | null;
 }
 
 /** `offset` bytes from what the origin is. */
@@ -33,8 +36,9 @@ export interface Value {
 /** A load through more pointers than this is not followed. */
 const MAX_DEPTH = 4;
 
-const FRAME: Origin = { kind: 'frame', key: 'frame', number: 0, base: null };
-const ADDRESS: Origin = { kind: 'address', key: 'address', number: 0, base: null };
+const FRAME: Origin = { kind: 'frame', key: 'frame', number: 0, base: null, index: null };
+const ADDRESS: Origin = { kind: 'address', key: 'address', number: 0, base: null, index: null };
+const ZERO: Value = { origin: ADDRESS, offset: 0 };
 
 export function inFrame(offset: number): Value {
   return { origin: FRAME, offset };
@@ -45,22 +49,49 @@ export function addressOf(address: number): Value {
 }
 
 export function registerAtEntry(number: number): Value {
-  return { origin: { kind: 'register', key: `register ${number}`, number, base: null }, offset: 0 };
+  return { origin: { kind: 'register', key: `register ${number}`, number, base: null, index: null }, offset: 0 };
 }
 
 export function argumentAtEntry(offset: number): Value {
-  return { origin: { kind: 'argument', key: `argument ${offset}`, number: offset, base: null }, offset: 0 };
+  return {
+    origin: { kind: 'argument', key: `argument ${offset}`, number: offset, base: null, index: null },
+    offset: 0,
+  };
 }
 
 /** A value of which only is known where it came to be. */
 export function unknownFrom(place: string): Value {
-  return { origin: { kind: 'unknown', key: `unknown ${place}`, number: 0, base: null }, offset: 0 };
+  return { origin: { kind: 'unknown', key: `unknown ${place}`, number: 0, base: null, index: null }, offset: 0 };
 }
 
 /** The word at `base`; null for one that is reached through too many pointers. */
 export function loadedFrom(base: Value): Value | null {
   if (depthOf(base) >= MAX_DEPTH) return null;
-  return { origin: { kind: 'load', key: `[${keyOf(base)}]`, number: 0, base }, offset: 0 };
+  return { origin: { kind: 'load', key: `[${keyOf(base)}]`, number: 0, base, index: null }, offset: 0 };
+}
+
+/** `base` and `times` times `index`; null where one of them is not known, or takes too much to work out. */
+export function summed(base: Value | null, index: Value | null, times: number): Value | null {
+  if (base === null || index === null || Math.max(depthOf(base), depthOf(index)) >= MAX_DEPTH) return null;
+  if (index.origin.kind === 'address') return shifted(base, times * index.offset);
+  if (base.origin.kind === 'address' && times === 1) return shifted(index, base.offset);
+  const key = `(${base.origin.key} + ${times} * ${index.origin.key})`;
+  const [from, by] = [withoutOffset(base), withoutOffset(index)];
+  const origin: Origin = { kind: 'sum', key, number: times, base: from, index: by };
+  return { origin, offset: base.offset + times * index.offset };
+}
+
+/** The product of a value and a number. */
+export function multiplied(value: Value | null, times: number): Value | null {
+  if (times === 1) return value;
+  if (value?.origin.kind !== 'sum' || value.origin.base?.origin.kind !== 'address') return summed(ZERO, value, times);
+  const { index, number } = value.origin;
+  const product = summed(ZERO, index, number * times);
+  return product === null ? null : shifted(product, times * value.offset);
+}
+
+function withoutOffset({ origin }: Value): Value {
+  return { origin, offset: 0 };
 }
 
 export function shifted({ origin, offset }: Value, bytes: number): Value {
@@ -80,15 +111,26 @@ export function areDifferent(a: Value, b: Value): boolean {
   return a.offset !== b.offset && a.origin.key === b.origin.key;
 }
 
-/** The value in terms of a caller, who knows what the callee was given; null where that does not tell. */
+/** The value in terms of a caller, who knows what some origins are in the callee; null where that does not tell. */
 export function seenFrom(value: Value, given: (origin: Origin) => Value | null): Value | null {
   const { origin, offset } = value;
   if (origin.kind === 'address') return value;
-  const base = origin.base === null ? given(origin) : seenFrom(origin.base, given);
-  const own = base === null || origin.base === null ? base : loadedFrom(base);
+  const own = given(origin) ?? seenThrough(origin, given);
   return own === null ? null : shifted(own, offset);
 }
 
-function depthOf({ origin }: Value): number {
-  return origin.base === null ? 0 : 1 + depthOf(origin.base);
+/** Whether a value was read in memory, or worked out from what was. */
+export function isLoaded({ origin: { kind, base, index } }: Value): boolean {
+  return kind === 'load' || [base, index].some((part) => part !== null && isLoaded(part));
+}
+
+function seenThrough({ base, index, number }: Origin, given: (origin: Origin) => Value | null): Value | null {
+  const from = base === null ? null : seenFrom(base, given);
+  if (from === null) return null;
+  return index === null ? loadedFrom(from) : summed(from, seenFrom(index, given), number);
+}
+
+function depthOf({ origin: { base, index } }: Value): number {
+  if (base === null) return 0;
+  return 1 + Math.max(depthOf(base), index === null ? 0 : depthOf(index));
 }

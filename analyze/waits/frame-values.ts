@@ -11,6 +11,8 @@ export interface Concrete {
   readonly isSure: boolean;
 }
 
+const WORD = 8;
+
 /** Works out what values of the code are in a frame, from the words that the frame still holds. */
 export class FrameValues {
   readonly #memory: Memory;
@@ -43,12 +45,18 @@ export class FrameValues {
     }
     if (origin.base === null) return null;
     const base = this.find(origin.base);
+    if (origin.index !== null) return sum(base, this.find(origin.index), origin.number);
     const word = base === null ? null : readWord(this.#memory, base.address);
     if (base === null || word === null) return null;
     // What a closure has captured stays what it is.
     const { kind, number } = origin.base.origin;
     return { address: word, isSure: base.isSure && kind === 'register' && number === this.#cpu.closure };
   }
+}
+
+function sum(base: Concrete | null, index: Concrete | null, times: number): Concrete | null {
+  if (base === null || index === null) return null;
+  return { address: base.address + times * index.address, isSure: base.isSure && index.isSure };
 }
 
 /** What a value of a deferred function is when it is called: by its closure, and by the arguments that were saved for it. */
@@ -60,14 +68,18 @@ export function whenCalled(
 ): Concrete | null {
   const { origin, offset } = value;
   if (origin.kind === 'address') return { address: offset, isSure: true };
-  if (origin.kind === 'register')
-    return origin.number === cpu.closure ? { address: closure + offset, isSure: true } : null;
-  if (origin.kind === 'argument') {
-    const word = saved[origin.number / 8 - 1];
+  if (origin.kind === 'register' && origin.number === cpu.closure) return { address: closure + offset, isSure: true };
+  if (origin.kind === 'argument' || origin.kind === 'register') {
+    const isFirst = origin.kind === 'register' && origin.number === cpu.first;
+    const word = isFirst ? saved[0] : origin.kind === 'argument' ? saved[origin.number / WORD - 1] : undefined;
     return word === undefined ? null : { address: word + offset, isSure: true };
   }
   if (origin.base === null) return null;
   const base = whenCalled(memory, cpu, origin.base, { closure, saved });
+  if (origin.index !== null) {
+    const total = sum(base, whenCalled(memory, cpu, origin.index, { closure, saved }), origin.number);
+    return total === null ? null : { ...total, address: total.address + offset };
+  }
   const word = base === null ? null : readWord(memory, base.address);
   if (base === null || word === null) return null;
   const isCaptured = origin.base.origin.kind === 'register';

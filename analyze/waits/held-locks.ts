@@ -2,6 +2,7 @@ import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { CodePoint } from '../stacks/code-index.js';
+import { CalledFunctions } from './called-functions.js';
 import { keyOf, type Origin, type Value } from './code-values.js';
 import { CPUS } from './cpus.js';
 import type { DeferredCall } from './deferred-calls.js';
@@ -54,10 +55,12 @@ export class HeldLocks {
   readonly #cpu: Cpu;
   readonly #code: LockCode;
   readonly #wanted: WantedAddresses;
+  readonly #called: CalledFunctions;
   readonly #claims = new Map<string, Claim>();
 
   constructor(program: GoProgram, code: LockCode, wanted: WantedAddresses) {
     this.#program = program;
+    this.#called = new CalledFunctions(program, code);
     this.#cpu = CPUS[program.image.arch];
     this.#code = code;
     this.#wanted = wanted;
@@ -93,7 +96,8 @@ export class HeldLocks {
     for (const [key, claim] of this.#claims) if (claim.address === address) this.#claims.delete(key);
   }
 
-  #position(frame: PhysicalFrame, { locks, next, waitsFor }: Stand, values: FrameValues, func: string): void {
+  #position(frame: PhysicalFrame, place: Stand, values: FrameValues, func: string): void {
+    const { locks, next, waitsFor } = place;
     for (const { value, mode, isCertain } of locks.released) {
       const at = values.find(value);
       if (at === null) this.#doubt(mode);
@@ -118,12 +122,41 @@ export class HeldLocks {
         claim.isDoubtful = (isInWay && awaited === null) || (isByCallee && (isOnly || claim.isDoubtful));
       }
     }
+    this.#indirect(place, values, func);
     if (next.length === 0) return;
     const held = new Set([...locks.held, ...locks.past].map(({ mode, value }) => `${mode} ${keyOf(value)}`));
     for (const { value, mode } of next) {
       if (held.has(`${mode} ${keyOf(value)}`)) continue;
       const at = values.find(value);
       if (at?.isSure === true && this.#wanted.has(at.address, mode)) this.#claim(at.address, mode).ahead ??= func;
+    }
+  }
+
+  /** What the code has done, and will do, by calls of closures and of methods of interfaces. */
+  #indirect({ locks, nextCalls, nextAcquired }: Stand, values: FrameValues, func: string): void {
+    for (const call of locks.calls) {
+      const effects = this.#called.effectsOf(call, values);
+      for (const { address, mode, isCertain } of effects?.acquired ?? []) {
+        if (!this.#wanted.has(address, mode)) continue;
+        const claim = this.#claim(address, mode);
+        claim.position ??= { func, isCertain, isSure: false, isByCallee: !isCertain };
+      }
+      for (const { address, mode, isCertain } of effects?.released ?? []) {
+        const claim = this.#claims.get(`${mode} ${address}`);
+        if (claim === undefined) continue;
+        // Of what is called in memory and of what the code does itself, the order is not known.
+        if (isCertain && claim.position?.func === func && !claim.position.isSure) claim.position = null;
+        claim.isDoubtful = true;
+      }
+    }
+    const ahead = nextCalls.flatMap((call) => this.#called.effectsOf(call, values) ?? []);
+    const acquired = new Set(ahead.flatMap((effects) => effects.acquired.map(({ address }) => address)));
+    for (const { value } of nextAcquired) acquired.add(values.find(value)?.address ?? 0);
+    for (const { address, mode, isCertain } of ahead.flatMap(({ released }) => released)) {
+      if (!isCertain || acquired.has(address) || !this.#wanted.has(address, mode)) continue;
+      const claim = this.#claim(address, mode);
+      if (claim.position === null) claim.ahead ??= func;
+      else if (claim.position.func === func) claim.isReleasedNext = true;
     }
   }
 
@@ -182,7 +215,7 @@ export class HeldLocks {
   #releasedBy(call: DeferredCall): readonly Released[] {
     return onFault(
       () => {
-        const point = this.#functionAt(readWord(this.#program.memory, call.closure));
+        const point = this.#called.at(readWord(this.#program.memory, call.closure));
         if (point === null) return [];
         const own = this.#releasedIn(point, (value) => whenCalled(this.#program.memory, this.#cpu, value, call));
         if (own.length > 0) return own;
@@ -222,7 +255,8 @@ export class HeldLocks {
     const { memory } = this.#program;
     const calls = [...(this.#code.afterDeferred(point)?.calls ?? [])];
     return calls.flatMap(({ callee, given }) => {
-      const method = this.#functionAt(whenCalled(memory, this.#cpu, callee, call)?.address ?? null);
+      if (callee.origin.kind !== 'load' || given?.origin.kind !== 'load') return [];
+      const method = this.#called.at(whenCalled(memory, this.#cpu, callee, call)?.address ?? null);
       const receiver = whenCalled(memory, this.#cpu, given, call);
       if (method === null || receiver === null) return [];
       const isReceiver = ({ kind, number }: Origin): boolean =>
@@ -231,11 +265,6 @@ export class HeldLocks {
         isReceiver(origin) ? { address: receiver.address + offset, isSure: receiver.isSure } : null;
       return this.#releasedIn(method, find).map((released) => ({ ...released, isCertain: false }));
     });
-  }
-
-  #functionAt(pc: number | null): CodePoint | null {
-    const point = pc === null ? null : this.#program.index.at(pc);
-    return point?.func.entry === pc ? point : null;
   }
 
   #claim(address: number, mode: Mode): Claim {
@@ -270,4 +299,7 @@ interface Released extends Concrete {
 const NO_KEYS: ReadonlySet<string> = new Set();
 
 /** The receiver of a method that is deferred itself: its first argument. */
-const RECEIVER: Value = { origin: { kind: 'argument', key: 'argument 8', number: 8, base: null }, offset: 0 };
+const RECEIVER: Value = {
+  origin: { kind: 'argument', key: 'argument 8', number: 8, base: null, index: null },
+  offset: 0,
+};

@@ -159,7 +159,8 @@ export class HolderFinder {
   #mayClaim(point: CodePoint, pc: number): boolean {
     const place = this.#code.at(point, false);
     if (place === null) return pc <= point.func.entry;
-    return [...place.locks.held].length + place.next.length > 0;
+    const { locks, next, nextCalls } = place;
+    return [...locks.held].length + [...locks.calls].length + next.length + nextCalls.length > 0;
   }
 
   #codedIn(frame: PhysicalFrame): DeferredCall[] {

@@ -56,5 +56,7 @@ export interface Cpu extends RegisterUse {
   readonly changedByBarrier: readonly number[];
   /** The offsets at which code may have atomic instructions. */
   readonly atomicsIn: (code: DataView) => Iterable<number>;
+  /** False for code without calls of what is found in memory. */
+  readonly mayCallIndirectly: (code: DataView) => boolean;
   readonly instruction: (entry: number) => Instruction;
 }

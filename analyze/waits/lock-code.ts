@@ -8,7 +8,7 @@ import { blocksOf } from './code-blocks.js';
 import { CPUS } from './cpus.js';
 import type { Cpu } from './instruction.js';
 import { neverReturns, SYNC_METHODS, type LockCall, type LockMethods } from './lock-functions.js';
-import type { Callee, Stand } from './code-calls.js';
+import type { Callee, Stand, Summary } from './code-calls.js';
 import { LockFlow } from './lock-flow.js';
 import { pointedVariables } from './pointed-variables.js';
 import type { LockStates } from './lock-states.js';
@@ -39,9 +39,9 @@ export class LockCode {
   readonly #touches = new Map<number, boolean>();
   readonly #leads = new Map<number, boolean>();
   readonly #flows = new Map<number, LockFlow | null>();
-  readonly #summaries = new Map<number, LockStates | null>();
+  readonly #summaries = new Map<number, Summary | null>();
   /** By entry and calls that are followed, what {@link #farAfter} returns. */
-  readonly #far = new Map<string, LockStates | null>();
+  readonly #far = new Map<string, Summary | null>();
   /** By entry, the functions that a function calls; by address, the function that begins there. */
   readonly #called: Map<number, readonly CodePoint[]>;
   readonly #callees: Map<number, CodePoint | null>;
@@ -93,10 +93,10 @@ export class LockCode {
 
   /** What a deferred function has done when it returns, also by functions of its package several calls away. */
   afterDeferred(point: CodePoint): LockStates | null {
-    return this.#farAfter(point, FAR);
+    return this.#farAfter(point, FAR)?.locks ?? null;
   }
 
-  #farAfter(point: CodePoint, calls: number): LockStates | null {
+  #farAfter(point: CodePoint, calls: number): Summary | null {
     const { func } = point;
     const key = `${func.entry} ${calls}`;
     let after = this.#far.get(key);
@@ -104,7 +104,7 @@ export class LockCode {
       // While it is under way, a call of the function itself does nothing.
       this.#far.set(key, null);
       after = onFault(
-        () => (func.end - func.entry <= MAX_CALLEE ? (this.#follow(point, calls)?.atReturn ?? null) : null),
+        () => (func.end - func.entry <= MAX_CALLEE ? summaryOf(this.#follow(point, calls)) : null),
         () => null,
       );
       this.#far.set(key, after);
@@ -113,21 +113,21 @@ export class LockCode {
   }
 
   /** The same of a function that is called by the one that is looked at; null also where it does nothing. */
-  #summaryOf(point: CodePoint): LockStates | null {
+  #summaryOf(point: CodePoint): Summary | null {
     const { func } = point;
     const known = this.#summaries.get(func.entry);
     if (known !== undefined) return known;
     // A function that calls itself has done nothing yet.
     this.#summaries.set(func.entry, null);
     const flow = func.end - func.entry <= MAX_CALLEE && this.#leadsToLocks(point) ? this.#flowOf(point) : null;
-    const summary = flow?.atReturn ?? null;
+    const summary = summaryOf(flow);
     this.#summaries.set(func.entry, summary);
     return summary;
   }
 
   #at(point: CodePoint, isTrap: boolean): Stand | null {
     const { func, pc } = point;
-    if (this.methods.isOfLocks(func.name) || !this.isConcerned(point)) return null;
+    if (this.methods.isOfLocks(func.name) || !(this.isConcerned(point) || this.#callsIndirectly(func))) return null;
     const place = this.#flowOf(point)?.at(pc - func.entry, !isTrap) ?? null;
     // What the code does to its stack pointer must be what the function table says.
     return place !== null && place.registers.sp === -(point.spDelta ?? NaN) ? place : null;
@@ -168,6 +168,12 @@ export class LockCode {
       this.#leads.set(func.entry, known);
     }
     return known;
+  }
+
+  /** True for a function that may call a method of a lock by an interface, or as a closure. */
+  #callsIndirectly(func: Func): boolean {
+    const code = this.methods.areInlined && !func.name.startsWith('runtime.') ? this.#codeOf(func) : null;
+    return code !== null && this.#cpu.mayCallIndirectly(code);
   }
 
   /** Functions that the code may call. */
@@ -281,6 +287,10 @@ export class LockCode {
     if (!(length > 0 && length <= MAX_CODE)) return null;
     return new DataView(this.#program.memory.bytes(entry, length).buffer);
   }
+}
+
+function summaryOf(flow: LockFlow | null): Summary | null {
+  return flow?.atReturn == null ? null : { locks: flow.atReturn, results: [...flow.results] };
 }
 
 /** A callee of which nothing is known. */

@@ -1,10 +1,11 @@
 import type { Block, Blocks } from './code-blocks.js';
 import { Registers } from './code-registers.js';
-import { keyOf, seenFrom, shifted, type Origin, type Value } from './code-values.js';
-import type { CodeCalls, LockEvent, Stand } from './code-calls.js';
+import { keyOf, shifted, type Value } from './code-values.js';
+import { seenByCaller, storeResults } from './call-results.js';
+import type { Ahead, CodeCalls, LockEvent, Stand, Summary } from './code-calls.js';
 import type { Cpu, Instruction } from './instruction.js';
 import { inlinedMethod, type LockCall, type Mode, type SlowPath } from './lock-functions.js';
-import { LockStates, type Hold, type Tried } from './lock-states.js';
+import { keyOfCall, LockStates, type Hold, type IndirectCall, type Tried } from './lock-states.js';
 
 /** Steps over a function, for each of its blocks: a function that takes more is given up. */
 const STEPS_A_BLOCK = 64;
@@ -30,6 +31,8 @@ export class LockFlow {
   #listening: LockEvent[] | null = null;
   /** What has happened on every path to the function's end; null where it has none. */
   atReturn: LockStates | null = null;
+  /** What registers and the words of the frame hold there. */
+  #registersAtReturn: Registers | null = null;
 
   /** `instruction` decodes the code. */
   constructor(cpu: Cpu, code: DataView, instruction: Instruction, blocks: Blocks, calls: CodeCalls) {
@@ -48,7 +51,10 @@ export class LockFlow {
       if (!this.#fix(this.#registersAt, Registers.atEntry(this.#cpu), (block, at) => this.#registersAfter(block, at)))
         return false;
     }
-    for (const block of this.#blocks.values()) this.#findSlowPaths(block);
+    for (const block of this.#blocks.values()) {
+      this.#findSlowPaths(block);
+      this.#findReturn(block);
+    }
     return this.#fix(this.#locksAt, LockStates.none(), (block, at) => this.#locksAfter(block, at));
   }
 
@@ -63,7 +69,7 @@ export class LockFlow {
     const i = this.#instruction;
     for (let at = block.start; at < block.end; at = i.end) {
       if (!isReturn && at === offset) {
-        return { registers, locks, next: this.#releasedNext(block, at), waitsFor: null };
+        return { registers, locks, ...this.#ahead(block, at), waitsFor: null };
       }
       if (!i.decode(this.#code, at)) return null;
       if (isReturn && i.end === offset) {
@@ -73,10 +79,11 @@ export class LockFlow {
         const waitsFor = this.#duringCall(registers, locks, i);
         this.#stepRegisters(registers, i);
         // What the call may still acquire is not the caller's to release yet.
-        const next = this.#releasedNext(block, offset).filter((hold) => {
+        const ahead = this.#ahead(block, offset);
+        const next = ahead.next.filter((hold) => {
           return after.holds(hold.value, hold.mode) === null || locks.holds(hold.value, hold.mode) !== null;
         });
-        return { registers, locks, next, waitsFor };
+        return { registers, locks, ...ahead, next, waitsFor };
       }
       this.#stepLocks(registers, locks, i);
       this.#stepRegisters(registers, i);
@@ -137,6 +144,29 @@ export class LockFlow {
     }
   }
 
+  /** What the function returns, as far as that is known: by register, or by bytes from the stack pointer at its entry. */
+  get results(): Iterable<readonly [at: number, value: Value]> {
+    const registers = this.#registersAtReturn;
+    if (registers === null) return [];
+    if (!this.#calls.inRegisters) return [...registers.slots].filter(([at, value]) => at > 0 && !isArgument(value, at));
+    return this.#cpu.results.flatMap((at) => {
+      const value = registers.get(at);
+      return value === null ? [] : [[at, value] as const];
+    });
+  }
+
+  #findReturn(block: Block): void {
+    if (block.next !== null || block.taken.length > 0) return;
+    const before = this.#registersAt.get(block.start);
+    const registers = before?.copy();
+    const i = this.#instruction;
+    for (let at = block.start; registers !== undefined && at < block.end && i.decode(this.#code, at); at = i.end)
+      this.#stepRegisters(registers, i);
+    if (registers === undefined || i.flow !== 'return') return;
+    this.#registersAtReturn =
+      this.#registersAtReturn?.joined(registers, 'return') ?? this.#registersAtReturn ?? registers;
+  }
+
   #locksAfter(block: Block, before: LockStates): (readonly [number, LockStates])[] {
     const registers = this.#registersAt.get(block.start)?.copy();
     if (registers === undefined) return [];
@@ -152,6 +182,8 @@ export class LockFlow {
   }
 
   #return(locks: LockStates): void {
+    // What happens in one block alone is no state of the function.
+    if (this.#listening !== null) return;
     this.atReturn = this.atReturn === null ? locks : (this.atReturn.joined(locks) ?? this.atReturn);
   }
 
@@ -174,8 +206,14 @@ export class LockFlow {
     if (i.flow !== 'call' && i.flow !== 'call-indirect') return;
     const { argumentBytes, changed } = this.#calls;
     const callee = i.flow === 'call' ? this.#calls.callee(i.target) : null;
-    if (callee?.isBarrier === true) for (const register of this.#cpu.changedByBarrier) registers.set(register, null);
-    else registers.call(this.#escaped, changed, callee?.argumentBytes ?? argumentBytes);
+    if (callee?.isBarrier === true) {
+      for (const register of this.#cpu.changedByBarrier) registers.set(register, null);
+      return;
+    }
+    const before = registers.copy();
+    registers.call(this.#escaped, changed, callee?.argumentBytes ?? argumentBytes, `${i.at}`);
+    if (callee?.summary == null) return;
+    storeResults(this.#cpu, this.#calls.inRegisters, { registers: before, instruction: i }, registers, callee.summary);
   }
 
   #stepLocks(registers: Registers, locks: LockStates, i: Instruction): void {
@@ -224,20 +262,24 @@ export class LockFlow {
     } else if (summary !== null) this.#apply(registers, locks, summary, i);
   }
 
-  /** A call by what a closure has captured: that tells when it is called. */
+  /** A call of what is found in memory: what it does is known only where it runs. */
   #callIndirect(registers: Registers, locks: LockStates, i: Instruction): void {
     const callee = i.callee(registers);
-    const given = this.#given(registers);
-    if (callee?.origin.kind === 'load' && given?.origin.kind === 'load') locks.call({ callee, given });
+    if (callee === null) return;
+    const call = { callee, given: this.#given(registers), closure: registers.get(this.#cpu.closure), isCertain: true };
+    locks.call(call);
+    this.#listening?.push({ end: i.end, does: 'call', call });
   }
 
-  #apply(registers: Registers, locks: LockStates, summary: LockStates, i: Instruction): void {
-    const given = (value: Value): Value | null => seenFrom(value, (origin) => givenAs(registers, origin, i));
-    for (const { value, mode, isCertain } of summary.released) this.#release(locks, given(value), mode, i, isCertain);
-    if (summary.isWild) locks.doubt(() => true);
-    for (const { value, mode, isCertain } of summary.held) {
+  #apply(registers: Registers, locks: LockStates, summary: Summary, i: Instruction): void {
+    const site = { registers, instruction: i };
+    const given = (value: Value): Value | null => seenByCaller(site, summary, value);
+    const { released, isWild, held } = summary.locks;
+    for (const { value, mode, isCertain } of released) this.#release(locks, given(value), mode, i, isCertain);
+    if (isWild) locks.doubt(() => true);
+    for (const { value, mode, isCertain } of held) {
       if (isCertain) this.#acquire(locks, given(value), mode, i);
-      else locks.acquireMaybe(given(value), mode);
+      else this.#acquireMaybe(locks, given(value), mode, i);
     }
   }
 
@@ -267,6 +309,11 @@ export class LockFlow {
     this.#listening?.push({ end: i.end, does: 'acquire', value, mode });
   }
 
+  #acquireMaybe(locks: LockStates, value: Value | null, mode: Mode, i: Instruction): void {
+    locks.acquireMaybe(value, mode);
+    this.#listening?.push({ end: i.end, does: 'acquire', value, mode });
+  }
+
   #release(locks: LockStates, value: Value | null, mode: Mode, i: Instruction, isCertain = true): void {
     locks.release(value, mode, isCertain);
     this.#listening?.push({ end: i.end, does: 'release', value, mode });
@@ -277,30 +324,40 @@ export class LockFlow {
     this.#listening?.push({ end: this.#instruction.end, does: 'acquire', value: tried.value, mode: tried.mode });
   }
 
-  /** Locks that some path from a place on releases before it acquires them. */
-  #releasedNext(from: Block, offset: number): Hold[] {
-    const found = new Map<string, Hold>();
+  /** What some path from a place on does with locks. */
+  #ahead(from: Block, offset: number): Ahead {
+    const next = new Map<string, Hold>();
+    const calls = new Map<string, IndirectCall>();
+    const acquired: Hold[] = [];
     const seen = new Set<string>();
     const waiting: [block: Block, from: number, passed: ReadonlySet<string>][] = [[from, offset, new Set()]];
     let left = STEPS_A_BLOCK * 16;
     for (let item = waiting.pop(); item !== undefined && left-- > 0; item = waiting.pop()) {
       const [block, start, before] = item;
       const passed = new Set(before);
-      for (const { end, does, value, mode } of this.#eventsOf(block)) {
-        if (end <= start || value === null) continue;
-        const key = `${mode} ${value.origin.key}+${value.offset}`;
-        if (does === 'release' && !passed.has(key)) found.set(key, { value, mode, isCertain: false });
+      for (const event of this.#eventsOf(block)) {
+        if (event.end <= start) continue;
+        if (event.does === 'call') {
+          calls.set(keyOfCall(event.call), event.call);
+          continue;
+        }
+        const { does, value, mode } = event;
+        if (value === null) continue;
+        const key = `${mode} ${keyOf(value)}`;
+        const hold = { value, mode, isCertain: false };
+        if (does === 'acquire') acquired.push(hold);
+        else if (!passed.has(key)) next.set(key, hold);
         passed.add(key);
       }
       for (const to of successors(block)) {
-        const next = this.#blocks.get(to);
+        const following = this.#blocks.get(to);
         const key = `${to} ${[...passed].sort().join()}`;
-        if (next === undefined || seen.has(key)) continue;
+        if (following === undefined || seen.has(key)) continue;
         seen.add(key);
-        waiting.push([next, to, passed]);
+        waiting.push([following, to, passed]);
       }
     }
-    return [...found.values()];
+    return { next: [...next.values()], nextCalls: [...calls.values()], nextAcquired: acquired };
   }
 
   #eventsOf(block: Block): readonly LockEvent[] {
@@ -315,10 +372,9 @@ export class LockFlow {
   }
 }
 
-/** What the callee of a call or a jump to another function finds as an origin of its own. */
-function givenAs(registers: Registers, { kind, number }: Origin, i: Instruction): Value | null {
-  if (kind === 'register') return registers.get(number);
-  return kind === 'argument' ? registers.argument(number, i.flow === 'call') : null;
+/** Whether a word of the stack is still what the function was given there. */
+function isArgument({ origin: { kind, number }, offset }: Value, at: number): boolean {
+  return kind === 'argument' && number === at && offset === 0;
 }
 
 function successors({ next, taken }: Block): number[] {

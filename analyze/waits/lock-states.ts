@@ -12,12 +12,20 @@ export interface Hold {
   readonly isByCallee?: boolean;
 }
 
-/** A call of a function that is found in memory only when the code runs, such as a method of an interface. */
+/** A call of a function that is found in memory only when the code runs, such as a closure, or a method of an interface. */
 export interface IndirectCall {
   /** The address of its code. */
   readonly callee: Value;
-  /** Its first argument. */
-  readonly given: Value;
+  /** Its first argument, and the closure if it is one; null where that is not known. */
+  readonly given: Value | null;
+  readonly closure: Value | null;
+  /** True where it was made on every path that leads here, in this order with the others. */
+  readonly isCertain: boolean;
+}
+
+/** Calls of the same with the same have the same key. */
+export function keyOfCall({ callee, given, closure }: IndirectCall): string {
+  return [callee, given, closure].map((value) => (value === null ? '' : keyOf(value))).join(' ');
 }
 
 /** A TryLock whose result no branch has told yet. */
@@ -40,7 +48,7 @@ export class LockStates {
   /** True where it may have released a lock of which is not known which. */
   #isWild: boolean;
   #tried: Tried | null = null;
-  /** Indirect calls that some path has made, as far as the values are known. */
+  /** Indirect calls that some path has made, as far as the values are known; of those that are the same, the last. */
   #calls: ReadonlyMap<string, IndirectCall> = new Map();
 
   private constructor(held: Map<string, Hold>, released: Map<string, Hold>, past: Map<string, Hold>, isWild: boolean) {
@@ -127,8 +135,10 @@ export class LockStates {
   }
 
   call(call: IndirectCall): void {
-    const key = `${keyOf(call.callee)} ${keyOf(call.given)}`;
-    if (!this.#calls.has(key)) this.#calls = new Map(this.#calls).set(key, call);
+    const key = keyOfCall(call);
+    const calls = new Map(this.#calls);
+    calls.delete(key);
+    this.#calls = calls.set(key, call);
   }
 
   /** A TryLock: an earlier one may have acquired what it tried. */
@@ -174,11 +184,11 @@ export class LockStates {
     const released = union(this.#released, other.#released);
     const isWild = this.#isWild || other.#isWild;
     const past = union(this.#past, other.#past);
-    const hasCalls = [...other.#calls.keys()].every((key) => this.#calls.has(key));
-    if (held === null && released === null && past === null && isWild === this.#isWild && hasCalls) return null;
+    const calls = unionOfCalls(this.#calls, other.#calls);
+    if (held === null && released === null && past === null && isWild === this.#isWild && calls === null) return null;
     const out = new LockStates(held ?? this.#held, released ?? this.#released, past ?? this.#past, isWild);
     out.#tried = this.#tried;
-    out.#calls = hasCalls ? this.#calls : new Map([...this.#calls, ...other.#calls]);
+    out.#calls = calls ?? this.#calls;
     return out;
   }
 }
@@ -202,6 +212,29 @@ function union(a: ReadonlyMap<string, Hold>, b: ReadonlyMap<string, Hold>): Map<
   for (const [key, hold] of b) {
     if (a.has(key)) continue;
     out.set(key, { ...hold, isCertain: false });
+    isChanged = true;
+  }
+  return isChanged ? out : null;
+}
+
+/** null if it is the same as `a`. What was not called in the same order on both paths is not certain. */
+function unionOfCalls(
+  a: ReadonlyMap<string, IndirectCall>,
+  b: ReadonlyMap<string, IndirectCall>,
+): Map<string, IndirectCall> | null {
+  if (a === b) return null;
+  const order = [...b.keys()].filter((key) => a.has(key));
+  const isInOrder = [...a.keys()].filter((key) => b.has(key)).every((key, i) => key === order[i]);
+  const out = new Map(a);
+  let isChanged = false;
+  for (const [key, call] of a) {
+    if (!call.isCertain || (isInOrder && b.get(key)?.isCertain === true)) continue;
+    out.set(key, { ...call, isCertain: false });
+    isChanged = true;
+  }
+  for (const [key, call] of b) {
+    if (a.has(key)) continue;
+    out.set(key, { ...call, isCertain: false });
     isChanged = true;
   }
   return isChanged ? out : null;
