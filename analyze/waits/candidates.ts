@@ -1,9 +1,11 @@
 import type { G } from '../runtime/goroutine.js';
-import { EnderSearch, type Wanted } from './enders.js';
+import { endsBy, EnderSearch, reachedEvidence, type Wanted } from './enders.js';
 import { EndingCode } from './ending-code.js';
 import { GroupReferences } from './group-references.js';
 import type { WaitsOn } from './model.js';
 import { PoolSearch } from './pools.js';
+import { ReachedCalls } from './reached-calls.js';
+import { ValueFlows } from './value-flows.js';
 import type { Ender, Needs } from './wait-graph.js';
 import { goroutinesByStack, type Waits } from './program-waits.js';
 
@@ -12,6 +14,8 @@ const MAX_CANDIDATES = 256;
 /** The same for those who have something out of a pool. */
 const MAX_OWNERS = 16;
 
+/** Goroutines that are looked at of those that stand in one place, for what their frames lead to. */
+const MAX_LOOKED = 1024;
 /** Frames that are looked at. */
 const MAX_DEPTH = 256;
 
@@ -76,14 +80,57 @@ export class CandidateSearch {
       addTo(this.#found, group, { goroutine: index, strength: 'candidate', evidence }, MAX_CANDIDATES);
     }
     for (const [thing, enders] of this.#found) this.#set([thing], likely(things[thing], enders), MAX_CANDIDATES);
+    this.#addReached();
     // No frame refers to a channel that is made for one wait: then who has something out of the pool tells.
     for (const [place, enders] of owners) {
       const waited = [...new Set(this.#thingsAt[place])].filter((thing) => {
-        return !this.#found.has(thing) && graph.needsOf(thing) === 'any';
+        return graph.endersOf(thing).length === 0 && graph.needsOf(thing) === 'any';
       });
       this.#set(waited, enders, MAX_OWNERS);
     }
     this.#addReferences(search);
+  }
+
+  /** Adds who comes to end waits on channels and Conds that frames only lead to, where nobody is known who would. */
+  #addReached(): void {
+    const { graph, things, program } = this.#waits;
+    const wanted = new Map<number, { readonly thing: number; readonly want: Wanted }[]>();
+    things.forEach((on, thing) => {
+      const want = wantedOf(on);
+      if (want === null || want.by === 'done' || graph.needsOf(thing) !== 'any') return;
+      if (graph.endersOf(thing).length > 0) return;
+      const others = wanted.get(want.addr);
+      if (others === undefined) wanted.set(want.addr, [{ thing, want }]);
+      else others.push({ thing, want });
+    });
+    if (wanted.size === 0) return;
+    const reached = new ReachedCalls(program, this.#code, new ValueFlows(program));
+    const found = new Map<number, Ender[]>();
+    /** By code address, how many goroutines were looked at that are there. */
+    const looked = new Map<number, number>();
+    for (const { g, index } of goroutinesByStack(this.#waits)) {
+      const pc = this.#pcsOf(g).find((one) => reached.mayCome(one));
+      const before = pc === undefined ? MAX_LOOKED : (looked.get(pc) ?? 0);
+      if (pc === undefined || before >= MAX_LOOKED) continue;
+      looked.set(pc, before + 1);
+      const own = graph.thingsOf(index);
+      const { frames } = program.stackOf(g, MAX_DEPTH);
+      const innermost = frames.findIndex(({ point }) => !point.func.name.startsWith('runtime.'));
+      const told = new Set<number>();
+      for (const [i, frame] of frames.entries()) {
+        for (const { addr, does, how, isGivenBack } of reached.of(g, frame)) {
+          for (const { thing, want } of wanted.get(addr) ?? []) {
+            const isOwn = own.some((one) => things[one]?.addr === addr);
+            if (told.has(thing) || !endsBy(want, does) || (isOwn && (i === innermost || !isGivenBack))) continue;
+            told.add(thing);
+            const name = program.index.symbolizer.printedName(frame.point.func.name);
+            const evidence = [reachedEvidence(name, want, does, how)];
+            addTo(found, thing, { goroutine: index, strength: 'candidate', evidence }, MAX_CANDIDATES);
+          }
+        }
+      }
+    }
+    for (const [thing, enders] of found) this.#set([thing], enders, MAX_CANDIDATES);
   }
 
   /** Adds who refers to WaitGroups, or to what they may be fields of, where nobody is known who would call Done. */

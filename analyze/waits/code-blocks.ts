@@ -98,3 +98,49 @@ function cut(
   }
   return blocks;
 }
+
+/** The code that control may come to from an offset on: parts of blocks. */
+export function* aheadOf(blocks: Blocks, offset: number): Iterable<{ readonly from: number; readonly to: number }> {
+  const first = [...blocks.values()].find(({ start, end }) => offset > start && offset <= end);
+  if (first === undefined) return;
+  yield { from: offset, to: first.end };
+  const seen = new Set<number>();
+  const waiting = [first.next, ...first.taken];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    const block = at === null || seen.has(at) ? undefined : blocks.get(at);
+    if (at === null || block === undefined) continue;
+    seen.add(at);
+    yield { from: block.start, to: block.end };
+    waiting.push(block.next, ...block.taken);
+  }
+}
+
+/**
+ * Whether control may come from an offset to the end of one of some calls, without the end of one of others before it: of a call at
+ * the offset itself, that is behind it. All are named by where they return to.
+ */
+export function reaches(
+  blocks: Blocks,
+  from: number,
+  goals: ReadonlySet<number>,
+  stops: ReadonlySet<number>,
+): boolean {
+  const first = [...blocks.values()].find(({ start, end }) => from >= start && from < end);
+  const before = [...blocks.values()].find(({ end }) => end === from);
+  const seen = new Set<number>();
+  const waiting: [block: Block | undefined, from: number][] = [[first ?? before, from]];
+  for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) {
+    const [block, start] = item;
+    if (block === undefined) continue;
+    const passed = [...goals, ...stops].filter((at) => at > start && at <= block.end).sort((a, b) => a - b);
+    const [next] = passed;
+    if (next !== undefined && goals.has(next)) return true;
+    if (next !== undefined) continue;
+    for (const to of [block.next, ...block.taken]) {
+      if (to === null || seen.has(to)) continue;
+      seen.add(to);
+      waiting.push([blocks.get(to), to]);
+    }
+  }
+  return false;
+}

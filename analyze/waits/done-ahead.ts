@@ -1,34 +1,25 @@
 import { onFault } from '../../snapshots/memory.js';
-import type { Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import type { CodePoint } from '../stacks/code-index.js';
 import type { PhysicalFrame } from '../stacks/step.js';
-import { blocksOf, type Blocks } from './code-blocks.js';
+import { aheadOf } from './code-blocks.js';
 import { CPUS } from './cpus.js';
 import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
 import type { EndingCode } from './ending-code.js';
 import { FrameValues, readWord } from './frame-values.js';
 import type { Cpu } from './instruction.js';
-import { BARRIER, NOTHING, STACK_ARGUMENTS } from './lock-code.js';
-import { LockFlow } from './lock-flow.js';
-import { neverReturns } from './lock-functions.js';
-import { pointedVariables } from './pointed-variables.js';
+import { ValueFlows, type ValueFlow } from './value-flows.js';
 
 const DONE = 'sync.(*WaitGroup).Done';
 const ADD = 'sync.(*WaitGroup).Add';
-/** Longer functions are left alone. */
-const MAX_CODE = 64 * 1024;
 /** Words of a closure that it may have captured. */
 const MAX_CAPTURED = 8;
 const WORD = 8;
-/** Bytes of the instruction that calls a function. */
-const CALL_BYTES = { amd64: 5, arm64: 4 } as const;
 
 /** The calls of Done that control comes to from one place, and the flow of values in the function. */
 interface Ahead {
-  readonly flow: LockFlow;
-  /** Where these calls are, in the code. */
+  readonly flow: ValueFlow;
+  /** Where these calls return to, in the code. */
   readonly calls: readonly number[];
 }
 
@@ -41,14 +32,16 @@ export class DoneAhead {
   readonly #program: GoProgram;
   readonly #cpu: Cpu;
   readonly #code: EndingCode;
+  readonly #flows: ValueFlows;
   readonly #defers: DeferredCalls;
   /** By code address. */
   readonly #known = new Map<number, Ahead | null>();
 
-  constructor(program: GoProgram, code: EndingCode) {
+  constructor(program: GoProgram, code: EndingCode, flows = new ValueFlows(program)) {
     this.#program = program;
     this.#cpu = CPUS[program.image.arch];
     this.#code = code;
+    this.#flows = flows;
     this.#defers = new DeferredCalls(program);
   }
 
@@ -61,14 +54,11 @@ export class DoneAhead {
   comes({ pc, fp }: PhysicalFrame, group: number): boolean {
     const ahead = this.#aheadOf(pc);
     if (ahead === null) return false;
-    const { memory, layouts, image } = this.#program;
-    return ahead.calls.some((at) => {
-      const registers = ahead.flow.at(at, false)?.registers;
-      if (registers === undefined) return false;
-      const inRegister = layouts.release.registerArguments[image.arch];
-      const given = inRegister ? registers.get(this.#cpu.first) : registers.argument(WORD, true);
-      const found = given === null ? null : new FrameValues(memory, this.#cpu, registers, fp).find(given);
-      return found?.address === group;
+    return ahead.calls.some((next) => {
+      const given = this.#flows.argument(ahead.flow, next, 0);
+      const registers = ahead.flow.flow.at(next, true)?.registers;
+      if (given === null || registers === undefined) return false;
+      return new FrameValues(this.#program.memory, this.#cpu, registers, fp).find(given)?.address === group;
     });
   }
 
@@ -114,70 +104,24 @@ export class DoneAhead {
 
   #find(pc: number): Ahead | null {
     const point = this.#program.index.at(pc);
-    if (point === null || point.func.end - point.func.entry > MAX_CODE) return null;
+    if (point === null) return null;
     const { func } = point;
     const calls = this.#code.callsIn(func).filter(({ callee: { name } }) => name === DONE || name === ADD);
-    const blocks = calls.length === 0 ? null : this.#blocksOf(func);
-    if (blocks === null) return null;
-    const ranges = [...ahead(blocks, pc - func.entry)];
+    const flow = calls.length === 0 ? null : this.#flows.of(point);
+    if (flow === null) return null;
+    const ranges = [...aheadOf(flow.blocks, pc - func.entry)];
     const reached = calls.filter(({ next }) => {
       return ranges.some(({ from, to }) => next - func.entry > from && next - func.entry <= to);
     });
     // One that adds to a WaitGroup may call Done for that.
     if (reached.length === 0 || reached.some(({ next, callee }) => callee.name !== DONE && !this.#isDone(next)))
       return null;
-    const flow = this.#flowOf(point, blocks);
-    const bytes = CALL_BYTES[this.#program.image.arch];
-    return flow === null ? null : { flow, calls: reached.map(({ next }) => next - func.entry - bytes) };
+    return { flow, calls: reached.map(({ next }) => next - func.entry) };
   }
 
   /** Done is inlined to a call of Add. */
   #isDone(next: number): boolean {
     const lines = this.#program.index.at(next)?.lines(false) ?? [];
     return lines.some(({ name, inlined }) => inlined && name === DONE);
-  }
-
-  #blocksOf({ entry, end }: Func): Blocks | null {
-    return blocksOf(this.#codeOf(entry, end), this.#cpu.instruction(entry), {
-      isLast: (target) => neverReturns(this.#program.index.at(entry + target)?.func.name ?? ''),
-      casesAt: () => null,
-    });
-  }
-
-  #flowOf(point: CodePoint, blocks: Blocks): LockFlow | null {
-    const { entry, end } = point.func;
-    const inRegisters = this.#program.layouts.release.registerArguments[this.#program.image.arch];
-    const argumentBytes = inRegisters ? 0 : STACK_ARGUMENTS;
-    const flow = new LockFlow(this.#cpu, this.#codeOf(entry, end), this.#cpu.instruction(entry), blocks, {
-      callee: (target) => {
-        const name = this.#program.index.at(entry + target)?.func.name ?? '';
-        return { ...NOTHING, argumentBytes, isBarrier: name.startsWith(BARRIER) };
-      },
-      inlined: () => null,
-      changed: pointedVariables(this.#program, point),
-      inRegisters,
-      argumentBytes,
-    });
-    return flow.run() ? flow : null;
-  }
-
-  #codeOf(entry: Func['entry'], end: number): DataView {
-    return new DataView(this.#program.memory.bytes(entry, end - entry).buffer);
-  }
-}
-
-/** The code that control may come to from an offset on: parts of blocks. */
-function* ahead(blocks: Blocks, offset: number): Iterable<{ readonly from: number; readonly to: number }> {
-  const first = [...blocks.values()].find(({ start, end }) => offset > start && offset <= end);
-  if (first === undefined) return;
-  yield { from: offset, to: first.end };
-  const seen = new Set<number>();
-  const waiting = [first.next, ...first.taken];
-  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-    const block = at === null || seen.has(at) ? undefined : blocks.get(at);
-    if (at === null || block === undefined) continue;
-    seen.add(at);
-    yield { from: block.start, to: block.end };
-    waiting.push(block.next, ...block.taken);
   }
 }

@@ -8,6 +8,7 @@ import { DoneAhead } from './done-ahead.js';
 import { DOES, EndingCode, type Ending } from './ending-code.js';
 import { searchedStack, someWord, wordsOf } from './frame-words.js';
 import type { Evidence, Strength } from './model.js';
+import type { Reached } from './reached-calls.js';
 
 /** What goroutines wait on, whose end other goroutines' frames may tell of. */
 export interface Wanted {
@@ -257,6 +258,19 @@ export class EnderSearch {
     const message = `${name} refers to it and has a select`;
     return { strength: 'candidate', evidence: [{ code: 'refers-and-select', message }] };
   }
+}
+
+/** Whether what is done ({@link DOES}) ends a wait. */
+export function endsBy({ by, orClose }: Wanted, does: number): boolean {
+  return (does & (DOES[by] | (orClose ? DOES.close : 0))) !== 0;
+}
+
+/** Why a goroutine is named whose function, of this name, comes to what ends a wait ({@link DOES}). */
+export function reachedEvidence(name: string, { by }: Wanted, does: number, how: Reached['how']): Evidence {
+  const verb = VERBS[by][does & DOES[by] ? 0 : 1];
+  if (how === 'deferred') return { code: `deferred-${by}`, message: `${name} has deferred a call that ${verb}` };
+  const what = how === 'itself' ? verb : `calls a function that ${verb}`;
+  return { code: `reaches-and-${by}`, message: `${name} leads to it and ${what}` };
 }
 
 /** What is done, and what else ends the wait. */

@@ -2,7 +2,7 @@ import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
-import { mayPoint, wordOr0 } from '../runtime/wait-records.js';
+import { COND_NOTIFY, mayPoint, wordOr0 } from '../runtime/wait-records.js';
 import { callSites, dataReferences, type CallSite } from '../runtime/code-references.js';
 
 /** What code does to channels and to types of package sync, by which a wait of somebody else may end: bits. */
@@ -27,6 +27,20 @@ const CALLS: ReadonlyMap<string, number> = new Map([
   ['sync.runtime_notifyListNotifyOne', DOES.signal],
   ['sync.runtime_notifyListNotifyAll', DOES.signal],
 ]);
+/** Of some of them, which argument is what it is done to, and bytes from that to what the call is given; of all others, the first. */
+const ARGUMENTS: ReadonlyMap<string, { readonly index: number; readonly offset: number }> = new Map([
+  ['runtime.selectnbrecv', { index: 1, offset: 0 }],
+  ['runtime.selectnbrecv2', { index: 2, offset: 0 }],
+  ['sync.runtime_notifyListNotifyOne', { index: 0, offset: COND_NOTIFY }],
+  ['sync.runtime_notifyListNotifyAll', { index: 0, offset: COND_NOTIFY }],
+]);
+const FIRST = { index: 0, offset: 0 };
+
+/** Which argument of such a call is what something is done to. */
+export function argumentOf({ name }: Func): { readonly index: number; readonly offset: number } {
+  return ARGUMENTS.get(name) ?? FIRST;
+}
+
 /**
  * What the name of a function within another one has after that one's: closures (`.func1`, and `.1` within a closure), and the
  * wrappers of deferred calls (`.deferwrap1` since Go 1.22, `·dwrap·1` since 1.17).
@@ -187,6 +201,6 @@ function isWithin(outer: Func, { name }: Func): boolean {
 }
 
 /** Functions that never end a wait of the program's own on a channel that they are given. */
-function isOfLibrary({ name }: Func): boolean {
+export function isOfLibrary({ name }: Func): boolean {
   return /^(runtime|sync|internal\/[^.]*|fmt|strings|strconv|errors|bytes|sort|reflect|unicode\/[^.]*)\./.test(name);
 }

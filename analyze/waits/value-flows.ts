@@ -1,0 +1,100 @@
+import { onFault } from '../../snapshots/memory.js';
+import type { Func } from '../binary/function-table.js';
+import type { GoProgram } from '../program.js';
+import type { CodePoint } from '../stacks/code-index.js';
+import { blocksOf, type Blocks } from './code-blocks.js';
+import { seenFrom, type Value } from './code-values.js';
+import { CPUS } from './cpus.js';
+import type { Cpu } from './instruction.js';
+import { BARRIER, NOTHING, STACK_ARGUMENTS } from './lock-code.js';
+import { LockFlow } from './lock-flow.js';
+import { neverReturns } from './lock-functions.js';
+import { pointedVariables } from './pointed-variables.js';
+
+/** Longer functions are left alone. */
+const MAX_CODE = 64 * 1024;
+const WORD = 8;
+/** Bytes of the instruction that calls a function. */
+const CALL_BYTES = { amd64: 5, arm64: 4 } as const;
+
+/** The code of a function, cut into blocks, and the values in it. */
+export interface ValueFlow {
+  readonly blocks: Blocks;
+  readonly flow: LockFlow;
+}
+
+/** Follows values through functions, whatever those do with locks. Each function is worked out once. */
+export class ValueFlows {
+  readonly #program: GoProgram;
+  readonly #cpu: Cpu;
+  readonly #inRegisters: boolean;
+  /** By entry. */
+  readonly #known = new Map<number, ValueFlow | null>();
+
+  constructor(program: GoProgram) {
+    const { arch } = program.image;
+    this.#program = program;
+    this.#cpu = CPUS[arch];
+    this.#inRegisters = program.layouts.release.registerArguments[arch];
+  }
+
+  /** null for code that is absent, or not understood. */
+  of(point: CodePoint): ValueFlow | null {
+    const { entry } = point.func;
+    let known = this.#known.get(entry);
+    if (known === undefined) {
+      known = onFault(
+        () => this.#follow(point),
+        () => null,
+      );
+      this.#known.set(entry, known);
+    }
+    return known;
+  }
+
+  /** What a call is given that returns to an offset: the argument of an index. */
+  argument({ flow }: ValueFlow, next: number, index: number): Value | null {
+    const registers = flow.at(next - CALL_BYTES[this.#program.image.arch], false)?.registers;
+    if (registers === undefined) return null;
+    // Arguments are passed in the same registers as results.
+    return this.#inRegisters
+      ? registers.get(this.#cpu.results[index] ?? this.#cpu.first)
+      : registers.argument(WORD * (index + 1), true);
+  }
+
+  /** A value of what a call calls that returns to an offset, in terms of the caller; null where that does not tell. */
+  inCaller({ flow }: ValueFlow, next: number, value: Value): Value | null {
+    const registers = flow.at(next - CALL_BYTES[this.#program.image.arch], false)?.registers;
+    if (registers === undefined) return null;
+    return seenFrom(value, ({ kind, number }) => {
+      if (kind === 'register') return registers.get(number);
+      return kind === 'argument' ? registers.argument(number, true) : null;
+    });
+  }
+
+  #follow(point: CodePoint): ValueFlow | null {
+    const { entry, end } = point.func;
+    if (end - entry > MAX_CODE) return null;
+    const code = new DataView(this.#program.memory.bytes(entry, end - entry).buffer);
+    const nameAt = (target: number): string => this.#functionAt(entry + target)?.name ?? '';
+    const instruction = this.#cpu.instruction(entry);
+    const blocks = blocksOf(code, instruction, {
+      isLast: (target) => neverReturns(nameAt(target)),
+      casesAt: () => null,
+    });
+    if (blocks === null) return null;
+    const argumentBytes = this.#inRegisters ? 0 : STACK_ARGUMENTS;
+    const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
+      callee: (target) => ({ ...NOTHING, argumentBytes, isBarrier: nameAt(target).startsWith(BARRIER) }),
+      inlined: () => null,
+      changed: pointedVariables(this.#program, point),
+      inRegisters: this.#inRegisters,
+      argumentBytes,
+    });
+    return flow.run() ? { blocks, flow } : null;
+  }
+
+  #functionAt(at: number): Func | null {
+    return this.#program.index.at(at)?.func ?? null;
+  }
+}
