@@ -38,7 +38,7 @@ export interface LeakGroup {
   readonly evidence: readonly Evidence[];
 }
 
-/** Many goroutines of one kind that are blocked, and that something can still wake. */
+/** Many goroutines of one kind that are blocked on what something reaches that may still run, or a global. */
 export interface AliveGroup extends Pick<
   LeakGroup,
   'count' | 'runtime' | 'goids' | 'loc' | 'entry' | 'creator' | 'waitReason' | 'ageNs'

@@ -1,5 +1,4 @@
 import { onFault } from '../../snapshots/memory.js';
-import type { Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import { blocksOf, type Blocks } from './code-blocks.js';
@@ -76,7 +75,7 @@ export class ValueFlows {
     const { entry, end } = point.func;
     if (end - entry > MAX_CODE) return null;
     const code = new DataView(this.#program.memory.bytes(entry, end - entry).buffer);
-    const nameAt = (target: number): string => this.#functionAt(entry + target)?.name ?? '';
+    const nameAt = (target: number): string => this.#program.index.at(entry + target)?.func.name ?? '';
     const instruction = this.#cpu.instruction(entry);
     const blocks = blocksOf(code, instruction, {
       isLast: (target) => neverReturns(nameAt(target)),
@@ -85,7 +84,11 @@ export class ValueFlows {
     if (blocks === null) return null;
     const argumentBytes = this.#inRegisters ? 0 : STACK_ARGUMENTS;
     const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
-      callee: (target) => ({ ...NOTHING, argumentBytes, isBarrier: nameAt(target).startsWith(BARRIER) }),
+      callee: (target) => ({
+        ...NOTHING,
+        argumentBytes: this.#inRegisters ? 0 : this.#argumentBytes(entry + target),
+        isBarrier: nameAt(target).startsWith(BARRIER),
+      }),
       inlined: () => null,
       changed: pointedVariables(this.#program, point),
       inRegisters: this.#inRegisters,
@@ -94,7 +97,9 @@ export class ValueFlows {
     return flow.run() ? { blocks, flow } : null;
   }
 
-  #functionAt(at: number): Func | null {
-    return this.#program.index.at(at)?.func ?? null;
+  /** Bytes of the stack that a callee may change as its arguments and results. */
+  #argumentBytes(target: number): number {
+    const callee = this.#program.index.at(target);
+    return callee?.table.argumentBytes(callee.func) ?? STACK_ARGUMENTS;
   }
 }

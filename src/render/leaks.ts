@@ -44,7 +44,7 @@ export function* leaksText({ kind, captures, proof, groups, alive }: Found, limi
 function* aliveText(alive: readonly AliveGroup[], limit: number): Iterable<string> {
   const count = alive.reduce((sum, group) => sum + group.count, 0);
   const groups = `${pluralize(count, 'goroutine')} in ${pluralize(alive.length, 'group')} of ten or more`;
-  yield `NOT LEAKED (proved: something can still wake them): ${groups}\n`;
+  yield `NOT LEAKED (proved: something reaches what they wait on): ${groups}\n`;
   const shown = limit === 0 ? alive : alive.slice(0, limit);
   for (const group of shown) yield groupText({ ...group, ratePerMinute: null, since: null });
   if (shown.length < alive.length) yield moreGroups(alive.length - shown.length);
