@@ -213,6 +213,7 @@ class Amd64Instruction extends Amd64Decoder implements Instruction {
     const isOfRegisters = (form === 1 || form === 3) && this.rm >= 0;
     if (isOfRegisters && kind === 6 && from === to) r.set(to, addressOf(0));
     else if (isOfRegisters && kind === 0 && this.isWide) r.set(to, summed(r.get(to), r.get(from), 1));
+    else if (form === 5 && this.isWide) this.#add(r, RAX, kind);
     else if (form >= 4) r.set(RAX, null);
     else if (form >= 2) r.set(this.reg, null);
     else if (this.rm >= 0) r.set(this.rm, null);
@@ -226,9 +227,15 @@ class Amd64Instruction extends Amd64Decoder implements Instruction {
       this.#store(r, null, 8);
       return;
     }
-    const value = r.get(this.rm);
-    const isSum = this.isWide && value !== null && (kind === 0 || kind === 5);
-    r.set(this.rm, isSum ? shifted(value, kind === 0 ? this.immediate : -this.immediate) : null);
+    if (this.isWide) this.#add(r, this.rm, kind);
+    else r.set(this.rm, null);
+  }
+
+  /** Adds or subtracts the immediate; `kind` is that of an instruction. */
+  #add(r: Registers, register: number, kind: number): void {
+    const value = r.get(register);
+    const isSum = value !== null && (kind === 0 || kind === 5);
+    r.set(register, isSum ? shifted(value, kind === 0 ? this.immediate : -this.immediate) : null);
   }
 
   #take(r: Registers, escaped: Set<number>): void {

@@ -122,6 +122,8 @@ export class CandidateSearch {
           for (const { thing, want } of wanted.get(addr) ?? []) {
             const isOwn = own.some((one) => things[one]?.addr === addr);
             if (told.has(thing) || !endsBy(want, does) || (isOwn && (i === innermost || !isGivenBack))) continue;
+            // What a callee may do on some path is little where a wait may end in other ways, too.
+            if (how === 'by a callee' && things[thing]?.kind === 'select') continue;
             told.add(thing);
             const name = program.index.symbolizer.printedName(frame.point.func.name);
             const evidence = [reachedEvidence(name, want, does, how)];

@@ -119,12 +119,7 @@ export function* aheadOf(blocks: Blocks, offset: number): Iterable<{ readonly fr
  * Whether control may come from an offset to the end of one of some calls, without the end of one of others before it: of a call at
  * the offset itself, that is behind it. All are named by where they return to.
  */
-export function reaches(
-  blocks: Blocks,
-  from: number,
-  goals: ReadonlySet<number>,
-  stops: ReadonlySet<number>,
-): boolean {
+export function reaches(blocks: Blocks, from: number, goals: ReadonlySet<number>, stops: ReadonlySet<number>): boolean {
   const first = [...blocks.values()].find(({ start, end }) => from >= start && from < end);
   const before = [...blocks.values()].find(({ end }) => end === from);
   const seen = new Set<number>();

@@ -119,7 +119,8 @@ export class HeldLocks {
         // The same lock may go by several names in the code, of which some paths know one only.
         if (claim.position?.func !== func || weight(position) >= weight(claim.position)) claim.position = position;
         claim.isReleasedNext ||= isReleasedNext;
-        claim.isDoubtful = (isInWay && awaited === null) || (isByCallee && (isOnly || claim.isDoubtful));
+        claim.isDoubtful =
+          (isInWay && awaited === null) || (isByCallee && ((isOnly && !isReleasedNext) || claim.isDoubtful));
       }
     }
     this.#indirect(place, values, func);
