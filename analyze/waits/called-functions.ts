@@ -3,7 +3,7 @@ import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { Value } from './code-values.js';
 import { CPUS } from './cpus.js';
-import { whenCalled, type Concrete, type FrameValues } from './frame-values.js';
+import { whenCalled, type Concrete } from './frame-values.js';
 import type { Cpu } from './instruction.js';
 import type { LockCode } from './lock-code.js';
 import type { Mode } from './lock-functions.js';
@@ -42,12 +42,15 @@ export class CalledFunctions {
     return point?.func.entry === pc ? point : null;
   }
 
-  /** What a call does that code has made, or is to make; `values` are those of its frame. null where it has to do with no lock. */
-  effectsOf({ callee, given, closure, isCertain }: IndirectCall, values: FrameValues): Effects | null {
-    const found = values.find(callee);
+  /** What a call does that code has made, or is to make; `find` knows values of that code. null where it has to do with no lock. */
+  effectsOf(
+    { callee, given, closure, isCertain }: IndirectCall,
+    find: (value: Value) => Concrete | null,
+  ): Effects | null {
+    const found = find(callee);
     const func = found === null || found.address <= 0 ? null : this.at(found.address);
     if (func === null) return null;
-    const [first, captured] = [given, closure].map((value) => (value === null ? null : values.find(value)));
+    const [first, captured] = [given, closure].map((value) => (value === null ? null : find(value)));
     const at = (value: Value): Concrete | null =>
       whenCalled(this.#memory, this.#cpu, value, {
         closure: captured?.address ?? 0,

@@ -3,7 +3,7 @@ import type { GoProgram } from '../program.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import { CalledFunctions } from './called-functions.js';
-import { keyOf, type Origin, type Value } from './code-values.js';
+import { keyOf, type Value } from './code-values.js';
 import { CPUS } from './cpus.js';
 import type { DeferredCall } from './deferred-calls.js';
 import { FrameValues, readWord, whenCalled, type Concrete } from './frame-values.js';
@@ -135,8 +135,9 @@ export class HeldLocks {
 
   /** What the code has done, and will do, by calls of closures and of methods of interfaces. */
   #indirect({ locks, nextCalls, nextAcquired }: Stand, values: FrameValues, func: string): void {
+    const find = (value: Value): Concrete | null => values.find(value);
     for (const call of locks.calls) {
-      const effects = this.#called.effectsOf(call, values);
+      const effects = this.#called.effectsOf(call, find);
       for (const { address, mode, isCertain } of effects?.acquired ?? []) {
         if (!this.#wanted.has(address, mode)) continue;
         const claim = this.#claim(address, mode);
@@ -150,7 +151,7 @@ export class HeldLocks {
         claim.isDoubtful = true;
       }
     }
-    const ahead = nextCalls.flatMap((call) => this.#called.effectsOf(call, values) ?? []);
+    const ahead = nextCalls.flatMap((call) => this.#called.effectsOf(call, find) ?? []);
     const acquired = new Set(ahead.flatMap((effects) => effects.acquired.map(({ address }) => address)));
     for (const { value } of nextAcquired) acquired.add(values.find(value)?.address ?? 0);
     for (const { address, mode, isCertain } of ahead.flatMap(({ released }) => released)) {
@@ -220,8 +221,8 @@ export class HeldLocks {
         if (point === null) return [];
         const own = this.#releasedIn(point, (value) => whenCalled(this.#program.memory, this.#cpu, value, call));
         if (own.length > 0) return own;
-        const byInterface = this.#releasedByInterface(point, call);
-        return byInterface.length > 0 ? byInterface : this.#releasedFarAway(point, call);
+        const byCaptured = this.#releasedByCaptured(point, call);
+        return byCaptured.length > 0 ? byCaptured : this.#releasedFarAway(point, call);
       },
       () => [],
     );
@@ -249,22 +250,14 @@ export class HeldLocks {
   }
 
   /**
-   * What a closure releases that calls a method of an interface which it has captured, such as sync.Locker. Code that has such
-   * an interface may have called its methods before in ways that are not followed: that is not certain.
+   * What a closure releases that calls another one, or a method of an interface, which it has captured, such as sync.Locker. Code
+   * that has such a thing may have called it before in ways that are not followed: that is not certain.
    */
-  #releasedByInterface(point: CodePoint, call: DeferredCall): Released[] {
-    const { memory } = this.#program;
-    const calls = [...(this.#code.afterDeferred(point)?.calls ?? [])];
-    return calls.flatMap(({ callee, given }) => {
-      if (callee.origin.kind !== 'load' || given?.origin.kind !== 'load') return [];
-      const method = this.#called.at(whenCalled(memory, this.#cpu, callee, call)?.address ?? null);
-      const receiver = whenCalled(memory, this.#cpu, given, call);
-      if (method === null || receiver === null) return [];
-      const isReceiver = ({ kind, number }: Origin): boolean =>
-        kind === 'register' ? number === this.#cpu.first : kind === 'argument' && number === RECEIVER.origin.number;
-      const find = ({ origin, offset }: Value): Concrete | null =>
-        isReceiver(origin) ? { address: receiver.address + offset, isSure: receiver.isSure } : null;
-      return this.#releasedIn(method, find).map((released) => ({ ...released, isCertain: false }));
+  #releasedByCaptured(point: CodePoint, call: DeferredCall): Released[] {
+    const find = (value: Value): Concrete | null => whenCalled(this.#program.memory, this.#cpu, value, call);
+    return [...(this.#code.afterDeferred(point)?.calls ?? [])].flatMap((indirect) => {
+      const released = this.#called.effectsOf(indirect, find)?.released ?? [];
+      return released.map((effect) => ({ ...effect, isCertain: false, isSure: true, isFar: false }));
     });
   }
 

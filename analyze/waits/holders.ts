@@ -245,15 +245,15 @@ function ranked({ held, kind }: WantedLock, found: readonly Found[]): Holder[] {
   return listed
     .map(({ goid, strength, evidence }) => ({
       goid,
-      strength: kind === 'own' ? lessened(strength) : strength,
+      strength: kind === 'own' ? lessened(strength, evidence) : strength,
       evidence,
     }))
     .sort((a, b) => STRENGTHS.indexOf(a.strength) - STRENGTHS.indexOf(b.strength) || a.goid - b.goid);
 }
 
-/** Of a lock of a program's own, only the names of its methods say what they do. */
-function lessened(strength: Strength): Strength {
-  return isSure(strength) ? 'probable' : 'candidate';
+/** Of a lock of a program's own, only the names of its methods say what they do: it takes two reasons for more than a candidate. */
+function lessened(strength: Strength, evidence: readonly Evidence[]): Strength {
+  return isSure(strength) || (strength === 'probable' && evidence.length > 1) ? 'probable' : 'candidate';
 }
 
 /** Claims to what one alone can have: at most one of them is probable. */
