@@ -21,7 +21,7 @@ export const AMD64: Cpu = {
   registers: REGISTERS,
   sp: RSP,
   kept: [RSP, RBP],
-  results: [RAX, RBX, RCX],
+  results: [RAX, RBX, RCX, RDI],
   first: RAX,
   closure: RDX,
   pushed: 8,

@@ -17,7 +17,7 @@ export const ARM64: Cpu = {
   registers: REGISTERS,
   sp: SP,
   kept: [SP, FP, G],
-  results: [R0, R0 + 1, R0 + 2],
+  results: [R0, R0 + 1, R0 + 2, R0 + 3],
   first: R0,
   closure: R26,
   pushed: 0,

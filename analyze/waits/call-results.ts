@@ -1,6 +1,6 @@
 import type { Summary } from './code-calls.js';
 import { resultOf, type Registers } from './code-registers.js';
-import { isLoaded, seenFrom, shifted, type Origin, type Value } from './code-values.js';
+import { entryOf, isLoaded, seenFrom, shifted, type Origin, type Value } from './code-values.js';
 import type { Cpu, Instruction } from './instruction.js';
 
 /** A call of a function, or a jump to it, with the registers right before it. */
@@ -42,4 +42,13 @@ function returnedBy(site: CallSite, [at, value]: Summary['results'][number]): Va
 function givenAs({ registers, instruction }: CallSite, { kind, number }: Origin): Value | null {
   if (kind === 'register') return registers.get(number);
   return kind === 'argument' ? registers.argument(number, instruction.flow === 'call') : null;
+}
+
+/** What a function of the runtime returns that looks into a map: it is given the type, the map and the key. */
+export function lookedUp(cpu: Cpu, before: Registers, keys: 'integer' | 'string'): Value | null {
+  // Arguments are passed in the same registers as results.
+  const [type, map, key, length] = cpu.results.map((register) => before.get(register));
+  if (type?.origin.kind !== 'address' || map == null || key == null) return null;
+  if (keys === 'integer') return entryOf(type.offset, map, key, null);
+  return length == null ? null : entryOf(type.offset, map, key, length);
 }

@@ -25,6 +25,8 @@ export interface Callee {
   readonly summary: Summary | null;
   /** True for runtime.deferreturn, which runs the deferred calls. */
   readonly runsDefers: boolean;
+  /** Of a function that looks into a map: which keys that has; null for others. */
+  readonly looksUp: 'integer' | 'string' | null;
   /** True for runtime.gcWriteBarrier. */
   readonly isBarrier: boolean;
   /** Bytes of arguments and results on the stack that it may change; null where that is not known. */

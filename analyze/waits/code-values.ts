@@ -16,15 +16,19 @@ export interface Origin {
     | 'load'
     /** `base` and a number of times `index`, as in the address of an element. */
     | 'sum'
+    /** Where the map `base`, of the type at the address `number`, has what it has at the key `index`. */
+    | 'entry'
     /** Not known, but for where it came to be. */
     | 'unknown';
   /** Two origins are the same if their keys are. */
   readonly key: string;
   /** Of a register or an argument, which; of a sum, how many times the index. */
   readonly number: number;
-  /** Of a load, and of a sum. */
+  /** Of a load, of a sum, and of an entry. */
   readonly base: Value | null;
   readonly index: Value | null;
+  /** Of an entry whose key is a string: the length of the key. */
+  readonly length?: Value | null;
 }
 
 /** `offset` bytes from what the origin is. */
@@ -81,6 +85,13 @@ export function summed(base: Value | null, index: Value | null, times: number): 
   return { origin, offset: base.offset + times * index.offset };
 }
 
+/** Where a map of a type has what it has at a key: `length` is that of a string, which begins at `key`. */
+export function entryOf(type: number, map: Value, key: Value, length: Value | null): Value | null {
+  if ([map, key, ...(length === null ? [] : [length])].some((value) => depthOf(value) >= MAX_DEPTH)) return null;
+  const name = `map ${type} ${keyOf(map)} at ${keyOf(key)} ${length === null ? '' : keyOf(length)}`;
+  return { origin: { kind: 'entry', key: name, number: type, base: map, index: key, length }, offset: 0 };
+}
+
 /** The product of a value and a number. */
 export function multiplied(value: Value | null, times: number): Value | null {
   if (times === 1) return value;
@@ -121,11 +132,11 @@ export function seenFrom(value: Value, given: (origin: Origin) => Value | null):
 
 /** Whether a value was read in memory, or worked out from what was. */
 export function isLoaded({ origin: { kind, base, index } }: Value): boolean {
-  return kind === 'load' || [base, index].some((part) => part !== null && isLoaded(part));
+  return kind === 'load' || kind === 'entry' || [base, index].some((part) => part !== null && isLoaded(part));
 }
 
-function seenThrough({ base, index, number }: Origin, given: (origin: Origin) => Value | null): Value | null {
-  const from = base === null ? null : seenFrom(base, given);
+function seenThrough({ kind, base, index, number }: Origin, given: (origin: Origin) => Value | null): Value | null {
+  const from = base === null || kind === 'entry' ? null : seenFrom(base, given);
   if (from === null) return null;
   return index === null ? loadedFrom(from) : summed(from, seenFrom(index, given), number);
 }

@@ -3,6 +3,7 @@ import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { Registers } from './code-registers.js';
 import { type Origin, type Value } from './code-values.js';
 import type { Cpu } from './instruction.js';
+import type { MapLookup } from './map-lookup.js';
 
 /** What a value of the code is in one frame. */
 export interface Concrete {
@@ -17,12 +18,14 @@ const WORD = 8;
 export class FrameValues {
   readonly #memory: Memory;
   readonly #cpu: Cpu;
+  readonly #maps: MapLookup | null;
   readonly #registers: Registers;
   /** The stack pointer at the function's entry. */
   readonly #entrySp: number;
 
-  /** `fp` is the frame's. */
-  constructor(memory: Memory, cpu: Cpu, registers: Registers, fp: number) {
+  /** `fp` is the frame's. `maps` looks into maps. */
+  constructor(memory: Memory, cpu: Cpu, registers: Registers, fp: number, maps: MapLookup | null = null) {
+    this.#maps = maps;
     this.#memory = memory;
     this.#cpu = cpu;
     this.#registers = registers;
@@ -44,6 +47,7 @@ export class FrameValues {
       if (word !== null) return { address: word - value.offset, isSure: true };
     }
     if (origin.base === null) return null;
+    if (origin.kind === 'entry') return this.#entry(origin);
     const base = this.find(origin.base);
     if (origin.index !== null) return sum(base, this.find(origin.index), origin.number);
     const word = base === null ? null : readWord(this.#memory, base.address);
@@ -51,6 +55,14 @@ export class FrameValues {
     // What a closure has captured stays what it is.
     const { kind, number } = origin.base.origin;
     return { address: word, isSure: base.isSure && kind === 'register' && number === this.#cpu.closure };
+  }
+
+  #entry({ number, base, index, length }: Origin): Concrete | null {
+    const [map, key, bytes] = [base, index, length].map((value) => (value == null ? null : this.find(value)));
+    if (map == null || key == null || (length != null && bytes == null)) return null;
+    const address = this.#maps?.find(number, map.address, key.address, bytes?.address ?? null) ?? null;
+    // The map may have changed since.
+    return address === null ? null : { address, isSure: false };
   }
 }
 
@@ -74,7 +86,7 @@ export function whenCalled(
     const word = isFirst ? saved[0] : origin.kind === 'argument' ? saved[origin.number / WORD - 1] : undefined;
     return word === undefined ? null : { address: word + offset, isSure: true };
   }
-  if (origin.base === null) return null;
+  if (origin.base === null || origin.kind === 'entry') return null;
   const base = whenCalled(memory, cpu, origin.base, { closure, saved });
   if (origin.index !== null) {
     const total = sum(base, whenCalled(memory, cpu, origin.index, { closure, saved }), origin.number);

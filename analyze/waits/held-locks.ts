@@ -11,6 +11,7 @@ import type { Cpu } from './instruction.js';
 import type { LockCode } from './lock-code.js';
 import type { Stand } from './code-calls.js';
 import type { Mode } from './lock-functions.js';
+import type { MapLookup } from './map-lookup.js';
 import type { Hold } from './lock-states.js';
 
 /** Which locks are asked for. */
@@ -56,10 +57,12 @@ export class HeldLocks {
   readonly #code: LockCode;
   readonly #wanted: WantedAddresses;
   readonly #called: CalledFunctions;
+  readonly #maps: MapLookup;
   readonly #claims = new Map<string, Claim>();
 
-  constructor(program: GoProgram, code: LockCode, wanted: WantedAddresses) {
+  constructor(program: GoProgram, code: LockCode, wanted: WantedAddresses, maps: MapLookup) {
     this.#program = program;
+    this.#maps = maps;
     this.#called = new CalledFunctions(program, code);
     this.#cpu = CPUS[program.image.arch];
     this.#code = code;
@@ -198,7 +201,7 @@ export class HeldLocks {
   }
 
   #valuesOf({ registers }: Stand, fp: number): FrameValues {
-    return new FrameValues(this.#program.memory, this.#cpu, registers, fp);
+    return new FrameValues(this.#program.memory, this.#cpu, registers, fp, this.#maps);
   }
 
   #defer(call: DeferredCall, func: string, isUnderstood: boolean, past: ReadonlySet<string>): void {

@@ -9,6 +9,7 @@ import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
 import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
 import { LockCode } from './lock-code.js';
 import type { Mode } from './lock-functions.js';
+import { MapLookup } from './map-lookup.js';
 import { isSure, type Evidence, type Holder, type Strength, type WantedLock } from './model.js';
 import { COND_WAIT } from './sync-frames.js';
 import { MUTEX, MUTEX_LOCKED, RW_MUTEX } from './sync-types.js';
@@ -101,6 +102,7 @@ export class HolderFinder {
   readonly #wanted: WantedAddresses;
   readonly #code: LockCode;
   readonly #defers: DeferredCalls;
+  readonly #maps: MapLookup;
   readonly #waits: WaitReader;
   readonly #torn: ReadonlySet<Addr>;
   readonly #pcs = new Float64Array(MAX_PCS);
@@ -112,6 +114,7 @@ export class HolderFinder {
     this.#wanted = wanted;
     this.#code = code;
     this.#defers = new DeferredCalls(program);
+    this.#maps = new MapLookup(program);
     this.#waits = new WaitReader(program);
     this.#torn = new Set(program.image.capture.torn);
   }
@@ -120,7 +123,7 @@ export class HolderFinder {
   claimsOf(g: G): Iterable<Claim> {
     if (this.#torn.has(g.addr) || !this.#mayHold(g)) return [];
     const { frames } = this.#program.stackOf(g);
-    const held = new HeldLocks(this.#program, this.#code, this.#wanted);
+    const held = new HeldLocks(this.#program, this.#code, this.#wanted, this.#maps);
     const records = this.#defers.recorded(g);
     for (const frame of [...frames].reverse()) {
       held.add(frame, [...records.filter(({ sp }) => sp === frame.sp), ...this.#codedIn(frame)]);

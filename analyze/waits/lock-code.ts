@@ -259,7 +259,7 @@ export class LockCode {
     if (lock !== null) return { ...called, lock };
     if (name === 'runtime.deferreturn') return { ...called, runsDefers: true };
     if (name.startsWith(BARRIER)) return { ...called, isBarrier: true };
-    if (name.startsWith('runtime.')) return called;
+    if (name.startsWith('runtime.')) return { ...called, looksUp: lookedUp(name) };
     const isNear = calls === 0 || packageOf(callee.func) !== packageOf(caller);
     return { ...called, summary: isNear ? this.#summaryOf(callee) : this.#farAfter(callee, calls - 1) };
   }
@@ -289,6 +289,12 @@ export class LockCode {
   }
 }
 
+/** Keys of maps that a function of the runtime looks up (runtime/map_fast*.go), which returns where the value is. */
+function lookedUp(name: string): Callee['looksUp'] {
+  const [, kind] = /^runtime\.mapaccess[12]_fast(64|str)$/.exec(name) ?? [];
+  return kind === undefined ? null : kind === 'str' ? 'string' : 'integer';
+}
+
 function summaryOf(flow: LockFlow | null): Summary | null {
   return flow?.atReturn == null ? null : { locks: flow.atReturn, results: [...flow.results] };
 }
@@ -299,6 +305,7 @@ export const NOTHING: Callee = {
   slowPath: null,
   summary: null,
   runsDefers: false,
+  looksUp: null,
   isBarrier: false,
   argumentBytes: null,
 };

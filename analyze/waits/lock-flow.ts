@@ -1,7 +1,7 @@
 import type { Block, Blocks } from './code-blocks.js';
 import { Registers } from './code-registers.js';
 import { keyOf, shifted, type Value } from './code-values.js';
-import { seenByCaller, storeResults } from './call-results.js';
+import { lookedUp, seenByCaller, storeResults } from './call-results.js';
 import type { Ahead, CodeCalls, LockEvent, Stand, Summary } from './code-calls.js';
 import type { Cpu, Instruction } from './instruction.js';
 import { inlinedMethod, type LockCall, type Mode, type SlowPath } from './lock-functions.js';
@@ -212,6 +212,8 @@ export class LockFlow {
     }
     const before = registers.copy();
     registers.call(this.#escaped, changed, callee?.argumentBytes ?? argumentBytes, `${i.at}`);
+    if (callee?.looksUp != null && this.#calls.inRegisters)
+      registers.set(this.#cpu.first, lookedUp(this.#cpu, before, callee.looksUp) ?? registers.get(this.#cpu.first));
     if (callee?.summary == null) return;
     storeResults(this.#cpu, this.#calls.inRegisters, { registers: before, instruction: i }, registers, callee.summary);
   }
