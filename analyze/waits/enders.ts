@@ -269,8 +269,9 @@ export function endsBy({ by, orClose }: Wanted, does: number): boolean {
 export function reachedEvidence(name: string, { by }: Wanted, does: number, how: Reached['how']): Evidence {
   const verb = VERBS[by][does & DOES[by] ? 0 : 1];
   if (how === 'deferred') return { code: `deferred-${by}`, message: `${name} has deferred a call that ${verb}` };
-  const what = how === 'itself' ? verb : `calls a function that ${verb}`;
-  return { code: `reaches-and-${by}`, message: `${name} leads to it and ${what}` };
+  return how === 'itself'
+    ? { code: `leads-and-${by}`, message: `${name} leads to it and ${verb}` }
+    : { code: `leads-and-calls-${by}`, message: `${name} leads to it and calls a function that ${verb}` };
 }
 
 /** What is done, and what else ends the wait. */
