@@ -177,13 +177,30 @@ export class GlobalChecks {
     const expected = this.#alllink;
     const first = this.#attempt(null, () => this.#memory.ptr(allm));
     if (first === null) return null;
-    if (this.chainLength(first, m0, expected) > 0) return expected;
+    if (this.#leadsTo(first, m0, expected)) return expected;
     for (let shift = 8; shift <= CALIBRATION_BYTES; shift += 8) {
       for (const offset of [expected + shift, expected - shift]) {
         if (this.chainLength(first, m0, offset) > 1) return offset;
       }
     }
     return this.#isChainAbsent(first, m0, expected) ? expected : null;
+  }
+
+  /**
+   * True if the link at `offset` leads from `first` to m0, the last, and at least half of what it leads through are Ms: one has
+   * no g0 yet while allocm (proc.go) makes it, and the g0 of one that has ended may be freed.
+   */
+  #leadsTo(first: Addr, m0: Addr, offset: number): boolean {
+    return this.#attempt(false, () => {
+      let m = first;
+      for (let n = 1, machines = 0; n <= MAX_MACHINES && m !== 0; n++) {
+        const at = m;
+        if (this.#attempt(false, () => this.#isMachine(at))) machines++;
+        m = this.#memory.ptr(m, offset);
+        if (at === m0) return m === 0 && 2 * machines >= n;
+      }
+      return false;
+    });
   }
 
   /** Returns the number of Ms from `first` through the link at `offset` up to m0, the last; 0 where they are not such a list. */

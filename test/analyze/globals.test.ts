@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseGoVersion } from '../../analyze/binary/go-version.js';
-import { openProgram } from '../../analyze/program.js';
+import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { GlobalChecks } from '../../analyze/runtime/global-checks.js';
 import { scanForGlobals } from '../../analyze/runtime/global-scan.js';
 import { Layouts, NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
@@ -10,6 +10,7 @@ import { buildGo, requireGo } from '../support/go.js';
 import { TESTED_RELEASES } from '../support/releases.js';
 import { readDebugInfo } from './debuginfo.js';
 import { loadBias, loaded, restingImage } from './live-program.js';
+import { Patched } from './patched-memory.js';
 
 for (const release of TESTED_RELEASES) {
   for (const link of ['plain', 'pie', 'cgo'] as const) {
@@ -49,6 +50,28 @@ for (const release of TESTED_RELEASES) {
     });
   }
 }
+
+t.test('globals: the list of Ms may have one that is being made, and one that ends', async (t) => {
+  if (!requireGo(t)) return;
+  const image = await restingImage(t, await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }));
+  const { globals, layouts, machines, memory } = openProgram(image);
+  const idle = memory.ptr(globals.sched, layouts.of('schedt').offset('midle'));
+  const others = machines.filter(({ addr }) => addr !== idle && addr !== globals.m0);
+  t.ok(others.length >= 2);
+  /** Writes zeros over m.g0, the first word, of some Ms. */
+  const without = (count: number): GoProgram => {
+    const bytes = others
+      .slice(0, count)
+      .flatMap(({ addr }) => Array.from({ length: 8 }, (_, i) => [addr + i, 0] as const));
+    return openProgram({ ...image, memory: new Memory(new Patched(image.memory.source, bytes)) });
+  };
+  for (const count of [1, 2]) {
+    const program = without(count);
+    t.same(program.globals.notes, []);
+    t.equal(program.globals.allm, globals.allm, 'allm');
+    t.equal(program.machines.length, machines.length, 'Ms');
+  }
+});
 
 /** Up to Go 1.13 a timer (64 bytes, runtime/time.go) begins with a pointer to its bucket and its index in the bucket's heap. */
 t.test('globals: a heap of timers that lie far apart is not taken for the list of Ps', (t) => {
