@@ -18,7 +18,9 @@ export interface Block {
 export function* blocks(memory: Memory, ranges: Iterable<Range>, length: number): Iterable<Block> {
   const { source } = memory.unrecorded;
   for (const { lo, hi } of ranges) {
-    let previous: Block | null = null;
+    let end = lo;
+    // The bytes before `end`, fewer than `length`: blocks may be shorter than what is searched.
+    let tail: Buffer = Buffer.alloc(0);
     for (const known of source.ranges(lo, hi)) {
       for (let at: number = known.lo; at < known.hi;) {
         const window = source.window(at);
@@ -27,10 +29,14 @@ export function* blocks(memory: Memory, ranges: Iterable<Range>, length: number)
           continue;
         }
         const block = clip(window, at, known.hi);
-        if (previous !== null && previous.at + previous.bytes.length === at) yield border(previous, block, length - 1);
+        if (end !== at) tail = Buffer.alloc(0);
+        const border = Buffer.concat([tail, block.bytes.subarray(0, length - 1)]);
+        if (tail.length > 0) yield { at: (at - tail.length) as Addr, bytes: border };
         yield block;
-        previous = block;
+        const last = block.bytes.length < length ? border : block.bytes;
+        tail = last.subarray(Math.max(0, last.length - length + 1));
         at += block.bytes.length;
+        end = at as Addr;
       }
     }
   }
@@ -67,11 +73,4 @@ function clip(window: Window, at: number, hi: number): Block {
   const { buffer, byteOffset } = window.view;
   const length = Math.min(window.hi, hi) - at;
   return { at: at as Addr, bytes: Buffer.from(buffer, byteOffset + (at - window.lo), length) };
-}
-
-/** Copies `reach` bytes on either side of the border between two blocks. */
-function border(before: Block, after: Block, reach: number): Block {
-  const tail = before.bytes.subarray(Math.max(0, before.bytes.length - reach));
-  const bytes = Buffer.concat([tail, after.bytes.subarray(0, reach)]);
-  return { at: (after.at - tail.length) as Addr, bytes };
 }

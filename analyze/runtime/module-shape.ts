@@ -2,25 +2,40 @@ import { wordAt } from '../../snapshots/bytes.js';
 import type { Range, Memory } from '../../snapshots/memory.js';
 import type { Load } from '../binary/loads.js';
 import { blocks } from '../binary/scan.js';
-import { layoutsOf } from './layouts.js';
+import { layoutsOf, type Layout } from './layouts.js';
 
 /**
- * Slices at the start of a moduledata (symtab.go): the linker writes them with a length that is their capacity. None is
- * empty, unlike what tables of other languages have: a pointer and two zeros.
+ * Slices at the start of a moduledata (symtab.go), parts of the function table in the order in which they lie there. The
+ * linker writes them with a length that is their capacity. Up to Go 1.15, pclntable is the whole table.
  */
-const SLICES = ['funcnametab', 'cutab', 'filetab', 'pctab', 'pclntable', 'ftab'] as const;
+const PARTS = ['funcnametab', 'cutab', 'filetab', 'pctab', 'pclntable'] as const;
+/** The header of the function table up to Go 1.15, with the number of functions, which is followed by ftab. */
+const OLD_HEADER_BYTES = 16;
 
-/** The offsets of these slices, one list for each order in which releases have had them. */
-const SHAPES: readonly (readonly number[])[] = [
-  ...new Map(
-    layoutsOf('moduledata').map((layout) => {
-      const offsets = SLICES.flatMap((field) => layout.optional(field) ?? []);
-      return [offsets.join(), offsets] as const;
-    }),
-  ).values(),
+/** Where the slices are in a moduledata, once for each order in which releases have had them. */
+interface Shape {
+  readonly parts: readonly number[];
+  readonly pclntable: number;
+  readonly ftab: number;
+  /** Bytes from pclntable to ftab. */
+  readonly toFtab: number;
+}
+
+function shapeOf(layout: Layout): Shape {
+  const isOld = !layout.has('funcnametab');
+  return {
+    parts: (isOld ? (['pclntable', 'filetab'] as const) : PARTS).map((field) => layout.offset(field)),
+    pclntable: layout.offset('pclntable'),
+    ftab: layout.offset('ftab'),
+    toFtab: isOld ? OLD_HEADER_BYTES : 0,
+  };
+}
+
+const SHAPES: readonly Shape[] = [
+  ...new Map(layoutsOf('moduledata').map((layout) => [JSON.stringify(shapeOf(layout)), shapeOf(layout)])).values(),
 ];
 const SLICE_BYTES = 24;
-const SHAPE_BYTES = Math.max(...SHAPES.flat()) + SLICE_BYTES;
+const SHAPE_BYTES = Math.max(...SHAPES.flatMap(({ parts, ftab }) => [...parts, ftab])) + SLICE_BYTES;
 
 /**
  * Whether a loaded file has data that could be a moduledata. A process has many files loaded, most of which are not Go's:
@@ -40,7 +55,11 @@ export function mayHoldModule(memory: Memory, load: Load): boolean {
         const [data, length, capacity] = [word(i + offset), word(i + offset + 8), word(i + offset + 16)];
         return data >= table && data < hi && length > 0 && length === capacity && length <= hi - data;
       };
-      if (SHAPES.some((offsets) => offsets.every(isSlice))) return true;
+      const fits = ({ parts, pclntable, ftab, toFtab }: Shape): boolean =>
+        parts.every((part, n) => isSlice(part) && (n === 0 || word(i + part) > word(i + (parts[n - 1] ?? part)))) &&
+        isSlice(ftab) &&
+        word(i + ftab) === word(i + pclntable) + toFtab;
+      if (SHAPES.some(fits)) return true;
     }
   }
   return false;
