@@ -366,7 +366,7 @@ async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: 
   for (let tries = 1; ; tries++) {
     work.lookBefore(copies.surveyed.programs, memory);
     const at = readClocks();
-    const { threads, torn } = copies.completeLive(() => target.threads());
+    const { threads, torn } = copies.completeLive(target);
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
     if ((areWhole && isLast) || tries === LIVE_MOST_TRIES) {

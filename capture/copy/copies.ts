@@ -6,6 +6,12 @@ import type { CopySource } from './late-reads.js';
 import type { Plan, Survey } from './plan.js';
 import type { Packing } from './stored-stacks.js';
 
+/** Lists the threads of a process. */
+interface ThreadLists {
+  tids(): readonly number[];
+  threads(): readonly Thread[];
+}
+
 /** The copies of all Go programs of a process, made in one stop. Usually there is one. */
 export class Copies {
   readonly surveyed: Survey;
@@ -43,19 +49,24 @@ export class Copies {
   }
 
   /**
-   * Copies each program without a stop, by itself: the shorter that takes, the less moves meanwhile. `listThreads` is asked
-   * for the threads right after the Ms were copied. Returns the threads and the torn goroutines, as
-   * {@link Copy.completeLive} does.
+   * Copies each program without a stop, by itself: the shorter that takes, the less moves meanwhile. Returns the threads as they
+   * were when the Ms were copied, and the torn goroutines, as {@link Copy.completeLive} does.
    */
-  completeLive(listThreads: () => readonly Thread[]): { threads: readonly Thread[]; torn: Addr[] } {
+  completeLive(process: ThreadLists): { threads: readonly Thread[]; torn: Addr[] } {
     let threads: readonly Thread[] = [];
-    const torn = this.#all.flatMap((copy) => {
+    const before = new Set<number>();
+    const withM = new Set<number>();
+    const torn = this.#all.flatMap((copy, i) => {
       copy.readAhead();
+      if (i === 0) for (const tid of process.tids()) before.add(tid);
       const machines = copy.copyMachines();
-      threads = listThreads();
+      for (const procid of machines.procids) withM.add(procid);
+      threads = process.threads();
       return copy.completeLive(machines);
     });
-    return { threads, torn: torn.sort((a, b) => a - b) };
+    // One that began later has no M in the list, or not yet.
+    const listed = threads.filter(({ tid, namespaceTid }) => before.has(tid) || withM.has(namespaceTid));
+    return { threads: listed, torn: torn.sort((a, b) => a - b) };
   }
 
   /** As {@link Copy.lists}, of all together. */

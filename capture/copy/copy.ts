@@ -214,7 +214,7 @@ export class Copy {
     this.#lateStacks.read(threadStacks(this.#late.program, own, [thread]));
   }
 
-  /** The Ms as they are now, for {@link completeLive}: the threads should be listed right after this. */
+  /** The Ms as they are now, for {@link completeLive}: the threads should be listed right before and after this. */
   copyMachines(): MachineList {
     return copyMachines(this.plan.program, this.#source);
   }

@@ -16,6 +16,8 @@ const MAX_NEW_MACHINES = 4096;
 export interface MachineList {
   readonly source: RunSource;
   readonly addresses: readonly Addr[];
+  /** The ids of their threads, in the pid namespace of the process; 0 for one that is not known yet. */
+  readonly procids: readonly number[];
   /** True if the list led to m0, the first M and the last of the list. */
   readonly isWhole: boolean;
 }
@@ -34,7 +36,13 @@ export function copyMachines(program: GoRuntime, source: RecordSource): MachineL
     const { copies, isWhole } = walk(program, source, first as Addr, MAX_MACHINES, () => null);
     if (isWhole || walks === WALKS) {
       const all = head === null ? copies : [{ addr: program.globals.allm, bytes: head }, ...copies];
-      return { source: asSource(all), addresses: copies.map(({ addr }) => addr), isWhole };
+      const procid = program.layouts.of('m').offset('procid');
+      return {
+        source: asSource(all),
+        addresses: copies.map(({ addr }) => addr),
+        procids: copies.map(({ bytes }) => wordAt(new DataView(bytes.buffer, bytes.byteOffset), procid)),
+        isWhole,
+      };
     }
   }
 }

@@ -19,6 +19,7 @@ import {
   readMappings,
   readStatus,
   readThreads,
+  listThreads,
 } from './procfs.js';
 import { MemoryPort } from './memory-port.js';
 import { ProcessMemory } from './process-memory.js';
@@ -142,6 +143,11 @@ export class LiveProcess {
 
   threads(): Thread[] {
     return readThreads(this.pid);
+  }
+
+  /** The ids of the threads: much quicker than {@link threads}. */
+  tids(): number[] {
+    return listThreads(this.pid);
   }
 
   /**

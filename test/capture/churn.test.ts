@@ -4,6 +4,7 @@ import t from 'tap';
 import type { GoProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToImage, type CaptureMode } from '../../capture/capture.js';
+import { Copies } from '../../capture/copy/copies.js';
 import { Copy } from '../../capture/copy/copy.js';
 import { planLive, surveyLive } from '../../capture/copy/look-again.js';
 import { ProcessSampler } from '../../capture/copy/process-sampler.js';
@@ -24,6 +25,8 @@ const STARTS = MANY ? 200 : 8;
 const CAPTURES = MANY ? 50 : 4;
 
 t.setTimeout(3_600_000);
+
+const NEW_THREAD = { name: 'new', state: 'R', registers: null };
 
 function open(t: { teardown(end: () => void): void }, pid: number): LiveProcess {
   const target = new LiveProcess(pid, 'stop');
@@ -106,6 +109,29 @@ t.test('churn: without a stop, the list of Ms is whole and fits the threads', as
     t.equal(program.machines.at(-1)?.addr, program.globals.m0, 'a look of top');
     t.same(program.warnings, []);
   }
+});
+
+t.test('churn: threads that begin while the Ms are copied without a stop are no part of the look', async (t) => {
+  if (!requireGo(t)) return;
+  const program = await startGo(t, await buildGo(CHURN.now));
+  const target = open(t, program.pid);
+  const surveyed = surveyLive(target, NO_DEBUG_INFO);
+  const copies = new Copies(surveyed, planLive(surveyed, target), target);
+  await copies.prepare('if many');
+  const known = target.tids();
+  // As if gospy had lost its CPU between the two, long enough for new threads to begin.
+  const late = [...target.threads(), { ...NEW_THREAD, tid: NO_PID, namespaceTid: NO_PID }];
+  const { threads } = copies.completeLive({ tids: () => known, threads: () => late });
+  t.same(
+    threads.map(({ tid }) => tid),
+    known,
+  );
+  // One that is not in the first list, and whose M was copied, is.
+  const all = copies.completeLive({ tids: () => [], threads: () => target.threads() }).threads;
+  t.same(
+    all.map(({ tid }) => tid),
+    known,
+  );
 });
 
 t.test('churn: in the stop, what is new since the plan is read, however much it is', async (t) => {
