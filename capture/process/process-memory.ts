@@ -13,15 +13,13 @@ const PAGE_BYTES = 4096;
 /** Memory that the kernel shares with every process and that cannot be read from outside. */
 const UNREADABLE = new Set(['[vvar]', '[vvar_vclock]', '[vsyscall]']);
 
-/**
- * How often the mappings are read again because an address is in none of them. A program that grows needs it now and then;
- * a damaged one may ask for any number of addresses that are nowhere.
- */
+/** How often the mappings are read again because an address is in none of them. A program that grows needs it now and then. */
 const MAX_REFRESHES = 64;
 
 /**
  * The memory of a running process, for the time before it is stopped. It is read in windows, which are cached even though
- * the process may change them. The mappings change too: where an address is in none of them, they are looked up again.
+ * the process may change them. The mappings change too: where something is at an address that is in none of them, they are
+ * looked up again.
  */
 export class ProcessMemory implements MemorySource {
   readonly #port: MemoryPort;
@@ -39,7 +37,7 @@ export class ProcessMemory implements MemorySource {
   }
 
   window(addr: number): Window | null {
-    const mapping = this.#mappingOf(addr) ?? (this.#refresh() ? this.#mappingOf(addr) : null);
+    const mapping = this.#mappingOf(addr) ?? (this.#isThere(addr) && this.#refresh() ? this.#mappingOf(addr) : null);
     if (mapping === null) return null;
     const lo = Math.max(alignDown(addr as Addr, WINDOW_BYTES), mapping.start);
     const cached = this.#cache.get(lo);
@@ -77,6 +75,11 @@ export class ProcessMemory implements MemorySource {
     if (got === 0) return null;
     const bytes = this.#scratch.bytes.slice(0, got);
     return { lo, hi: lo + got, view: new DataView(bytes.buffer) };
+  }
+
+  /** True if the byte at an address can be read: to look up ten thousand mappings takes ten thousand times as long. */
+  #isThere(addr: number): boolean {
+    return this.#port.read(addr, this.#scratch, 0, 1) === 1;
   }
 
   /** Returns false if they are not to be looked up any more. */
