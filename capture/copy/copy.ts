@@ -80,8 +80,9 @@ export class Copy {
   /** What is read late lies here. */
   readonly #slab = new Slab();
   #late: LateReads;
-  /** The Ms as the last look found them. */
+  /** The Ms as the last look found them, and by the ids of their threads once those of one are asked for. */
   #machines: readonly M[] = [];
+  #byProcid: ReadonlyMap<number, M> | null = null;
   /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
   readonly #lateStacks: ThreadStacks;
   #lists: Lists = { areWhole: false, fresh: 0 };
@@ -183,6 +184,7 @@ export class Copy {
   readStopped(threads: readonly ThreadPosition[], deadline = Infinity): Addr[] | null {
     const { stackPlan, records } = this.plan;
     this.#lateStacks.clear();
+    this.#byProcid = null;
     this.#readRecords(deadline);
     stackPlan.markUncounted(this.#view, this.#moved);
     this.#dirty.fill(0);
@@ -210,8 +212,9 @@ export class Copy {
    * those of the moment when it was asked to stop, even if the others run on.
    */
   readThread(thread: ThreadPosition): void {
-    const own = this.#machines.filter(({ procid }) => procid === thread.namespaceTid);
-    this.#lateStacks.read(threadStacks(this.#late.program, own, [thread]));
+    this.#byProcid ??= new Map(this.#machines.map((machine) => [machine.procid, machine]));
+    const own = this.#byProcid.get(thread.namespaceTid);
+    if (own !== undefined) this.#lateStacks.read(threadStacks(this.#late.program, [own], [thread]));
   }
 
   /** The Ms as they are now, for {@link completeLive}: the threads should be listed right before and after this. */
