@@ -71,8 +71,9 @@ export function cacheFolder(): string {
 }
 
 /**
- * Returns the Go source files of a fixture, by name, and the checksums of modules. Files named `_go1NN.go` are left out for releases before 1.NN, and
- * `_cgo.go` for programs without C code: build tags are not enough, because old releases resolve imports of excluded files.
+ * Returns the Go source files of a fixture, by name, and the checksums of modules. Files named `_go1NN.go` are left out for releases
+ * before 1.NN, `_cgo.go` for programs without C code, and `_race.go` for those without the race detector: build tags are not enough,
+ * because old releases resolve imports of excluded files, and files that are named are built whatever their tags say.
  */
 function readSources(cell: Cell): [name: string, text: string][] {
   const folders = [cell.fixture, ...(SAYING.has(cell.fixture) ? ['shared'] : [])].map((name) => join(FIXTURES, name));
@@ -102,6 +103,7 @@ function readModules({ fixture }: Cell): [name: string, text: string][] {
 function fits(name: string, cell: Cell): boolean {
   const since = /_go1(\d\d)\.go$/.exec(name)?.[1];
   if (since !== undefined) return minorOf(cell.release) >= Number(since);
+  if (name.endsWith('_race.go')) return cell.args?.includes('-race') === true;
   return cell.link === 'cgo' || !name.endsWith('_cgo.go');
 }
 
