@@ -1,4 +1,4 @@
-import type { Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { Value } from './code-values.js';
@@ -36,9 +36,13 @@ export class CalledFunctions {
     this.#code = code;
   }
 
-  /** The function that begins at an address; null if none does. */
+  /** The function that begins at an address; null if none is known to. */
   at(pc: number | null): CodePoint | null {
-    const point = pc === null ? null : this.#program.index.at(pc);
+    if (pc === null) return null;
+    const point = onFault(
+      () => this.#program.index.at(pc),
+      () => null,
+    );
     return point?.func.entry === pc ? point : null;
   }
 

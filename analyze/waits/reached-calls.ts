@@ -75,9 +75,14 @@ export class ReachedCalls {
 
   /** Whether a goroutine that is to return to `pc` may do something there, or in a deferred call. */
   mayCome(pc: number): boolean {
-    const place = this.#placeAt(pc);
-    const point = place === null ? this.#program.index.at(pc) : null;
-    return place !== null || (point !== null && this.#defers.hasCoded(point));
+    if (this.#placeAt(pc) !== null) return true;
+    return onFault(
+      () => {
+        const point = this.#program.index.at(pc);
+        return point !== null && this.#defers.hasCoded(point);
+      },
+      () => false,
+    );
   }
 
   /** What a frame comes to. */
