@@ -15,6 +15,8 @@ const FIXTURE = fileURLToPath(new URL('../../../test/fixtures/spin/', import.met
  * local to a file of assembly, of which the program has none.
  */
 const RUNTIME = /^(runtime|_|runtime\/internal\/.*|internal\/(runtime\/.*|abi))\.|^\w+$/;
+/** Packages that the runtime imports; their functions count where it calls them, as a signal handler does that names a function. */
+const OF_RUNTIME = /^internal\/(bytealg|chacha8rand|stringslite)\./;
 /** Functions that are entered without a call instruction: by a signal, or because a stack is too small. */
 const ANYWHERE = /^runtime\.(asyncPreempt|sigtramp|sigpanic|morestack|newstack|racecall)/;
 /** What each goroutine may be in beside the runtime, within its two outer functions. */
@@ -57,10 +59,12 @@ function wrongness({ goid, status, frames, truncated, entry }: GoroutineWithStac
   const middle = inner.findIndex(({ func }) => func === `main.middle${what}`);
   const inside = inner.slice(0, Math.max(0, middle));
   const known = INNER[what];
-  const strange = inside.find(({ func }) => !RUNTIME.test(func) && known?.test(func) !== true);
+  const isOfRuntime = ({ func }: Frame, i: number): boolean =>
+    RUNTIME.test(func) || (OF_RUNTIME.test(func) && RUNTIME.test(inner[i + 1]?.func ?? ''));
+  const strange = inside.find((frame, i) => !isOfRuntime(frame, i) && known?.test(frame.func) !== true);
   if (strange !== undefined) return wrong(`${strange.func} is not called there`);
   if (middle >= 0 && middle !== inner.length - 1) return wrong('what is between the two');
-  if (middle < 0 && inner.some(({ func }) => !RUNTIME.test(func) && !/strconv|^main\.middle/.test(func)))
+  if (middle < 0 && inner.some((frame, i) => !isOfRuntime(frame, i) && !/strconv|^main\.middle/.test(frame.func)))
     return wrong('what it calls');
   return frames.slice(0, outer + 1).flatMap((frame, i) => {
     const callee = frames[i - 1];
