@@ -1,5 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import { onFault } from '../../snapshots/memory.js';
+import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import { mapEntries, mapLength } from '../types/maps.js';
 import { Values } from '../types/values.js';
@@ -36,18 +36,25 @@ export class MapLookup {
     if (known === null || mapLength(values, map) > MAX_ENTRIES) return null;
     for (const entry of mapEntries(values, known, map)) {
       const { addr } = entry.key;
-      const isSame = length === null ? memory.word(addr) === key : this.#isString(addr, key as Addr, length);
-      if (isSame) return entry.value.addr;
+      // Of other keys nothing gets into a snapshot, where they are absent then.
+      if (isKey(memory.unrecorded, addr, key, length) && isKey(memory, addr, key, length)) return entry.value.addr;
     }
     return null;
   }
+}
 
-  #isString(at: Addr, key: Addr, length: number): boolean {
-    const { memory } = this.#program;
-    if (memory.word(at, 8) !== length || length > MAX_KEY) return false;
-    const other = memory.ptr(at);
-    if (other === key) return true;
-    const [a, b] = [memory.bytes(other, length), memory.bytes(key, length)];
-    return a.every((byte, i) => byte === b[i]);
-  }
+/** Whether a key is the one that is looked for; false for one that is absent. */
+function isKey(memory: Memory, at: Addr, key: number, length: number | null): boolean {
+  return onFault(
+    () => (length === null ? memory.word(at) === key : isString(memory, at, key as Addr, length)),
+    () => false,
+  );
+}
+
+function isString(memory: Memory, at: Addr, key: Addr, length: number): boolean {
+  if (memory.word(at, 8) !== length || length > MAX_KEY) return false;
+  const other = memory.ptr(at);
+  if (other === key) return true;
+  const [a, b] = [memory.bytes(other, length), memory.bytes(key, length)];
+  return a.every((byte, i) => byte === b[i]);
 }

@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openProgram, type GoProgram } from '../../../analyze/program.js';
 import { findHolders } from '../../../analyze/waits/holders.js';
-import { captureToImage } from '../../../capture/capture.js';
+import { captureToFile, captureToImage } from '../../../capture/capture.js';
 import { LiveProcess } from '../../../capture/process/live-process.js';
 import { dumpEmulated, requireEmulator } from '../../support/emulated.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
@@ -9,6 +10,8 @@ import { openCore } from '../../../snapshots/elf/core-image.js';
 import { openCorePrograms } from '../../../src/targets/core-files.js';
 import { gcore } from '../../support/cores.js';
 import { cellName } from '../../support/releases.js';
+import { temporaryFolder } from '../../support/gsp.js';
+import { plantedIn } from '../../support/planted.js';
 import { LOCKS_ARM64_CELLS, LOCKS_CELLS } from '../../support/wait-cells.js';
 import { holderFaults, toldLocks } from './told-locks.js';
 
@@ -41,6 +44,14 @@ for (const cell of LOCKS_CELLS) {
       const { image } = await captureToImage(target.pid, { mode, writer: 'test' });
       check(openProgram(image), mode);
     }
+    // Its maps have 20 keys of the same length: a snapshot has those by which locks are reached.
+    const path = join(temporaryFolder(t), 'locks.gsp');
+    await captureToFile(target.pid, path, { mode: 'stop', writer: 'test' });
+    t.same(
+      plantedIn(path).filter((text) => !/planted0[34]/.test(text)),
+      [],
+      'no other key is in a snapshot',
+    );
     if (cell !== OF_CORE) return;
     const core = openCore(await gcore(t, target.pid));
     const opened = openCorePrograms(core, {});
