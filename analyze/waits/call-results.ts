@@ -15,7 +15,7 @@ export interface CallSite {
  */
 export function seenByCaller(site: CallSite, { results }: Summary, value: Value): Value | null {
   return seenFrom(value, (origin) => {
-    const given = givenAs(site, origin);
+    const given = givenAtSite(site, origin);
     if (given !== null || origin.kind === 'address' || origin.kind === 'frame') return given;
     const result = results.find(([, returned]) => returned.origin.key === origin.key);
     return result === undefined ? null : shifted(returnedBy(site, result), -result[1].offset);
@@ -34,14 +34,18 @@ export function storeResults(cpu: Cpu, inRegisters: boolean, site: CallSite, aft
 
 /** What it has read in memory may be something else when it is called again: that is known by the place of the call alone. */
 function returnedBy(site: CallSite, [at, value]: Summary['results'][number]): Value {
-  const known = isLoaded(value) ? null : seenFrom(value, (origin) => givenAs(site, origin));
+  const known = isLoaded(value) ? null : seenFrom(value, (origin) => givenAtSite(site, origin));
   return known ?? resultOf(`${site.instruction.at}`, at);
 }
 
-/** What the callee finds as an origin of its own. */
-function givenAs({ registers, instruction }: CallSite, { kind, number }: Origin): Value | null {
+function givenAtSite({ registers, instruction }: CallSite, origin: Origin): Value | null {
+  return givenAs(registers, origin, instruction.flow === 'call');
+}
+
+/** What a callee finds as an origin of its own, with these registers right before the call of it, or the jump to it. */
+export function givenAs(registers: Registers, { kind, number }: Origin, isCall: boolean): Value | null {
   if (kind === 'register') return registers.get(number);
-  return kind === 'argument' ? registers.argument(number, instruction.flow === 'call') : null;
+  return kind === 'argument' ? registers.argument(number, isCall) : null;
 }
 
 /** What a function of the runtime returns that looks into a map: it is given the type, the map and the key. */

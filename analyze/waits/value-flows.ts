@@ -1,7 +1,9 @@
 import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { CodePoint } from '../stacks/code-index.js';
+import { givenAs } from './call-results.js';
 import { blocksOf, type Blocks } from './code-blocks.js';
+import type { Registers } from './code-registers.js';
 import { seenFrom, type Value } from './code-values.js';
 import { CPUS } from './cpus.js';
 import type { Cpu } from './instruction.js';
@@ -53,7 +55,7 @@ export class ValueFlows {
 
   /** What a call is given that returns to an offset: the argument of an index. */
   argument({ flow }: ValueFlow, next: number, index: number): Value | null {
-    const registers = flow.at(next - CALL_BYTES[this.#program.image.arch], false)?.registers;
+    const registers = this.#beforeCall(flow, next);
     if (registers === undefined) return null;
     // Arguments are passed in the same registers as results.
     return this.#inRegisters
@@ -63,12 +65,12 @@ export class ValueFlows {
 
   /** A value of what a call calls that returns to an offset, in terms of the caller; null where that does not tell. */
   inCaller({ flow }: ValueFlow, next: number, value: Value): Value | null {
-    const registers = flow.at(next - CALL_BYTES[this.#program.image.arch], false)?.registers;
-    if (registers === undefined) return null;
-    return seenFrom(value, ({ kind, number }) => {
-      if (kind === 'register') return registers.get(number);
-      return kind === 'argument' ? registers.argument(number, true) : null;
-    });
+    const registers = this.#beforeCall(flow, next);
+    return registers === undefined ? null : seenFrom(value, (origin) => givenAs(registers, origin, true));
+  }
+
+  #beforeCall(flow: LockFlow, next: number): Registers | undefined {
+    return flow.at(next - CALL_BYTES[this.#program.image.arch], false)?.registers;
   }
 
   #follow(point: CodePoint): ValueFlow | null {
