@@ -262,10 +262,12 @@ function isOutermost({ start, point: { special, func } }: Here): boolean {
 
 /**
  * True for functions that are followed as C code is. Go's own linker lists C code among the functions, without tables. What C
- * code of the race detector calls on the system stack keeps R12 as C functions do (racecallbackthunk in race_amd64.s).
+ * code of the race detector calls on the system stack keeps R12 as C functions do (racecallbackthunk in race_amd64.s). What
+ * aligns SP for a call of C is the last of Go before that, and systemstack has kept the goroutine's registers
+ * (callCgoMmap in sys_linux_*.s).
  */
 function isLikeC({ spDelta, special }: CodePoint): boolean {
-  return spDelta === null || special === 'raceCallback';
+  return spDelta === null || special === 'raceCallback' || special === 'alignsStack';
 }
 
 /** True where the table of frame sizes says where the return address is: the function has not written SP at this pc. */
