@@ -16,6 +16,8 @@ export interface InjectionSite {
   readonly number: number;
   /** The result that the kernel leaves when that wait is interrupted and can simply be started again. */
   readonly interrupted: number;
+  /** Which argument is a time limit, if the wait can be started again only where it has none; else null. */
+  readonly limit: number | null;
   /** Offset of the return address from the stack pointer at the SYSCALL instruction. */
   readonly returnOffset: number;
 }
@@ -34,7 +36,14 @@ interface Known {
   readonly tails: readonly Buffer[];
   readonly number: number;
   readonly interrupted: number;
+  readonly limit: number | null;
   readonly returnOffset: number;
+}
+
+/** A stack of a thread, between two addresses. */
+export interface StackBounds {
+  readonly lo: Addr;
+  readonly hi: Addr;
 }
 
 const ERESTARTSYS = -512;
@@ -45,13 +54,13 @@ const FUNCTION_BYTES = 96;
 const KNOWN: readonly Known[] = [
   // Idle Ms wait here without a time limit. A wait with a limit would start from zero again and last too long.
   {
-    ...{ name: 'futex', number: 202, interrupted: ERESTARTSYS, returnOffset: 0 },
+    ...{ name: 'futex', number: 202, interrupted: ERESTARTSYS, limit: 3, returnOffset: 0 },
     // SYSCALL; MOVL AX, ret+40(FP); RET
     tails: [Buffer.from('0f0589442430c3', 'hex')],
   },
   // sysmon waits here, for ten milliseconds at most.
   {
-    ...{ name: 'usleep', number: 35, interrupted: ERESTART_RESTARTBLOCK, returnOffset: 24 },
+    ...{ name: 'usleep', number: 35, interrupted: ERESTART_RESTARTBLOCK, limit: null, returnOffset: 24 },
     // SYSCALL; ADDQ $16, SP; POPQ BP; RET (1.21+); before: SYSCALL; MOVQ 16(SP), BP; ADDQ $24, SP; RET
     tails: [Buffer.from('0f054883c4105dc3', 'hex'), Buffer.from('0f05488b6c24104883c418c3', 'hex')],
   },
@@ -75,10 +84,12 @@ export function injectionSites(program: GoRuntime): InjectionSites | null {
   return waits.length === 0 ? null : { waits, exit };
 }
 
-function siteIn(memory: Memory, entry: Addr, { tails, number, interrupted, returnOffset }: Known): InjectionSite[] {
+function siteIn(memory: Memory, entry: Addr, { tails, ...known }: Known): InjectionSite[] {
   const code = codeAt(memory, entry, FUNCTION_BYTES);
   const at = tails.map((tail) => code.indexOf(tail)).find((index) => index >= 0);
-  return at === undefined ? [] : [{ syscall: plus(entry, at), number, interrupted, returnOffset }];
+  if (at === undefined) return [];
+  const { number, interrupted, limit, returnOffset } = known;
+  return [{ syscall: plus(entry, at), number, interrupted, limit, returnOffset }];
 }
 
 /** The pc of a thread that waits at a site. */
@@ -86,12 +97,12 @@ export function waitingPc({ syscall }: InjectionSite): number {
   return syscall + SYSCALL_BYTES;
 }
 
-/** The lowest address of the system stack of each thread, by its id in the process's own pid namespace. */
-export function systemStacks(program: GoRuntime): ReadonlyMap<number, Addr> {
-  const out = new Map<number, Addr>();
+/** The system stack of each thread, by its id in the process's own pid namespace. */
+export function systemStacks(program: GoRuntime): ReadonlyMap<number, StackBounds> {
+  const out = new Map<number, StackBounds>();
   for (const m of program.machines) {
     const g0 = m.g0 === 0 || m.procid === 0 ? null : readGoroutine(program, m.g0);
-    if (g0 !== null && g0.stack.lo !== 0) out.set(m.procid, g0.stack.lo);
+    if (g0 !== null && g0.stack.lo !== 0) out.set(m.procid, g0.stack);
   }
   return out;
 }

@@ -23,8 +23,7 @@ import { optimizeEarly, optimizeLate } from '../ptrace/optimize.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
 import type { StoppedThread } from '../ptrace/tracee.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
-import { Cloner, collectLeftovers, endClone, findWaiting, tieToGospy, type Clone } from './clone.js';
-import { asInjectable } from './injection.js';
+import { Cloner, collectLeftovers, endClone, tieToGospy, type Clone } from './clone.js';
 import { LateThreads } from './late-threads.js';
 import { warmUpClone } from './warm-up.js';
 
@@ -163,18 +162,23 @@ function cloneInStop(
   const { pid, arch } = target;
   // Those of now: a thread that has ended may have left its id, and its stack, to another.
   const memory = new Memory(new LayeredSource([copyMachines(program, target).source, target.memory().source]));
-  const cloner = new Cloner({ pid, arch, sites }, systemStacks(program.over({ memory })), target.liveTid);
+  const cloner = new Cloner({
+    target: { pid, arch, sites },
+    stacks: systemStacks(program.over({ memory })),
+    namespaceTid: (tid) => namespaceTids.get(tid) ?? tid,
+    liveTid: target.liveTid,
+  });
   try {
     collectGarbage();
     const at = readClocks();
     const first = {
-      tids: [...findWaiting({ pid, sites })].slice(0, MAX_FIRST),
-      isReady: (thread: StoppedThread): boolean => asInjectable(thread, sites) !== null,
+      tids: [...cloner.findAble()].slice(0, MAX_FIRST),
+      isReady: (thread: StoppedThread): boolean => cloner.isAble(thread),
     };
     const late = (thread: StoppedThread): void => lateThreads.add(thread);
     const stop = withStopped(pid, { arch, first, late, once: true, realTime: true }, (threads) => {
       target.assertSameProgram();
-      return cloner.clone(threads, namespaceTids);
+      return cloner.clone(threads);
     });
     return { stop, at };
   } finally {

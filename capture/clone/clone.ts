@@ -1,5 +1,10 @@
 import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
-import { waitingPc, type InjectionSites } from '../../analyze/runtime/injection-site.js';
+import {
+  waitingPc,
+  type InjectionSite,
+  type InjectionSites,
+  type StackBounds,
+} from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { RED_ZONE } from '../../analyze/runtime/memory-ranges.js';
 import { GospyError } from '../../snapshots/errors.js';
@@ -54,22 +59,33 @@ export interface CloneTarget {
   readonly sites: InjectionSites;
 }
 
+/** What is known of a process before it is cloned. */
+export interface ClonerOptions {
+  readonly target: CloneTarget;
+  /** The system stack of each thread, by its id in its own namespace. */
+  readonly stacks: ReadonlyMap<number, StackBounds>;
+  /** The id of a thread in its own namespace, by that in gospy's. */
+  readonly namespaceTid: (tid: number) => number;
+  /** A thread that is alive. */
+  readonly liveTid: number;
+  /** The system call: a warm-up uses another one. */
+  readonly call?: number;
+}
+
 /** Clones a stopped process. Everything that can be prepared before the stop is. */
 export class Cloner {
   readonly #target: CloneTarget;
-  readonly #stacks: ReadonlyMap<number, number>;
+  readonly #stacks: ReadonlyMap<number, StackBounds>;
+  readonly #namespaceTid: (tid: number) => number;
   readonly #file: number;
   readonly #call: number;
 
-  /**
-   * `stacks` holds the lowest address of each thread's system stack by its id in its own namespace, `tid` is a thread that
-   * is alive, and `call` the system call: a warm-up uses another one. Throws a system error if the memory of the process
-   * cannot be written.
-   */
-  constructor(target: CloneTarget, stacks: ReadonlyMap<number, number>, tid: number, call = SYS_CLONE3) {
+  /** Throws a system error if the memory of the process cannot be written. */
+  constructor({ target, stacks, namespaceTid, liveTid, call = SYS_CLONE3 }: ClonerOptions) {
     this.#target = target;
     this.#stacks = stacks;
-    this.#file = openSync(`/proc/${target.pid}/task/${tid}/mem`, 'r+');
+    this.#namespaceTid = namespaceTid;
+    this.#file = openSync(`/proc/${target.pid}/task/${liveTid}/mem`, 'r+');
     this.#call = call;
   }
 
@@ -83,14 +99,14 @@ export class Cloner {
    * gospy die, the clone ends itself at once: its signal handlers are gone (CLONE_CLEAR_SIGHAND), it holds no open file that
    * the process does not hold (CLONE_FILES), and its first return leads to runtime.exit.
    */
-  clone(threads: readonly StoppedThread[], namespaceTids: ReadonlyMap<number, number>): Clone | string {
+  clone(threads: readonly StoppedThread[]): Clone | string {
     const { sites } = this.#target;
     let reason = "none of the runtime's own threads waits where a system call can be made in its name";
     for (const thread of threads) {
       const injectable = asInjectable(thread, sites);
       if (injectable === null) continue;
       const { registers, site } = injectable;
-      const scratch = this.#findScratch(Number(registers.sp), namespaceTids.get(thread.tid) ?? thread.tid);
+      const scratch = this.#findScratch(thread.tid, Number(registers.sp));
       if (scratch === null) continue;
       this.#writeScratch(scratch, site.returnOffset);
       const done = inject(injectable, { number: this.#call, args: [scratch, CLONE_ARGS_BYTES] });
@@ -105,11 +121,25 @@ export class Cloner {
     return reason;
   }
 
-  /** The address of free bytes on the thread's system stack; null if too few are left. */
-  #findScratch(sp: number, namespaceTid: number): number | null {
-    const lowest = this.#stacks.get(namespaceTid);
+  /** Threads that seem able to make a clone, by what the kernel says of them without a stop. */
+  *findAble(): Iterable<number> {
+    for (const { tid, sp } of findWaiting(this.#target)) if (this.#findScratch(tid, sp) !== null) yield tid;
+  }
+
+  /** Whether a stopped thread can make a clone. */
+  isAble(thread: StoppedThread): boolean {
+    const injectable = asInjectable(thread, this.#target.sites);
+    return injectable !== null && this.#findScratch(thread.tid, Number(injectable.registers.sp)) !== null;
+  }
+
+  /**
+   * The address of free bytes on the thread's system stack; null if too few are left, or the thread is on another stack: one that
+   * waits for signals is on a goroutine's (signal_recv in sigqueue.go), which may have other memory right below.
+   */
+  #findScratch(tid: number, sp: number): number | null {
+    const stack = this.#stacks.get(this.#namespaceTid(tid));
     const at = sp - (sp % 16) - RED_ZONE - SCRATCH_BYTES;
-    return lowest === undefined || at < lowest + MARGIN ? null : at;
+    return stack === undefined || sp > stack.hi || at < stack.lo + MARGIN ? null : at;
   }
 
   /**
@@ -171,7 +201,7 @@ export function endClones(): void {
 function collect(target: CloneTarget, namespacePid: number): boolean {
   const deadline = performance.now() + COLLECT_MS;
   for (let looks = 0; looks < COLLECT_LOOKS || performance.now() < deadline; looks++) {
-    for (const tid of findWaiting(target)) {
+    for (const { tid } of findWaiting(target)) {
       if (collectBy(target, tid, namespacePid)) return true;
     }
     sleep();
@@ -195,13 +225,19 @@ function collectBy(target: CloneTarget, tid: number, namespacePid: number): bool
   }
 }
 
-/** Threads that seem to wait at a site, by what the kernel says of them without a stop. */
-export function* findWaiting({ pid, sites }: Pick<CloneTarget, 'pid' | 'sites'>): Iterable<number> {
-  const pcs = new Set(sites.waits.map((site) => `0x${waitingPc(site).toString(16)}`));
+/** Threads that seem to wait at a site, by what the kernel says of them without a stop, with their SP. */
+function* findWaiting({ pid, sites }: CloneTarget): Iterable<{ readonly tid: number; readonly sp: number }> {
   for (const name of listFolder(`/proc/${pid}/task`)) {
-    const pc = readText(`/proc/${pid}/task/${name}/syscall`).trim().split(' ').at(-1) ?? '';
-    if (pcs.has(pc)) yield Number(name);
+    // The number of the system call, its six arguments, SP and pc.
+    const words = readText(`/proc/${pid}/task/${name}/syscall`).trim().split(' ').map(Number);
+    const [sp = 0, pc] = words.slice(-2);
+    if (sites.waits.some((site) => waitingPc(site) === pc && canStartAgain(site, words)))
+      yield { tid: Number(name), sp };
   }
+}
+
+function canStartAgain({ number, limit }: InjectionSite, [call, ...args]: readonly number[]): boolean {
+  return call === number && (limit === null || args[limit] === 0);
 }
 
 /**

@@ -21,10 +21,11 @@ export async function warmUpClone(late: (thread: StoppedThread) => void): Promis
       if (registers === null) return;
       const syscall = Number(registers.pc) - SYSCALL_BYTES;
       const number = Number(registers.get('orig_rax'));
-      const site = { syscall: syscall as Addr, number, interrupted: ERESTARTSYS, returnOffset: 0 };
+      const site = { syscall: syscall as Addr, number, interrupted: ERESTARTSYS, limit: null, returnOffset: 0 };
       const target = { pid: tid, arch: hostArch(), sites: { waits: [site], exit: 0 as Addr } };
-      cloner ??= new Cloner(target, new Map([[tid, 0]]), tid, SYS_GETPID);
-      cloner.clone([thread], new Map());
+      const stacks = new Map([[tid, { lo: 0 as Addr, hi: Number(registers.sp) as Addr }]]);
+      cloner ??= new Cloner({ target, stacks, namespaceTid: (own) => own, liveTid: tid, call: SYS_GETPID });
+      if (cloner.isAble(thread)) cloner.clone([thread]);
       late(thread);
     });
   } finally {

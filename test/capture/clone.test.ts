@@ -6,13 +6,19 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { openProgram } from '../../analyze/program.js';
+import { injectionSites, systemStacks } from '../../analyze/runtime/injection-site.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToFile, type CaptureReport } from '../../capture/capture.js';
+import { Cloner } from '../../capture/clone/clone.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
+import { withStopped } from '../../capture/ptrace/stop.js';
+import type { Addr } from '../../snapshots/address.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { cellName, type Cell } from '../support/releases.js';
+import { untilQuiet } from '../support/quiet.js';
+import { LEAKS_NAMED_CELL, cellName, type Cell } from '../support/releases.js';
 import { skip } from '../support/skip.js';
 import { parseTraceback } from '../support/traceback.js';
 import { buildC, isFree, soon, until } from './targets.js';
@@ -22,6 +28,10 @@ const CLONER = fileURLToPath(new URL('./cloner-process.js', import.meta.url));
 const LONG = { timeout: 300_000 };
 const BUSY_CAPTURES = 20;
 const KILLS = 40;
+/** A harmless system call. */
+const SYS_GETPID = 39;
+/** Bytes below SP, more than are written for a clone. */
+const BELOW = 1024;
 /** A cloner is killed within so many milliseconds of its first clone: it makes dozens in that time. */
 const KILL_WITHIN_MS = 20;
 
@@ -101,6 +111,44 @@ if (requireGo(t)) {
     t.ok(cloned >= BUSY_CAPTURES / 2, `${cloned} of ${BUSY_CAPTURES} were clones`);
     t.same(children(program.pid), []);
     t.ok(await goesOn(program));
+  });
+
+  t.test('clone: a thread that waits for signals, on the stack of a goroutine, makes none', async (t) => {
+    const running = await startGo(t, await buildGo(LEAKS_NAMED_CELL));
+    await untilQuiet(running.pid);
+    const target = new LiveProcess(running.pid, 'stop');
+    t.teardown(() => target.close());
+    const program = openProgram(target.image());
+    const sites = injectionSites(program);
+    const waiting = [...program.goroutines('stack')].find(({ status, m }) => status === 'syscall' && m !== 0);
+    const tid = program.machines.find(({ addr }) => addr === waiting?.m)?.procid ?? 0;
+    if (sites === null || waiting === undefined) throw new Error('no goroutine waits for signals');
+    const { pid, arch } = target;
+    const known = { target: { pid, arch, sites }, stacks: systemStacks(program), namespaceTid: (own: number) => own };
+    const cloner = new Cloner({ ...known, liveTid: target.liveTid, call: SYS_GETPID });
+    t.teardown(() => cloner.close());
+    const able = [...cloner.findAble()];
+    t.ok(able.length > 0);
+    t.notOk(able.includes(tid), 'it is not asked to');
+    const { value } = withStopped(pid, { arch }, (threads) => {
+      const found = threads.find((thread) => thread.tid === tid);
+      const sp = Number(found?.registers?.sp ?? 0);
+      const below = (): Uint8Array => target.memory().bytes((sp - BELOW) as Addr, BELOW);
+      const before = below();
+      const made = cloner.clone(found === undefined ? [] : [found]);
+      return {
+        sp,
+        made,
+        before,
+        after: below(),
+        areAble: able.map((id) => threads.some((one) => one.tid === id && cloner.isAble(one))),
+      };
+    });
+    t.ok(value.sp > waiting.stack.lo && value.sp < waiting.stack.hi, 'the thread is on the stack of its goroutine');
+    t.type(value.made, 'string');
+    t.same(value.after, value.before, 'nothing is written below its SP');
+    t.notOk(value.areAble.includes(false), 'those that are asked to are able to');
+    t.equal((await running.ask('grow')).trim(), 'grown', 'the program goes on');
   });
 
   t.test('clone: refused for a program under a seccomp filter, which is stopped instead', async (t) => {

@@ -15,10 +15,15 @@ const sites = injectionSites(program);
 if (sites === null) throw new Error('there is no place for a system call');
 const namespaceTids = new Map(target.threads().map(({ tid, namespaceTid }) => [tid, namespaceTid]));
 const { pid, arch } = target;
-const cloner = new Cloner({ pid, arch, sites }, systemStacks(program), target.liveTid);
+const cloner = new Cloner({
+  target: { pid, arch, sites },
+  stacks: systemStacks(program),
+  namespaceTid: (tid) => namespaceTids.get(tid) ?? tid,
+  liveTid: target.liveTid,
+});
 collectLeftovers(program, sites);
 for (let made = 0; ;) {
-  const { value } = withStopped(target.pid, { arch: target.arch }, (threads) => cloner.clone(threads, namespaceTids));
+  const { value } = withStopped(target.pid, { arch: target.arch }, (threads) => cloner.clone(threads));
   if (typeof value === 'string') continue;
   tieToGospy(value);
   endClone(value);
