@@ -15,7 +15,7 @@ export interface Named {
 
 /**
  * Who has to end a wait, with why that is thought: those of whom the same is said together, as in
- * `probably waits for Done by 35, 36 in main.worker: main.worker, which refers to it, calls Done; and 2 others`.
+ * `its Done probably due from 35, 36 in main.worker: main.worker, which refers to it, calls Done; and 2 others`.
  */
 export function enderListText(on: WaitsOn, needs: Needs, enders: readonly Ender[], { goidOf, funcOf }: Named): string {
   /** By what is said of them, the ids of the first ones. */

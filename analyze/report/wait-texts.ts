@@ -98,7 +98,7 @@ export function enderText({ kind, op }: WaitsOn, strength: Strength, needs: Need
     case 'fdmutex':
       return `${certainly}held by`;
     case 'waitgroup':
-      return `${certainly}waits for Done by`;
+      return `its Done ${certainly}due from`;
     case 'cond':
       return needs === 'holder' ? `its lock ${certainly}held by` : 'may be signalled by';
     case 'chan':

@@ -120,17 +120,19 @@ export function* aheadOf(blocks: Blocks, offset: number): Iterable<{ readonly fr
  * the offset itself, that is behind it. All are named by where they return to.
  */
 export function reaches(blocks: Blocks, from: number, goals: ReadonlySet<number>, stops: ReadonlySet<number>): boolean {
-  const first = [...blocks.values()].find(({ start, end }) => from >= start && from < end);
-  const before = [...blocks.values()].find(({ end }) => end === from);
+  const all = [...blocks.values()];
+  const first = all.find(({ start, end }) => from >= start && from < end) ?? all.find(({ end }) => end === from);
+  const calls = [...goals, ...stops].sort((a, b) => a - b);
   const seen = new Set<number>();
-  const waiting: [block: Block | undefined, from: number][] = [[first ?? before, from]];
+  const waiting: [block: Block | undefined, from: number][] = [[first, from]];
   for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) {
     const [block, start] = item;
     if (block === undefined) continue;
-    const passed = [...goals, ...stops].filter((at) => at > start && at <= block.end).sort((a, b) => a - b);
-    const [next] = passed;
-    if (next !== undefined && goals.has(next)) return true;
-    if (next !== undefined) continue;
+    const next = calls.find((at) => at > start);
+    if (next !== undefined && next <= block.end) {
+      if (goals.has(next)) return true;
+      continue;
+    }
     for (const to of [block.next, ...block.taken]) {
       if (to === null || seen.has(to)) continue;
       seen.add(to);

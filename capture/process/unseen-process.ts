@@ -42,15 +42,24 @@ export function innerHint(pid: number): string | null {
   return `What a container calls ${pid} is here ${named.join(', ')}${more}: type that number.`;
 }
 
-/** The option by which /proc hides processes; null if it hides none. */
+/** The option by which /proc hides processes from gospy; null if it hides none. */
 export function readHiding(): string | null {
-  return hidingOption(readFileSync('/proc/self/mounts', 'utf8'));
+  // In another user namespace, ids of groups are others than those of the mount.
+  const groups = readOwnFacts().inFirstUserNamespace ? (process.getgroups?.() ?? []) : [];
+  return hidingOption(readFileSync('/proc/self/mounts', 'utf8'), groups);
 }
 
-/** The option, in the text of /proc/self/mounts, by which the uppermost /proc hides processes. */
-export function hidingOption(mounts: string): string | null {
+/**
+ * The option, in the text of /proc/self/mounts, by which the uppermost /proc hides processes from one who is in `groups`. Those of
+ * the option gid see all, but where only processes are shown that one may trace (has_pid_permissions in fs/proc/base.c).
+ */
+export function hidingOption(mounts: string, groups: readonly number[]): string | null {
   const line = mounts.split('\n').findLast((mount) => mount.split(' ')[1] === '/proc');
-  return /\bhidepid=(?!0\b|off\b)\w+/.exec(line?.split(' ')[3] ?? '')?.[0] ?? null;
+  const options = line?.split(' ')[3] ?? '';
+  const [option = null, kind] = /\bhidepid=(?!0\b|off\b)(\w+)/.exec(options) ?? [];
+  const [, group = '0'] = /\bgid=(\d+)/.exec(options) ?? [];
+  const seesAll = kind !== '4' && kind !== 'ptraceable' && groups.includes(Number(group));
+  return seesAll ? null : option;
 }
 
 /** Whether there is a process of a pid in gospy's own pid namespace, whatever /proc shows. Sends it nothing. */

@@ -346,16 +346,21 @@ test("access: a /proc of another pid namespace is told from gospy's own", (t) =>
 test('access: the option by which /proc hides processes', (t) => {
   const mounts = (options: string): string =>
     `proc /proc proc rw,${options} 0 0\nproc /mnt/proc proc rw,hidepid=1 0 0\n`;
-  t.equal(hidingOption(mounts('nosuid')), null);
-  t.equal(hidingOption(mounts('hidepid=0')), null);
-  t.equal(hidingOption(mounts('hidepid=off')), null);
-  t.equal(hidingOption(mounts('hidepid=2,gid=5')), 'hidepid=2');
-  t.equal(hidingOption(mounts('hidepid=invisible')), 'hidepid=invisible');
+  const seen = (options: string): string | null => hidingOption(mounts(options), [7, 8]);
+  t.equal(seen('nosuid'), null);
+  t.equal(seen('hidepid=0'), null);
+  t.equal(seen('hidepid=off'), null);
+  t.equal(seen('hidepid=2,gid=5'), 'hidepid=2');
+  t.equal(seen('hidepid=2,gid=8'), null, 'its group sees all');
+  t.equal(seen('gid=8,hidepid=invisible'), null);
+  t.equal(seen('gid=8,hidepid=ptraceable'), 'hidepid=ptraceable', 'there is no group then');
+  t.equal(hidingOption(mounts('hidepid=2'), [0]), null, 'without the option, it is the group of root');
+  t.equal(seen('hidepid=invisible'), 'hidepid=invisible');
   t.equal(
-    hidingOption(`${mounts('nosuid')}proc /proc proc rw,hidepid=ptraceable 0 0\n`),
+    hidingOption(`${mounts('nosuid')}proc /proc proc rw,hidepid=ptraceable 0 0\n`, []),
     'hidepid=ptraceable',
     'the uppermost counts',
   );
-  t.equal(hidingOption(''), null);
+  t.equal(hidingOption('', []), null);
   t.end();
 });

@@ -15,16 +15,16 @@ function ender(goroutine: number, message = 'it calls Done'): Ender {
 
 t.test('enders of whom the same is said are named together', (t) => {
   const text = (enders: readonly Ender[]): string => enderListText(GROUP, 'all', enders, NAMED);
-  t.equal(text([ender(1)]), 'probably waits for Done by 99 in a.f: it calls Done');
-  t.equal(text([ender(1), ender(2)]), 'probably waits for Done by 98, 99 in a.f: it calls Done');
+  t.equal(text([ender(1)]), 'its Done probably due from 99 in a.f: it calls Done');
+  t.equal(text([ender(1), ender(2)]), 'its Done probably due from 98, 99 in a.f: it calls Done');
   t.equal(
     text(Array.from({ length: 9 }, (_, i) => ender(i))),
-    'probably waits for Done by 93, 94, 95, 96, 97, 98, 99, 100 in a.f: it calls Done; and 1 other',
+    'its Done probably due from 93, 94, 95, 96, 97, 98, 99, 100 in a.f: it calls Done; and 1 other',
   );
   t.equal(
     text([...Array.from({ length: 5 }, (_, i) => ender(i)), ender(30, 'it has Done ahead')]),
-    'probably waits for Done by 98, 99, 100 in a.f: it calls Done; ' +
-      'probably waits for Done by 70 in a.g30: it has Done ahead; and 2 others',
+    'its Done probably due from 98, 99, 100 in a.f: it calls Done; ' +
+      'its Done probably due from 70 in a.g30: it has Done ahead; and 2 others',
   );
   t.equal(
     text([30, 31, 32, 33].map((i) => ender(i)))
