@@ -3,11 +3,12 @@ import { GoProgram, openProgram } from '../../analyze/program.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import type { Addr } from '../../snapshots/address.js';
 import { Memory } from '../../snapshots/memory.js';
+import { eventually } from '../support/eventually.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { STEPS_CELLS, cellName } from '../support/releases.js';
 import { ShadowStack, type At } from '../support/shadow-stack.js';
 import { Stepper, SteppedMemory } from '../support/stepper.js';
-import { holdSysmon } from '../support/sysmon.js';
+import { holdSysmon, sysmonOf } from '../support/sysmon.js';
 
 /** One round takes some ten thousand instructions, most of them for the panics. */
 const MOST_STEPS = 50_000;
@@ -50,6 +51,7 @@ for (const cell of STEPS_CELLS) {
     if (!requireGo(t)) return;
     const program = await startGo(t, await buildGo(cell), { ready: /^ready \d+\n/m });
     const tid = Number(/ready (\d+)/.exec(program.stdout)?.[1]);
+    await eventually(() => hasSysmon(program.pid) || null, 'the start of sysmon');
     const outcome = stepThrough(program.pid, tid, false);
     t.same(outcome.wrong, []);
     t.ok(endedEarly(outcome) < 20, `${outcome.steps} steps; stacks that end early: ${JSON.stringify(outcome.ended)}`);
@@ -83,6 +85,16 @@ interface Outcome {
 /** How many stacks ended early: in C code on the signal stack, and while a handler rewrites its signal frame. */
 function endedEarly({ ended }: Outcome): number {
   return Object.values(ended).reduce((sum, n) => sum + n, 0);
+}
+
+/** Whether sysmon runs: on a busy machine its thread may start after the program has said that it is ready. */
+function hasSysmon(pid: number): boolean {
+  const target = new LiveProcess(pid, 'read');
+  try {
+    return sysmonOf(openProgram(target.image())) !== null;
+  } finally {
+    target.close();
+  }
 }
 
 /**

@@ -16,6 +16,7 @@ const SLEEPING = /^runtime\.(usleep|futex)$/;
  */
 export function holdSysmon(program: GoProgram, source: SteppedMemory): Stepper {
   const m = sysmonOf(program);
+  if (m === null) throw new Error('there is no sysmon');
   const stepper = new Stepper(m.procid);
   for (let i = 0; i < MOST_STEPS; i++) {
     source.refresh();
@@ -26,16 +27,15 @@ export function holdSysmon(program: GoProgram, source: SteppedMemory): Stepper {
   throw new Error('sysmon does not come to sleep');
 }
 
-/** The M that runs sysmon. */
-function sysmonOf(program: GoProgram): M {
+/** The M that runs sysmon; null until its thread has started. */
+export function sysmonOf(program: GoProgram): M | null {
   const { machines, memory, layouts } = program;
   const startsAt = (m: Addr): number => {
     const func = memory.ptr(m, layouts.of('m').offset('mstartfn'));
     return func === 0 ? 0 : memory.ptr(func);
   };
   const sysmon = machines.find(({ addr }) => nameAt(program, startsAt(addr)) === 'runtime.sysmon');
-  if (sysmon === undefined) throw new Error('there is no sysmon');
-  return sysmon;
+  return sysmon === undefined || sysmon.procid === 0 ? null : sysmon;
 }
 
 function isAsleep(program: GoProgram, m: M, { registers }: Stepper): boolean {
