@@ -30,6 +30,7 @@ const SENTENCES: Readonly<Record<Exclude<RuleCode, 'return-address'>, string>> =
   'unknown-c-caller': 'C code on the system stack: what called it was not saved.',
   'c-signal-handler': 'C code on the signal stack: what called it was not saved.',
   'half-faked-call': 'Its signal handler has begun to fake a call: sp and pc do not fit together.',
+  'half-recovered': 'It changes where its goroutine goes on: sp and pc do not fit together.',
   'stack-switch': 'It switches stacks, and it cannot be known how far it came.',
 };
 
@@ -49,6 +50,7 @@ const ADVICE: Readonly<Partial<Record<RuleCode, string>>> = {
   'unknown-c-caller': 'gdb can follow C code, in the process or in a core of it',
   'c-signal-handler': 'gdb can follow C code, in the process or in a core of it',
   'half-faked-call': 'the thread was stopped between two instructions that matter; capture again',
+  'half-recovered': 'the thread was stopped between two instructions that matter; capture again',
   'stack-switch': 'the thread was stopped between two instructions that matter; capture again',
 };
 

@@ -1,5 +1,5 @@
 import type { CodeIndex, CodePoint } from './code-index.js';
-import type { StackMemory } from './stack-memory.js';
+import { CALL_BYTES, type StackMemory } from './stack-memory.js';
 import type { Position } from './step.js';
 import { isOnStack, type UserStack } from './unwind-start.js';
 
@@ -14,8 +14,6 @@ import { isOnStack, type UserStack } from './unwind-start.js';
 const ENTRIES = /^(runtime\.(race|Race|do[amls]+san|[amls]+san)|sync\/atomic\.|(race|msan|asan)\w*$)/;
 /** Bytes of the system stack that are searched: C code of these libraries is shallow. */
 const MOST_SEARCHED = 64 << 10;
-/** CALL rel32. */
-const CALL_BYTES = 5;
 
 /** Where C code that racecall called for the goroutine returns to; null where it did not. Throws MemoryFault. */
 export function raceCallReturn(memory: StackMemory, code: CodeIndex, systemSp: number): CodePoint | null {
@@ -49,7 +47,7 @@ export function keptStackPointers(
   const frameSize = point.spDelta ?? 0;
   const mayBeKept = (sp: number): boolean => {
     if (sp % 8 !== 0 || !isOnStack(user, sp) || sp + frameSize >= user.hi) return false;
-    const called = memory.callBefore(memory.word(sp + frameSize, 'return address, were it of racecall'), CALL_BYTES);
+    const called = memory.callBefore(memory.word(sp + frameSize, 'return address, were it of racecall'));
     return called !== null && ENTRIES.test(code.at(called)?.func.name ?? '');
   };
   const stored = new Set<number>();
@@ -75,9 +73,9 @@ function returnSlot(systemSp: number): number {
  */
 export function mayHaveCalled(memory: StackMemory, code: CodeIndex, pc: number, callee: CodePoint): boolean {
   const pointAt = (at: number | null): CodePoint | null => (at === null ? null : code.at(at));
-  const called = pointAt(memory.callBefore(pc, CALL_BYTES));
+  const called = pointAt(memory.callBefore(pc));
   if (called === null || called.func.entry === callee.func.entry || code.at(pc)?.special === 'goexit') return true;
-  if (pointAt(memory.callBefore(pc + CALL_BYTES, CALL_BYTES))?.func.name === 'runtime.deferreturn') return true;
+  if (pointAt(memory.callBefore(pc + CALL_BYTES))?.func.name === 'runtime.deferreturn') return true;
   if (ENTRIES.test(called.func.name)) return callee.special === 'racecall' || ENTRIES.test(callee.func.name);
   return code.isWrapper(called.func) || called.lines(true).some(({ file }) => file.endsWith('.s'));
 }

@@ -7,7 +7,7 @@ import type { CodeIndex, CodePoint } from './code-index.js';
 import { stepFromOutside } from './outside-go.js';
 import { interruptedRegisters } from './signal-frame.js';
 import { mayHaveCalled } from './race-call.js';
-import { fakesCall, leavesStack, writesSp } from './special-functions.js';
+import { callsRecovery, fakesCall, leavesStack, writesSp } from './special-functions.js';
 import type { StackMemory } from './stack-memory.js';
 import { positionOf, type PhysicalFrame, type Position, type RuleCode, type Step } from './step.js';
 import { isOnStack, isOnSystemStack, type UnwindStart } from './unwind-start.js';
@@ -130,8 +130,30 @@ export class UnwindRules {
     if (special === 'sigtramp') return this.#toInterrupted('signal-frame', frame, frame.fp, innermost ?? frame);
     if (special === 'sigreturn') return this.#toInterrupted('sigreturn', frame, sp, innermost ?? frame);
     if (isOutermost(here)) return this.#endAtOutermost(here, frame);
+    if (special === 'recovery' && here.onSystemStack) {
+      const halfRecovered = this.#halfRecovered(here.start.user.sched, frame);
+      if (halfRecovered !== null) return halfRecovered;
+    }
     if (!tableHolds(here)) return end('stack-switch', frame, `${point.func.name} switches stacks`);
     return this.#toCaller(frame, switched?.rule ?? null, at.lr, here.isInnermost || at.trap);
+  }
+
+  /**
+   * The end of the stack, if g.sched has SP of the function that goes on after a panic, and still pc of the one that panics: what
+   * seems to be its return address is then none. recovery stores SP first (panic.go). Else null.
+   */
+  #halfRecovered({ pc, sp }: StartRegisters, frame: PhysicalFrame): Step | null {
+    const panics = this.#code.at(pc);
+    if (this.#arch !== 'amd64' || panics === null || panics.spDelta === null || !callsRecovery(panics.func.name))
+      return null;
+    try {
+      const caller = this.#memory.pointer(sp + panics.spDelta, 'return address, were SP still that of the panic');
+      const called = this.#memory.callBefore(caller);
+      if (called !== null && this.#code.at(called)?.func.entry === panics.func.entry) return null;
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+    }
+    return end('half-recovered', frame, 'it is about to go on elsewhere, after a panic');
   }
 
   /** A goroutine's stack is whole where goexit's frame lies at g.stktopsp (unwinder.finishInternal). */

@@ -27,7 +27,9 @@ export type SpecialFunc =
   | 'sigtramp'
   | 'sigreturn'
   // A signal handler makes the interrupted code seem to have called them.
-  | 'fakedCall';
+  | 'fakedCall'
+  // It runs on the system stack, and changes where its goroutine goes on after a panic.
+  | 'recovery';
 
 const CLOCKS = ['runtime.nanotime', 'runtime.nanotime1', 'runtime.walltime', 'runtime.walltime1', 'time.now'] as const;
 const ALIGNING = ['runtime.callCgoMmap', 'runtime.callCgoMunmap', 'runtime.callCgoSigaction'] as const;
@@ -59,6 +61,7 @@ const BY_NAME: ReadonlyMap<string, SpecialFunc> = new Map([
   ['runtime.asyncPreempt', 'fakedCall'],
   ['runtime.debugCallV1', 'fakedCall'],
   ['runtime.debugCallV2', 'fakedCall'],
+  ['runtime.recovery', 'recovery'],
 ]);
 
 /** The kind of a function by the linker's name for it; null for ordinary ones. */
@@ -96,4 +99,16 @@ const FAKES_CALL: ReadonlySet<string> = new Set(['runtime.(*sigctxt).pushCall', 
 /** True where the function of this name may have changed some of the interrupted registers and not yet the others. */
 export function fakesCall(name: string): boolean {
   return FAKES_CALL.has(name) || isUnnamedOfRuntime(name);
+}
+
+/** Functions of panic.go that leave the goroutine's stack for recovery. All are called directly. */
+const CALLS_RECOVERY: ReadonlySet<string> = new Set([
+  'runtime.gopanic',
+  'runtime.Goexit',
+  'runtime.(*_panic).nextDefer',
+]);
+
+/** True for functions that a panic goes through, and that have recovery called when it is recovered. */
+export function callsRecovery(name: string): boolean {
+  return CALLS_RECOVERY.has(name);
 }

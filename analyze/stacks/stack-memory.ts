@@ -17,6 +17,8 @@ export type WatchWords = (word: UsedWord) => void;
 
 /** CALL rel32. */
 const CALL = 0xe8;
+/** Bytes of a direct call on amd64: CALL rel32. */
+export const CALL_BYTES = 5;
 
 /** The target's memory as unwinding rules read it: word by word, each with a name for those who watch. */
 export class StackMemory {
@@ -58,11 +60,11 @@ export class StackMemory {
     return this.#watch === null ? this : new StackMemory(this.#memory, null);
   }
 
-  /** Where a direct call of amd64 that ends at `pc` leads, `length` bytes long; null where there is none. */
-  callBefore(pc: number, length: number): number | null {
+  /** Where a direct call of amd64 that ends at `pc` leads; null where there is none. */
+  callBefore(pc: number): number | null {
     return onFault(
       () => {
-        const at = (pc - length) as Addr;
+        const at = (pc - CALL_BYTES) as Addr;
         return this.#memory.u8(at) === CALL ? pc + this.#memory.i32(at, 1) : null;
       },
       () => null,

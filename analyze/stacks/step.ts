@@ -60,6 +60,7 @@ export type RuleCode =
   | 'unknown-c-caller'
   | 'c-signal-handler'
   | 'half-faked-call'
+  | 'half-recovered'
   | 'stack-switch';
 
 /** One step of a walk, from one function to its caller. */

@@ -19,6 +19,8 @@ const RUNTIME = /^(runtime|_|runtime\/internal\/.*|internal\/(runtime\/.*|abi))\
 const OF_RUNTIME = /^internal\/(bytealg|chacha8rand|stringslite)\./;
 /** Functions that are entered without a call instruction: by a signal, or because a stack is too small. */
 const ANYWHERE = /^runtime\.(asyncPreempt|sigtramp|sigpanic|morestack|newstack|racecall)/;
+/** Between two instructions of recovery, it is not known how the goroutine goes on. */
+const HALF_RECOVERED = /about to go on elsewhere, after a panic/;
 /** What each goroutine may be in beside the runtime, within its two outer functions. */
 const INNER: Readonly<Record<string, RegExp>> = {
   Arithmetic: /^main\.leafArithmetic$/,
@@ -52,6 +54,7 @@ function wrongness({ goid, status, frames, truncated, entry }: GoroutineWithStac
   const names = frames.map(({ func, line }) => `${func}:${line}`).join(' < ');
   const wrong = (why: string): string[] => [`goroutine ${goid} (${status}): ${why}: ${names}`];
   if (partial && frames.length === 0 && truncated !== null) return [];
+  if (what === 'Panic' && truncated !== null && HALF_RECOVERED.test(truncated)) return [];
   if (truncated !== null) return wrong(truncated);
   const outer = frames.findIndex(({ func }) => func === `main.spin${what}`);
   if (frames.at(-1)?.func !== 'runtime.goexit' || outer !== frames.length - 2) return wrong('its outermost function');
