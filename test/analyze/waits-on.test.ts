@@ -97,7 +97,7 @@ for (const cell of ALL_WAITS_CELLS) {
     await untilQuiet(running.pid);
     for (const mode of ['stop', 'clone', 'live'] as const) {
       const { image } = await captureToImage(running.pid, { mode, writer: 'test' });
-      t.equal(image.capture.mode, mode);
+      t.equal(image.capture.mode, mode, image.capture.warnings.map(({ message }) => message).join(' '));
       check(t, openProgram(image), running.stdout, mode);
     }
     await running.kill();
