@@ -97,7 +97,9 @@ for (const cell of ALL_WAITS_CELLS) {
     await untilQuiet(running.pid);
     for (const mode of ['stop', 'clone', 'live'] as const) {
       const { image } = await captureToImage(running.pid, { mode, writer: 'test' });
-      t.equal(image.capture.mode, mode, image.capture.warnings.map(({ message }) => message).join(' '));
+      // Where a stop is about as short as a clone, as with the memory of the race detector, either may be taken.
+      const isShort = image.capture.warnings.some(({ message }) => message.includes('a stop is shorter here'));
+      t.equal(image.capture.mode, isShort ? 'stop' : mode);
       check(t, openProgram(image), running.stdout, mode);
     }
     await running.kill();
