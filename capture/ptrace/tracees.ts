@@ -43,7 +43,7 @@ export class Tracees {
   readonly #ownChild: boolean;
   readonly #taskDir: number;
   readonly #tracees: Tracee[] = [];
-  /** Names in /proc/PID/task that were seen. A thread that could not be seized is not tried again. */
+  /** Names in /proc/PID/task that were seen, but of threads that have ended. One that could not be seized is not tried again. */
   readonly #seen = new Set<string>();
   /** Threads that could not be seized. */
   readonly #refused: number[] = [];
@@ -95,6 +95,7 @@ export class Tracees {
 
   /** Seizes the threads that were not seen before. Returns how many are tracees now. */
   seizeNew(alsoInterrupt: boolean): number {
+    this.#forgetEnded();
     let found = 0;
     for (const name of readTaskDir(this.pid)) {
       if (this.#seen.has(name)) continue;
@@ -315,10 +316,17 @@ export class Tracees {
   #meet(tid: number): void {
     if (tid === 0) return;
     this.#hasCloned = true;
+    this.#forgetEnded();
     if (this.#seen.has(String(tid))) return;
     this.#seen.add(String(tid));
     const isThread = existsSync(`/proc/${this.pid}/task/${tid}`);
     this.#adopt(tid, !isThread ? 'process' : this.#isCopied ? 'newborn' : 'thread');
+  }
+
+  /** Once a thread was reaped, its id may be given to another. That of the first thread stays with the process. */
+  #forgetEnded(): void {
+    for (const { tid, state } of this.#tracees)
+      if (state === 'reaped' && tid !== this.pid) this.#seen.delete(String(tid));
   }
 
   /** Takes threads that were born tracees, and whose parents could not say so. */

@@ -3,11 +3,13 @@ import { availableParallelism } from 'node:os';
 import tap, { test, type Test } from 'tap';
 import { hostArch } from '../../capture/process/procfs.js';
 import {
+  CLONED,
   GONE,
   RUNNING,
   RegisterSlots,
   TRACE_CLONE,
   detach,
+  eventMessage,
   interrupt,
   pollStatus,
   reap,
@@ -95,8 +97,16 @@ function round(
     const status = pollStatus(tid);
     if (status === RUNNING) return false;
     waiting.delete(tid);
-    if (status === GONE) reap(tid);
-    else trapped.set(tid, status);
+    if (status === GONE) {
+      reap(tid);
+      seen.delete(tid); // the id may be given to another
+    } else trapped.set(tid, status);
+    // A listing of threads may lack one while others end. It was born a tracee: it must be let go.
+    const born = status === CLONED ? (eventMessage(tid) ?? 0) : 0;
+    if (born !== 0 && !seen.has(born)) {
+      seen.add(born);
+      waiting.add(born);
+    }
     return status !== GONE;
   };
   // A thread that was born a tracee cannot be seized: that it is one shows when it traps.

@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import tap, { test, type Test } from 'tap';
+import { hostArch } from '../../capture/process/procfs.js';
+import { Tracees } from '../../capture/ptrace/tracees.js';
 import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
 import type { StoppedThread } from '../../capture/ptrace/tracee.js';
 import { startStopper } from './stopper-process.js';
@@ -77,6 +79,33 @@ test('stop: stops all threads even while new ones are born', async (t) => {
     await sleep(1);
   }
   await runsOn(t, target);
+});
+
+test('stop: a thread that gets the id of one that has just ended is let go too', async (t) => {
+  const target = await Target.start(programs.c, 'reuse');
+  t.teardown(() => target.end());
+  let isSame = false;
+  for (let tries = 0; tries < 200 && !isSame; tries++) {
+    const tracees = new Tracees(target.pid, hostArch());
+    try {
+      tracees.seizeAll();
+      target.child.stdin?.write('end\n');
+      const ended = await target.line();
+      await until(() => {
+        tracees.look(performance.now());
+        return !readdirSync(`/proc/${target.pid}/task`).includes(ended);
+      }, `thread ${ended} to be collected`);
+      target.child.stdin?.write('begin\n');
+      await until(() => threadStates(target.pid).includes('t'), 'the birth of another thread');
+      tracees.look(performance.now());
+    } finally {
+      tracees.release();
+      tracees.settle();
+    }
+    await until(() => isFree(target.pid), 'all threads to be let go');
+    isSame = (await target.line()) === 'same';
+  }
+  t.ok(isSame, 'an id was given again');
 });
 
 test('stop: lets the threads go if the body throws', async (t) => {

@@ -150,6 +150,45 @@ static void *answer(void *unused) {
   return unused;
 }
 
+/* ---- the id of a thread that has ended, given to the next one. For every `end` on its standard input it ends a thread, and
+ * writes the id of it; for every `begin` it starts one, and writes whether it got that id. */
+
+static volatile int may_leave;
+static volatile pid_t brief_tid;
+
+static void *brief(void *unused) {
+  brief_tid = (pid_t)syscall(SYS_gettid);
+  while (!may_leave) usleep(200);
+  return unused;
+}
+
+static void *reuse(void *unused) {
+  char line[64];
+  pthread_t thread;
+  pthread_create(&thread, NULL, brief, NULL);
+  while (brief_tid == 0) usleep(200);
+  puts("ready");
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    pid_t before = brief_tid;
+    may_leave = 1;
+    pthread_join(thread, NULL);
+    printf("%d\n", before);
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL) break;
+    may_leave = 0;
+    brief_tid = 0;
+    FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
+    if (last == NULL || fprintf(last, "%d", before - 1) < 0 || fclose(last) != 0) abort();
+    pthread_create(&thread, NULL, brief, NULL);
+    while (brief_tid == 0) usleep(200);
+    puts(brief_tid == before ? "same" : "other");
+    fflush(stdout);
+  }
+  exit(0);
+  return unused;
+}
+
 static int send_signals(pid_t pid, pid_t tid, int count) {
   for (int i = 0; i < count && i < VALUES; i++) {
     union sigval value = {.sival_int = i};
@@ -217,6 +256,10 @@ int main(int argc, char **argv) {
     if (ptrace(PTRACE_SEIZE, number, 0, 0) != 0) return 1;
     puts("tracing");
     fflush(stdout);
+    for (;;) pause();
+  }
+  if (strcmp(mode, "reuse") == 0) {
+    start(reuse, NULL); /* a parent that traces its child takes a stop of the first thread for its end */
     for (;;) pause();
   }
   if (strcmp(mode, "exec") == 0) {
