@@ -8,7 +8,10 @@ import { cellName } from '../support/releases.js';
 import { STUCK_CELLS } from '../support/wait-cells.js';
 import { gospyHere } from './gospy-here.js';
 
-t.setTimeout(300_000);
+/** Each program stands in two dozen ways, each of about a second. */
+const CELL_MS = 60_000;
+
+t.setTimeout(300_000 + CELL_MS * STUCK_CELLS.length);
 
 interface Waits {
   readonly goroutines: WaitingGoroutine[];
@@ -55,7 +58,7 @@ const WAYS: readonly Way[] = [
   { name: 'flight', says: /^POSSIBLE DEADLOCK {2}\d+ waits for itself; 3 more/ },
   { name: 'deferred', says: /^POSSIBLE DEADLOCK {2}\d+ waits for itself; 3 more/ },
   { name: 'nested', says: /^\d+ in main\.[^]* waits for WaitGroup/ },
-  { name: 'field', says: /WaitGroup [^]*,\s+perhaps\s+waits\s+for\s+Done\s+by\s+\d+/ },
+  { name: 'field', says: /WaitGroup [^]*,\s+its\s+Done\s+perhaps\s+due\s+from\s+\d+/ },
   { name: 'handed', says: /WaitGroup [^]*call\s+Done:\s+one\s+in\s+main\.attend\s+refers\s+to\s+it,\s+and\s+may/ },
   { name: 'ended', says: /no\s+holder\s+found:\s+its\s+goroutine\s+may\s+have\s+ended/ },
   { name: 'self', says: /DEADLOCK/, inSummary: 'deadlock' },
