@@ -81,7 +81,9 @@ class Prover {
     yield* this.#markRoots(heap, stacks, () => markFinalizers(this.#program, spans, heap, this.#attribute));
     yield* this.#markRoots(heap, stacks, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
     yield* this.#markRoots(heap, stacks, () => this.#markGoroutines(heap, stacks));
-    yield* this.#markRoots(heap, stacks, () => markGlobals(this.#program, heap, this.#attribute, 'list of goroutines'));
+    yield* this.#markRoots(heap, stacks, () =>
+      markGlobals(this.#program, heap, this.#attribute, 'lists of the runtime'),
+    );
     yield* this.#markRoots(heap, stacks, () => this.#markDeferred(heap));
     return this.#result();
   }

@@ -54,23 +54,24 @@ export function globalRanges({ memory, code }: GoRuntime): Range[] {
 }
 
 /**
- * Marks from global variables, each word by itself: either from all but those that refer to the list of all goroutines, or from
- * those. What a goroutine keeps is reached from that list, but it says more to name the goroutine.
+ * Marks from global variables, each word by itself: either from all but those that refer to the list of all goroutines or to an M,
+ * or from those. What a goroutine keeps is reached from that list, but it says more to name the goroutine; and an M may for a moment
+ * refer to what its goroutine has just used.
  */
 export function* markGlobals(
   program: GoRuntime,
   heap: Heap,
   attribute: Attribute,
-  which: 'variables' | 'list of goroutines',
+  which: 'variables' | 'lists of the runtime',
 ): Generator<void> {
-  const { memory, globals } = program;
-  const list = memory.ptr(globals.allgs);
+  const { memory, globals, machines } = program;
+  const lists = new Set<number>([memory.ptr(globals.allgs), ...machines.map(({ addr }) => addr)]);
   for (const { lo, hi } of globalRanges(program)) {
     for (let at = alignUp(lo, 8); at + 8 <= hi; at = plus(at, 8)) {
       const high = memory.u32(at, 4);
       if (high === 0) continue;
       const low = memory.u32(at);
-      if ((high * TWO_32 + low === list) === (which === 'variables')) continue;
+      if (lists.has(high * TWO_32 + low) === (which === 'variables')) continue;
       attribute('global', at);
       heap.markWord(low, high);
       yield* drained(heap);

@@ -74,7 +74,7 @@ export class Tracees {
     this.#ownChild = readStatus(pid).parentPid === process.pid;
     this.expected = readTaskDir(pid).length;
     this.#slots = new RegisterSlots(this.expected + SPARE_SLOTS, registerSetSize(arch));
-    this.#taskDir = openTaskDir(pid);
+    this.#taskDir = ofLiving(pid, () => openSync(`/proc/${pid}/task`, 'r'));
     this.#channels = openChannels(pid, readTaskDir(pid).map(Number));
   }
 
@@ -382,16 +382,12 @@ export class Tracees {
 }
 
 function readTaskDir(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`);
-  } catch (cause) {
-    throw endedEarly(pid, cause);
-  }
+  return ofLiving(pid, () => readdirSync(`/proc/${pid}/task`));
 }
 
-function openTaskDir(pid: number): number {
+function ofLiving<T>(pid: number, read: () => T): T {
   try {
-    return openSync(`/proc/${pid}/task`, 'r');
+    return read();
   } catch (cause) {
     throw endedEarly(pid, cause);
   }
