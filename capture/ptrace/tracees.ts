@@ -45,6 +45,8 @@ export class Tracees {
   readonly #tracees: Tracee[] = [];
   /** Names in /proc/PID/task that were seen, but of threads that have ended. One that could not be seized is not tried again. */
   readonly #seen = new Set<string>();
+  /** Threads that were reaped, and whose names were taken out of those once. */
+  readonly #ended = new Set<Tracee>();
   /** Threads that could not be seized. */
   readonly #refused: number[] = [];
   /** By thread; empty if the kernel does not say. */
@@ -292,14 +294,8 @@ export class Tracees {
       this.#nextSlot = 0;
     }
     const ownChild = this.#ownChild && tid === this.pid;
-    return new Tracee(
-      tid,
-      kind,
-      ownChild,
-      this.#arch,
-      { slots: this.#slots, index: this.#nextSlot++ },
-      this.#channels.get(tid) ?? null,
-    );
+    const slot = { slots: this.#slots, index: this.#nextSlot++ };
+    return new Tracee(tid, kind, ownChild, this.#arch, slot, this.#channels.get(tid) ?? null);
   }
 
   /** Takes a thread or process that was born a tracee. Returns false if it was not: no first thread is. */
@@ -325,8 +321,11 @@ export class Tracees {
 
   /** Once a thread was reaped, its id may be given to another. That of the first thread stays with the process. */
   #forgetEnded(): void {
-    for (const { tid, state } of this.#tracees)
-      if (state === 'reaped' && tid !== this.pid) this.#seen.delete(String(tid));
+    for (const tracee of this.#tracees) {
+      if (tracee.state !== 'reaped' || tracee.tid === this.pid || this.#ended.has(tracee)) continue;
+      this.#ended.add(tracee);
+      this.#seen.delete(String(tracee.tid));
+    }
   }
 
   /** Takes threads that were born tracees, and whose parents could not say so. */

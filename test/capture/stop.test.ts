@@ -98,6 +98,9 @@ test('stop: a thread that gets the id of one that has just ended is let go too',
       target.child.stdin?.write('begin\n');
       await until(() => threadStates(target.pid).includes('t'), 'the birth of another thread');
       tracees.look(performance.now());
+      tracees.seizeNew(false);
+      const ids = tracees.threads().map(({ tid }) => tid);
+      t.equal(new Set(ids).size, ids.length, 'each thread is traced once');
     } finally {
       tracees.release();
       tracees.settle();
