@@ -7,6 +7,7 @@ import { PAGE_BYTES, type Spans } from './spans.js';
 const ALLOCATED = 1;
 const MARKED = 2;
 const WANTED = 4;
+const HELD_BACK = 8;
 
 /** The address space is divided into blocks of 2^26 bytes, as the runtime's arenas are; each has so many pages. */
 const BLOCK_BITS = 26;
@@ -181,6 +182,21 @@ export class Heap {
     this.#reached = reached;
   }
 
+  /** Holds back the object that an address is in, if any: what it refers to is not marked before {@link release}. */
+  holdBack(addr: Addr): void {
+    const id = this.objectOf(addr);
+    if (typeof id === 'number') this.#state[id] = (this.#state[id] ?? 0) | HELD_BACK;
+  }
+
+  /** Lets an object go that was held back: what it refers to is marked by {@link drain} if it is marked itself. */
+  release(addr: Addr): void {
+    const id = this.objectOf(addr);
+    const state = typeof id === 'number' ? (this.#state[id] ?? 0) : 0;
+    if (typeof id !== 'number' || (state & HELD_BACK) === 0) return;
+    this.#state[id] = state & ~HELD_BACK;
+    if ((state & MARKED) !== 0) this.#push(id);
+  }
+
   /** Marks the object that a word points into: what it refers to is marked by {@link drain}. */
   markWord(lo: number, hi: number): void {
     if (hi > HIGHEST_HALF) return;
@@ -206,6 +222,10 @@ export class Heap {
     if ((state & MARKED) !== 0) return;
     this.#state[id] = state | MARKED;
     if ((state & WANTED) !== 0) this.#reached(id);
+    if ((state & HELD_BACK) === 0) this.#push(id);
+  }
+
+  #push(id: number): void {
     if (id >= this.#spans.scannable) return;
     if (this.#pendingCount === this.#pending.length) {
       const grown = new Uint32Array(2 * this.#pendingCount);

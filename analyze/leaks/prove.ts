@@ -4,9 +4,10 @@ import { OUTCOMES, type LeakProof, type Outcome } from '../../snapshots/leak-pro
 import { MemoryFault, type Segment } from '../../snapshots/memory.js';
 import { Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../program.js';
+import { GlobalRoots } from './global-roots.js';
 import { Heap } from './heap.js';
 import { NotProvable } from './not-provable.js';
-import { drained, markFinalizers, markGlobals, markThreads, writeBarrierBuffers, type Attribute } from './roots.js';
+import { drained, markFinalizers, markThreads, writeBarrierBuffers, type Attribute } from './roots.js';
 import { readSpans } from './spans.js';
 import { StackPointers } from './stack-pointers.js';
 import { findSuspects, type Suspects } from './suspects.js';
@@ -76,14 +77,13 @@ class Prover {
     hidden.addAll(writeBarrierBuffers(this.#program));
     yield* heap.readReferences(memory, new Runs(hidden, 0), progress);
     this.#awaitObjects(heap);
+    const globals = new GlobalRoots(this.#program, heap);
     const threadRoots = { held: (word: number) => this.#hold(word), lateStacks, areRegistersPartial };
-    yield* this.#markRoots(heap, stacks, () => markGlobals(this.#program, heap, this.#attribute, 'variables'));
+    yield* this.#markRoots(heap, stacks, () => globals.markVariables(this.#attribute));
     yield* this.#markRoots(heap, stacks, () => markFinalizers(this.#program, spans, heap, this.#attribute));
-    yield* this.#markRoots(heap, stacks, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
     yield* this.#markRoots(heap, stacks, () => this.#markGoroutines(heap, stacks));
-    yield* this.#markRoots(heap, stacks, () =>
-      markGlobals(this.#program, heap, this.#attribute, 'lists of the runtime'),
-    );
+    yield* this.#markRoots(heap, stacks, () => markThreads(this.#program, heap, this.#attribute, threadRoots));
+    yield* this.#markRoots(heap, stacks, () => globals.markHeldBack(this.#attribute));
     yield* this.#markRoots(heap, stacks, () => this.#markDeferred(heap));
     return this.#result();
   }

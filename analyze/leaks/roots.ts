@@ -19,8 +19,6 @@ const RECORD_WORDS = 4;
 /** Bytes of a thread's own stack that are looked at: its frames are the runtime's. */
 const MAX_SYSTEM_STACK = 64 << 10;
 
-const TWO_32 = 2 ** 32;
-
 /** The runtime's warning where its list of Ms is not whole. */
 const MACHINES_DAMAGED = 'machines-damaged';
 
@@ -41,42 +39,6 @@ export interface ThreadRoots {
 export function writeBarrierBuffers({ processors, layouts }: GoRuntime): Range[] {
   const offset = layouts.of('p').offset('wbBuf');
   return processors.map(({ addr }) => ({ lo: plus(addr, offset), hi: plus(addr, offset + WB_BUF_BYTES) }));
-}
-
-/** Global variables that may hold pointers: data and bss of every module (markroot in mgcmark.go). */
-export function globalRanges({ memory, code }: GoRuntime): Range[] {
-  return code.modules.flatMap(({ module: { addr, layout } }) =>
-    ['data', 'bss'].map((section) => ({
-      lo: memory.ptr(addr, layout.offset(section)),
-      hi: memory.ptr(addr, layout.offset(`e${section}`)),
-    })),
-  );
-}
-
-/**
- * Marks from global variables, each word by itself: either from all but those that refer to the list of all goroutines or to an M,
- * or from those. What a goroutine keeps is reached from that list, but it says more to name the goroutine; and an M may for a moment
- * refer to what its goroutine has just used.
- */
-export function* markGlobals(
-  program: GoRuntime,
-  heap: Heap,
-  attribute: Attribute,
-  which: 'variables' | 'lists of the runtime',
-): Generator<void> {
-  const { memory, globals, machines } = program;
-  const lists = new Set<number>([memory.ptr(globals.allgs), ...machines.map(({ addr }) => addr)]);
-  for (const { lo, hi } of globalRanges(program)) {
-    for (let at = alignUp(lo, 8); at + 8 <= hi; at = plus(at, 8)) {
-      const high = memory.u32(at, 4);
-      if (high === 0) continue;
-      const low = memory.u32(at);
-      if (lists.has(high * TWO_32 + low) === (which === 'variables')) continue;
-      attribute('global', at);
-      heap.markWord(low, high);
-      yield* drained(heap);
-    }
-  }
 }
 
 /** Marks from what the runtime keeps of objects outside of the heap: specials (markrootSpans in mgcmark.go), and what is to be run. */

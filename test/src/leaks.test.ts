@@ -52,6 +52,7 @@ const ROOTS = [
   ['liveInFinalizer', 'reached-from-finalizer', 'a finalizer'],
   ['liveBehindSleep', 'reached-from-goroutine', '(main.liveSleeper)'],
   ['liveChain', 'reached-from-goroutine', '(main.liveHoldsChain)'],
+  ['liveBehindSleepingDeferred', 'reached-from-goroutine', '(main.liveSleepsDeferred)'],
   ['liveOnStack', 'reached-from-goroutine', 'goroutine 1 '],
 ] as const;
 
