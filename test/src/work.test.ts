@@ -79,9 +79,14 @@ function endOf(text = ''): string {
   return `${[...Buffer.from(ip, 'hex')].reverse().join('.')}:${parseInt(port, 16)}`;
 }
 
-function check(t: Test, running: GoProcess, found: readonly Told[], how: string): void {
-  const said = saidBy(running);
-  t.ok(said.length >= 15, `${how}: the program says enough`);
+/** Tables of Go 1.17 do not tell whether the length of a string is in its slot: statements are not told. */
+function saidOf(running: GoProcess, release: Release): string[] {
+  return saidBy(running).filter((line) => release !== '1.17' || line.split(' ')[1] !== 'sql');
+}
+
+function check(t: Test, running: GoProcess, release: Release, found: readonly Told[], how: string): void {
+  const said = saidOf(running, release);
+  t.ok(saidBy(running).length >= 15, `${how}: the program says enough`);
   t.strictSame(asSaid(found, said), said, `${how}: all that the program says, and nothing else of these`);
   const goids = new Set(said.map((line) => Number(line.split(' ')[0])));
   const others = found.filter(
@@ -109,7 +114,7 @@ for (const cell of WORKING_CELLS) {
     await untilQuiet(running.pid);
     const now = Date.now();
     const live = await told('--pid', String(running.pid));
-    check(t, running, live, 'live');
+    check(t, running, cell.release, live, 'live');
     t.ok(
       live.every(({ kind, sure }) => WAITS.has(kind) || sure === isCounted(cell.release)),
       'sure where the release tells it',
@@ -133,13 +138,13 @@ for (const cell of WORKING_CELLS) {
       const file = join(temporaryFolder(t), `${mode}.gsp`);
       const args = ['capture', '--pid', String(running.pid), '-o', file, '--mode', mode, '--values', 'full'];
       t.equal((await gospyHere(args)).code, 0);
-      check(t, running, await told(file), mode);
+      check(t, running, cell.release, await told(file), mode);
     }
     if (cell.release !== '1.26') return running.kill();
     const core = await gcore(t, running.pid);
     await running.kill();
     const inCore = await told(core, '--bin', path);
-    check(t, running, inCore, 'core');
+    check(t, running, cell.release, inCore, 'core');
     t.ok(
       inCore.every(({ sure }) => sure),
       'what a core has did not move',
@@ -147,7 +152,7 @@ for (const cell of WORKING_CELLS) {
     const distilled = join(temporaryFolder(t), 'core.gsp');
     const args = ['capture', '--core', core, '--bin', path, '-o', distilled, '--values', 'full'];
     t.equal((await gospyHere(args)).code, 0);
-    check(t, running, await told(distilled), 'snapshot of the core');
+    check(t, running, cell.release, await told(distilled), 'snapshot of the core');
   });
 }
 
