@@ -5,12 +5,13 @@ import type { SectionEntry } from './format.js';
 import type { ReadAhead } from './read-ahead.js';
 import { RangeTable } from './range-table.js';
 
-/** How much uncompressed memory is cached, in bytes: at first, and where reads come back to what was dropped. */
-const KEPT: KeptBytes = { first: 64 * 2 ** 20, most: 256 * 2 ** 20 };
+/** How much uncompressed memory is cached, in bytes: all of a snapshot up to a size; of others at first, and where reads come back to what was dropped. */
+const KEPT: KeptBytes = { whole: 128 * 2 ** 20, first: 64 * 2 ** 20, most: 256 * 2 ** 20 };
 /** Fewer sections are read before another thread has begun. */
 const LEAST_AHEAD = 64;
 
 interface KeptBytes {
+  readonly whole: number;
   readonly first: number;
   readonly most: number;
 }
@@ -27,8 +28,8 @@ export interface SectionReader {
  * The memory of a snapshot. A section is read, verified and uncompressed when one of its addresses is needed; the least
  * recently used ones are dropped. The memory of a damaged section is absent.
  *
- * Passes over memory in the order of its addresses need few sections at a time, others need many. So the cache begins small,
- * and grows for a section that a larger one would still have had, once as much as it holds was read for the third time or
+ * Passes over memory in the order of its addresses need few sections at a time, others need many. So the cache of a large
+ * snapshot begins small, and grows for a section that a larger one would still have had, once as much as it holds was read for the third time or
  * more often: two passes are usual, and to read a little again takes less than to keep all.
  */
 export class SnapshotSource implements MemorySource {
@@ -58,7 +59,8 @@ export class SnapshotSource implements MemorySource {
   constructor(sections: readonly SectionEntry[], reader: SectionReader, kept: KeptBytes = KEPT) {
     this.#sections = sections;
     this.#reader = reader;
-    this.#keptBytes = kept.first;
+    const total = sections.reduce((sum, { rawBytes }) => sum + rawBytes, 0);
+    this.#keptBytes = total <= kept.whole ? kept.whole : kept.first;
     this.#mostBytes = kept.most;
     this.#table = new RangeTable(sections);
     this.#usedAt = new Float64Array(sections.length);

@@ -108,7 +108,7 @@ t.test('gsp: groups do not share sections', async (t) => {
 /** A snapshot of 12 sections of 1000 bytes, read with a cache of some size; and how often sections were read so far. */
 async function readWithCache(
   t: Test,
-  kept: { first: number; most: number },
+  kept: { whole: number; first: number; most: number },
 ): Promise<{ read: (section: number, offset: number) => void; readings: () => number }> {
   const { Container } = await import('../../../snapshots/gsp/container.js');
   const { SnapshotSource } = await import('../../../snapshots/gsp/source.js');
@@ -135,14 +135,14 @@ async function readWithCache(
 }
 
 t.test('gsp: all bytes are right if the cache is smaller than the sections that are read', async (t) => {
-  const { read, readings } = await readWithCache(t, { first: 3000, most: 3000 });
+  const { read, readings } = await readWithCache(t, { whole: 11_999, first: 3000, most: 3000 });
   const next = random(6);
   for (let round = 0; round < 200; round++) read(next(12), next(1000));
   t.ok(readings() > 12, `${readings()} reads of 12 sections`);
 });
 
 t.test('gsp: the cache stays small for two passes, and grows when reads come back more often', async (t) => {
-  const { read, readings } = await readWithCache(t, { first: 3000, most: 12_000 });
+  const { read, readings } = await readWithCache(t, { whole: 11_999, first: 3000, most: 12_000 });
   const pass = (): void => {
     for (let section = 0; section < 12; section++) read(section, 7);
   };
@@ -154,6 +154,13 @@ t.test('gsp: the cache stays small for two passes, and grows when reads come bac
   const next = random(7);
   for (let round = 0; round < 200; round++) read(next(12), next(1000));
   t.equal(readings(), before, 'all is kept');
+});
+
+t.test('gsp: a small snapshot is read once, however often reads come back', async (t) => {
+  const { read, readings } = await readWithCache(t, { whole: 12_000, first: 3000, most: 3000 });
+  const next = random(8);
+  for (let round = 0; round < 200; round++) read(next(12), next(1000));
+  t.equal(readings(), 12);
 });
 
 t.test('gsp: a snapshot with a million ranges can be opened', async (t) => {
