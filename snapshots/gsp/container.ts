@@ -76,8 +76,13 @@ export class Container {
 
   /** Decodes the content of a section with `decode`, whose errors then name the section and its offset. */
   decode<T>(entry: SectionEntry, decode: (value: unknown) => T): T {
+    return this.decodeLater(entry, decode)();
+  }
+
+  /** Reads and verifies a section, and returns what decodes it. */
+  decodeLater<T>(entry: SectionEntry, decode: (value: unknown) => T): () => T {
     const raw = this.read(entry);
-    return this.#guard(entry.name, entry.offset, () => decode(unpack(raw, Limit.items)));
+    return () => this.#guard(entry.name, entry.offset, () => decode(unpack(raw, Limit.items)));
   }
 
   /** Verifies only the digest, for sections of a type that this gospy does not know. */

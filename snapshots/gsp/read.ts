@@ -25,7 +25,7 @@ export interface Snapshot extends ProcessImage {
 }
 
 /**
- * Opens a snapshot. Header, facts and index are read and verified at once, memory when it is needed. Throws `badFile` if
+ * Opens a snapshot. All but memory is read and verified at once, memory when it is needed. Throws `badFile` if
  * the file is missing, not a snapshot, of a newer format, truncated, or damaged outside of its memory sections.
  */
 export function openSnapshot(path: string): Snapshot {
@@ -33,11 +33,14 @@ export function openSnapshot(path: string): Snapshot {
   try {
     const facts = factsIn(file);
     const source = sourceOf(file);
+    const work = workIn(file);
     return {
       kind: 'snapshot',
       ...facts,
       leaks: leaksIn(file),
-      work: workIn(file),
+      get work() {
+        return work();
+      },
       memory: new Memory(source),
       header: file.header,
       get damage() {
@@ -71,10 +74,15 @@ export function leaksIn(file: Container): LeakProof | null {
   return entry === undefined ? null : file.decode(entry, readLeaks);
 }
 
-/** Reads what goroutines work on; null if the file does not say it. Throws `badFile` if it is damaged. */
-export function workIn(file: Container): StoredWork | null {
+/**
+ * Reads what goroutines work on; null if the file does not say it. It may be much, and not all commands need it: it is decoded when it
+ * is asked for. Both throw `badFile` if it is damaged.
+ */
+export function workIn(file: Container): () => StoredWork | null {
   const entry = file.sections.find(({ name }) => name === WORK);
-  return entry === undefined ? null : file.decode(entry, readWork);
+  const decode = entry === undefined ? () => null : file.decodeLater(entry, readWork);
+  let work: StoredWork | null | undefined;
+  return () => (work === undefined ? (work = decode()) : work);
 }
 
 /** Makes a source of the memory in an open file. Throws `badFile` if the ranges in the index are impossible. */

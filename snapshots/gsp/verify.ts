@@ -4,7 +4,11 @@ import { Container, readHeaderOf } from './container.js';
 import type { Facts } from './facts.js';
 import { TRAILER_LENGTH } from './format.js';
 import { LEAKS } from './leaks-section.js';
-import { factsIn, leaksIn, sourceOf } from './read.js';
+import { factsIn, leaksIn, sourceOf, workIn } from './read.js';
+import { WORK } from './work-section.js';
+
+/** Sections that are decoded once, and so verified. */
+const DECODED: ReadonlySet<string> = new Set(['facts', LEAKS, WORK]);
 
 /** All sections of one name. */
 export interface SectionCheck {
@@ -71,9 +75,10 @@ function checkSections(path: string): Omit<SnapshotCheck, 'formatVersion' | 'wri
     const facts = file === null ? null : attempt(() => factsIn(file));
     if (file !== null) attempt(() => sourceOf(file));
     if (file !== null) attempt(() => leaksIn(file));
+    if (file !== null) attempt(() => workIn(file)());
     for (const entry of file?.sections ?? []) {
       if (entry.name === 'memory') attempt(() => file?.read(entry));
-      else if (entry.name !== 'facts' && entry.name !== LEAKS) attempt(() => file?.checkDigest(entry));
+      else if (!DECODED.has(entry.name)) attempt(() => file?.checkDigest(entry));
     }
     const memory = file?.sections.filter(({ name }) => name === 'memory') ?? [];
     return {

@@ -205,6 +205,23 @@ t.test('gsp: facts in which any field has the wrong type are refused', (t) => {
   t.end();
 });
 
+t.test('gsp: work in which a field has the wrong type is refused once it is asked for, and a check finds it', (t) => {
+  const path = join(temporaryFolder(t), 'a.gsp');
+  const one = { kind: 'file', text: 'fd 1 /a', sure: true, since: null, group: 'fd 1 /a' };
+  const work = { level: 'full', goroutines: [{ g: 64, work: [one] }] };
+  for (const { what, value } of [{ what: 'nothing', value: work }, ...withOneWrong(work, 'work')]) {
+    const isWrong = value !== work;
+    forge(path, { sections: [HONEST_FACTS, { name: 'work', raw: pack(value) }] });
+    const snapshot = openSnapshot(path);
+    const read = (): unknown => snapshot.work?.byG.get(64);
+    if (isWrong) t.throws(read, BAD, what);
+    else t.strictSame(read(), [one]);
+    snapshot.close();
+    t.equal(verifySnapshot(path).problems.length, isWrong ? 1 : 0, what);
+  }
+  t.end();
+});
+
 t.test('gsp: facts with random bytes are either refused or read', (t) => {
   const path = join(temporaryFolder(t), 'a.gsp');
   const next = random(99);
