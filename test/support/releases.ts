@@ -46,6 +46,7 @@ export type Fixture =
   | 'readtraceback'
   | 'several'
   | 'crash'
+  | 'crowd'
   | 'cthreads'
   | 'host'
   | 'plugged'
