@@ -58,7 +58,10 @@ function differences(program: GoProgram, mine: Memory, full: Memory): { stale: s
   return { stale, compared };
 }
 
-t.setTimeout(1_800_000);
+/** A thousand captures of one program take 3 minutes, and 13 beside ten spinning processes on a slow machine with two cores. */
+const CELL_MS = 1_500_000;
+
+t.setTimeout(CELL_MS * BUSY_CELLS.length * LOADS.length);
 
 for (const [cell, load] of BUSY_CELLS.flatMap((cell) => LOADS.map((load) => [cell, load] as const))) {
   const what = `${cellName(cell)}, ${CAPTURES} captures, load ${load}`;
