@@ -4,6 +4,7 @@ import type { WaitCycle, WaitEdge, WaitingGoroutine, WaitRoot } from '../../anal
 import type { Summary } from '../../analyze/report/model.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
+import { untilQuiet } from '../support/quiet.js';
 import { cellName } from '../support/releases.js';
 import { STUCK_CELLS } from '../support/wait-cells.js';
 import { gospyHere } from './gospy-here.js';
@@ -95,6 +96,7 @@ for (const cell of STUCK_CELLS) {
     t.test(`waits: the cause stands in the first lines (${name}, ${cellName(cell)})`, async (t) => {
       if (!requireGo(t)) return;
       const program = await startGo(t, await buildGo(cell), { args: [name] });
+      await untilQuiet(program.pid);
       const file = join(temporaryFolder(t), 'stuck.gsp');
       const live = ['--pid', String(program.pid)];
       const texts = [await gospyHere(['waits', ...live])];
