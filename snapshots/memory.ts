@@ -123,6 +123,14 @@ export class Memory {
     return at + 8 > w.hi ? wordAt(this.#across(at, 8), 0) : wordAt(w.view, at - w.lo);
   }
 
+  /** The same; 0 where it is absent. Where much may be, this is quicker than to catch a fault. */
+  wordOr0(base: Addr, offset = 0): number {
+    const at = base + offset;
+    const w = this.#find(at);
+    if (w !== null && at + 8 <= w.hi) return wordAt(w.view, at - w.lo);
+    return w !== null && this.has(at as Addr, 8) ? this.word(at as Addr) : 0;
+  }
+
   /** Reads a pointer; 0 is nil. Throws {@link MemoryFault} if the word cannot be an address. */
   ptr(base: Addr, offset = 0): Addr {
     const value = this.word(base, offset);
@@ -171,11 +179,16 @@ export class Memory {
   }
 
   #at(at: number): Window {
+    const window = this.#find(at);
+    if (window === null) throw this.#fault(at);
+    return window;
+  }
+
+  #find(at: number): Window | null {
     const kept = this.#window;
     if (at >= kept.lo && at < kept.hi) return kept;
     const window = at >= 0 && at < ADDR_LIMIT ? this.source.window(at) : null;
-    if (window === null) throw this.#fault(at);
-    this.#window = window;
+    if (window !== null) this.#window = window;
     return window;
   }
 

@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { MemoryFault, onFault, type Memory, type Range } from '../../snapshots/memory.js';
+import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
@@ -74,7 +74,7 @@ export class WaitReader {
     const out = new RangeList();
     const { memory } = this.#program;
     for (const g of goroutines) {
-      const head = wordOr0(memory, g + this.#waiting);
+      const head = memory.wordOr0(g as Addr, this.#waiting);
       if (head >= LOWEST && head < HIGHEST) out.add(head, head + this.#sudogs.sizeBytes);
     }
     return out;
@@ -164,8 +164,8 @@ export function* stackWords(memory: Memory, { stack, sched }: G, length: number)
   const hi = Math.min(stack.hi, sched.sp + length);
   if (sched.sp < stack.lo || sched.sp % 8 !== 0) return;
   for (let at = sched.sp; at + 8 <= hi; at += 8) {
-    const word = wordOr0(memory, at);
-    if (isOutside(word, stack.lo, stack.hi)) yield word;
+    const word = memory.wordOr0(at as Addr);
+    if (isOutside(word, stack.lo, stack.hi)) yield word as Addr;
   }
 }
 
@@ -177,16 +177,6 @@ export function mayPoint(word: number): boolean {
 /** True for a word that may point to something other than the stack between `lo` and `hi`. */
 export function isOutside(word: number, lo: number, hi: number): boolean {
   return mayPoint(word) && (word < lo || word >= hi);
-}
-
-/** A word; 0 if it is absent. Called for every word of many frames, so without a closure. */
-export function wordOr0(memory: Memory, at: number): Addr {
-  try {
-    return memory.word(at as Addr) as Addr;
-  } catch (error) {
-    if (error instanceof MemoryFault) return 0 as Addr;
-    throw error;
-  }
 }
 
 /**

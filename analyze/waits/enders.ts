@@ -6,7 +6,7 @@ import type { PhysicalFrame } from '../stacks/step.js';
 import { AddressTable, NONE } from './address-table.js';
 import { DoneAhead } from './done-ahead.js';
 import { DOES, EndingCode, type Ending } from './ending-code.js';
-import { searchedStack, someWord, wordsOf } from './frame-words.js';
+import { eachWordOf, searchedStack, someWord } from './frame-words.js';
 import type { Evidence, Strength } from './model.js';
 import type { Reached } from './reached-calls.js';
 
@@ -48,6 +48,16 @@ interface Start {
   readonly does: number;
   /** True for a closure that may do something to what it captured. */
   readonly isCapturing: boolean;
+}
+
+/** A word that names something wanted, in a frame whose code may end waits. */
+interface Named {
+  readonly g: G;
+  readonly frame: PhysicalFrame;
+  readonly word: number;
+  readonly ending: Ending;
+  /** The goroutine waits on it itself. */
+  readonly isOwn: boolean;
 }
 
 /** Finds the goroutines whose frames refer to something and whose code does what ends a wait on it. */
@@ -162,32 +172,34 @@ export class EnderSearch {
     return (((word / 8) | 0) ^ ((word / 2 ** 23) | 0)) & (8 * this.#filter.length - 1);
   }
 
+  /** Searches what a frame refers to: words in it, what its closure captured, and globals that its code names. */
   #search(g: G, frame: PhysicalFrame, asked: Asked, best: Map<number, Candidate>): void {
-    const { func } = frame.point;
-    const ending = this.#code.of(func);
+    const ending = this.#code.of(frame.point.func);
     if ((ending.own | ending.within | ending.called) === 0) return;
-    const name = this.#program.index.symbolizer.printedName(func.name);
-    for (const word of this.#wordsOf(g, frame, ending)) {
+    const search = (word: number): void => {
       for (let wanted = this.#firstWantedAt(word); wanted !== NONE; wanted = this.#next[wanted] ?? NONE) {
-        if (asked.isFull(wanted)) continue;
-        const by = DOES[this.#wanted[wanted]?.by ?? 'send'];
-        const isOwn = asked.isOwn(wanted);
-        if (isOwn && (this.#mayDoItself(frame.pc) & by) === 0) continue;
-        const found = !isOwn
-          ? this.#judge(wanted, ending, name)
-          : by === DOES.done
-            ? this.#ownDone(g, frame, name, word)
-            : this.#doneAhead.hasDeferred(g, frame, word, by)
-              ? this.#judge(wanted, ending, name)
-              : null;
-        const known = best.get(wanted);
-        if (
-          found !== null &&
-          (known === undefined || (known.strength === 'candidate' && found.strength !== 'candidate'))
-        )
-          best.set(wanted, { wanted, g, ...found });
+        if (!asked.isFull(wanted)) this.#consider(wanted, { g, frame, word, ending, isOwn: asked.isOwn(wanted) }, best);
       }
-    }
+    };
+    for (const word of ending.globals) search(word);
+    eachWordOf(this.#program.memory, g, frame, search);
+  }
+
+  /** Adds a goroutine to the best candidates if it may end the waits on something that a word of a frame names. */
+  #consider(wanted: number, { g, frame, word, ending, isOwn }: Named, best: Map<number, Candidate>): void {
+    const by = DOES[this.#wanted[wanted]?.by ?? 'send'];
+    if (isOwn && (this.#mayDoItself(frame.pc) & by) === 0) return;
+    const name = this.#program.index.symbolizer.printedName(frame.point.func.name);
+    const found = !isOwn
+      ? this.#judge(wanted, ending, name)
+      : by === DOES.done
+        ? this.#ownDone(g, frame, name, word)
+        : this.#doneAhead.hasDeferred(g, frame, word, by)
+          ? this.#judge(wanted, ending, name)
+          : null;
+    const known = best.get(wanted);
+    if (found !== null && (known === undefined || (known.strength === 'candidate' && found.strength !== 'candidate')))
+      best.set(wanted, { wanted, g, ...found });
   }
 
   /** Whether a goroutine that waits for the WaitGroup at an address has to call Done itself, in this frame. */
@@ -196,12 +208,6 @@ export class EnderSearch {
     if (!isDirect && !this.#doneAhead.hasDeferred(g, frame, group, DOES.done)) return null;
     const what = isDirect ? 'comes to a call of Done on it' : 'has deferred a call of Done on it';
     return { strength: 'probable', evidence: [{ code: 'done-ahead', message: `${name} ${what}` }] };
-  }
-
-  /** What a frame refers to: words in it, what its closure captured, and globals that its code names. */
-  *#wordsOf(g: G, frame: PhysicalFrame, { globals }: Ending): Iterable<number> {
-    yield* globals;
-    yield* wordsOf(this.#program.memory, g, frame);
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
-import { COND_NOTIFY, mayPoint, wordOr0 } from '../runtime/wait-records.js';
+import { COND_NOTIFY, mayPoint } from '../runtime/wait-records.js';
 import { callSites, dataReferences, type CallSite } from '../runtime/code-references.js';
 
 /** What code does to channels and to types of package sync, by which a wait of somebody else may end: bits. */
@@ -179,8 +179,8 @@ export class EndingCode {
         const named = new Set(dataReferences(memory, image.arch, func, data));
         if (does === 0) return [...named];
         // Whatever else a word holds is the program's own affair.
-        const pointing = Array.from(named).filter((at) => mayPoint(wordOr0(memory.unrecorded, at)));
-        return [...new Set([...named, ...pointing.map((at) => wordOr0(memory, at))])];
+        const pointing = Array.from(named).filter((at) => mayPoint(memory.unrecorded.wordOr0(at)));
+        return [...new Set([...named, ...pointing.map((at) => memory.wordOr0(at) as Addr)])];
       },
       () => [],
     );

@@ -3,7 +3,6 @@ import { wordAt } from '../../snapshots/bytes.js';
 import { onFault, type Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import { wordOr0 } from '../runtime/wait-records.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 
 /** Bytes above a frame in which the function that was called keeps arguments that came in registers (spill area). */
@@ -13,15 +12,20 @@ const MAX_SEARCHED = 64 * 1024;
 /** Words of a closure, behind the address of its code, that it may have captured. */
 const MAX_CAPTURED = 8;
 
-/** The words of a frame, and what a closure has captured that it is the frame of. */
-export function* wordsOf(memory: Memory, g: G, { sp, fp, point: { func } }: PhysicalFrame): Iterable<number> {
+/** Calls `use` with the words of a frame, and with what a closure has captured that it is the frame of. */
+export function eachWordOf(
+  memory: Memory,
+  g: G,
+  { sp, fp, point: { func } }: PhysicalFrame,
+  use: (word: number) => void,
+): void {
   const hi = Math.min(fp + SPILLED, g.stack.hi);
   for (let at = sp - (sp % 8); at + 8 <= hi; at += 8) {
-    const word = wordOr0(memory, at);
-    yield word;
+    const word = memory.wordOr0(at as Addr);
+    use(word);
     if (word < 4096 || word % 8 !== 0 || (word >= g.stack.lo && word < g.stack.hi)) continue;
-    if (!memory.has(word, 8) || wordOr0(memory, word) !== func.entry) continue;
-    for (let i = 1; i <= MAX_CAPTURED; i++) yield wordOr0(memory, word + 8 * i);
+    if (memory.wordOr0(word as Addr) !== func.entry) continue;
+    for (let i = 1; i <= MAX_CAPTURED; i++) use(memory.wordOr0(word as Addr, 8 * i));
   }
 }
 

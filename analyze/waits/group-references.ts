@@ -2,7 +2,7 @@ import { firstIndex } from '../../snapshots/binary-search.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { DOES, type EndingCode, type Ending } from './ending-code.js';
-import { searchedStack, someWord, wordsOf } from './frame-words.js';
+import { eachWordOf, searchedStack, someWord } from './frame-words.js';
 import type { Evidence } from './model.js';
 
 /**
@@ -62,7 +62,7 @@ export class GroupReferences {
       // Words that the scheduler has left behind say nothing.
       if (func.name.startsWith('runtime.')) continue;
       const does = doesDone(this.#code.of(func));
-      for (const word of wordsOf(memory, g, frame)) {
+      eachWordOf(memory, g, frame, (word) => {
         for (const group of this.#near(word)) {
           if (isOwn(group) || (found.get(group) ?? null) !== null || (does === null && found.has(group))) continue;
           // Whoever has what is around it alone does something else there.
@@ -70,7 +70,7 @@ export class GroupReferences {
           const name = this.#program.index.symbolizer.printedName(func.name);
           found.set(group, does === null ? null : [evidenceOf(name, does)]);
         }
-      }
+      });
     }
     return found;
   }

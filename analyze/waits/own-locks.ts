@@ -1,7 +1,7 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import { mayPoint, wordOr0 } from '../runtime/wait-records.js';
+import { mayPoint } from '../runtime/wait-records.js';
 import { CPUS } from './cpus.js';
 import { readWord } from './frame-values.js';
 import { findHolders } from './holders.js';
@@ -174,7 +174,7 @@ function mayHave({ memory }: GoProgram, lock: Addr, cond: Addr): boolean {
   if (cond >= lock && cond < lock + MAX_LOCK) return true;
   for (let at = 0; at < MAX_LOCK; at += 8) {
     const field = plus(lock, at);
-    if (!memory.has(field, 8) || wordOr0(memory, field) === cond) return true;
+    if (!memory.has(field, 8) || memory.wordOr0(field) === cond) return true;
   }
   return false;
 }
