@@ -23,6 +23,7 @@ t.test('memory: reads across the border of two segments', (t) => {
     const memory = memoryOf([1000, bytes.slice(0, cut)], [1000 + cut, bytes.slice(cut)]);
     t.equal(memory.u64(addr(1000)), expected.readBigUInt64LE(), `u64 cut at ${cut}`);
     t.equal(memory.word(addr(1000)), Number(expected.readBigUInt64LE()), `word cut at ${cut}`);
+    t.equal(memory.wordOr0(addr(990), 10), memory.word(addr(1000)), `wordOr0 cut at ${cut}`);
     t.equal(memory.ptr(addr(990), 10), Number(expected.readBigUInt64LE()), `ptr cut at ${cut}`);
     t.equal(memory.u32(addr(1002)), expected.readUInt32LE(2), `u32 cut at ${cut}`);
     t.equal(memory.u16(addr(1001)), expected.readUInt16LE(1), `u16 cut at ${cut}`);
@@ -78,6 +79,18 @@ t.test('memory: a read past the known bytes faults at the first absent byte', (t
     faultOf(() => memory.bytes(addr(1000), -1)),
     1000,
   );
+  t.end();
+});
+
+t.test('memory: wordOr0 is 0 where any byte of the word is absent', (t) => {
+  const memory = memoryOf([1000, [1, 2, 3, 4, 5, 6, 7, 8, 9]], [1010, [1, 2, 3, 4, 5, 6, 7, 8]]);
+  const known = new Set([1000, 1001, 1010]);
+  for (let at = 990; at < 1020; at++) {
+    const expected = known.has(at) ? memory.word(addr(at)) : 0;
+    t.equal(memory.wordOr0(addr(at)), expected, `at ${at}`);
+  }
+  t.equal(memory.wordOr0(NIL, -1), 0);
+  t.equal(memory.wordOr0(NIL, 2 ** 60), 0);
   t.end();
 });
 
