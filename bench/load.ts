@@ -1,8 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildGo, startGo, type GoProcess } from '../test/support/go.js';
+import { Load } from '../test/support/load.js';
 import { buildFloor, writePlan } from './floor-plan.js';
 import { Bench, GOSPY, median, numberOption, peersOn, percentile, run } from './measure.js';
 
@@ -20,8 +20,6 @@ const SCENARIOS = [
 const ROUNDS = numberOption('--rounds', 20);
 const PEER_EVERY = 4;
 const PEER = 'Delve attach + dump';
-/** A shell that spins until the process ends whose id it is given. */
-const SPIN = 'while [ -d "/proc/$1" ]; do i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; done';
 
 /** One turn. Times are in milliseconds. */
 interface Turn {
@@ -41,20 +39,6 @@ const NOTHING: Turn = { pauseMs: null, partial: false, details: {} };
 
 /** What takes turns, by the name of its row. */
 type Tools = ReadonlyMap<string, () => Promise<Turn>>;
-
-/** Processes that spin, until `end` or until this process ends. */
-class Load {
-  readonly #spinning: readonly ChildProcess[];
-
-  constructor(count: number) {
-    const args = ['-c', SPIN, 'sh', String(process.pid)];
-    this.#spinning = Array.from({ length: count }, () => spawn('sh', args, { stdio: 'ignore' }));
-  }
-
-  end(): void {
-    for (const child of this.#spinning) child.kill('SIGKILL');
-  }
-}
 
 function toolsOn(program: GoProcess, folder: string): Tools {
   const pid = String(program.pid);

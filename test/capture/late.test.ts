@@ -5,9 +5,10 @@ import tap, { test, type Test } from 'tap';
 import { hostArch } from '../../capture/process/procfs.js';
 import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
 import type { StoppedThread } from '../../capture/ptrace/tracee.js';
-import { Moment, startLoad, type Line } from './moment.js';
+import { Moment, type Line } from './moment.js';
 import { startStopper } from './stopper-process.js';
 import { Target, buildC, isFree, sleep, soon, threadStates, thrownBy, tracers, until } from './targets.js';
+import { startLoad } from '../support/load.js';
 
 /** More in `npm run test:survival`. */
 const ALL = process.env['GOSPY_TEST_ALL'] === '1';

@@ -17,8 +17,9 @@ import {
   signalOf,
 } from '../../capture/ptrace/ptrace.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
-import { Moment, startLoad, type Line } from './moment.js';
+import { Moment, type Line } from './moment.js';
 import { buildC, isFree, sleep, until } from './targets.js';
+import { startLoad } from '../support/load.js';
 
 /**
  * What the logical stop rests on, measured on the kernel itself with single ptrace requests: after PTRACE_INTERRUPT, no thread

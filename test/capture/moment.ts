@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import type { Test } from 'tap';
 import { Pinned } from '../../capture/libc.js';
 import { MemoryPort } from '../../capture/process/memory-port.js';
@@ -68,13 +67,5 @@ export class Moment {
     const line = (Number(registers.get(where)) - this.#addr) / this.#lineBytes;
     if (!Number.isInteger(line) || line < 0 || line >= this.#lines) return null;
     return { line, count: Number(registers.get(number)) };
-  }
-}
-
-/** Starts so many processes that use their CPU and do nothing else. They end with the test. */
-export function startLoad(t: Test, processes: number): void {
-  for (let i = 0; i < processes; i++) {
-    const child = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' });
-    t.teardown(() => child.kill('SIGKILL'));
   }
 }

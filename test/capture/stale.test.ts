@@ -17,8 +17,8 @@ import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
-import { startLoad } from './moment.js';
 import { BUSY_CELLS, cellName } from '../support/releases.js';
+import { startLoad } from '../support/load.js';
 
 /** More in `npm run test:survival`. */
 const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? 1000 : 40;

@@ -7,7 +7,7 @@ import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { GOSPY, gospy } from '../src/gospy-process.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
-import { startLoad } from './moment.js';
+import { startLoad } from '../support/load.js';
 import { buildC, isFree, sleep, soon, threadStates, tracers, until } from './targets.js';
 
 /** All in `npm run test:survival`; some in every run. */
