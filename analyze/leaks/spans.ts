@@ -18,7 +18,7 @@ const MAX_SPANS = 2 ** 28;
 /** More pages and objects than a process can be expected to have room for here: 1 TB, and 2^29 objects. */
 const MAX_ALL_PAGES = 2 ** 27;
 const MAX_OBJECTS = 2 ** 29;
-/** Spans of a list that are looked at to tell whether it is mheap_.allspans. */
+/** Spans of a list that are looked at first to tell whether it is mheap_.allspans. */
 const SAMPLES = 64;
 
 /**
@@ -114,7 +114,7 @@ function findAllSpans(memory: Memory, code: GoRuntime['code'], reader: SpanReade
   let best: { data: Addr; length: number } | null = null;
   for (const at of table === undefined ? [] : sliceHeaders(memory, table.module)) {
     const data = memory.ptr(at);
-    const length = memory.word(at, 8);
+    const length = writtenOf(memory, data, memory.word(at, 8));
     if (length > (best?.length ?? 0) && length <= MAX_SPANS && isSpanList(memory, data, length, reader))
       best = { data, length };
   }
@@ -122,17 +122,25 @@ function findAllSpans(memory: Memory, code: GoRuntime['code'], reader: SpanReade
   return best;
 }
 
+/** How many elements of a list of pointers are written: its length is, before the last of them (recordspan in mheap.go). */
+function writtenOf(memory: Memory, data: Addr, length: number): number {
+  return length > 0 && memory.wordOr0(data, 8 * (length - 1)) === 0 ? length - 1 : length;
+}
+
+/** Whether a list is one of spans: those that are looked at can be, and at least one of all is in use, however few are left of a heap. */
 function isSpanList(memory: Memory, data: Addr, length: number, reader: SpanReader): boolean {
   return onFault(
     () => {
-      let inUse = 0;
       const samples = Math.min(SAMPLES, length);
       for (let i = 0; i < samples; i++) {
-        const span = memory.ptr(data, 8 * Math.floor((i * (length - 1)) / Math.max(1, samples - 1)));
-        if (!reader.isPlausible(span)) return false;
-        if (reader.isInUse(span)) inUse++;
+        const sample = Math.floor((i * (length - 1)) / Math.max(1, samples - 1));
+        if (!reader.isPlausible(memory.ptr(data, 8 * sample))) return false;
       }
-      return inUse > 0;
+      for (let i = 0; i < length; i++) {
+        const span = memory.ptr(data, 8 * i);
+        if (reader.isInUse(span)) return reader.isPlausible(span);
+      }
+      return false;
     },
     () => false,
   );

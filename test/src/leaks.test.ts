@@ -144,6 +144,21 @@ t.test('capture --leaks: the snapshot has the verdicts, and nothing of the heap'
   t.same([...listed(guessed, 'proved').keys()].sort(), ['leakEmptySelect', 'leakNilReceive', 'leakNilSend']);
 });
 
+t.test('capture --leaks: a heap of which next to nothing is left is marked', async (t) => {
+  if (!requireGo(t)) return;
+  const args = ['-freed', '500', '-idle', '10'];
+  const running = await startGo(t, await buildGo({ fixture: 'crowd', release: '1.26', link: 'stripped' }), { args });
+  await untilQuiet(running.pid);
+  const path = join(temporaryFolder(t), 'freed.gsp');
+  const said = await captureToFile(running.pid, path, {
+    mode: 'clone',
+    writer: 'test',
+    leaks: { maxHeapBytes: 2 ** 30 },
+  });
+  t.same(said.warnings, []);
+  t.match(said.leaks, { leaked: 0 }, 'who waits on a global can be woken');
+});
+
 t.test('capture --leaks: what cannot be proved is said, and what is interrupted leaves nothing', async (t) => {
   if (!requireGo(t)) return;
   const running = await startGo(t, await buildGo(CELL));
