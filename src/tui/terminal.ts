@@ -100,6 +100,8 @@ export class FullScreen {
       }
     }
     buffer.draw({ delta: !this.#stale });
+    // A terminal may show a part of a frame. Where the cursor is at home, the frame is whole.
+    this.#terminal.moveTo(1, 1);
     this.#stale = false;
   }
 

@@ -66,7 +66,7 @@ export class Tmux {
 
   /** Returns the lines on the screen. */
   screen(): string[] {
-    return this.#tmux('capture-pane', '-p').replace(/\n$/, '').split('\n');
+    return this.#look().lines;
   }
 
   /** True while a program uses the alternate screen. */
@@ -78,12 +78,17 @@ export class Tmux {
     return this.#format('#{cursor_flag}') === '1';
   }
 
-  /** Waits until the screen is as wanted and returns it. Throws, with the last screen, if that takes longer than a minute. */
+  /**
+   * Waits until the screen is as wanted and returns it. A full-screen program's screen counts only with the cursor at
+   * home: such a program leaves it there after each frame, and tmux may have read a part of a frame so far. Throws,
+   * with the last screen, if that takes longer than a minute.
+   */
   async until(wanted: (screen: string) => boolean, what: string): Promise<string> {
     const end = performance.now() + PATIENCE_MS;
     for (;;) {
-      const screen = this.screen().join('\n');
-      if (wanted(screen)) return screen;
+      const { lines, whole } = this.#look();
+      const screen = lines.join('\n');
+      if (whole && wanted(screen)) return screen;
       if (performance.now() > end) throw new Error(`the screen never had ${what}:\n${screen}`);
       await setTimeout(POLL_MS);
     }
@@ -103,6 +108,16 @@ export class Tmux {
   async state(): Promise<string> {
     const modes = await this.ask('stty -a');
     return `${modes}\nalternate: ${this.alternate}\ncursor: ${this.cursorShown}`;
+  }
+
+  /** Returns the screen, and whether it is one whole frame, both of one moment: tmux reads nothing in between. */
+  #look(): { readonly lines: string[]; readonly whole: boolean } {
+    const format = '#{alternate_on} #{cursor_x} #{cursor_y}';
+    const lines = this.#tmux('capture-pane', '-p', ';', 'display-message', '-p', format)
+      .replace(/\n$/, '')
+      .split('\n');
+    const [alternate, x, y] = (lines.pop() ?? '').split(' ');
+    return { lines, whole: alternate === '0' || (x === '0' && y === '0') };
   }
 
   #format(format: string): string {
