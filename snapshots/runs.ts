@@ -11,7 +11,8 @@ export interface Part extends Range {
 /**
  * Ranges merged into ascending runs whose bytes lie next to each other in one buffer, as they are read from a process in
  * one go. Ranges no further apart than `maxGap` bytes become one run: reading a few bytes too many is cheaper than
- * reading another run. What lies between the ranges of a run, its parts, was not asked for, and counts as absent.
+ * reading another run. What lies between the ranges of a run, its parts, was not asked for, and counts as absent. A run of
+ * `fullAt` bytes or more ends with its last range: runs that are read one by one should be small. No range is cut.
  */
 export class Runs implements Iterable<Range> {
   readonly length: number;
@@ -24,11 +25,11 @@ export class Runs implements Iterable<Range> {
   /** By part, the index of its run. */
   readonly #runOf: Uint32Array;
 
-  constructor(ranges: Iterable<Range>, maxGap: number) {
+  constructor(ranges: Iterable<Range>, maxGap: number, fullAt = Infinity) {
     const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
     // Starts and ends can be sorted independently; the merged runs come out the same.
-    this.#parts = merge({ lo: ascending(all.lo), hi: ascending(all.hi) }, 0);
-    this.#runs = maxGap > 0 ? merge(this.#parts, maxGap) : this.#parts;
+    this.#parts = merge({ lo: ascending(all.lo), hi: ascending(all.hi) }, 0, fullAt);
+    this.#runs = maxGap > 0 ? merge(this.#parts, maxGap, fullAt) : this.#parts;
     const { lo, hi } = this.#runs;
     this.length = lo.length;
     this.#offset = new Float64Array(lo.length);
@@ -124,12 +125,14 @@ interface Ends {
   readonly hi: Float64Array;
 }
 
-/** Merges ranges that are no further apart than `maxGap` bytes. */
-function merge({ lo, hi }: Ends, maxGap: number): Ends {
+/** Merges ranges that are no further apart than `maxGap` bytes, as long as they have less than `fullAt` together, or overlap. */
+function merge({ lo, hi }: Ends, maxGap: number, fullAt: number): Ends {
   const [starts, ends] = [new Float64Array(lo.length), new Float64Array(lo.length)];
   let count = 0;
   for (let i = 0; i < lo.length; i++) {
-    if (i === 0 || (lo[i] ?? 0) - (hi[i - 1] ?? 0) > maxGap) starts[count++] = lo[i] ?? 0;
+    const [start, end] = [lo[i] ?? 0, hi[i - 1] ?? 0];
+    const isFull = start >= end && end - (starts[count - 1] ?? 0) >= fullAt;
+    if (i === 0 || start - end > maxGap || isFull) starts[count++] = start;
     ends[count - 1] = hi[i] ?? 0;
   }
   return { lo: starts.slice(0, count), hi: ends.slice(0, count) };

@@ -21,6 +21,8 @@ const MOST_NAMED = 128 << 10;
 
 /** Ranges this close, in bytes, are read as one run: a run costs as much as some hundred bytes. */
 export const MAX_GAP = 512;
+/** A run of stacks ends at so many bytes: it is read again for one goroutine that moved, and stacks lie next to each other. */
+const FULL_STACK_RUN = 16 << 10;
 /** Less for queues: between them is heap that the snapshot has no use for. */
 export const MAX_QUEUE_GAP = 256;
 
@@ -88,7 +90,7 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const over = now.over({ memory: pointed.memory });
   readPointed(over, 'labels', stackPlan.labels);
   readPointed(over, 'ancestors', stackPlan.ancestors);
-  const stacks = new Runs(stackPlan.ranges, MAX_GAP);
+  const stacks = new Runs(stackPlan.ranges, MAX_GAP, FULL_STACK_RUN);
   const named = recordingMemory(live.memory, live);
   readNamed(now.over({ memory: named.memory }), stackPlan.examples);
   const known = runtimeRanges(now, goroutines);

@@ -64,6 +64,45 @@ t.test('runs: offsets in the buffer are those of the bytes laid out one run afte
   t.end();
 });
 
+t.test('runs: those that are full end with a range, and no range is cut', (t) => {
+  const touching = Array.from({ length: 10 }, (_, i) => range(100 * i, 100 * i + 100));
+  t.strictSame(
+    [...new Runs(touching, 0, 250)].map(({ lo, hi }) => [lo, hi]),
+    [
+      [0, 300],
+      [300, 600],
+      [600, 900],
+      [900, 1000],
+    ],
+  );
+  const wrong: string[] = [];
+  for (let seed = 1; seed <= 100; seed++) {
+    const next = random(seed);
+    const ranges = Array.from({ length: 1 + next(30) }, () => {
+      const lo = next(400);
+      return range(lo, lo + 1 + next(20));
+    });
+    const fullAt = 1 + next(60);
+    const runs = new Runs(ranges, next(4), fullAt);
+    const all = [...runs];
+    for (const { lo, hi } of ranges) {
+      const run = runs.indexOf(lo);
+      const offset = (all[run]?.lo ?? NaN) + runs.offsetOf(lo, hi - lo) - runs.placeOf(run);
+      if (offset !== lo || runs.indexOf(hi - 1) !== run) wrong.push(`seed ${seed}: ${lo}`);
+    }
+    // Where ranges overlap there is no end to cut at.
+    const ends = ranges.map(({ hi }) => hi).filter((at) => !ranges.some(({ lo, hi }) => at > lo && at < hi));
+    for (const { lo, hi } of all) {
+      if (ends.some((at) => at >= lo + fullAt && at < hi)) wrong.push(`seed ${seed}: ${lo} to ${hi} is too long`);
+    }
+    const bytes = new Set(ranges.flatMap(({ lo, hi }) => Array.from({ length: hi - lo }, (_, i) => lo + i)));
+    const parts = [...runs.parts()].flatMap(({ lo, hi }) => Array.from({ length: hi - lo }, (_, i) => lo + i));
+    if (parts.join() !== [...bytes].sort((a, b) => a - b).join()) wrong.push(`seed ${seed}: its parts`);
+  }
+  t.strictSame(wrong, []);
+  t.end();
+});
+
 t.test('range list: grows, and drops empty ranges', (t) => {
   const list = new RangeList();
   for (let i = 0; i < 1000; i++) list.add(i * 10, i * 10 + (i % 3));
