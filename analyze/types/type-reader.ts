@@ -130,6 +130,8 @@ export class TypeReader {
   /** The type of the values in an interface whose first word this is: of an itab, or of a type if it has no methods. */
   ofInterface(word: Addr, hasMethods: boolean): GoType | null {
     if (!hasMethods) return this.at(word);
+    // Most words that may be such are something else.
+    if (this.#memory.wordOr0(word, ITAB.inter) === 0) return null;
     return onFault(
       () => {
         const type = this.at(this.#memory.ptr(word, ITAB.type));

@@ -8,6 +8,8 @@ import type { MemoryPort } from './memory-port.js';
 const WINDOW_BYTES = 64 * 1024;
 /** 16 MB in all; windows that were dropped are read again. */
 const CACHED_WINDOWS = 256;
+/** Absent pages that are remembered: where numbers are taken for addresses, the same few are asked for again and again. */
+const MOST_ABSENT = 4096;
 /** The smallest unit in which memory can be absent. */
 const PAGE_BYTES = 4096;
 /** Memory that the kernel shares with every process and that cannot be read from outside. */
@@ -28,6 +30,8 @@ export class ProcessMemory implements MemorySource {
   #refreshes = 0;
   readonly #cache = new Map<number, Window>();
   readonly #scratch = new Pinned(WINDOW_BYTES);
+  /** Pages outside all mappings that were asked for. */
+  readonly #absent = new Set<number>();
 
   /** Mappings must be ascending. Those that are not readable are absent. `currentMappings` looks them up. */
   constructor(port: MemoryPort, mappings: readonly Mapping[], currentMappings: () => readonly Mapping[]) {
@@ -59,11 +63,6 @@ export class ProcessMemory implements MemorySource {
     }
   }
 
-  /** Drops the cache, so that later reads see the process as it is then. A `Memory` keeps a window too: make a new one. */
-  forget(): void {
-    this.#cache.clear();
-  }
-
   #keep(window: Window): Window {
     if (this.#cache.size >= CACHED_WINDOWS) this.#cache.clear();
     this.#cache.set(window.lo, window);
@@ -77,9 +76,16 @@ export class ProcessMemory implements MemorySource {
     return { lo, hi: lo + got, view: new DataView(bytes.buffer) };
   }
 
-  /** True if the byte at an address can be read: to look up ten thousand mappings takes ten thousand times as long. */
+  /**
+   * True if the byte at an address can be read: to look up ten thousand mappings takes ten thousand times as long. Where it cannot
+   * be, the page counts as absent from then on.
+   */
   #isThere(addr: number): boolean {
-    return this.#port.read(addr, this.#scratch, 0, 1) === 1;
+    const page = alignDown(addr as Addr, PAGE_BYTES);
+    if (this.#absent.has(page)) return false;
+    if (this.#port.read(addr, this.#scratch, 0, 1) === 1) return true;
+    if (this.#absent.size < MOST_ABSENT) this.#absent.add(page);
+    return false;
   }
 
   /** Returns false if they are not to be looked up any more. */
