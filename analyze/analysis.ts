@@ -3,6 +3,7 @@ import type { GoProgram } from './program.js';
 import type { Answer } from './report/answer.js';
 import type { G } from './runtime/goroutine.js';
 import type { M } from './runtime/machine.js';
+import type { KnownStack } from './stack-ids.js';
 import type { PhysicalFrame } from './stacks/step.js';
 
 /** A report, and the memory that it reads. */
@@ -32,8 +33,8 @@ export interface Reads {
    * and in the stop where the field changed since.
    */
   readonly pointed?: { readonly field: PointerField; readonly read: (program: GoProgram, at: Addr) => unknown };
-  /** For one goroutine after another, what the process cannot write: it is read after the process was let go. */
-  readonly goroutine?: (program: GoProgram) => (g: G) => unknown;
+  /** For one goroutine and its stack after another, what the process cannot write: it is read after the process was let go. */
+  readonly goroutine?: (program: GoProgram) => (g: G, stack: KnownStack) => unknown;
   /** The same for the places in the code where frames of goroutines stand, of which many have the same: for each place once. */
   readonly place?: (program: GoProgram) => (place: Pick<PhysicalFrame, 'point' | 'trap'>) => unknown;
   /** The same for threads. */

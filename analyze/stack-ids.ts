@@ -15,7 +15,11 @@ export interface KnownStack {
   readonly frames: readonly PhysicalFrame[];
   /** Why the stack ends early, or null. */
   readonly truncated: string | null;
-  readonly id: string;
+}
+
+/** One with its id, once that was asked for. */
+interface NumberedStack extends KnownStack {
+  id: string | null;
 }
 
 /**
@@ -24,7 +28,7 @@ export interface KnownStack {
  */
 export class StackIds {
   /** By a hash of the return addresses. */
-  readonly #known = new Map<number, KnownStack[]>();
+  readonly #known = new Map<number, NumberedStack[]>();
   #count = 0;
   /** Of the stack that is looked at. */
   readonly #pcs = new Float64Array(MOST_PCS);
@@ -35,12 +39,17 @@ export class StackIds {
 
   /** The id of a goroutine's stack; and the stack, if it had to be followed frame by frame. */
   of(program: GoProgram, g: G): { readonly id: string; readonly stack: Unwound | null } {
-    const { known, stack } = this.find(program, g);
+    const { known, stack } = this.#find(program, g);
+    known.id ??= this.#idOf(known);
     return { id: known.id, stack };
   }
 
   /** The stack by its addresses; and the goroutine's own, if it had to be followed frame by frame. */
   find(program: GoProgram, g: G): { readonly known: KnownStack; readonly stack: Unwound | null } {
+    return this.#find(program, g);
+  }
+
+  #find(program: GoProgram, g: G): { readonly known: NumberedStack; readonly stack: Unwound | null } {
     const count = program.pcsOfWhole(g, this.#pcs);
     const known = count === 0 ? null : this.#knownWhole(count);
     if (known !== null) return { known, stack: null };
@@ -49,7 +58,7 @@ export class StackIds {
   }
 
   /** The whole stack of the first `count` of {@link #pcs}; null where it has not come before. */
-  #knownWhole(count: number): KnownStack | null {
+  #knownWhole(count: number): NumberedStack | null {
     let hash = 0;
     for (let i = 0; i < count; i++) hash = hashOn(hash, this.#pcs[i] ?? 0);
     for (const known of this.#known.get(hash) ?? NO_STACKS) {
@@ -59,22 +68,25 @@ export class StackIds {
     return null;
   }
 
-  #remembered({ frames, truncated }: Unwound): KnownStack {
+  #remembered({ frames, truncated }: Unwound): NumberedStack {
     const hash = frames.reduce((hash, { pc }) => hashOn(hash, pc), 0);
     let alike = this.#known.get(hash);
     for (const known of alike ?? NO_STACKS) {
       if (known.truncated === truncated && areAtSamePcs(known.frames, frames)) return known;
     }
-    const id = `${frames.map((frame) => this.#lineNumber(frame)).join()}${truncated === null ? '' : '!'}`;
     if (++this.#count > MAX_KNOWN) {
       this.#known.clear();
       this.#count = 1;
       alike = undefined;
     }
     if (alike === undefined) this.#known.set(hash, (alike = []));
-    const added: KnownStack = { frames, truncated, id };
+    const added: NumberedStack = { frames, truncated, id: null };
     alike.push(added);
     return added;
+  }
+
+  #idOf({ frames, truncated }: KnownStack): string {
+    return `${frames.map((frame) => this.#lineNumber(frame)).join()}${truncated === null ? '' : '!'}`;
   }
 
   #lineNumber({ point, pc, trap }: PhysicalFrame): number {
@@ -93,7 +105,7 @@ export class StackIds {
   }
 }
 
-const NO_STACKS: readonly KnownStack[] = [];
+const NO_STACKS: readonly NumberedStack[] = [];
 
 /** The hash of a list of pcs with one more. */
 function hashOn(hash: number, pc: number): number {

@@ -1,15 +1,14 @@
 import type { Addr } from '../snapshots/address.js';
-import { onFault } from '../snapshots/memory.js';
+import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { PointerField, Reads } from './analysis.js';
 import { ANALYSES } from './analyses.js';
 import type { GoProgram } from './program.js';
 import type { G } from './runtime/goroutine.js';
+import { StackIds, type KnownStack } from './stack-ids.js';
 
 /** Each part once: analyses share them. */
 const ALL: readonly Reads[] = [...new Set(ANALYSES.flatMap(({ reads }) => reads))];
 const POINTED = ALL.flatMap(({ pointed }) => pointed ?? []);
-/** Of deeper stacks every frame is looked at. */
-const MAX_PCS = 4096;
 
 /** Reads what the analyses need of a program however many goroutines it has. */
 export function readFixed(program: GoProgram): void {
@@ -21,7 +20,7 @@ export function readPointed(program: GoProgram, field: PointerField, addresses: 
   const reads = POINTED.filter((pointed) => pointed.field === field);
   for (const at of addresses) {
     if (at === 0) continue;
-    for (const { read } of reads) ignoringFaults(() => read(program, at));
+    for (const { read } of reads) attempt(read, program, at);
   }
 }
 
@@ -45,11 +44,13 @@ export function readWorkingSet(program: GoProgram, goroutines: Iterable<G> = pro
   }
   const ofGoroutines = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
   const places = new Places(program);
+  const stacks = new StackIds();
   let count = 0;
   for (const g of goroutines) {
-    places.readOf(g);
-    for (const read of ofGoroutines) ignoringFaults(() => read(g));
-    for (const { field, read } of POINTED) if (g[field] !== 0) ignoringFaults(() => read(program, g[field]));
+    const { known } = stacks.find(program, g);
+    places.readOf(known);
+    for (const read of ofGoroutines) attempt(read, g, known);
+    for (const { field, read } of POINTED) if (g[field] !== 0) attempt(read, program, g[field]);
     count++;
   }
   return count;
@@ -57,33 +58,36 @@ export function readWorkingSet(program: GoProgram, goroutines: Iterable<G> = pro
 
 /** Reads what the analyses need of the places where the frames of goroutines stand, of each once. */
 class Places {
-  readonly #program: GoProgram;
   readonly #reads;
-  readonly #pcs = new Float64Array(MAX_PCS);
+  readonly #stacks = new WeakSet<KnownStack>();
   /** Places of frames that are no traps. */
   readonly #known = new Set<number>();
 
   constructor(program: GoProgram) {
-    this.#program = program;
     this.#reads = ALL.flatMap(({ place }) => place?.(program) ?? []);
   }
 
-  readOf(g: G): void {
-    if (this.#areKnown(this.#program.pcsOfWhole(g, this.#pcs))) return;
-    for (const frame of this.#program.stackOf(g).frames) {
+  readOf(stack: KnownStack): void {
+    if (this.#stacks.has(stack)) return;
+    this.#stacks.add(stack);
+    for (const frame of stack.frames) {
+      if (!frame.trap && this.#known.has(frame.pc)) continue;
       for (const read of this.#reads) ignoringFaults(() => read(frame));
       if (!frame.trap) this.#known.add(frame.pc);
     }
-  }
-
-  /** Whether the first pcs, of which there is at least one, are known: a whole stack has no traps. */
-  #areKnown(count: number): boolean {
-    for (let i = 0; i < count; i++) if (!this.#known.has(this.#pcs[i] ?? 0)) return false;
-    return count > 0;
   }
 }
 
 /** What cannot be read will be missing from the snapshot, and reports on the snapshot will say so. */
 function ignoringFaults(read: () => unknown): void {
   onFault(read, () => undefined);
+}
+
+/** The same without a function for each read: there are millions. */
+function attempt<A, B>(read: (a: A, b: B) => unknown, a: A, b: B): void {
+  try {
+    read(a, b);
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+  }
 }

@@ -1,6 +1,7 @@
 import type { Analysis, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
+import type { KnownStack } from '../stack-ids.js';
 import { HolderFinder } from '../waits/holders.js';
 import { LockCode } from '../waits/lock-code.js';
 import { ALL_OWN_METHODS } from '../waits/own-locks.js';
@@ -14,11 +15,11 @@ export const HOLDER_READS: Reads = {
 
 const EVERY_LOCK = { has: () => true, all: [] };
 
-function readClaims(program: GoProgram): (g: G) => unknown {
+function readClaims(program: GoProgram): (g: G, stack?: KnownStack) => unknown {
   const code = new LockCode(program);
   const finder = new HolderFinder(program, EVERY_LOCK, code);
   const ofOwn = new HolderFinder(program, EVERY_LOCK, new LockCode(program, ALL_OWN_METHODS, code));
-  return (g) => [finder.claimsOf(g), ofOwn.claimsOf(g)];
+  return (g, stack) => [finder.claimsOf(g, stack), ofOwn.claimsOf(g, stack)];
 }
 
 /** What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for. */

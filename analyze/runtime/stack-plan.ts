@@ -75,8 +75,8 @@ export class StackPlan {
       const addresses = this.goroutines.subarray(first, first + BATCH);
       const withGs = readFirst(program, rangesOf(addresses, g.sizeBytes), 'gs');
       const batch: G[] = [];
-      for (const [i, address] of addresses.entries()) {
-        const read = readGoroutine(withGs, address as Addr);
+      for (let i = 0; i < addresses.length; i++) {
+        const read = readGoroutine(withGs, (addresses[i] ?? 0) as Addr);
         if (read === null) continue;
         if (read.labels !== 0) labels.add(read.labels);
         if (read.ancestors !== 0) ancestors.add(read.ancestors);
@@ -176,7 +176,8 @@ export class StackPlan {
       uncovered.fill(1);
       return;
     }
-    for (const [i, g] of this.#offsets.entries()) {
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const g = this.#offsets[i] ?? -1;
       if (g < 0 || this.#parked.isDead(records, g)) continue;
       if (!this.isCovered(i, records, copied, walk)) uncovered[i] = 1;
     }

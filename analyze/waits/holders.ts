@@ -5,6 +5,7 @@ import type { G } from '../runtime/goroutine.js';
 import { COND_NOTIFY, COND_REASON, WaitReader } from '../runtime/wait-records.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { PhysicalFrame } from '../stacks/step.js';
+import type { KnownStack } from '../stack-ids.js';
 import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
 import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
 import { LockCode } from './lock-code.js';
@@ -18,6 +19,7 @@ const PANIC = 'runtime.gopanic';
 /** The data word of the interface sync.Cond.L, which is the first field. */
 const COND_LOCKER = 8;
 const MAX_PCS = 4096;
+const NO_CLAIMS: readonly Claim[] = [];
 
 /** Strongest first. */
 const STRENGTHS: readonly Strength[] = ['exact', 'strong', 'probable', 'candidate'];
@@ -108,6 +110,7 @@ export class HolderFinder {
   readonly #pcs = new Float64Array(MAX_PCS);
   /** By pc, whether its code may hold locks. */
   readonly #concerned = new Map<number, boolean>();
+  readonly #concernedStacks = new WeakMap<KnownStack, boolean>();
 
   constructor(program: GoProgram, wanted: WantedAddresses, code = new LockCode(program)) {
     this.#program = program;
@@ -119,9 +122,9 @@ export class HolderFinder {
     this.#torn = new Set(program.image.capture.torn);
   }
 
-  /** Nothing for a goroutine that moved while it was copied. */
-  claimsOf(g: G): Iterable<Claim> {
-    if (this.#torn.has(g.addr) || !this.#mayHold(g)) return [];
+  /** Nothing for a goroutine that moved while it was copied. With `stack`, which it has in common with others, it is quicker. */
+  claimsOf(g: G, stack?: KnownStack): Iterable<Claim> {
+    if (this.#torn.has(g.addr) || !this.#mayHold(g, stack)) return NO_CLAIMS;
     const { frames } = this.#program.stackOf(g);
     const held = new HeldLocks(this.#program, this.#code, this.#wanted, this.#maps);
     const records = this.#defers.recorded(g);
@@ -135,11 +138,23 @@ export class HolderFinder {
   }
 
   /** Quick, since most goroutines stand where most others do. */
-  #mayHold(g: G): boolean {
+  #mayHold(g: G, stack?: KnownStack): boolean {
+    if (this.#code.methods.areInlined && this.#defers.hasRecords(g.addr)) return true;
+    if (stack !== undefined) return this.#mayHoldIn(stack);
     const count = this.#program.pcsOfWhole(g, this.#pcs);
-    if (count === 0 || (this.#code.methods.areInlined && this.#defers.hasRecords(g.addr))) return true;
+    if (count === 0) return true;
     for (let i = 0; i < count; i++) if (this.#isConcerned(this.#pcs[i] ?? 0)) return true;
     return false;
+  }
+
+  #mayHoldIn(stack: KnownStack): boolean {
+    let known = this.#concernedStacks.get(stack);
+    if (known === undefined) {
+      const { frames, truncated } = stack;
+      known = truncated !== null || frames.some(({ pc, trap }) => trap || this.#isConcerned(pc));
+      this.#concernedStacks.set(stack, known);
+    }
+    return known;
   }
 
   #isConcerned(pc: number): boolean {

@@ -19,6 +19,14 @@ const SYNC_DEPTH = 12;
 /** Sudogs in one queue of a channel that are searched for a case of a select, where both queues have some. */
 const MAX_QUEUE = 1024;
 
+const REASON = /^(chan send|chan receive|select|semacquire|sync\.|sleep|IO wait)(?:.*\((nil chan|no cases)\))?/;
+
+/** What a wait reason says; empty where it says nothing. */
+interface Sense {
+  readonly verb: string;
+  readonly what: string;
+}
+
 /** Reads what goroutines wait on: of a goroutine that is blocked, the objects that it is blocked on. */
 export class WaitsOnReader {
   readonly #program: GoProgram;
@@ -31,6 +39,7 @@ export class WaitsOnReader {
   readonly #timers: TimerReader;
   readonly #waiting: number;
   readonly #now: number | null;
+  readonly #senses = new Map<string, Sense>();
 
   constructor(program: GoProgram) {
     const { memory, layouts, code } = program;
@@ -59,9 +68,7 @@ export class WaitsOnReader {
   of(g: G, frames?: readonly PhysicalFrame[]): readonly WaitsOn[] {
     if (!isBlocked(g)) return [];
     const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
-    const [, verb, what] =
-      /^(chan send|chan receive|select|semacquire|sync\.|sleep|IO wait)(?:.*\((nil chan|no cases)\))?/.exec(reason) ??
-      [];
+    const { verb, what } = this.#sense(reason);
     switch (verb) {
       case 'chan send':
       case 'chan receive': {
@@ -83,6 +90,15 @@ export class WaitsOnReader {
       default:
         return [];
     }
+  }
+
+  #sense(reason: string): Sense {
+    let sense = this.#senses.get(reason);
+    if (sense === undefined) {
+      const [, verb = '', what = ''] = REASON.exec(reason) ?? [];
+      this.#senses.set(reason, (sense = { verb, what }));
+    }
+    return sense;
   }
 
   /** Those that name a channel: one of a goroutine that moved on meanwhile does not. */
