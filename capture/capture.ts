@@ -315,7 +315,7 @@ async function copyStopped(
   const memory = (): Memory => target.memory();
   // What this runs is no part of the stop: compiling it then would take a CPU from the threads that are to stop.
   optimizeLate();
-  work.lookBefore(copies.surveyed.programs, memory);
+  work.lookBefore(copies, memory);
   untilCompiled();
   optimizeEarly();
   // That ran other code over the same functions, for which the engine made them again.
@@ -329,7 +329,7 @@ async function copyStopped(
   const options = { arch: target.arch, late, realTime: true, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
   optimizeLate();
-  work.lookAfter(copies.surveyed.programs, memory);
+  work.lookAfter(copies, memory);
   // An execve that was under way may have ended during the copy.
   target.assertSameProgram();
   const threads = joinThreads(before, stop.threads, target);
@@ -364,13 +364,13 @@ async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: 
   const memory = (): Memory => target.memory();
   const begun = performance.now();
   for (let tries = 1; ; tries++) {
-    work.lookBefore(copies.surveyed.programs, memory);
+    work.lookBefore(copies, memory);
     const at = readClocks();
     const { threads, torn } = copies.completeLive(target);
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
     if ((areWhole && isLast) || tries === LIVE_MOST_TRIES) {
-      work.lookAfter(copies.surveyed.programs, memory);
+      work.lookAfter(copies, memory);
       return { copies, metadata: { threads, facts: { ...at, ...UNSTOPPED, partial: false, warnings: [], torn } } };
     }
     if (fresh === 0 && areWhole) continue;

@@ -44,25 +44,37 @@ export interface RunningSurvey {
 export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): Surveyed<DecodedWork>[] {
   const values = decoders.length === 0 ? program : program.over({ decoders });
   const reader = new WorkReader(values, true);
-  return workOf(values, { stacks: stacksIn(program, values, reader), reader, as: (work) => work });
+  const stacks = stacksIn(values, reader, { records: program, walked: values });
+  return workOf(values, { stacks, reader, as: (work) => work });
+}
+
+/** A program that runs. */
+export interface RunningProgram {
+  /** Each call gives the program over memory that is read from then on. */
+  readonly now: () => GoProgram;
+  /**
+   * The program over its records and stacks as they were read last, if they were: which goroutines have something to tell is
+   * found out there. Reading all of them again takes longer than all else. What they tell is read anew.
+   */
+  readonly lastRead?: GoProgram | null;
 }
 
 /**
- * The same of a program that runs. Each call of `now` gives the program over memory that is read from then on. It is read in
- * windows larger than an object, so values are read in windows of which none is older than the record of a goroutine. What
- * goroutines that moved while they were read work on is left out.
+ * The same of a program that runs. It is read in windows larger than an object, so values are read in windows of which none is
+ * older than the record of a goroutine. What goroutines that moved while they were read work on is left out.
  */
-export function surveyRunning(now: () => GoProgram, which?: Float64Array): RunningSurvey {
-  const records = now();
+export function surveyRunning({ now, lastRead = null }: RunningProgram, which?: Float64Array): RunningSurvey {
+  const records = lastRead ?? now();
   const gs = which === undefined ? null : [...records.goroutinesAt(which)];
-  if (!countsRuns(records.layouts)) return { work: surveyMoved(now, { gs }), whereabouts: null };
+  if (!countsRuns(records.layouts)) return { work: surveyMoved({ now, lastRead }, { gs }), whereabouts: null };
   const whereabouts = onFault(
     () => (gs === null ? new Whereabouts(records.goroutineColumns) : null),
     () => null,
   );
   const values = now();
   const reader = new WorkReader(values, false);
-  const found = workOf(values, { stacks: stacksIn(records, values, reader, { gs }), reader, as: inCall });
+  const stacks = stacksIn(values, reader, { records, walked: lastRead ?? values, gs });
+  const found = workOf(values, { stacks, reader, as: inCall });
   const after = now();
   return { work: found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr))), whereabouts };
 }
@@ -71,7 +83,7 @@ export function surveyRunning(now: () => GoProgram, which?: Float64Array): Runni
  * The same of goroutines that move all the time, or of which nothing shows whether they do: what they work on is told as well, as
  * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them.
  */
-export function surveyMoved(now: () => GoProgram, asked: Asked = {}): SurveyedWork[] {
+export function surveyMoved({ now, lastRead = null }: RunningProgram, asked: Asked = {}): SurveyedWork[] {
   const found: SurveyedWork[] = [];
   let stacks: FoundStack[] = [];
   let bytes = 0;
@@ -84,7 +96,8 @@ export function surveyMoved(now: () => GoProgram, asked: Asked = {}): SurveyedWo
     bytes = 0;
   };
   const program = now();
-  for (const stack of stacksIn(now(), program, new WorkReader(program, false), asked)) {
+  const looked = { records: lastRead ?? now(), walked: lastRead ?? program, ...asked };
+  for (const stack of stacksIn(program, new WorkReader(program, false), looked)) {
     bytes += sizeOf(stack);
     if (stacks.push(held(stack)) === MAX_HELD || bytes >= MAX_HELD_BYTES) finish();
   }
@@ -135,12 +148,19 @@ interface Asked {
   readonly known?: Whereabouts | null;
 }
 
-/** The stacks in `program` of goroutines in `records`: of those of which something may be told. */
+/** Where goroutines are looked for. */
+interface Looked extends Asked {
+  /** Which goroutines there are. */
+  readonly records: GoProgram;
+  /** Where it is found out which stacks may tell something. */
+  readonly walked: GoProgram;
+}
+
+/** The stacks in `program` of goroutines: of those of which something may be told. */
 function* stacksIn(
-  records: GoProgram,
   program: GoProgram,
   reader: WorkReader,
-  { gs = null, known = null }: Asked = {},
+  { records, walked, gs = null, known = null }: Looked,
 ): Generator<FoundStack> {
   const ids = new StackIds();
   const concerned = new WeakMap<KnownStack, boolean>();
@@ -149,10 +169,12 @@ function* stacksIn(
     if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
     if (known?.has(g) === true) continue;
     // Most programs have few stacks, and most of those have nothing to tell.
-    const { known: like, stack } = ids.find(program, g);
+    const { known: like, stack } = ids.find(walked, g);
     let concerns = concerned.get(like);
     if (concerns === undefined) concerned.set(like, (concerns = reader.concerns(like.frames)));
-    if (concerns) yield { g, frames: (stack ?? program.stackOf(g)).frames, memory };
+    if (!concerns) continue;
+    const { frames } = stack !== null && walked === program ? stack : program.stackOf(g);
+    yield { g, frames, memory };
   }
 }
 
@@ -198,9 +220,9 @@ export function keepOf(program: GoProgram, surveyed: readonly SurveyedWork[]): S
   });
 }
 
-/** What some goroutines of a program that runs work on at present. `now` is as for {@link surveyRunning}. */
+/** What some goroutines of a program that runs work on at present. `now` is that of a {@link RunningProgram}. */
 export function workAtPresent(now: () => GoProgram, which: Float64Array): SurveyedWork[] {
-  const { work } = surveyRunning(now, which);
+  const { work } = surveyRunning({ now }, which);
   return keepOf(now(), work);
 }
 

@@ -1,5 +1,7 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Thread } from '../../snapshots/image.js';
+import type { Memory } from '../../snapshots/memory.js';
+import type { GoProgram } from '../../analyze/program.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
 import type { CopySource } from './late-reads.js';
@@ -67,6 +69,11 @@ export class Copies {
     // One that began later has no M in the list, or not yet.
     const listed = threads.filter(({ tid, namespaceTid }) => before.has(tid) || withM.has(namespaceTid));
     return { threads: listed, torn: torn.sort((a, b) => a - b) };
+  }
+
+  /** As {@link Copy.lastRead}, of each; `memory` gives the memory for what was not read. */
+  lastRead(memory: () => Memory): GoProgram[] {
+    return this.#all.map((copy) => copy.lastRead(memory().source));
   }
 
   /** As {@link Copy.lists}, of all together. */

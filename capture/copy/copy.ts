@@ -1,6 +1,14 @@
 import type { Addr } from '../../snapshots/address.js';
-import { LayeredSource, Memory, onFault, type Range, type Segment } from '../../snapshots/memory.js';
+import {
+  LayeredSource,
+  Memory,
+  onFault,
+  type MemorySource,
+  type Range,
+  type Segment,
+} from '../../snapshots/memory.js';
 import { Runs, RangeList } from '../../snapshots/runs.js';
+import type { GoProgram } from '../../analyze/program.js';
 import type { M } from '../../analyze/runtime/machine.js';
 import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
@@ -245,6 +253,17 @@ export class Copy {
     return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 
+  /**
+   * The program as it was read last: its records, and the stacks that are at hand. What was not read is in `rest`. It shows what
+   * is read later, too.
+   */
+  lastRead(rest: MemorySource): GoProgram {
+    this.#dropMoved();
+    // The stored stacks come first, since nearly all are there: a window of a lower layer has to be cut to what the others lack.
+    const memory = new Memory(new LayeredSource([this.#stored.plain, this.#recordSource, this.#stackSource, rest]));
+    return this.plan.program.over({ memory });
+  }
+
   /** What {@link completeLive} could see of the runtime's lists. */
   get lists(): Lists {
     return this.#lists;
@@ -279,7 +298,7 @@ export class Copy {
 
   /** What was read. */
   get contents(): CopyContents {
-    if (this.#movedWasRead) this.#stored.drop(this.#moved);
+    this.#dropMoved();
     return {
       records: [
         ...this.#late.instead(),
@@ -291,6 +310,11 @@ export class Copy {
       stored: this.#stored,
       queues: this.#queueSource.segments(),
     };
+  }
+
+  /** Drops the stored stacks of goroutines of which the last stop has read newer ones. */
+  #dropMoved(): void {
+    if (this.#movedWasRead) this.#stored.drop(this.#moved);
   }
 
   /** Reads the records, and marks the goroutines that moved since they were remembered. */

@@ -172,6 +172,18 @@ export class StoredStacks implements MemorySource {
     return { lo, hi, view: new DataView(bytes.buffer, bytes.byteOffset + (this.#offset[i] ?? 0), hi - lo) };
   }
 
+  /** Those of the stacks that are not packed. */
+  get plain(): MemorySource {
+    return {
+      window: (addr) => (this.#isPlain(this.#pieceAt(addr)) ? this.window(addr) : null),
+      ranges: (lo, hi) => this.#ranges(lo, hi, (piece) => this.#isPlain(piece)),
+    };
+  }
+
+  #isPlain(piece: number): boolean {
+    return this.#chunks[this.#chunkOf(piece)]?.isPlain === true;
+  }
+
   /** The piece that holds an address, or -1. It is looked for first where the last one was, and behind that. */
   #pieceAt(addr: number): number {
     for (let i = this.#last; i < this.#last + 2; i++) {
@@ -181,9 +193,13 @@ export class StoredStacks implements MemorySource {
     return addr >= (this.#lo[i] ?? Infinity) ? (this.#last = i) : -1;
   }
 
-  *ranges(lo: number, hi: number): Iterable<Range> {
+  ranges(lo: number, hi: number): Iterable<Range> {
+    return this.#ranges(lo, hi, () => true);
+  }
+
+  *#ranges(lo: number, hi: number, isWanted: (piece: number) => boolean): Iterable<Range> {
     for (let i = firstAbove(this.#hi, lo); (this.#lo[i] ?? Infinity) < hi; i++) {
-      if (!this.#has(i)) continue;
+      if (!this.#has(i) || !isWanted(i)) continue;
       yield { lo: Math.max(lo, this.#lo[i] ?? 0) as Addr, hi: Math.min(hi, this.#hi[i] ?? 0) as Addr };
     }
   }

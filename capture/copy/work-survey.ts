@@ -5,12 +5,14 @@ import {
   surveyMoved,
   surveyRunning,
   surveyWork,
+  type RunningProgram,
   type RunningSurvey,
   type Surveyed,
   type SurveyedWork,
 } from '../../analyze/work/survey.js';
 import type { DecodedWork } from '../../analyze/work/work-reader.js';
 import type { Memory } from '../../snapshots/memory.js';
+import type { Copies } from './copies.js';
 import { WORK_KINDS, type DecoderSpec, type StoredWork, type ValueLevel } from '../../snapshots/work.js';
 
 /**
@@ -32,18 +34,19 @@ export class WorkSurvey {
   }
 
   /** Looks at a process that runs, and is copied next. `memory` gives its memory as it is from then on. */
-  lookBefore(programs: Programs, memory: () => Memory): void {
+  lookBefore(copies: Copies, memory: () => Memory): void {
     this.#frozen = null;
     this.#after = [];
-    this.#before = this.#level === 'none' ? [] : programs.map((program) => surveyRunning(this.#over(program, memory)));
+    if (this.#level === 'none') this.#before = [];
+    else this.#before = this.#running(copies, memory).map((program) => surveyRunning(program));
   }
 
   /** Looks again, right after the copy was made. */
-  lookAfter(programs: Programs, memory: () => Memory): void {
+  lookAfter(copies: Copies, memory: () => Memory): void {
+    const programs = this.#running(copies, memory);
     this.#after = this.#before.flatMap(({ whereabouts }, i) => {
       const program = programs[i];
-      if (program === undefined) return [];
-      return [surveyMoved(this.#over(program, memory), { known: whereabouts })];
+      return program === undefined ? [] : [surveyMoved(program, { known: whereabouts })];
     });
   }
 
@@ -71,8 +74,12 @@ export class WorkSurvey {
     return [...kept.values()];
   }
 
-  #over(program: GoProgram, memory: () => Memory): () => GoProgram {
-    return () => program.over({ memory: memory(), decoders: this.#decoders });
+  #running(copies: Copies, memory: () => Memory): RunningProgram[] {
+    const lastRead = copies.lastRead(memory);
+    return copies.surveyed.programs.map((program, i) => ({
+      now: () => program.over({ memory: memory(), decoders: this.#decoders }),
+      lastRead: lastRead[i] ?? null,
+    }));
   }
 }
 
