@@ -1,12 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
-import {
-  LayeredSource,
-  Memory,
-  onFault,
-  type MemorySource,
-  type Range,
-  type Segment,
-} from '../../snapshots/memory.js';
+import { LayeredSource, Memory, onFault, type MemorySource, type Range, type Segment } from '../../snapshots/memory.js';
 import { Runs, RangeList } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { M } from '../../analyze/runtime/machine.js';

@@ -113,9 +113,7 @@ export class Tmux {
   /** Returns the screen, and whether it is one whole frame, both of one moment: tmux reads nothing in between. */
   #look(): { readonly lines: string[]; readonly whole: boolean } {
     const format = '#{alternate_on} #{cursor_x} #{cursor_y}';
-    const lines = this.#tmux('capture-pane', '-p', ';', 'display-message', '-p', format)
-      .replace(/\n$/, '')
-      .split('\n');
+    const lines = this.#tmux('capture-pane', '-p', ';', 'display-message', '-p', format).replace(/\n$/, '').split('\n');
     const [alternate, x, y] = (lines.pop() ?? '').split(' ');
     return { lines, whole: alternate === '0' || (x === '0' && y === '0') };
   }
