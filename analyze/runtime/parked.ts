@@ -135,21 +135,6 @@ function comparisons(wanted: Difference): ((before: G, after: G) => boolean)[] {
   });
 }
 
-/**
- * Where a goroutine is, and how often it ran, in one word: if that of another view is the same, it has stayed there, but for one
- * time in 2^32.
- */
-export function whereaboutsOf(g: G): number {
-  let hash = 0;
-  for (const value of VALUES) {
-    const word = value(g);
-    hash = mix(mix(hash, word | 0), Math.floor(word / 2 ** 32));
-  }
-  return hash;
-}
-
-const VALUES = FIELDS.flatMap(({ value }) => value ?? []);
-
 /** Reasons of waits that are not counted in trackingSeq. */
 const UNCOUNTED_REASONS: ReadonlySet<string> = new Set(['coroutine', 'preempted']);
 
@@ -232,6 +217,18 @@ export class ParkedWords {
   /** Notes that the plan has all of the goroutine at an index, where these records have it. */
   setCovered(index: number, records: DataView): void {
     this.#covered[index] = this.#hash(records, this.#offsets[index] ?? 0);
+  }
+
+  /**
+   * Where each goroutine that waits is by these records, and how often it ran, in one word; 0 for the others. If a word is the same
+   * later, the goroutine has stayed there, but for one time in 2^32.
+   */
+  whereabouts(records: DataView): Int32Array {
+    return Int32Array.from(this.#offsets, (g) => (g >= 0 && this.#isWaiting(records, g) ? this.#hash(records, g) : 0));
+  }
+
+  #isWaiting(records: DataView, g: number): boolean {
+    return (records.getUint32(g + this.#atomicstatus, true) & (STATUS_LIMIT - 1)) === GWAITING;
   }
 
   /** Where a goroutine is, in one word that is never 0. */

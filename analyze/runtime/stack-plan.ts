@@ -13,6 +13,7 @@ import { countsRuns, ParkedWords } from './parked.js';
 import type { CopiedParts } from './pointer-walk.js';
 import { WaitPlan, type ReadFirst } from './wait-plan.js';
 import { isBlocked } from './wait-records.js';
+import { Whereabouts } from './whereabouts.js';
 
 /** Goroutines that are looked at together. */
 const BATCH = 4096;
@@ -117,6 +118,11 @@ export class StackPlan {
     this.#offsets = this.goroutines.map((g) => records.offsetOf(g, this.#sizeBytes));
     this.#runs = Int32Array.from(this.#from, (from) => (from === 0 ? -1 : stacks.indexOf(from)));
     this.#parked.bind(this.#offsets);
+  }
+
+  /** Where the goroutines that wait are by these records; null if their gs do not show whether they ran. Not for the stop. */
+  whereabouts(records: DataView): Whereabouts | null {
+    return this.#countsRuns ? new Whereabouts(this.goroutines, this.#parked.whereabouts(records)) : null;
   }
 
   /** Remembers what {@link compare} needs of these records. */

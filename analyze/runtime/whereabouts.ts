@@ -1,29 +1,25 @@
-import { firstAbove } from '../../snapshots/binary-search.js';
-import type { GoroutineColumns } from './goroutine-columns.js';
-import type { G } from './goroutine.js';
-import { whereaboutsOf } from './parked.js';
-
 /** Where the goroutines of a program were that waited: whether one stayed there is told by one word of each. */
 export class Whereabouts {
-  /** Ascending. */
+  /** Addresses of their gs, ascending. */
   readonly #addr: Float64Array;
   readonly #words: Int32Array;
 
-  constructor(columns: GoroutineColumns) {
-    const { length } = columns;
-    // Rows are in the order of addresses.
-    this.#addr = columns.addr.slice(0, length);
-    this.#words = new Int32Array(length);
-    for (let row = 0; row < length; row++) {
-      const g = columns.isReadable(row) ? columns.at(row) : null;
-      if (g?.status === 'waiting') this.#words[row] = whereaboutsOf(g);
-    }
+  /** `words` are as {@link ParkedWords.whereabouts} makes them, of the goroutines at `addr`. */
+  constructor(addr: Float64Array, words: Int32Array) {
+    this.#addr = addr;
+    this.#words = words;
   }
 
-  /** True for a goroutine that waits, and waited there too. */
-  has(g: G): boolean {
-    if (g.status !== 'waiting') return false;
-    const row = firstAbove(this.#addr, g.addr) - 1;
-    return this.#addr[row] === g.addr && this.#words[row] === whereaboutsOf(g);
+  /** Addresses of the goroutines of a later look that do not still wait where they did. */
+  movedIn(later: Whereabouts): Float64Array {
+    const out: number[] = [];
+    let before = 0;
+    for (let i = 0; i < later.#addr.length; i++) {
+      const addr = later.#addr[i] ?? 0;
+      while ((this.#addr[before] ?? Infinity) < addr) before++;
+      const word = later.#words[i] ?? 0;
+      if (word === 0 || this.#addr[before] !== addr || this.#words[before] !== word) out.push(addr);
+    }
+    return Float64Array.from(out);
   }
 }

@@ -5,7 +5,6 @@ import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { readGoroutine } from '../runtime/memory-ranges.js';
 import { countsRuns, hasRun, isSameCall, isSamePlace, isUncounted } from '../runtime/parked.js';
-import { Whereabouts } from '../runtime/whereabouts.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { StackIds, type KnownStack } from '../stack-ids.js';
 import { WaitsOnReader } from '../waits/waits-on.js';
@@ -34,12 +33,6 @@ export interface Surveyed<W extends DecodedWork> {
 /** The same of a program that runs: whether it holds of a copy is to be compared. */
 export type SurveyedWork = Surveyed<WorkInCall>;
 
-/** What was found at a look at a program that runs, and where all its goroutines were then; null where that cannot be read. */
-export interface RunningSurvey {
-  readonly work: readonly SurveyedWork[];
-  readonly whereabouts: Whereabouts | null;
-}
-
 /** What the goroutines of a program work on that wait or are in a system call, of a program that stands still. */
 export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): Surveyed<DecodedWork>[] {
   const values = decoders.length === 0 ? program : program.over({ decoders });
@@ -63,27 +56,24 @@ export interface RunningProgram {
  * The same of a program that runs. It is read in windows larger than an object, so values are read in windows of which none is
  * older than the record of a goroutine. What goroutines that moved while they were read work on is left out.
  */
-export function surveyRunning({ now, lastRead = null }: RunningProgram, which?: Float64Array): RunningSurvey {
+export function surveyRunning({ now, lastRead = null }: RunningProgram, which?: Float64Array): SurveyedWork[] {
   const records = lastRead ?? now();
   const gs = which === undefined ? null : [...records.goroutinesAt(which)];
-  if (!countsRuns(records.layouts)) return { work: surveyMoved({ now, lastRead }, { gs }), whereabouts: null };
-  const whereabouts = onFault(
-    () => (gs === null ? new Whereabouts(records.goroutineColumns) : null),
-    () => null,
-  );
+  if (!countsRuns(records.layouts)) return surveyMoved({ now, lastRead }, gs);
   const values = now();
   const reader = new WorkReader(values, false);
   const stacks = stacksIn(values, reader, { records, walked: lastRead ?? values, gs });
   const found = workOf(values, { stacks, reader, as: inCall });
   const after = now();
-  return { work: found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr))), whereabouts };
+  return found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr)));
 }
 
 /**
  * The same of goroutines that move all the time, or of which nothing shows whether they do: what they work on is told as well, as
- * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them.
+ * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them. All
+ * goroutines are asked unless `gs` are given.
  */
-export function surveyMoved({ now, lastRead = null }: RunningProgram, asked: Asked = {}): SurveyedWork[] {
+export function surveyMoved({ now, lastRead = null }: RunningProgram, gs: Iterable<G> | null = null): SurveyedWork[] {
   const found: SurveyedWork[] = [];
   let stacks: FoundStack[] = [];
   let bytes = 0;
@@ -96,7 +86,7 @@ export function surveyMoved({ now, lastRead = null }: RunningProgram, asked: Ask
     bytes = 0;
   };
   const program = now();
-  const looked = { records: lastRead ?? now(), walked: lastRead ?? program, ...asked };
+  const looked = { records: lastRead ?? now(), walked: lastRead ?? program, gs };
   for (const stack of stacksIn(program, new WorkReader(program, false), looked)) {
     bytes += sizeOf(stack);
     if (stacks.push(held(stack)) === MAX_HELD || bytes >= MAX_HELD_BYTES) finish();
@@ -140,18 +130,12 @@ function sizeOf({ frames }: FoundStack): number {
   return Math.max(0, Math.min(hi - lo, MAX_STACK_HELD));
 }
 
-/** Which goroutines are asked. */
-interface Asked {
-  /** All unless given. */
-  readonly gs?: readonly G[] | null;
-  /** Not those that are still where they were then. */
-  readonly known?: Whereabouts | null;
-}
-
 /** Where goroutines are looked for. */
-interface Looked extends Asked {
+interface Looked {
   /** Which goroutines there are. */
   readonly records: GoProgram;
+  /** Those that are asked: all unless given. */
+  readonly gs?: Iterable<G> | null;
   /** Where it is found out which stacks may tell something. */
   readonly walked: GoProgram;
 }
@@ -160,14 +144,13 @@ interface Looked extends Asked {
 function* stacksIn(
   program: GoProgram,
   reader: WorkReader,
-  { records, walked, gs = null, known = null }: Looked,
+  { records, walked, gs = null }: Looked,
 ): Generator<FoundStack> {
   const ids = new StackIds();
   const concerned = new WeakMap<KnownStack, boolean>();
   const { memory } = program;
   for (const g of gs ?? records.goroutines('stack')) {
     if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
-    if (known?.has(g) === true) continue;
     // Most programs have few stacks, and most of those have nothing to tell.
     const { known: like, stack } = ids.find(walked, g);
     let concerns = concerned.get(like);
@@ -222,8 +205,7 @@ export function keepOf(program: GoProgram, surveyed: readonly SurveyedWork[]): S
 
 /** What some goroutines of a program that runs work on at present. `now` is that of a {@link RunningProgram}. */
 export function workAtPresent(now: () => GoProgram, which: Float64Array): SurveyedWork[] {
-  const { work } = surveyRunning({ now }, which);
-  return keepOf(now(), work);
+  return keepOf(now(), surveyRunning({ now }, which));
 }
 
 /** What a snapshot keeps of work, at a level. */

@@ -3,6 +3,7 @@ import type { Thread } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
+import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
 import type { CopySource } from './late-reads.js';
 import type { Plan, Survey } from './plan.js';
@@ -69,6 +70,16 @@ export class Copies {
     // One that began later has no M in the list, or not yet.
     const listed = threads.filter(({ tid, namespaceTid }) => before.has(tid) || withM.has(namespaceTid));
     return { threads: listed, torn: torn.sort((a, b) => a - b) };
+  }
+
+  /** As {@link Copy.whereabouts}, of each. */
+  whereabouts(): (Whereabouts | null)[] {
+    return this.#all.map((copy) => copy.whereabouts());
+  }
+
+  /** As {@link Copy.born}, of each. */
+  get born(): readonly Float64Array[] {
+    return this.#all.map((copy) => copy.born);
   }
 
   /** As {@link Copy.lastRead}, of each; `memory` gives the memory for what was not read. */

@@ -7,6 +7,7 @@ import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import type { CopiedParts } from '../../analyze/runtime/pointer-walk.js';
 import { nextMarked } from '../../analyze/runtime/stack-plan.js';
+import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import type { RunReader } from '../process/run-reader.js';
 import { Slab } from '../process/slab.js';
 import type { SparseReader } from '../process/sparse-reader.js';
@@ -84,6 +85,7 @@ export class Copy {
   /** The Ms as the last look found them, and by the ids of their threads once those of one are asked for. */
   #machines: readonly M[] = [];
   #byProcid: ReadonlyMap<number, M> | null = null;
+  #born: Float64Array = new Float64Array(0);
   /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
   readonly #lateStacks: ThreadStacks;
   #lists: Lists = { areWhole: false, fresh: 0 };
@@ -246,6 +248,16 @@ export class Copy {
     return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 
+  /** Where the goroutines of the plan waited that were read last, as {@link StackPlan.whereabouts} tells. */
+  whereabouts(): Whereabouts | null {
+    return this.plan.stackPlan.whereabouts(this.#view);
+  }
+
+  /** Goroutines that began after the plan was made, as the last look came upon them. */
+  get born(): Float64Array {
+    return this.#born;
+  }
+
   /**
    * The program as it was read last: its records, and the stacks that are at hand. What was not read is in `rest`. It shows what
    * is read later, too.
@@ -350,6 +362,7 @@ export class Copy {
   #complete(late: LateReads, deadline: number): { born: Float64Array; machines: readonly M[]; isWhole: boolean } {
     const { stackPlan, program } = this.plan;
     const { born, machines } = readLists(late);
+    this.#born = born;
     this.#machines = machines;
     const { sizeBytes } = program.goroutineReader;
     for (const g of born) {

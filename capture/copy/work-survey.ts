@@ -6,10 +6,10 @@ import {
   surveyRunning,
   surveyWork,
   type RunningProgram,
-  type RunningSurvey,
   type Surveyed,
   type SurveyedWork,
 } from '../../analyze/work/survey.js';
+import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import type { DecodedWork } from '../../analyze/work/work-reader.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { Copies } from './copies.js';
@@ -24,7 +24,8 @@ export class WorkSurvey {
   readonly #level: ValueLevel;
   readonly #decoders: readonly DecoderSpec[];
   /** By program. */
-  #before: readonly RunningSurvey[] = [];
+  #before: readonly (readonly SurveyedWork[])[] = [];
+  #whereabouts: readonly (Whereabouts | null)[] = [];
   #after: readonly (readonly SurveyedWork[])[] = [];
   #frozen: readonly (readonly Surveyed<DecodedWork>[])[] | null = null;
 
@@ -37,16 +38,20 @@ export class WorkSurvey {
   lookBefore(copies: Copies, memory: () => Memory): void {
     this.#frozen = null;
     this.#after = [];
-    if (this.#level === 'none') this.#before = [];
-    else this.#before = this.#running(copies, memory).map((program) => surveyRunning(program));
+    if (this.#level === 'none') return;
+    this.#whereabouts = copies.whereabouts();
+    this.#before = this.#running(copies, memory).map((program) => surveyRunning(program));
   }
 
-  /** Looks again, right after the copy was made. */
+  /** Looks again, right after the copy was made, at those that moved since. */
   lookAfter(copies: Copies, memory: () => Memory): void {
-    const programs = this.#running(copies, memory);
-    this.#after = this.#before.flatMap(({ whereabouts }, i) => {
-      const program = programs[i];
-      return program === undefined ? [] : [surveyMoved(program, { known: whereabouts })];
+    if (this.#level === 'none') return;
+    const later = copies.whereabouts();
+    this.#after = this.#running(copies, memory).map((program, i) => {
+      const [was, is] = [this.#whereabouts[i] ?? null, later[i] ?? null];
+      if (was === null || is === null) return surveyMoved(program);
+      const moved = [...was.movedIn(is), ...(copies.born[i] ?? [])];
+      return surveyMoved(program, program.lastRead.goroutinesAt(moved));
     });
   }
 
@@ -66,7 +71,7 @@ export class WorkSurvey {
   /** What both looks tell; of one kind, what the later one says. */
   #keptOf(program: GoProgram, i: number): SurveyedWork[] {
     const kept = new Map(keepOf(program, this.#after[i] ?? []).map((one) => [one.g.addr, one]));
-    for (const { g, work } of keepOf(program, this.#before[i]?.work ?? [])) {
+    for (const { g, work } of keepOf(program, this.#before[i] ?? [])) {
       const later = kept.get(g.addr)?.work ?? [];
       const others = work.filter(({ kind }) => !later.some((one) => one.kind === kind));
       kept.set(g.addr, { g, work: [...later, ...others].sort((a, b) => orderOf(a) - orderOf(b)) });
@@ -74,11 +79,10 @@ export class WorkSurvey {
     return [...kept.values()];
   }
 
-  #running(copies: Copies, memory: () => Memory): RunningProgram[] {
-    const lastRead = copies.lastRead(memory);
-    return copies.surveyed.programs.map((program, i) => ({
-      now: () => program.over({ memory: memory(), decoders: this.#decoders }),
-      lastRead: lastRead[i] ?? null,
+  #running(copies: Copies, memory: () => Memory): (RunningProgram & { readonly lastRead: GoProgram })[] {
+    return copies.lastRead(memory).map((lastRead) => ({
+      now: () => lastRead.over({ memory: memory(), decoders: this.#decoders }),
+      lastRead,
     }));
   }
 }
