@@ -34,9 +34,14 @@ export function readNamed(program: GoProgram, goroutines: Iterable<G>): void {
 
 /**
  * Reads everything that the analyses need of a program, goroutine by goroutine. `goroutines` are all of them, in an order in
- * which their stacks are quick to read. Returns how many there were.
+ * which their stacks are quick to read. `kindOf` returns, where it is known, something that a goroutine has in common with those
+ * whose stacks have the same return addresses: of these one is followed. Returns how many goroutines there were.
  */
-export function readWorkingSet(program: GoProgram, goroutines: Iterable<G> = program.goroutines()): number {
+export function readWorkingSet(
+  program: GoProgram,
+  goroutines: Iterable<G> = program.goroutines(),
+  kindOf: (g: G) => object | null = () => null,
+): number {
   readFixed(program);
   const ofThreads = ALL.flatMap(({ thread }) => thread?.(program) ?? []);
   for (const m of program.machines) {
@@ -44,16 +49,39 @@ export function readWorkingSet(program: GoProgram, goroutines: Iterable<G> = pro
   }
   const ofGoroutines = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
   const places = new Places(program);
-  const stacks = new StackIds();
+  const stacks = new KindsOfStacks(program, kindOf);
   let count = 0;
   for (const g of goroutines) {
-    const { known } = stacks.find(program, g);
+    const known = stacks.of(g);
     places.readOf(known);
     for (const read of ofGoroutines) attempt(read, g, known);
     for (const { field, read } of POINTED) if (g[field] !== 0) attempt(read, program, g[field]);
     count++;
   }
   return count;
+}
+
+/** The stacks of goroutines, of each kind one. */
+class KindsOfStacks {
+  readonly #program: GoProgram;
+  readonly #kindOf: (g: G) => object | null;
+  readonly #ids = new StackIds();
+  readonly #known = new Map<object, KnownStack>();
+
+  constructor(program: GoProgram, kindOf: (g: G) => object | null) {
+    this.#program = program;
+    this.#kindOf = kindOf;
+  }
+
+  of(g: G): KnownStack {
+    const kind = this.#kindOf(g);
+    let known = kind === null ? undefined : this.#known.get(kind);
+    if (known === undefined) {
+      known = this.#ids.find(this.#program, g).known;
+      if (kind !== null) this.#known.set(kind, known);
+    }
+    return known;
+  }
 }
 
 /** Reads what the analyses need of the places where the frames of goroutines stand, of each once. */

@@ -50,19 +50,22 @@ export interface RunningProgram {
    * found out there. Reading all of them again takes longer than all else. What they tell is read anew.
    */
   readonly lastRead?: GoProgram | null;
+  /** A stack with the same return addresses as that of a goroutine of `lastRead`, where it is known. */
+  readonly kindOf?: (g: G) => KnownStack | null;
 }
 
 /**
  * The same of a program that runs. It is read in windows larger than an object, so values are read in windows of which none is
  * older than the record of a goroutine. What goroutines that moved while they were read work on is left out.
  */
-export function surveyRunning({ now, lastRead = null }: RunningProgram, which?: Float64Array): SurveyedWork[] {
+export function surveyRunning(running: RunningProgram, which?: Float64Array): SurveyedWork[] {
+  const { now, lastRead = null, kindOf } = running;
   const records = lastRead ?? now();
   const gs = which === undefined ? null : [...records.goroutinesAt(which)];
-  if (!countsRuns(records.layouts)) return surveyMoved({ now, lastRead }, gs);
+  if (!countsRuns(records.layouts)) return surveyMoved(running, gs);
   const values = now();
   const reader = new WorkReader(values, false);
-  const stacks = stacksIn(values, reader, { records, walked: lastRead ?? values, gs });
+  const stacks = stacksIn(values, reader, { records, walked: lastRead ?? values, kindOf, gs });
   const found = workOf(values, { stacks, reader, as: inCall });
   const after = now();
   return found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr)));
@@ -73,7 +76,10 @@ export function surveyRunning({ now, lastRead = null }: RunningProgram, which?: 
  * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them. All
  * goroutines are asked unless `gs` are given.
  */
-export function surveyMoved({ now, lastRead = null }: RunningProgram, gs: Iterable<G> | null = null): SurveyedWork[] {
+export function surveyMoved(
+  { now, lastRead = null, kindOf }: RunningProgram,
+  gs: Iterable<G> | null = null,
+): SurveyedWork[] {
   const found: SurveyedWork[] = [];
   let stacks: FoundStack[] = [];
   let bytes = 0;
@@ -86,7 +92,7 @@ export function surveyMoved({ now, lastRead = null }: RunningProgram, gs: Iterab
     bytes = 0;
   };
   const program = now();
-  const looked = { records: lastRead ?? now(), walked: lastRead ?? program, gs };
+  const looked = { records: lastRead ?? now(), walked: lastRead ?? program, kindOf, gs };
   for (const stack of stacksIn(program, new WorkReader(program, false), looked)) {
     bytes += sizeOf(stack);
     if (stacks.push(held(stack)) === MAX_HELD || bytes >= MAX_HELD_BYTES) finish();
@@ -138,13 +144,14 @@ interface Looked {
   readonly gs?: Iterable<G> | null;
   /** Where it is found out which stacks may tell something. */
   readonly walked: GoProgram;
+  readonly kindOf?: RunningProgram['kindOf'] | undefined;
 }
 
 /** The stacks in `program` of goroutines: of those of which something may be told. */
 function* stacksIn(
   program: GoProgram,
   reader: WorkReader,
-  { records, walked, gs = null }: Looked,
+  { records, walked, kindOf = () => null, gs = null }: Looked,
 ): Generator<FoundStack> {
   const ids = new StackIds();
   const concerned = new WeakMap<KnownStack, boolean>();
@@ -152,9 +159,10 @@ function* stacksIn(
   for (const g of gs ?? records.goroutines('stack')) {
     if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
     // Most programs have few stacks, and most of those have nothing to tell.
-    const { known: like, stack } = ids.find(walked, g);
-    let concerns = concerned.get(like);
-    if (concerns === undefined) concerned.set(like, (concerns = reader.concerns(like.frames)));
+    const kind = kindOf(g);
+    const { known, stack } = kind === null ? ids.find(walked, g) : { known: kind, stack: null };
+    let concerns = concerned.get(known);
+    if (concerns === undefined) concerned.set(known, (concerns = reader.concerns(known.frames)));
     if (!concerns) continue;
     const { frames } = stack !== null && walked === program ? stack : program.stackOf(g);
     yield { g, frames, memory };

@@ -65,7 +65,8 @@ export function assembleImage(
   const goroutines: number[] = [];
   for (const [i, program] of programs.entries()) {
     const others = program.listedAddresses().filter((g) => stored[i]?.holds(g) !== true);
-    goroutines[i] = readWorkingSet(program, goroutinesAt(program, [stored[i]?.goroutines() ?? [], others]));
+    const all = goroutinesAt(program, [stored[i]?.goroutines() ?? [], others]);
+    goroutines[i] = readWorkingSet(program, all, contents[i]?.kindOf);
     inUse.addAll(usedStacks(program, threads, program.goroutinesAt(others)));
   }
   const isPartial = programs.some(

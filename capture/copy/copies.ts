@@ -3,6 +3,8 @@ import type { Thread } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
+import type { G } from '../../analyze/runtime/goroutine.js';
+import type { KnownStack } from '../../analyze/stack-ids.js';
 import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
 import type { CopySource } from './late-reads.js';
@@ -70,6 +72,11 @@ export class Copies {
     // One that began later has no M in the list, or not yet.
     const listed = threads.filter(({ tid, namespaceTid }) => before.has(tid) || withM.has(namespaceTid));
     return { threads: listed, torn: torn.sort((a, b) => a - b) };
+  }
+
+  /** As {@link Copy.kindOf}, of the program with an index. */
+  kindOf(program: number, g: G): KnownStack | null {
+    return this.#all[program]?.kindOf(g) ?? null;
   }
 
   /** As {@link Copy.whereabouts}, of each. */

@@ -2,12 +2,14 @@ import type { Addr } from '../../snapshots/address.js';
 import { LayeredSource, Memory, onFault, type MemorySource, type Range, type Segment } from '../../snapshots/memory.js';
 import { Runs, RangeList } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
+import type { G } from '../../analyze/runtime/goroutine.js';
 import type { M } from '../../analyze/runtime/machine.js';
 import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import type { CopiedParts } from '../../analyze/runtime/pointer-walk.js';
 import { nextMarked } from '../../analyze/runtime/stack-plan.js';
 import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
+import type { KnownStack } from '../../analyze/stack-ids.js';
 import type { RunReader } from '../process/run-reader.js';
 import { Slab } from '../process/slab.js';
 import type { SparseReader } from '../process/sparse-reader.js';
@@ -19,6 +21,7 @@ import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 import { SparseSource } from './sparse-source.js';
 import { lookAtRecords, markChanged } from './stack-batches.js';
+import { StackKinds } from './stack-kinds.js';
 import { StoredStacks, type Packing } from './stored-stacks.js';
 import { ThreadStacks } from './thread-stacks.js';
 
@@ -38,6 +41,8 @@ export interface CopyContents {
   readonly stacks: readonly Segment[];
   /** Stacks that were read ahead, and not again. */
   readonly stored: StoredStacks;
+  /** As {@link Copy.kindOf}. */
+  readonly kindOf: (g: G) => KnownStack | null;
   readonly queues: readonly Segment[];
 }
 
@@ -79,6 +84,7 @@ export class Copy {
   /** Stacks in use that are not where they were planned. */
   readonly #elsewhere = new RangeList();
   readonly #walk: MovedWalk;
+  #kinds: StackKinds | null = null;
   /** What is read late lies here. */
   readonly #slab = new Slab();
   #late: LateReads;
@@ -125,10 +131,14 @@ export class Copy {
     this.#readQueues();
     const stack = new OneStack();
     const copied = { records: this.#copiedWith(this.#late).records, stacks: stack };
-    // A packed stack is not at hand in the stop: what its goroutine waits for must be known.
-    await this.#stored.fillPacked(this.#view, this.#moved, packing, (read) => {
-      stack.set(read);
-      return stackPlan.isCovered(read.owner, this.#view, copied, this.#walk);
+    const kinds = (this.#kinds = new StackKinds(stackPlan, this.plan.program, this.#recordSource));
+    await this.#stored.fillPacked(this.#view, this.#moved, packing, {
+      // A packed stack is not at hand in the stop: what its goroutine waits for must be known.
+      isWanted: (read) => {
+        stack.set(read);
+        return stackPlan.isCovered(read.owner, this.#view, copied, this.#walk);
+      },
+      look: (read) => kinds.add(read),
     });
   }
 
@@ -248,6 +258,11 @@ export class Copy {
     return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 
+  /** The stack, by its kind, of a goroutine that is still where it was when that was read ahead; null where that is not known. */
+  kindOf(g: G): KnownStack | null {
+    return this.#stored.holds(g.addr) ? (this.#kinds?.of(g) ?? null) : null;
+  }
+
   /** Where the goroutines of the plan waited that were read last, as {@link StackPlan.whereabouts} tells. */
   whereabouts(): Whereabouts | null {
     return this.plan.stackPlan.whereabouts(this.#view);
@@ -313,6 +328,7 @@ export class Copy {
       ],
       stacks: this.#stackSource.segments(),
       stored: this.#stored,
+      kindOf: (g) => this.kindOf(g),
       queues: this.#queueSource.segments(),
     };
   }

@@ -1,5 +1,7 @@
 import type { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import type { CopiedMemory, CopiedParts } from '../../analyze/runtime/pointer-walk.js';
+import type { Addr } from '../../snapshots/address.js';
+import type { MemorySource, Range, Window } from '../../snapshots/memory.js';
 import type { LateReads } from './late-reads.js';
 import type { RunSource } from './run-source.js';
 import type { ReadStack } from './stack-batches.js';
@@ -50,7 +52,7 @@ export class CopiedRuns implements CopiedMemory {
 }
 
 /** A stack that was just read. */
-export class OneStack implements CopiedMemory {
+export class OneStack implements CopiedMemory, MemorySource {
   #stack: ReadStack = { owner: -1, addr: 0, bytes: new Uint8Array(0) };
 
   set(stack: ReadStack): void {
@@ -65,5 +67,17 @@ export class OneStack implements CopiedMemory {
   get view(): DataView {
     const { bytes } = this.#stack;
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  window(at: number): Window | null {
+    const { addr, bytes } = this.#stack;
+    const hi = addr + bytes.length;
+    return at >= addr && at < hi ? { lo: addr, hi, view: this.view } : null;
+  }
+
+  *ranges(lo: number, hi: number): Iterable<Range> {
+    const { addr, bytes } = this.#stack;
+    const [from, to] = [Math.max(lo, addr), Math.min(hi, addr + bytes.length)];
+    if (from < to) yield { lo: from as Addr, hi: to as Addr };
   }
 }

@@ -15,6 +15,12 @@ const PLAIN_BYTES = 256 << 20;
 /** When chunks are packed: if they are too many to be kept as they are, or always, since a file will be written. */
 export type Packing = 'if many' | 'always';
 
+/** What is done with stacks as they are read. */
+export interface StackLooks {
+  readonly isWanted: (stack: ReadStack) => boolean;
+  readonly look: (stack: ReadStack) => void;
+}
+
 /** Unpacked chunks that are kept. */
 const UNPACKED = 64;
 
@@ -94,13 +100,13 @@ export class StoredStacks implements MemorySource {
   /**
    * As {@link fill}, and packs the chunks as they fill. If they are few the bytes are kept beside, and `packing` says whether
    * there is a use for that; if not, they take no more memory than in a file. Then stacks that `isWanted` does not want are
-   * left out: they count as dropped.
+   * left out: they count as dropped. Where they are packed, `look` is called with each stack that is kept.
    */
   async fillPacked(
     records: DataView,
     passedOver: Uint8Array,
     packing: Packing,
-    isWanted: (stack: ReadStack) => boolean,
+    { isWanted, look }: StackLooks,
   ): Promise<void> {
     const areFew = this.#bytesIn(records, passedOver) <= this.#plainBytes;
     if (areFew && packing === 'if many') {
@@ -109,7 +115,11 @@ export class StoredStacks implements MemorySource {
     }
     const spare: Uint8Array[] = [];
     const take = (): Uint8Array => spare.pop() ?? new Uint8Array(Limit.chunk);
-    const isTaken = areFew ? () => true : isWanted;
+    const isTaken = (stack: ReadStack): boolean => {
+      if (!areFew && !isWanted(stack)) return false;
+      look(stack);
+      return true;
+    };
     const running: Promise<void>[] = [];
     try {
       for (const chunk of this.#fill(records, passedOver, take, isTaken)) {

@@ -80,9 +80,10 @@ export class WorkSurvey {
   }
 
   #running(copies: Copies, memory: () => Memory): (RunningProgram & { readonly lastRead: GoProgram })[] {
-    return copies.lastRead(memory).map((lastRead) => ({
+    return copies.lastRead(memory).map((lastRead, i) => ({
       now: () => lastRead.over({ memory: memory(), decoders: this.#decoders }),
       lastRead,
+      kindOf: (g) => copies.kindOf(i, g),
     }));
   }
 }

@@ -51,7 +51,7 @@ for (const [how, plainBytes, packing] of [
     stackPlan.remember(view);
     stackPlan.compare(view, passedOver);
     const stored = new StoredStacks(stackPlan, target, plainBytes);
-    await stored.fillPacked(view, passedOver, packing, () => true);
+    await stored.fillPacked(view, passedOver, packing, { isWanted: () => true, look: () => undefined });
 
     const memory = new Memory(stored);
     const held = [...stored.goroutines()];
