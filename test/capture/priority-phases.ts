@@ -7,7 +7,7 @@ import { hostArch } from '../../capture/process/procfs.js';
 import { lowerPriority, raisePriority, reviewPriority } from '../../capture/ptrace/priority.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import { openTarget } from '../../src/targets/open-target.js';
-import type { Class, Phases, PhasesOptions } from './priority-process.js';
+import type { Class, Phase, Phases, PhasesOptions } from './priority-process.js';
 
 /** Prints the scheduling class of each of its own threads in each phase: `node priority-phases.js OPTIONS`, the options as JSON. */
 const { uid, go, isFree, isStarved, startIdle } = JSON.parse(process.argv[2] ?? '{}') as PhasesOptions;
@@ -19,7 +19,7 @@ function classOf(path: string): Class {
   return { nice: Number(fields[19 - 3]), policy: Number(fields[41 - 3]) };
 }
 
-function threads(): Phases[string] {
+function threads(): Phase {
   const all = readdirSync('/proc/self/task').map(Number);
   const helpers = all.filter((tid) => tid !== process.pid).map((tid) => classOf(`/proc/self/task/${tid}`));
   const turns = { ranNs: 0, waitedNs: 0 };
@@ -28,7 +28,7 @@ function threads(): Phases[string] {
     turns.ranNs += ran;
     turns.waitedNs += waited;
   }
-  return { main: classOf(`/proc/self/task/${process.pid}`), helpers, turns };
+  return { main: classOf(`/proc/self/task/${process.pid}`), helpers, turns: [turns] };
 }
 
 async function phasesOfStop(): Promise<Phases> {
@@ -74,7 +74,10 @@ async function phasesOfStop(): Promise<Phases> {
 async function phasesOfTarget(pid: number): Promise<Phases> {
   const phases: Phases = { before: threads() };
   const target = await openTarget({ pid });
-  phases['open'] = threads();
+  const { turns } = threads();
+  reviewPriority();
+  const reviewed = threads();
+  phases['open'] = { ...reviewed, turns: [...turns, ...reviewed.turns] };
   target.close();
   phases['closed'] = threads();
   return phases;

@@ -14,11 +14,15 @@ export interface Turns {
   readonly waitedNs: number;
 }
 
-/** The classes of a process's main thread and of all others, in each phase. */
-export type Phases = Record<
-  string,
-  { readonly main: Class; readonly helpers: readonly Class[]; readonly turns: Turns }
->;
+/** The classes of a process's main thread and of all others. */
+export interface Phase {
+  readonly main: Class;
+  readonly helpers: readonly Class[];
+  /** At that moment and, where the classes were reviewed just before, before that. */
+  readonly turns: readonly Turns[];
+}
+
+export type Phases = Record<string, Phase>;
 
 export interface PhasesOptions {
   /** A user to become before anything else. */
