@@ -10,7 +10,6 @@ import { cellName, PARK_ARM64_CELLS } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 
 const MANY = 80;
-t.setTimeout(600_000);
 
 if (requireGo(t) && requireEmulator(t)) {
   for (const cell of PARK_ARM64_CELLS) {

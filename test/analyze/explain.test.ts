@@ -60,8 +60,6 @@ function holdsWords(t: Test, path: string, explanations: Iterable<Explanation>):
   return inMemory.length;
 }
 
-t.setTimeout(600_000);
-
 t.test('explain: each step leads to the next, from the registers of a parked goroutine', (t) => {
   const explanations = explainAll(t, opened(t, SAMPLE));
   t.same([...rulesOf(explanations.values())].sort(), ['return-address', 'top-frame']);

@@ -44,8 +44,6 @@ const SEEN_WITH_C = ['runtime.callCgoSigaction'];
 /** One of them is led through when sysmon takes the P away; the first by a signal (Go 1.14+). */
 const PREEMPTED = ['runtime.asyncPreempt', 'runtime.gopreempt_m'];
 
-t.setTimeout(600_000);
-
 for (const cell of STEPS_CELLS) {
   t.test(`unwind: the callers are right at every instruction (${cellName(cell)})`, async (t) => {
     if (!requireGo(t)) return;

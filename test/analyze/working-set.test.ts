@@ -26,8 +26,6 @@ import { threadStates, until } from '../capture/targets.js';
 
 const REPORTS = new URL('../../analyze/report/', import.meta.url);
 
-t.setTimeout(300_000);
-
 t.test('analyses: every report that says what it reads is in the list', async (t) => {
   const found: unknown[] = [];
   for (const name of readdirSync(REPORTS).filter((file) => file.endsWith('.js'))) {

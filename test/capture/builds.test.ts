@@ -32,8 +32,6 @@ async function agrees(t: Test, program: GoProcess, signal: Signal): Promise<void
   t.same(image.damage, []);
 }
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   for (const cell of BUILD_CELLS) {
     t.test(`snapshot: every parked goroutine is where the program says it is (${cellName(cell)})`, async (t) => {

@@ -17,8 +17,6 @@ const FILES = 256;
 /** Names that C libraries give to the function that the threads wait in. */
 const PAUSE = /^(__GI_)?_*(libc_)?pause$/;
 
-t.setTimeout(300_000);
-
 if (requireGo(t)) {
   t.test(`capture: ${THREADS} threads in C code, in every mode, with ${FILES} open files`, async (t) => {
     const program = await startGo(t, await buildGo(CTHREADS_CELL), { args: [String(THREADS)] });

@@ -155,8 +155,6 @@ function slices(pid: number): string {
   return tasks.map((tid) => readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8')).join('');
 }
 
-t.setTimeout(300_000);
-
 if (requireGo(t)) {
   for (const version of [1, 2] as const) {
     t.test(`frozen: a program in a cgroup of version ${version} is read as it stands`, async (t) => {

@@ -34,8 +34,6 @@ async function list(...target: readonly string[]): Promise<Listed> {
 /** Their folder has another name. */
 const RUNTIME_FILES = /\/((?:proc|chan|select|sema|time|netpoll|coro|panic)\.go)$/;
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   for (const cell of GARBLE_CELLS) {
     // With -tiny a program prints no traceback: what is left is the same source, built without it.

@@ -11,8 +11,6 @@ const SPINS = /^main\.spin(\w+)$/;
 /** Calls the C code of the race detector, or of asan. */
 const CALLS_C = /(race|asan)call$/;
 
-t.setTimeout(600_000);
-
 for (const cell of RACE_CELLS) {
   t.test(`race: goroutines inside the race detector have their callers (${cellName(cell)})`, async (t) => {
     if (!requireGo(t)) return;

@@ -80,8 +80,6 @@ function onCall({ file, line }: Frame): boolean {
   return CALLS.get(file.slice(file.lastIndexOf('/') + 1))?.has(line) === true;
 }
 
-t.setTimeout(600_000);
-
 for (const cell of SPIN_CELLS) {
   t.test(`capture: running goroutines are where they can be, with the right callers (${cellName(cell)})`, async (t) => {
     if (!requireGo(t)) return;

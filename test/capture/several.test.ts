@@ -118,8 +118,6 @@ function isIdle(goid: number, frames: GoroutineWithStack['frames']): boolean {
   return goid === FOR_CALLS && frames.length === 0;
 }
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   t.test('runtimes: a Go program and a library of another release', async (t) => {
     const libraries = await severalLibraries(t);

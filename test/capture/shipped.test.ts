@@ -115,8 +115,6 @@ function onlyChild(pid: number): number | null {
   return child !== undefined && child > 0 ? child : null;
 }
 
-t.setTimeout(300_000);
-
 t.test('shipped: esbuild, a compiler in an npm package', async (t) => {
   await isExact(t, {
     command: esbuildPath(),

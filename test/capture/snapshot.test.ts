@@ -49,8 +49,6 @@ async function captured(program: GoProcess, path: string, mode: CaptureMode): Pr
   }
 }
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   t.test('snapshot: gives the same answers without the executable', async (t) => {
     const folder = temporaryFolder(t);

@@ -8,8 +8,6 @@ import { temporaryFolder } from '../support/gsp.js';
 import { CRASH_CELLS, cellName } from '../support/releases.js';
 import { gospy } from './gospy-process.js';
 
-t.setTimeout(600_000);
-
 /** What the program itself says of its end: sighandler in signal_unix.go, or printpanics and throw in panic.go. */
 function told(stderr: string): Partial<Crash> {
   const thrown = /^\[signal (SIG\w+): .* code=(\w+) addr=(\w+) /m.exec(stderr);

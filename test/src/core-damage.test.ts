@@ -27,8 +27,6 @@ import { random, temporaryFolder } from '../support/gsp.js';
 import { CHANGES, type Cell } from '../support/releases.js';
 import { gospy } from './gospy-process.js';
 
-t.setTimeout(600_000);
-
 const CRASH: Cell = { fixture: 'crash', release: '1.26', link: 'plain' };
 const PARK: Cell = { fixture: 'park', release: '1.26', link: 'stripped' };
 const RANDOM_CUTS = 100;

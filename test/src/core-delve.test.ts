@@ -8,8 +8,6 @@ import { buildGo, requireGo } from '../support/go.js';
 import { CORE_PROGRAMS, coreProgramName } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   t.before(() => buildDelve());
   for (const program of CORE_PROGRAMS) {

@@ -21,8 +21,6 @@ import { manyArm64, type Cell } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 import { gospy } from './gospy-process.js';
 
-t.setTimeout(600_000);
-
 const PARK: Cell = { fixture: 'park', release: '1.26', link: 'plain' };
 
 /** Leaves out what depends on when a capture was made, which cores do not say, and the scavenger, which wakes in between. */

@@ -14,8 +14,6 @@ import { CHANGES, manyArm64, type Cell } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 import { gospy } from './gospy-process.js';
 
-t.setTimeout(600_000);
-
 const MANY: Cell = { fixture: 'many', release: '1.26', link: 'stripped' };
 /** coredump_filter: with everything that is mapped, and without what files hold. */
 const [WHOLE, LEAN] = ['0x7f', '0x33'];

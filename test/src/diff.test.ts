@@ -7,8 +7,6 @@ import { FLOW, type Cell } from '../support/releases.js';
 import { parseSchedTraces, schedTraceEnv, type SchedTrace } from '../support/schedtrace.js';
 import { gospy } from './gospy-process.js';
 
-t.setTimeout(120_000);
-
 const folder = temporaryFolder(t);
 
 interface Passing {

@@ -87,8 +87,6 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-t.setTimeout(300_000);
-
 if (requireGo(t)) {
   for (const sample of ['labels.gsp', 'queue.gsp', 'arm64.gsp', 'core.gz']) {
     t.test(`export pprof: every goroutine of ${sample} is a sample with its stack, wait and labels`, async (t) => {

@@ -11,8 +11,6 @@ import { BROKER_CELL } from '../support/work-cells.js';
 import { gospyHere } from './gospy-here.js';
 import { documentIn } from './html-page.js';
 
-t.setTimeout(120_000);
-
 const PAGE = fileURLToPath(new URL('../../../docs/decoders.md', import.meta.url));
 const SAMPLE = fileURLToPath(new URL('../../../snapshots/samples/queue.gsp', import.meta.url));
 

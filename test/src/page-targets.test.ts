@@ -13,8 +13,6 @@ import { ask, cells, pageOf, TALL, text, VIEWS } from './html-page.js';
 
 /** Pages of processes that tests start, in a browser. */
 
-t.setTimeout(300_000);
-
 const browser = requireGo(t) ? await requireBrowser(t) : null;
 if (browser !== null) await drive(t, browser);
 

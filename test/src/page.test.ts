@@ -32,8 +32,6 @@ async function search(file: OpenFile, words: string): Promise<void> {
   await file.settle();
 }
 
-t.setTimeout(300_000);
-
 const browser = await requireBrowser(t);
 if (browser !== null) await drive(t, browser);
 

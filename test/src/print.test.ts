@@ -12,8 +12,6 @@ import { parseTraceback } from '../support/traceback.js';
 import { TYPED_CELLS } from '../support/work-cells.js';
 import { gospyHere } from './gospy-here.js';
 
-t.setTimeout(300_000);
-
 /** What the program says of an argument. */
 interface Said {
   readonly goid: number;

@@ -48,8 +48,6 @@ function shown({ frames }: GoroutineWithStack): string[] {
   return all.slice(Math.max(0, first)).map(({ func, file, line }) => `${func} ${file}:${line}`);
 }
 
-t.setTimeout(300_000);
-
 if (requireGo(t)) {
   for (const cell of PROFILED_CELLS) {
     t.test(

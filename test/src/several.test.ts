@@ -44,8 +44,6 @@ function perRuntime(items: unknown): Record<number, number> {
   return counts;
 }
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   t.test('several runtimes: every document lists them, and says which one is meant', async (t) => {
     const { old } = await severalLibraries(t);

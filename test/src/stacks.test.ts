@@ -78,8 +78,6 @@ function renamed(ours: readonly Ancestor[], printed: readonly TracedAncestor[]):
   });
 }
 
-t.setTimeout(600_000);
-
 if (requireGo(t)) {
   for (const release of ['1.12', '1.21', '1.27'] as const) {
     t.test(`stacks: panicparse reads every goroutine of Go ${release} as it is`, async (t) => {

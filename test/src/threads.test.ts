@@ -10,8 +10,6 @@ import { gospy } from './gospy-process.js';
 /** Names that C libraries give to the function that the fixture's C code blocks in. */
 const READ = /^(__GI_)?_*(libc_)?read(_cancel)?$/;
 
-t.setTimeout(300_000);
-
 if (requireGo(t)) {
   for (const release of ['1.12', '1.26'] as const) {
     t.test(

@@ -5,8 +5,6 @@ import { LiveProcess } from '../../../capture/process/live-process.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
 import { untilQuiet } from '../../support/quiet.js';
 
-t.setTimeout(300_000);
-
 t.test('work: stacks that tell nothing are known by the places on them', async (t) => {
   if (!requireGo(t)) return;
   const running = await startGo(t, await buildGo({ fixture: 'decoders', release: '1.27', link: 'stripped' }));

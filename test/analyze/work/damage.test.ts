@@ -9,8 +9,6 @@ import { buildGo, requireGo, startGo } from '../../support/go.js';
 import { untilQuiet } from '../../support/quiet.js';
 import { damaged, DAMAGE } from '../damaged-memory.js';
 
-t.setTimeout(300_000);
-
 /** A text has a few strings, each of 256 characters at most, or the cases of a select, with types of any name. */
 const MAX_TEXT = 20_000;
 

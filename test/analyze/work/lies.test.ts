@@ -14,8 +14,6 @@ import { random } from '../../support/gsp.js';
 import { untilQuiet } from '../../support/quiet.js';
 import { Patched } from '../patched-memory.js';
 
-t.setTimeout(300_000);
-
 /** The kinds of work that are told of objects with pointers in the heap. */
 const OF_OBJECTS = new Set(['http-server', 'http-client', 'context', 'socket', 'file', 'exec']);
 
