@@ -331,6 +331,14 @@ export function nextMarked(marks: Uint8Array, index: number): number {
   return marks[index + 1] === 1 ? index + 1 : marks.indexOf(1, index + 1);
 }
 
+/** True if more than a part of the marks are set. */
+export function haveMany(marks: Uint8Array, part: number): boolean {
+  const many = part * marks.length;
+  let seen = 0;
+  for (let i = marks.indexOf(1); i >= 0; i = nextMarked(marks, i)) if (++seen > many) return true;
+  return false;
+}
+
 function rangesOf(addresses: Float64Array, sizeBytes: number): RangeList {
   const out = new RangeList();
   for (const address of addresses) out.add(address, address + sizeBytes);

@@ -1,13 +1,13 @@
 import type { Addr } from '../../snapshots/address.js';
 import { LayeredSource, Memory, onFault, type MemorySource, type Range, type Segment } from '../../snapshots/memory.js';
-import { Runs, RangeList } from '../../snapshots/runs.js';
+import { RangeList } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
 import type { M } from '../../analyze/runtime/machine.js';
 import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import type { CopiedParts } from '../../analyze/runtime/pointer-walk.js';
-import { nextMarked } from '../../analyze/runtime/stack-plan.js';
+import { haveMany, nextMarked } from '../../analyze/runtime/stack-plan.js';
 import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import type { KnownStack } from '../../analyze/stack-ids.js';
 import type { RunReader } from '../process/run-reader.js';
@@ -17,7 +17,8 @@ import { hasAllGoroutines, readLists } from './late-lists.js';
 import { LateReads, type CopySource } from './late-reads.js';
 import { CopiedRuns, OneStack, readWalk } from './late-walk.js';
 import { copyMachines, type MachineList } from './machine-list.js';
-import { hasNewModules, isOutgrown, MAX_QUEUE_GAP, type Plan } from './plan.js';
+import { hasNewModules, isOutgrown, type Plan } from './plan.js';
+import { QueueCopy } from './queue-copy.js';
 import { RunSource } from './run-source.js';
 import { SparseSource } from './sparse-source.js';
 import { lookAtRecords, markChanged } from './stack-batches.js';
@@ -51,9 +52,6 @@ const MANY_NEW_MACHINES = 8;
 
 /** If more than this part of the goroutines moved, all queues are read again in one go, since they are small. */
 const MANY_MOVED = 1 / 64;
-/** Queues that a stop had to read without a plan, and at most so many bytes of them, are planned for the next one. */
-const WORTH_PLANNING = 32;
-const MOST_QUEUE_BYTES = 1 << 28;
 
 /**
  * A copy of what a plan names: read ahead while the program runs, and read again in the stop where it may have changed.
@@ -65,16 +63,13 @@ export class Copy {
   readonly #records: RunReader;
   /** Stacks that were read again, each as a whole run. */
   readonly #stacks: SparseReader;
-  /** The queues of the plan, and those that earlier stops of this copy came upon: the rehearsal finds most. */
-  #queueRuns: Runs;
-  #queues: RunReader;
+  readonly #queues: QueueCopy;
   /** The buffer of the records. */
   readonly #view: DataView;
   readonly #recordSource: RunSource;
   readonly #stackSource: SparseSource;
   /** Stacks that were read ahead, and not again. */
   readonly #stored: StoredStacks;
-  #queueSource: RunSource;
   /** By index of a goroutine, 1 if it moved since the records were remembered. */
   readonly #moved: Uint8Array;
   /** By index of a goroutine, 1 if what it waits for or its labels may not be in the plan, whether or not it moved since. */
@@ -91,14 +86,13 @@ export class Copy {
   /** The Ms as the last look found them, and by the ids of their threads once those of one are asked for. */
   #machines: readonly M[] = [];
   #byProcid: ReadonlyMap<number, M> | null = null;
-  #born: Float64Array = new Float64Array(0);
+  /** Goroutines that began after the plan was made, as the last look came upon them. */
+  born: Float64Array = new Float64Array(0);
   /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
   readonly #lateStacks: ThreadStacks;
   #lists: Lists = { areWhole: false, fresh: 0 };
   /** True if the last stop had the time to read the stacks of all that moved. */
   #movedWasRead = false;
-  /** True if all queues were read since the last goroutine moved. */
-  #queuesAreFresh = false;
 
   constructor(plan: Plan, source: CopySource) {
     this.plan = plan;
@@ -106,14 +100,12 @@ export class Copy {
     this.#lateStacks = new ThreadStacks(source);
     this.#records = source.reader(plan.records);
     this.#stacks = source.sparseReader(plan.stacks);
-    this.#queueRuns = plan.queues;
-    this.#queues = source.reader(plan.queues);
+    this.#queues = new QueueCopy(plan.queues, source);
     const { buffer, byteOffset, byteLength } = this.#records.bytes;
     this.#view = new DataView(buffer, byteOffset, byteLength);
     this.#recordSource = new RunSource(plan.records, this.#records.bytes);
     this.#stackSource = new SparseSource(plan.stacks, this.#stacks);
     this.#stored = new StoredStacks(plan.stackPlan, source);
-    this.#queueSource = new RunSource(plan.queues, this.#queues.bytes);
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#uncovered = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
@@ -128,7 +120,7 @@ export class Copy {
   async prepare(packing: Packing): Promise<void> {
     const { stackPlan } = this.plan;
     this.#lookFirst();
-    this.#readQueues();
+    this.#queues.read();
     const stack = new OneStack();
     const copied = { records: this.#copiedWith(this.#late).records, stacks: stack };
     const kinds = (this.#kinds = new StackKinds(stackPlan, this.plan.program, this.#recordSource));
@@ -153,7 +145,7 @@ export class Copy {
       this.#lookFirst();
       this.#stored.fill(this.#view, this.#moved);
     }
-    this.#planMoreQueues();
+    this.#queues.planMore(this.#walk.kept);
     this.#slab.grow();
     this.#late = this.#newLateReads(null);
     this.#stored.drop(this.#moved);
@@ -166,7 +158,7 @@ export class Copy {
     this.#elsewhere.clear();
     stackPlan.markStacks(this.#stored.dropped, this.#view, this.#dirty, this.#elsewhere);
     this.#stackSource.failed = this.#stacks.read(this.#dirty);
-    this.#readQueues();
+    this.#queues.read();
     this.#moved.fill(0);
     this.#uncovered.fill(0);
     stackPlan.markUncovered(this.#view, this.#copiedWith(this.#late), this.#walk, this.#uncovered);
@@ -175,7 +167,7 @@ export class Copy {
     stackPlan.markOnThreads(this.#view, this.#moved);
     // What was covered at the first look is not what these have now.
     for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) this.#uncovered[i] = 1;
-    this.#queuesAreFresh = false;
+    this.#queues.grewOld();
     stackPlan.remember(this.#view);
   }
 
@@ -214,7 +206,7 @@ export class Copy {
     }
     this.#stackSource.failed = failed;
     this.#movedWasRead = true;
-    if (haveMany(this.#moved, MANY_MOVED) || haveMany(this.#uncovered, MANY_MOVED)) this.#readQueues(deadline);
+    if (haveMany(this.#moved, MANY_MOVED) || haveMany(this.#uncovered, MANY_MOVED)) this.#queues.read(deadline);
     const { machines, isWhole } = this.#complete(late, deadline);
     this.#readThreadStacks(late, machines, threads);
     return isWhole ? null : this.#movedGoroutines();
@@ -268,11 +260,6 @@ export class Copy {
     return this.plan.stackPlan.whereabouts(this.#view);
   }
 
-  /** Goroutines that began after the plan was made, as the last look came upon them. */
-  get born(): Float64Array {
-    return this.#born;
-  }
-
   /**
    * The program as it was read last: its records, and the stacks that are at hand. What was not read is in `rest`. It shows what
    * is read later, too.
@@ -311,7 +298,7 @@ export class Copy {
 
   /** Bytes that were read. */
   get sizeBytes(): number {
-    const planned = this.#records.bytes.length + this.#queues.bytes.length;
+    const planned = this.#records.bytes.length + this.#queues.sizeBytes;
     const stacks = this.#stored.sizeBytes + this.#stacks.sizeBytes;
     return planned + stacks + this.#late.sizeBytes + this.#lateStacks.sizeBytes;
   }
@@ -329,7 +316,7 @@ export class Copy {
       stacks: this.#stackSource.segments(),
       stored: this.#stored,
       kindOf: (g) => this.kindOf(g),
-      queues: this.#queueSource.segments(),
+      queues: this.#queues.source.segments(),
     };
   }
 
@@ -347,25 +334,6 @@ export class Copy {
     });
   }
 
-  #readQueues(deadline = Infinity): void {
-    this.#queueSource.failed = this.#queues.read(deadline);
-    this.#queuesAreFresh = this.#queues.end === this.#queueRuns.length;
-  }
-
-  /**
-   * Plans the queues that the last stop came upon: sudogs are few more than are in use, and used again and again, so that
-   * the next one finds most of them in the same places.
-   */
-  #planMoreQueues(): void {
-    const { kept } = this.#walk;
-    if (kept.length < WORTH_PLANNING || this.#queueRuns.sizeBytes > MOST_QUEUE_BYTES) return;
-    kept.addAll(this.#queueRuns.parts());
-    this.#queueRuns = new Runs(kept, MAX_QUEUE_GAP);
-    kept.clear();
-    this.#queues = this.#source.reader(this.#queueRuns);
-    this.#queueSource = new RunSource(this.#queueRuns, this.#queues.bytes);
-  }
-
   /** True if a range is wholly within planned stacks that the last {@link readStopped} has read. */
   #wasReadAgain({ lo, hi }: Range): boolean {
     return this.#dirty[this.plan.stacks.indexOf(lo)] === 1 && this.#stackSource.has(lo, hi);
@@ -378,7 +346,7 @@ export class Copy {
   #complete(late: LateReads, deadline: number): { born: Float64Array; machines: readonly M[]; isWhole: boolean } {
     const { stackPlan, program } = this.plan;
     const { born, machines } = readLists(late);
-    this.#born = born;
+    this.born = born;
     this.#machines = machines;
     const { sizeBytes } = program.goroutineReader;
     for (const g of born) {
@@ -393,7 +361,7 @@ export class Copy {
     const copied = this.#copiedWith(late);
     const walk = this.#walk;
     walk.begin(this.#moved.length + born.length);
-    stackPlan.addMarked(this.#moved, this.#uncovered, this.#view, copied, walk, this.#queuesAreFresh);
+    stackPlan.addMarked(this.#moved, this.#uncovered, this.#view, copied, walk, this.#queues.areFresh);
     for (const g of born) {
       const offset = late.batches.find(g, sizeBytes);
       if (offset >= 0) walk.add(copied, late.batches.view, offset, g);
@@ -409,9 +377,9 @@ export class Copy {
 
   /** The planned runs that were just read, and what was read late. */
   #copiedWith({ batches }: LateReads): CopiedParts {
-    const [records, queues] = [this.#recordSource, this.#queueSource];
+    const [records, { source, areFresh }] = [this.#recordSource, this.#queues];
     return {
-      records: new CopiedRuns(this.#queuesAreFresh ? [queues, records] : [records], batches),
+      records: new CopiedRuns(areFresh ? [source, records] : [records], batches),
       stacks: new CopiedRuns([this.#stackSource, this.#stored], batches),
     };
   }
@@ -427,12 +395,4 @@ export class Copy {
     for (let i = this.#moved.indexOf(1); i >= 0; i = nextMarked(this.#moved, i)) out.push((goroutines[i] ?? 0) as Addr);
     return out;
   }
-}
-
-/** True if more than a part of the marks are set. */
-function haveMany(marks: Uint8Array, part: number): boolean {
-  const many = part * marks.length;
-  let seen = 0;
-  for (let i = marks.indexOf(1); i >= 0; i = nextMarked(marks, i)) if (++seen > many) return true;
-  return false;
 }
