@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { Memory, MemoryFault } from '../../snapshots/memory.js';
+import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
 import { goString, MAX_STRING } from '../binary/build-info.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import { nothing, type PointerWalk } from './pointer-walk.js';
@@ -48,6 +48,7 @@ export class LabelReader {
   *#fromMap(labels: Addr, { hmap, bucket }: LabelMap): Iterable<[string, string]> {
     const map = this.#memory.ptr(labels);
     if (map === 0) return;
+    this.#readWhole(map, hmap.oldBuckets + 8);
     const log = this.#memory.u8(map, hmap.logBuckets);
     if (log > MAX_LOG_BUCKETS) throw new MemoryFault(map, `a label map of 2^${log} buckets`);
     yield* this.#fromBuckets(this.#memory.ptr(map, hmap.buckets), 2 ** log, bucket);
@@ -60,6 +61,7 @@ export class LabelReader {
     for (let i = 0; i < count; i++) {
       let bucket = first === 0 ? first : plus(first, i * layout.sizeBytes);
       while (bucket !== 0) {
+        this.#readWhole(bucket, layout.sizeBytes);
         for (let slot = 0; slot < layout.slots; slot++) {
           if (++slots > MAX_SLOTS) throw new MemoryFault(first, 'a label map without end');
           if (this.#memory.u8(bucket, slot) < layout.minTopHash) continue;
@@ -68,6 +70,14 @@ export class LabelReader {
         bucket = this.#memory.ptr(bucket, layout.overflow);
       }
     }
+  }
+
+  /** Reads what {@link LabelWalk} goes to as one item, so that it is in the plan of a capture as such. Other images may have less. */
+  #readWhole(at: Addr, length: number): void {
+    onFault(
+      () => this.#memory.bytes(at, length),
+      () => null,
+    );
   }
 
   /** Two Go strings by the addresses of their headers. */
@@ -140,8 +150,8 @@ export class LabelWalk {
   };
 }
 
-/** Wants the bytes of the Go string whose header is at an offset in the walk's item. */
+/** Wants the bytes of the Go string whose header is at an offset in the walk's item, unless it is a constant, as most keys are. */
 function wantString(walk: PointerWalk, header: number): void {
-  const length = wordAt(walk.view, walk.offset + header + 8);
-  if (length <= MAX_STRING) walk.want(nothing, wordAt(walk.view, walk.offset + header), length);
+  const [at, length] = [wordAt(walk.view, walk.offset + header), wordAt(walk.view, walk.offset + header + 8)];
+  if (length <= MAX_STRING && !walk.isConstant(at)) walk.want(nothing, at, length);
 }

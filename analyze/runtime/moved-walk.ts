@@ -1,5 +1,6 @@
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Range } from '../../snapshots/memory.js';
+import type { Runs } from '../../snapshots/runs.js';
 import { AncestorWalk } from './ancestors.js';
 import { DeferWalk } from './defer-records.js';
 import type { GoRuntime } from './go-runtime.js';
@@ -15,7 +16,7 @@ const CACHED = 1024;
  * their deferred calls, their labels and their ancestors.
  */
 export class MovedWalk {
-  readonly #walk = new PointerWalk();
+  readonly #walk: PointerWalk;
   readonly #waits: WaitWalk;
   readonly #labels: LabelWalk;
   readonly #ancestors: AncestorWalk;
@@ -26,10 +27,11 @@ export class MovedWalk {
   readonly #asked = new Float64Array(CACHED);
   #hasAsked = false;
 
-  /** `gs` has the gs of all goroutines. */
-  constructor(program: GoRuntime, gs: Range) {
+  /** `gs` has the gs of all goroutines; `constants` are as for {@link PointerWalk}. */
+  constructor(program: GoRuntime, gs: Range, constants: Runs) {
     const { layouts } = program;
     const g = layouts.of('g');
+    this.#walk = new PointerWalk(constants);
     this.#waits = new WaitWalk(program, gs);
     this.#labels = new LabelWalk(layouts.release);
     this.#ancestors = new AncestorWalk(layouts);

@@ -172,6 +172,8 @@ export class ParkedWords {
   readonly #waiting: number;
   /** Of each goroutine, where it was when the plan last had all that it waits for and its labels; 0 if it never had. */
   readonly #covered: Int32Array;
+  /** The label set that it had then. */
+  readonly #coveredLabels: Float64Array;
   readonly #sizeBytes: number;
   readonly #isDead = Uint8Array.from(GOROUTINE_STATUSES, (status) => (status === 'dead' ? 1 : 0));
   readonly #isUncounted = new Uint8Array(REASONS);
@@ -194,6 +196,7 @@ export class ParkedWords {
     this.#labels = g.offset('labels');
     this.#waiting = g.offset('waiting');
     this.#covered = new Int32Array(count);
+    this.#coveredLabels = new Float64Array(count);
     this.#sizeBytes = g.sizeBytes;
     for (let reason = 0; reason < REASONS; reason++) {
       if (UNCOUNTED_REASONS.has(reasons.at(reason) ?? '')) this.#isUncounted[reason] = 1;
@@ -216,7 +219,14 @@ export class ParkedWords {
 
   /** Notes that the plan has all of the goroutine at an index, where these records have it. */
   setCovered(index: number, records: DataView): void {
-    this.#covered[index] = this.#hash(records, this.#offsets[index] ?? 0);
+    const g = this.#offsets[index] ?? 0;
+    this.#covered[index] = this.#hash(records, g);
+    this.#coveredLabels[index] = wordAt(records, g + this.#labels);
+  }
+
+  /** The label set of the goroutine at an index that the plan has all of, since such a set never changes; 0 if none is known. */
+  coveredLabels(index: number): number {
+    return this.#coveredLabels[index] ?? 0;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { ADDR_LIMIT } from '../../snapshots/address.js';
-import { RangeList } from '../../snapshots/runs.js';
+import { RangeList, type Runs } from '../../snapshots/runs.js';
 
 /** Memory as far as it was copied. */
 export interface CopiedMemory {
@@ -48,12 +48,23 @@ export class PointerWalk {
   readonly kept = new RangeList();
   /** What was found and is of use: all but the items of {@link guess} that their steps did not keep. */
   readonly needed = new RangeList();
+  readonly #constants: Runs;
   #ready = new Items();
   #missing = new Items();
   #tried = new Items();
   #stepsLeft = 0;
   #bytesLeft = 0;
   #wasMissing = false;
+
+  /** `constants` is the memory that the process cannot write: it can be read later. */
+  constructor(constants: Runs) {
+    this.#constants = constants;
+  }
+
+  /** True if the process cannot write the byte at an address. */
+  isConstant(at: number): boolean {
+    return this.#constants.indexOf(at) >= 0;
+  }
 
   /** Begins a walk from this many goroutines. */
   begin(goroutines: number): void {

@@ -215,7 +215,9 @@ export class StackPlan {
     for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {
       if (uncovered[i] !== 1) this.#addTo(walk, copied, records, i, this.#parked.labelsBefore(i), !queuesAreFresh);
     }
-    for (let i = uncovered.indexOf(1); i >= 0; i = nextMarked(uncovered, i)) this.#addTo(walk, copied, records, i, 0);
+    for (let i = uncovered.indexOf(1); i >= 0; i = nextMarked(uncovered, i)) {
+      this.#addTo(walk, copied, records, i, this.#parked.coveredLabels(i));
+    }
   }
 
   #addTo(

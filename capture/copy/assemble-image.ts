@@ -20,7 +20,7 @@ import { reopenPrograms, structsOf, type GoProgram, type Programs } from '../../
 import { readGoroutine, usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copies } from './copies.js';
 import type { CopyContents } from './copy.js';
-import { clipToMappings, type Survey } from './plan.js';
+import { constantRanges, type Survey } from './plan.js';
 
 /** What a capture gives: the image, and its memory in the groups in which it is written to a file. */
 export interface Captured {
@@ -154,10 +154,7 @@ class ReadOnlySource implements MemorySource {
 
   constructor(image: ProcessImage) {
     this.#image = image;
-    const everything = image.mappings.map(({ start, end }) => ({ lo: start, hi: end }));
-    this.#ranges = [
-      ...clipToMappings(everything, image.mappings, (m) => m.readable && !m.writable && !m.path.startsWith('[')),
-    ];
+    this.#ranges = constantRanges(image.mappings);
   }
 
   window(addr: number): Window | null {

@@ -109,7 +109,7 @@ export class Copy {
     this.#moved = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#uncovered = new Uint8Array(plan.stackPlan.goroutines.length);
     this.#dirty = new Uint8Array(plan.stacks.length);
-    this.#walk = new MovedWalk(plan.program, plan.stackPlan.gs);
+    this.#walk = new MovedWalk(plan.program, plan.stackPlan.gs, plan.constants);
     this.#late = this.#newLateReads(null);
   }
 

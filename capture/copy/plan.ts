@@ -44,6 +44,8 @@ export interface Plan {
   /** What goroutines wait in: sudogs, the headers of channels, timers and pollDescs. */
   readonly queues: Runs;
   readonly stackPlan: StackPlan;
+  /** Memory that the process cannot write: what is there is read after the stop. */
+  readonly constants: Runs;
 }
 
 /** The first look at a process, which the plan is made from. */
@@ -103,7 +105,7 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const records = new Runs(known, MAX_GAP);
   const queues = new Runs(stackPlan.waits.withSudogs(), MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  return { program, records, stacks, queues, stackPlan };
+  return { program, records, stacks, queues, stackPlan, constants: new Runs(constantRanges(live.mappings), 0) };
 }
 
 /** The parts of ranges that are not on stacks, up to so many bytes of them. */
@@ -146,6 +148,13 @@ export function hasNewModules(program: GoProgram, source: Pick<LiveProcess, 'byt
   if (last === undefined) return false;
   const next = source.bytesNow(plus(last.addr, last.layout.offset('next')), 8);
   return next !== null && wordAt(new DataView(next.buffer), 0) !== last.next;
+}
+
+/** Memory that a process can read, but not write. `mappings` must be ascending. */
+export function constantRanges(mappings: readonly Mapping[]): Range[] {
+  return mappings
+    .filter(({ readable, writable, path }) => readable && !writable && !path.startsWith('['))
+    .map(({ start, end }) => ({ lo: start, hi: end }));
 }
 
 /** The parts of ranges that are in mappings of a kind. `mappings` must be ascending. */
