@@ -96,8 +96,8 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const named = recordingMemory(live.memory, live);
   readNamed(now.over({ memory: named.memory }), stackPlan.examples);
   const known = runtimeRanges(now, goroutines);
-  const writable = (ranges: Iterable<Range>): Iterable<Range> =>
-    clipToMappings(ranges, live.mappings, (m) => m.writable);
+  const mappings = live.mappings.filter((mapping) => mapping.writable);
+  const writable = (ranges: Iterable<Range>): Iterable<Range> => clipToMappings(ranges, mappings);
   for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.waits.syncWords]) {
     known.addAll(writable(ranges));
   }
@@ -150,23 +150,18 @@ export function hasNewModules(program: GoProgram, source: Pick<LiveProcess, 'byt
   return next !== null && wordAt(new DataView(next.buffer), 0) !== last.next;
 }
 
-/** Memory that a process can read, but not write. `mappings` must be ascending. */
+/** Memory that a process can read, but not write, in the order of the mappings. */
 export function constantRanges(mappings: readonly Mapping[]): Range[] {
   return mappings
     .filter(({ readable, writable, path }) => readable && !writable && !path.startsWith('['))
     .map(({ start, end }) => ({ lo: start, hi: end }));
 }
 
-/** The parts of ranges that are in mappings of a kind. `mappings` must be ascending. */
-export function* clipToMappings(
-  ranges: Iterable<Range>,
-  mappings: readonly Mapping[],
-  isWanted: (mapping: Mapping) => boolean,
-): Iterable<Range> {
-  const wanted = mappings.filter(isWanted);
+/** The parts of ranges that are in mappings, which must be ascending. */
+function* clipToMappings(ranges: Iterable<Range>, mappings: readonly Mapping[]): Iterable<Range> {
   for (const { lo, hi } of ranges) {
-    let i = firstIndex(wanted.length, (at) => (wanted[at]?.end ?? Infinity) > lo);
-    for (let mapping = wanted[i]; mapping !== undefined && mapping.start < hi; mapping = wanted[++i]) {
+    let i = firstIndex(mappings.length, (at) => (mappings[at]?.end ?? Infinity) > lo);
+    for (let mapping = mappings[i]; mapping !== undefined && mapping.start < hi; mapping = mappings[++i]) {
       yield { lo: Math.max(lo, mapping.start) as Addr, hi: Math.min(hi, mapping.end) as Addr };
     }
   }
