@@ -34,7 +34,9 @@ export interface Reads {
    */
   readonly pointed?: { readonly field: PointerField; readonly read: (program: GoProgram, at: Addr) => unknown };
   /** For one goroutine and its stack after another, what the process cannot write: it is read after the process was let go. */
-  readonly goroutine?: (program: GoProgram) => (g: G, stack: KnownStack) => unknown;
+  readonly goroutine?: (program: GoProgram) => GoroutineReads;
+  /** The same for the types of the values of channels that goroutines wait on: for each type once. */
+  readonly elemType?: (program: GoProgram) => (type: Addr) => unknown;
   /** The same for the places in the code where frames of goroutines stand, of which many have the same: for each place once. */
   readonly place?: (program: GoProgram) => (place: Pick<PhysicalFrame, 'point' | 'trap'>) => unknown;
   /** The same for threads. */
@@ -44,6 +46,16 @@ export interface Reads {
    * the process runs, of some goroutines of each kind; and once more in the stop, but for what is on stacks.
    */
   readonly named?: (program: GoProgram) => (g: G) => unknown;
+}
+
+/** Reads what one goroutine leads to. */
+export interface GoroutineReads {
+  readonly read: (g: G, stack: KnownStack) => unknown;
+  /**
+   * False where all of it is the same for goroutines with this stack that the same go statement started and that have neither
+   * deferred calls on a list nor ancestors. Absent: it always is, but for the types of channels.
+   */
+  readonly mayDiffer?: (stack: KnownStack) => boolean;
 }
 
 /** Fields of a goroutine that point to memory of their own; 0 where there is none. */

@@ -3,6 +3,7 @@ import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { PointerField, Reads } from './analysis.js';
 import { ANALYSES } from './analyses.js';
 import type { GoProgram } from './program.js';
+import { alone, type Alike, type AlikeGoroutines, type Member } from './alike.js';
 import type { G } from './runtime/goroutine.js';
 import { StackIds, type KnownStack } from './stack-ids.js';
 
@@ -33,15 +34,10 @@ export function readNamed(program: GoProgram, goroutines: Iterable<G>): void {
 }
 
 /**
- * Reads everything that the analyses need of a program, goroutine by goroutine. `goroutines` are all of them, in an order in
- * which their stacks are quick to read. `kindOf` returns, where it is known, something that a goroutine has in common with those
- * whose stacks have the same return addresses: of these one is followed. Returns how many goroutines there were.
+ * Reads everything that the analyses need of a program. Of `goroutines` that are alike it reads one, unless their values may lead
+ * to more.
  */
-export function readWorkingSet(
-  program: GoProgram,
-  goroutines: Iterable<G> = program.goroutines(),
-  kindOf: (g: G) => object | null = () => null,
-): number {
+export function readWorkingSet(program: GoProgram, goroutines: AlikeGoroutines = new EveryGoroutine(program)): void {
   readFixed(program);
   const ofThreads = ALL.flatMap(({ thread }) => thread?.(program) ?? []);
   for (const m of program.machines) {
@@ -49,38 +45,46 @@ export function readWorkingSet(
   }
   const ofGoroutines = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
   const places = new Places(program);
-  const stacks = new KindsOfStacks(program, kindOf);
-  let count = 0;
-  for (const g of goroutines) {
-    const known = stacks.of(g);
-    places.readOf(known);
-    for (const read of ofGoroutines) attempt(read, g, known);
+  const ids = new StackIds();
+  const mayDiffer = new Map<Alike, boolean>();
+  const isWanted = (alike: Alike): boolean => {
+    const known = mayDiffer.get(alike);
+    if (known !== undefined) return known;
+    const ask = (): boolean => ofGoroutines.some((reads) => reads.mayDiffer?.(alike.stack) === true);
+    mayDiffer.set(
+      alike,
+      onFault(ask, () => true),
+    );
+    return true;
+  };
+  for (const { g, alike } of goroutines.members(isWanted)) {
+    const stack = alike?.stack ?? ids.find(program, g).known;
+    places.readOf(stack);
+    for (const { read } of ofGoroutines) attempt(read, g, stack);
     for (const { field, read } of POINTED) if (g[field] !== 0) attempt(read, program, g[field]);
-    count++;
   }
-  return count;
+  readPointed(program, 'labels', goroutines.labels());
+  const ofTypes = ALL.flatMap(({ elemType }) => elemType?.(program) ?? []);
+  for (const type of goroutines.elemTypes) {
+    for (const read of ofTypes) ignoringFaults(() => read(type));
+  }
 }
 
-/** The stacks of goroutines, of each kind one. */
-class KindsOfStacks {
+/** Goroutines of which none is known to be like another. */
+class EveryGoroutine implements AlikeGoroutines {
   readonly #program: GoProgram;
-  readonly #kindOf: (g: G) => object | null;
-  readonly #ids = new StackIds();
-  readonly #known = new Map<object, KnownStack>();
+  readonly elemTypes: readonly Addr[] = [];
 
-  constructor(program: GoProgram, kindOf: (g: G) => object | null) {
+  constructor(program: GoProgram) {
     this.#program = program;
-    this.#kindOf = kindOf;
   }
 
-  of(g: G): KnownStack {
-    const kind = this.#kindOf(g);
-    let known = kind === null ? undefined : this.#known.get(kind);
-    if (known === undefined) {
-      known = this.#ids.find(this.#program, g).known;
-      if (kind !== null) this.#known.set(kind, known);
-    }
-    return known;
+  members(): Iterable<Member> {
+    return alone(this.#program.goroutines());
+  }
+
+  labels(): Iterable<Addr> {
+    return [];
   }
 }
 

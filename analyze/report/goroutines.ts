@@ -46,8 +46,10 @@ const ANCESTOR_READS: Reads = {
   pointed: { field: 'ancestors', read: ({ ancestorReader }, at) => ancestorReader.read(at) },
   goroutine: (program) => {
     const locations = new LocationResolver(program);
-    return ({ ancestors }) => {
-      if (ancestors !== 0) program.ancestorReader.read(ancestors).forEach((ancestor) => locations.ancestor(ancestor));
+    return {
+      read: ({ ancestors }) => {
+        if (ancestors !== 0) program.ancestorReader.read(ancestors).forEach((ancestor) => locations.ancestor(ancestor));
+      },
     };
   },
 };

@@ -16,10 +16,12 @@ import { isRuntime, RuntimeCode } from './runtime-code.js';
 export const PLACE_READS: Reads = {
   goroutine: (program) => {
     const locations = new LocationResolver(program);
-    return (g) => {
-      locations.entry(g);
-      locations.creator(g);
-      locations.current(g);
+    return {
+      read: (g) => {
+        locations.entry(g);
+        locations.creator(g);
+        locations.current(g);
+      },
     };
   },
 };

@@ -1,4 +1,4 @@
-import type { Analysis, Reads } from '../analysis.js';
+import type { Analysis, GoroutineReads, Reads } from '../analysis.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { KnownStack } from '../stack-ids.js';
@@ -9,17 +9,20 @@ import { answer } from './answer.js';
 
 /** The code of functions on stacks, as far as it has to do with locks, and the calls that they have deferred. */
 export const HOLDER_READS: Reads = {
-  goroutine: readClaims,
-  named: readClaims,
+  goroutine: claimReads,
+  named: (program) => claimReads(program).read,
 };
 
 const EVERY_LOCK = { has: () => true, all: [] };
 
-function readClaims(program: GoProgram): (g: G, stack?: KnownStack) => unknown {
+function claimReads(program: GoProgram): { read: (g: G, stack?: KnownStack) => unknown } & GoroutineReads {
   const code = new LockCode(program);
   const finder = new HolderFinder(program, EVERY_LOCK, code);
   const ofOwn = new HolderFinder(program, EVERY_LOCK, new LockCode(program, ALL_OWN_METHODS, code));
-  return (g, stack) => [finder.claimsOf(g, stack), ofOwn.claimsOf(g, stack)];
+  return {
+    read: (g, stack) => [finder.claimsOf(g, stack), ofOwn.claimsOf(g, stack)],
+    mayDiffer: (stack) => finder.mayHoldIn(stack) || ofOwn.mayHoldIn(stack),
+  };
 }
 
 /** What the code of every goroutine's frames says that it holds: what is asked for when the holders of locks are looked for. */

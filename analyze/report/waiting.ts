@@ -8,7 +8,11 @@ import type { Wait } from './model.js';
 export const WAIT_READS: Reads = {
   goroutine: (program) => {
     const waits = new WaitsOnReader(program);
-    return (g) => waits.of(g);
+    return { read: (g) => waits.of(g) };
+  },
+  elemType: (program) => {
+    const waits = new WaitsOnReader(program);
+    return (type) => waits.typeName(type);
   },
 };
 

@@ -230,7 +230,7 @@ export class GoRuntime {
   }
 
   /** The goroutine at an address. null where it is dead, or with a warning where it cannot be read. */
-  protected goroutineAt(address: Addr): G | null {
+  goroutineAt(address: Addr): G | null {
     return onFault(
       () => (this.goroutineReader.isDead(address) ? null : this.goroutineReader.read(address)),
       (fault) => this.#warnUnreadable(address, fault),

@@ -1,4 +1,5 @@
-import type { Addr } from '../../snapshots/address.js';
+import { ADDR_LIMIT, type Addr } from '../../snapshots/address.js';
+import { wordAt } from '../../snapshots/bytes.js';
 import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
@@ -177,6 +178,48 @@ export class GoroutineReader {
 
   /** Throws MemoryFault where the g is absent or its words cannot be a g's. */
   read(addr: Addr): G {
+    const { lo, hi, view } = this.#memory.around(addr);
+    const whole = addr + this.sizeBytes <= hi ? this.inView(view, addr - lo, addr) : null;
+    return whole ?? this.#readByWord(addr);
+  }
+
+  /** The goroutine whose g, of that address, lies at an offset of `view`; null where its words cannot be a g's. */
+  inView(view: DataView, g: number, addr: Addr): G | null {
+    const at = this.offsets;
+    const status = GOROUTINE_STATUSES[view.getUint32(g + at.atomicstatus, true) & ~GSCAN] ?? null;
+    const [lo, hi] = [wordAt(view, g + at.stack), wordAt(view, g + at.stack + 8)];
+    const [m, lockedm] = [wordAt(view, g + at.m), wordAt(view, g + at.lockedm)];
+    const [labels, ancestors] = [wordAt(view, g + at.labels), wordAt(view, g + at.ancestors)];
+    if (status === null || !areStackBounds(lo, hi)) return null;
+    if (Math.max(lo, hi, m, lockedm, labels, ancestors) >= ADDR_LIMIT) return null;
+    return {
+      addr,
+      goid: wordAt(view, g + at.goid),
+      status,
+      waitreason: view.getUint8(g + at.waitreason),
+      waitsince: wordAt(view, g + at.waitsince),
+      trackingSeq: at.trackingSeq === null ? null : view.getUint8(g + at.trackingSeq),
+      stack: { lo: lo as Addr, hi: hi as Addr },
+      sched: {
+        sp: wordAt(view, g + at.schedSp),
+        pc: wordAt(view, g + at.schedPc),
+        lr: wordAt(view, g + at.schedLr),
+      },
+      stktopsp: wordAt(view, g + at.stktopsp),
+      syscallsp: wordAt(view, g + at.syscallsp),
+      syscallpc: wordAt(view, g + at.syscallpc),
+      m: m as Addr,
+      lockedm: lockedm as Addr,
+      gopc: wordAt(view, g + at.gopc),
+      startpc: wordAt(view, g + at.startpc),
+      parentGoid: at.parentGoid === null ? null : wordAt(view, g + at.parentGoid),
+      labels: labels as Addr,
+      ancestors: ancestors as Addr,
+    };
+  }
+
+  /** As {@link read}, of a g that may lie in several windows, or is damaged. */
+  #readByWord(addr: Addr): G {
     const memory = this.#memory;
     const at = this.offsets;
     const number = memory.u32(addr, at.atomicstatus) & ~GSCAN;

@@ -82,6 +82,11 @@ export class MovedWalk {
     return this.#walk.kept;
   }
 
+  /** As {@link WaitWalk.elemTypes}. */
+  get elemTypes(): WaitWalk['elemTypes'] {
+    return this.#waits.elemTypes;
+  }
+
   /** As {@link PointerWalk.needed}. */
   get needed(): PointerWalk['needed'] {
     return this.#walk.needed;

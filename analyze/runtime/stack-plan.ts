@@ -120,6 +120,11 @@ export class StackPlan {
     this.#parked.bind(this.#offsets);
   }
 
+  /** The offset of the g of the goroutine at an index in the records; -1 if it is not there. */
+  offsetOf(i: number): number {
+    return this.#offsets[i] ?? -1;
+  }
+
   /** Where the goroutines that wait are by these records; null if their gs do not show whether they ran. Not for the stop. */
   whereabouts(records: DataView): Whereabouts | null {
     return this.#countsRuns ? new Whereabouts(this.goroutines, this.#parked.whereabouts(records)) : null;

@@ -26,6 +26,8 @@ const GWAITING = GOROUTINE_STATUSES.indexOf('waiting');
 const GLEAKED = GOROUTINE_STATUSES.indexOf('leaked');
 const STATUS = GSCAN - 1;
 const REASONS = 256;
+/** Types that are noted: programs have some hundreds, unless what was read is damaged. */
+const MAX_TYPES = 1 << 14;
 
 /**
  * Copies in the stop what WaitReader (wait-records.ts), PollDescReader and TimerReader read of goroutines that are not where
@@ -51,6 +53,10 @@ export class WaitWalk {
   readonly #onDescriptor = new Uint8Array(REASONS);
   readonly #asleep = new Uint8Array(REASONS);
   readonly #places: PollDescPlaces;
+  readonly #hchanElemtype: number;
+  /** The types of the values of the channels that walks came to, and the last of them. */
+  readonly elemTypes = new Set<number>();
+  #lastType = 0;
   /** Bytes from the stack pointer of a goroutine in netpollblock to the address of its pollDesc; -1 until one was found. */
   #distance = -1;
 
@@ -77,6 +83,7 @@ export class WaitWalk {
     }
     this.#timerSize = layouts.of('timer').sizeBytes;
     this.#hchanTimer = layouts.of('hchan').optional('timer');
+    this.#hchanElemtype = layouts.of('hchan').offset('elemtype');
     this.#pollDescSize = layouts.of('pollDesc').sizeBytes;
     this.#pollDescAt = pollDescOffsets(layouts);
     this.#sleepTimer = g.has('sleepWhen') ? null : g.offset('timer');
@@ -217,9 +224,16 @@ export class WaitWalk {
 
   readonly #channel = (walk: PointerWalk): void => {
     walk.keep(walk.at, walk.length);
+    this.#noteType(wordAt(walk.view, walk.offset + this.#hchanElemtype));
     if (this.#hchanTimer !== null)
       walk.want(this.#leaf, wordAt(walk.view, walk.offset + this.#hchanTimer), this.#timerSize);
   };
+
+  #noteType(type: number): void {
+    if (type === this.#lastType) return;
+    this.#lastType = type;
+    if (this.elemTypes.size < MAX_TYPES) this.elemTypes.add(type);
+  }
 
   /** What a word on the stack points to: a sudog, if it is the goroutine's. */
   readonly #possible = (walk: PointerWalk): void => {

@@ -140,14 +140,15 @@ export class HolderFinder {
   /** Quick, since most goroutines stand where most others do. */
   #mayHold(g: G, stack?: KnownStack): boolean {
     if (this.#code.methods.areInlined && this.#defers.hasRecords(g.addr)) return true;
-    if (stack !== undefined) return this.#mayHoldIn(stack);
+    if (stack !== undefined) return this.mayHoldIn(stack);
     const count = this.#program.pcsOfWhole(g, this.#pcs);
     if (count === 0) return true;
     for (let i = 0; i < count; i++) if (this.#isConcerned(this.#pcs[i] ?? 0)) return true;
     return false;
   }
 
-  #mayHoldIn(stack: KnownStack): boolean {
+  /** False where a goroutine with this stack holds nothing, unless it has deferred calls on its list. */
+  mayHoldIn(stack: KnownStack): boolean {
     let known = this.#concernedStacks.get(stack);
     if (known === undefined) {
       const { frames, truncated } = stack;

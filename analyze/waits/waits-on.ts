@@ -92,6 +92,11 @@ export class WaitsOnReader {
     }
   }
 
+  /** The name of the type of a channel's values, whose descriptor is at an address; null where it is not known. */
+  typeName(type: Addr): string | null {
+    return this.#types.at(type);
+  }
+
   #sense(reason: string): Sense {
     let sense = this.#senses.get(reason);
     if (sense === undefined) {
@@ -166,7 +171,7 @@ export class WaitsOnReader {
     const { qcount, dataqsiz, closed, elemtype } = channel;
     const timer = this.#timerOf(channel);
     const due = timer === 0 ? {} : this.#due(this.#timers.whenOf(timer));
-    return { len: qcount, cap: dataqsiz, elemType: this.#types.at(elemtype), closed, ...due };
+    return { len: qcount, cap: dataqsiz, elemType: this.typeName(elemtype), closed, ...due };
   }
 
   /** The timer of the channel of a time.Timer or time.Ticker; 0 for others. */

@@ -1,6 +1,7 @@
 import type { Addr } from '../../snapshots/address.js';
 import { Memory, onFault, SegmentSource } from '../../snapshots/memory.js';
 import type { DecoderSpec, StoredWork, ValueLevel, Work } from '../../snapshots/work.js';
+import { alone, type AlikeGoroutines } from '../alike.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import { readGoroutine } from '../runtime/memory-ranges.js';
@@ -37,7 +38,7 @@ export type SurveyedWork = Surveyed<WorkInCall>;
 export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] = []): Surveyed<DecodedWork>[] {
   const values = decoders.length === 0 ? program : program.over({ decoders });
   const reader = new WorkReader(values, true);
-  const stacks = stacksIn(values, reader, { records: program, walked: values });
+  const stacks = stacksIn(values, reader, { members: membersOf(program, null, null), walked: values });
   return workOf(values, { stacks, reader, as: (work) => work });
 }
 
@@ -45,13 +46,16 @@ export function surveyWork(program: GoProgram, decoders: readonly DecoderSpec[] 
 export interface RunningProgram {
   /** Each call gives the program over memory that is read from then on. */
   readonly now: () => GoProgram;
-  /**
-   * The program over its records and stacks as they were read last, if they were: which goroutines have something to tell is
-   * found out there. Reading all of them again takes longer than all else. What they tell is read anew.
-   */
-  readonly lastRead?: GoProgram | null;
-  /** A stack with the same return addresses as that of a goroutine of `lastRead`, where it is known. */
-  readonly kindOf?: (g: G) => KnownStack | null;
+  readonly lastRead?: LastRead | null;
+}
+
+/**
+ * A program over its records and stacks as they were read last: which goroutines have something to tell is found out there. Reading
+ * all of them again takes longer than all else. What they tell is read anew.
+ */
+export interface LastRead {
+  readonly program: GoProgram;
+  readonly goroutines: AlikeGoroutines;
 }
 
 /**
@@ -59,13 +63,16 @@ export interface RunningProgram {
  * older than the record of a goroutine. What goroutines that moved while they were read work on is left out.
  */
 export function surveyRunning(running: RunningProgram, which?: Float64Array): SurveyedWork[] {
-  const { now, lastRead = null, kindOf } = running;
-  const records = lastRead ?? now();
+  const { now, lastRead = null } = running;
+  const records = lastRead?.program ?? now();
   const gs = which === undefined ? null : [...records.goroutinesAt(which)];
   if (!countsRuns(records.layouts)) return surveyMoved(running, gs);
   const values = now();
   const reader = new WorkReader(values, false);
-  const stacks = stacksIn(values, reader, { records, walked: lastRead ?? values, kindOf, gs });
+  const stacks = stacksIn(values, reader, {
+    members: membersOf(records, lastRead, gs),
+    walked: lastRead?.program ?? values,
+  });
   const found = workOf(values, { stacks, reader, as: inCall });
   const after = now();
   return found.filter(({ g }) => stayed(g, readGoroutine(after, g.addr)));
@@ -76,10 +83,7 @@ export function surveyRunning(running: RunningProgram, which?: Float64Array): Su
  * probable, if they only stay in the call that tells it. For that, stacks are read before any value, and again after them. All
  * goroutines are asked unless `gs` are given.
  */
-export function surveyMoved(
-  { now, lastRead = null, kindOf }: RunningProgram,
-  gs: Iterable<G> | null = null,
-): SurveyedWork[] {
+export function surveyMoved({ now, lastRead = null }: RunningProgram, gs: Iterable<G> | null = null): SurveyedWork[] {
   const found: SurveyedWork[] = [];
   let stacks: FoundStack[] = [];
   let bytes = 0;
@@ -92,7 +96,10 @@ export function surveyMoved(
     bytes = 0;
   };
   const program = now();
-  const looked = { records: lastRead ?? now(), walked: lastRead ?? program, kindOf, gs };
+  const looked = {
+    members: membersOf(lastRead?.program ?? now(), lastRead, gs),
+    walked: lastRead?.program ?? program,
+  };
   for (const stack of stacksIn(program, new WorkReader(program, false), looked)) {
     bytes += sizeOf(stack);
     if (stacks.push(held(stack)) === MAX_HELD || bytes >= MAX_HELD_BYTES) finish();
@@ -138,32 +145,33 @@ function sizeOf({ frames }: FoundStack): number {
 
 /** Where goroutines are looked for. */
 interface Looked {
-  /** Which goroutines there are. */
-  readonly records: GoProgram;
-  /** Those that are asked: all unless given. */
-  readonly gs?: Iterable<G> | null;
+  /** The goroutines that are asked. */
+  readonly members: AlikeGoroutines['members'];
   /** Where it is found out which stacks may tell something. */
   readonly walked: GoProgram;
-  readonly kindOf?: RunningProgram['kindOf'] | undefined;
+}
+
+/** Some goroutines; all of a program, or of one as it was read last, unless they are given. */
+function membersOf(program: GoProgram, lastRead: LastRead | null, gs: Iterable<G> | null): AlikeGoroutines['members'] {
+  if (gs === null && lastRead !== null) return (isWanted) => lastRead.goroutines.members(isWanted);
+  return () => alone(gs ?? program.goroutines('stack'));
 }
 
 /** The stacks in `program` of goroutines: of those of which something may be told. */
-function* stacksIn(
-  program: GoProgram,
-  reader: WorkReader,
-  { records, walked, kindOf = () => null, gs = null }: Looked,
-): Generator<FoundStack> {
+function* stacksIn(program: GoProgram, reader: WorkReader, { members, walked }: Looked): Generator<FoundStack> {
   const ids = new StackIds();
   const concerned = new WeakMap<KnownStack, boolean>();
+  // Most programs have few stacks, and most of those have nothing to tell.
+  const concerns = (known: KnownStack): boolean => {
+    let found = concerned.get(known);
+    if (found === undefined) concerned.set(known, (found = reader.concerns(known.frames)));
+    return found;
+  };
   const { memory } = program;
-  for (const g of gs ?? records.goroutines('stack')) {
+  for (const { g, alike } of members((alike) => concerns(alike.stack))) {
     if ((g.status !== 'waiting' && g.status !== 'syscall') || isUncounted(g, program.waitReasons)) continue;
-    // Most programs have few stacks, and most of those have nothing to tell.
-    const kind = kindOf(g);
-    const { known, stack } = kind === null ? ids.find(walked, g) : { known: kind, stack: null };
-    let concerns = concerned.get(known);
-    if (concerns === undefined) concerned.set(known, (concerns = reader.concerns(known.frames)));
-    if (!concerns) continue;
+    const { known, stack } = alike === null ? ids.find(walked, g) : { known: alike.stack, stack: null };
+    if (!concerns(known)) continue;
     const { frames } = stack !== null && walked === program ? stack : program.stackOf(g);
     yield { g, frames, memory };
   }

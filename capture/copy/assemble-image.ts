@@ -15,7 +15,7 @@ import { recordingMemory } from '../../snapshots/recording.js';
 import type { MemoryGroup } from '../../snapshots/gsp/chunks.js';
 import { RangeList, Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
-import { isOnThread, type G } from '../../analyze/runtime/goroutine.js';
+import { isOnThread } from '../../analyze/runtime/goroutine.js';
 import { reopenPrograms, structsOf, type GoProgram, type Programs } from '../../analyze/program.js';
 import { readGoroutine, usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copies } from './copies.js';
@@ -64,10 +64,11 @@ export function assembleImage(
   const inUse = new RangeList();
   const goroutines: number[] = [];
   for (const [i, program] of programs.entries()) {
-    const others = program.listedAddresses().filter((g) => stored[i]?.holds(g) !== true);
-    const all = goroutinesAt(program, [stored[i]?.goroutines() ?? [], others]);
-    goroutines[i] = readWorkingSet(program, all, contents[i]?.kindOf);
-    inUse.addAll(usedStacks(program, threads, program.goroutinesAt(others)));
+    const copied = contents[i]?.goroutinesOf(program);
+    if (copied === undefined) continue;
+    readWorkingSet(program, copied);
+    goroutines[i] = copied.count;
+    inUse.addAll(usedStacks(program, threads, program.goroutinesAt(copied.others)));
   }
   const isPartial = programs.some(
     (program) =>
@@ -107,10 +108,6 @@ function makeDisjoint(contents: readonly CopyContents[], segments: readonly Segm
     if (contents.length > 1) ranges.addAll(stored.ranges(0, Infinity));
     return evicted;
   });
-}
-
-function* goroutinesAt(program: GoProgram, lists: readonly Iterable<number>[]): Iterable<G> {
-  for (const addresses of lists) yield* program.goroutinesAt(addresses);
 }
 
 /** Sources of which no two have the same byte. */

@@ -1,12 +1,9 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Thread } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
-import type { GoProgram } from '../../analyze/program.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
-import type { G } from '../../analyze/runtime/goroutine.js';
-import type { KnownStack } from '../../analyze/stack-ids.js';
-import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
+import type { LastCopy } from './copied-goroutines.js';
 import type { CopySource } from './late-reads.js';
 import type { Plan, Survey } from './plan.js';
 import type { Packing } from './stored-stacks.js';
@@ -74,23 +71,8 @@ export class Copies {
     return { threads: listed, torn: torn.sort((a, b) => a - b) };
   }
 
-  /** As {@link Copy.kindOf}, of the program with an index. */
-  kindOf(program: number, g: G): KnownStack | null {
-    return this.#all[program]?.kindOf(g) ?? null;
-  }
-
-  /** As {@link Copy.whereabouts}, of each. */
-  whereabouts(): (Whereabouts | null)[] {
-    return this.#all.map((copy) => copy.whereabouts());
-  }
-
-  /** As {@link Copy.born}, of each. */
-  get born(): readonly Float64Array[] {
-    return this.#all.map((copy) => copy.born);
-  }
-
   /** As {@link Copy.lastRead}, of each; `memory` gives the memory for what was not read. */
-  lastRead(memory: () => Memory): GoProgram[] {
+  lastRead(memory: () => Memory): LastCopy[] {
     return this.#all.map((copy) => copy.lastRead(memory().source));
   }
 

@@ -2,17 +2,15 @@ import type { Addr } from '../../snapshots/address.js';
 import { LayeredSource, Memory, onFault, type MemorySource, type Range, type Segment } from '../../snapshots/memory.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
-import type { G } from '../../analyze/runtime/goroutine.js';
 import type { M } from '../../analyze/runtime/machine.js';
 import { threadStacks, type ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import type { CopiedParts } from '../../analyze/runtime/pointer-walk.js';
 import { haveMany, nextMarked } from '../../analyze/runtime/stack-plan.js';
-import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
-import type { KnownStack } from '../../analyze/stack-ids.js';
 import type { RunReader } from '../process/run-reader.js';
 import { Slab } from '../process/slab.js';
 import type { SparseReader } from '../process/sparse-reader.js';
+import { CopiedGoroutines, type LastCopy } from './copied-goroutines.js';
 import { hasAllGoroutines, readLists } from './late-lists.js';
 import { LateReads, type CopySource } from './late-reads.js';
 import { CopiedRuns, OneStack, readWalk } from './late-walk.js';
@@ -42,8 +40,8 @@ export interface CopyContents {
   readonly stacks: readonly Segment[];
   /** Stacks that were read ahead, and not again. */
   readonly stored: StoredStacks;
-  /** As {@link Copy.kindOf}. */
-  readonly kindOf: (g: G) => KnownStack | null;
+  /** The goroutines, of which `program` is over this copy. */
+  readonly goroutinesOf: (program: GoProgram) => CopiedGoroutines;
   readonly queues: readonly Segment[];
 }
 
@@ -87,7 +85,7 @@ export class Copy {
   #machines: readonly M[] = [];
   #byProcid: ReadonlyMap<number, M> | null = null;
   /** Goroutines that began after the plan was made, as the last look came upon them. */
-  born: Float64Array = new Float64Array(0);
+  #born: Float64Array = new Float64Array(0);
   /** The stacks of threads that trapped after the copy: they take the place of what the copy has there. */
   readonly #lateStacks: ThreadStacks;
   #lists: Lists = { areWhole: false, fresh: 0 };
@@ -250,25 +248,24 @@ export class Copy {
     return [...this.#movedGoroutines(), ...(born as Iterable<number> as Iterable<Addr>)].sort((a, b) => a - b);
   }
 
-  /** The stack, by its kind, of a goroutine that is still where it was when that was read ahead; null where that is not known. */
-  kindOf(g: G): KnownStack | null {
-    return this.#stored.holds(g.addr) ? (this.#kinds?.of(g) ?? null) : null;
-  }
-
-  /** Where the goroutines of the plan waited that were read last, as {@link StackPlan.whereabouts} tells. */
-  whereabouts(): Whereabouts | null {
-    return this.plan.stackPlan.whereabouts(this.#view);
-  }
-
   /**
    * The program as it was read last: its records, and the stacks that are at hand. What was not read is in `rest`. It shows what
    * is read later, too.
    */
-  lastRead(rest: MemorySource): GoProgram {
+  lastRead(rest: MemorySource): LastCopy {
     this.#dropMoved();
     // The stored stacks come first, since nearly all are there: a window of a lower layer has to be cut to what the others lack.
     const memory = new Memory(new LayeredSource([this.#stored.plain, this.#recordSource, this.#stackSource, rest]));
-    return this.plan.program.over({ memory });
+    const program = this.plan.program.over({ memory });
+    const whereabouts = this.plan.stackPlan.whereabouts(this.#view);
+    return { program, goroutines: this.#goroutinesOf(program), whereabouts, born: this.#born };
+  }
+
+  #goroutinesOf(program: GoProgram): CopiedGoroutines {
+    const { stackPlan } = this.plan;
+    const { elemTypes } = this.#walk;
+    const read = { records: this.#recordSource, stored: this.#stored, kinds: this.#kinds };
+    return new CopiedGoroutines(program, { stackPlan, elemTypes, ...read });
   }
 
   /** What {@link completeLive} could see of the runtime's lists. */
@@ -315,7 +312,7 @@ export class Copy {
       ],
       stacks: this.#stackSource.segments(),
       stored: this.#stored,
-      kindOf: (g) => this.kindOf(g),
+      goroutinesOf: (program) => this.#goroutinesOf(program),
       queues: this.#queues.source.segments(),
     };
   }
@@ -346,7 +343,7 @@ export class Copy {
   #complete(late: LateReads, deadline: number): { born: Float64Array; machines: readonly M[]; isWhole: boolean } {
     const { stackPlan, program } = this.plan;
     const { born, machines } = readLists(late);
-    this.born = born;
+    this.#born = born;
     this.#machines = machines;
     const { sizeBytes } = program.goroutineReader;
     for (const g of born) {

@@ -1,64 +1,91 @@
+import type { Alike } from '../../analyze/alike.js';
 import type { GoProgram } from '../../analyze/program.js';
-import { readGoroutine } from '../../analyze/runtime/memory-ranges.js';
-import type { G } from '../../analyze/runtime/goroutine.js';
+import type { GoroutineReader } from '../../analyze/runtime/goroutine.js';
 import type { StackPlan } from '../../analyze/runtime/stack-plan.js';
 import { StackIds, type KnownStack } from '../../analyze/stack-ids.js';
 import type { Addr } from '../../snapshots/address.js';
-import { LayeredSource, Memory, type MemorySource } from '../../snapshots/memory.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { LayeredSource, Memory } from '../../snapshots/memory.js';
 import { OneStack } from './late-walk.js';
+import type { RunSource } from './run-source.js';
 import type { ReadStack } from './stack-batches.js';
 
 /** Kinds that are told apart: there are few, unless what was read is damaged. */
 const MAX_KINDS = 1 << 16;
 
+/** What goroutines of one kind have in common. */
+interface Kind extends Alike {
+  readonly number: number;
+  readonly startpc: number;
+  readonly gopc: number;
+}
+
 /**
- * Which goroutines stand where others do: found out as their stacks are read ahead and are at hand anyway, so that those that stay
- * where they are need not be followed again.
+ * Which goroutines are alike: found out as their stacks are read ahead and are at hand anyway, so that those that stay where they are
+ * need not be looked at again.
  */
 export class StackKinds {
   readonly #plan: StackPlan;
   readonly #program: GoProgram;
+  readonly #records: RunSource;
+  readonly #reader: GoroutineReader;
+  /** Offsets in a g. */
+  readonly #at;
   readonly #stack = new OneStack();
   readonly #ids = new StackIds();
-  readonly #kinds: KnownStack[] = [];
-  readonly #numbers = new Map<KnownStack, number>();
-  /** By index of a goroutine: one more than that of its kind, 0 where it is not known; and where its stack began then. */
+  readonly #kinds: Kind[] = [];
+  readonly #byStack = new Map<KnownStack, Kind[]>();
+  /** By index of a goroutine: one more than the number of its kind, 0 where it has none; and its stack pointer then. */
   readonly #kindOf: Uint32Array;
   readonly #sp: Float64Array;
 
   /** `program` is the one of the plan; `records` has the gs as they were when the stacks were read. */
-  constructor(plan: StackPlan, program: GoProgram, records: MemorySource) {
+  constructor(plan: StackPlan, program: GoProgram, records: RunSource) {
     this.#plan = plan;
     this.#program = program.over({ memory: new Memory(new LayeredSource([this.#stack, records])) });
+    this.#records = records;
+    this.#reader = program.goroutineReader;
+    this.#at = { ...program.goroutineReader.offsets, defers: program.layouts.of('g').offset('_defer') };
     this.#kindOf = new Uint32Array(plan.goroutines.length);
     this.#sp = new Float64Array(plan.goroutines.length);
   }
 
-  /** Finds out the kind of a stack that was just read. */
+  /** Finds out the kind of the goroutine whose stack was just read. */
   add(stack: ReadStack): void {
-    const g = readGoroutine(this.#program, (this.#plan.goroutines[stack.owner] ?? 0) as Addr);
-    if (g === null) return;
+    const at = this.#plan.offsetOf(stack.owner);
+    if (at < 0 || wordAt(this.#records.view, at + this.#at.defers) !== 0) return;
+    const g = this.#reader.inView(this.#records.view, at, (this.#plan.goroutines[stack.owner] ?? 0) as Addr);
+    if (g?.status !== 'waiting' || g.syscallsp !== 0 || g.ancestors !== 0) return;
     this.#stack.set(stack);
-    const { known } = this.#ids.find(this.#program, g);
-    let number = this.#numbers.get(known);
-    if (number === undefined) {
-      if (this.#kinds.length === MAX_KINDS) return;
-      number = this.#kinds.push(known);
-      this.#numbers.set(known, number);
-    }
-    this.#kindOf[stack.owner] = number;
-    this.#sp[stack.owner] = startOf(g).sp;
+    const kind = this.#kind(this.#ids.find(this.#program, g).known, g.startpc, g.gopc);
+    this.#kindOf[stack.owner] = kind === null ? 0 : kind.number + 1;
+    this.#sp[stack.owner] = g.sched.sp;
   }
 
-  /** The stack of a goroutine that is where it was when that was read; null where it is not, or its stack was not read. */
-  of(g: G): KnownStack | null {
-    const i = this.#plan.indexOf(g.addr);
-    const known = this.#kinds[(this.#kindOf[i] ?? 0) - 1];
-    const { pc, sp } = startOf(g);
-    return known !== undefined && known.frames[0]?.pc === pc && this.#sp[i] === sp ? known : null;
+  /** The same one as for all that are like the goroutine at an index; null unless that is where it was when its stack was read. */
+  at(i: number): Alike | null {
+    const kind = this.#kinds[(this.#kindOf[i] ?? 0) - 1];
+    const g = this.#plan.offsetOf(i);
+    if (kind === undefined || g < 0 || this.#records.failed.length > 0) return null;
+    const { view } = this.#records;
+    const { schedPc, schedSp, syscallsp } = this.#at;
+    const isThere = wordAt(view, g + schedSp) === this.#sp[i] && wordAt(view, g + schedPc) === kind.stack.frames[0]?.pc;
+    return isThere && wordAt(view, g + syscallsp) === 0 ? kind : null;
   }
-}
 
-function startOf({ sched, syscallsp, syscallpc }: G): { readonly pc: number; readonly sp: number } {
-  return syscallsp === 0 ? sched : { pc: syscallpc, sp: syscallsp };
+  /** The label set of the goroutine at an index, or 0. */
+  labelsOf(i: number): Addr {
+    return wordAt(this.#records.view, this.#plan.offsetOf(i) + this.#at.labels) as Addr;
+  }
+
+  #kind(stack: KnownStack, startpc: number, gopc: number): Kind | null {
+    let alike = this.#byStack.get(stack);
+    if (alike === undefined) this.#byStack.set(stack, (alike = []));
+    const known = alike.find((kind) => kind.startpc === startpc && kind.gopc === gopc);
+    if (known !== undefined || this.#kinds.length === MAX_KINDS) return known ?? null;
+    const kind = { stack, startpc, gopc, number: this.#kinds.length };
+    this.#kinds.push(kind);
+    alike.push(kind);
+    return kind;
+  }
 }

@@ -78,12 +78,12 @@ export class StoredStacks implements MemorySource {
     return this.#dropped[this.#plan.indexOf(g)] === 0;
   }
 
-  /** Addresses of the goroutines whose stacks are here, in the order of their stacks. */
-  *goroutines(): Iterable<Addr> {
+  /** Indices of the goroutines whose stacks are here, in the order of their stacks. */
+  *owners(): Iterable<number> {
     let last = -1;
     for (let i = 0; i < this.#count; i++) {
       const owner = this.#owner[i] ?? 0;
-      if (owner !== last && this.#dropped[owner] === 0) yield (this.#plan.goroutines[owner] ?? 0) as Addr;
+      if (owner !== last && this.#dropped[owner] === 0) yield owner;
       last = owner;
     }
   }

@@ -13,6 +13,7 @@ import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import type { DecodedWork } from '../../analyze/work/work-reader.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { Copies } from './copies.js';
+import type { LastCopy } from './copied-goroutines.js';
 import { WORK_KINDS, type DecoderSpec, type StoredWork, type ValueLevel } from '../../snapshots/work.js';
 
 /**
@@ -39,19 +40,19 @@ export class WorkSurvey {
     this.#frozen = null;
     this.#after = [];
     if (this.#level === 'none') return;
-    this.#whereabouts = copies.whereabouts();
-    this.#before = this.#running(copies, memory).map((program) => surveyRunning(program));
+    const running = this.#running(copies, memory);
+    this.#whereabouts = running.map(({ lastRead }) => lastRead.whereabouts);
+    this.#before = running.map((program) => surveyRunning(program));
   }
 
   /** Looks again, right after the copy was made, at those that moved since. */
   lookAfter(copies: Copies, memory: () => Memory): void {
     if (this.#level === 'none') return;
-    const later = copies.whereabouts();
-    this.#after = this.#running(copies, memory).map((program, i) => {
-      const [was, is] = [this.#whereabouts[i] ?? null, later[i] ?? null];
-      if (was === null || is === null) return surveyMoved(program);
-      const moved = [...was.movedIn(is), ...(copies.born[i] ?? [])];
-      return surveyMoved(program, program.lastRead.goroutinesAt(moved));
+    this.#after = this.#running(copies, memory).map((running, i) => {
+      const { program, whereabouts: is, born } = running.lastRead;
+      const was = this.#whereabouts[i] ?? null;
+      if (was === null || is === null) return surveyMoved(running);
+      return surveyMoved(running, program.goroutinesAt([...was.movedIn(is), ...born]));
     });
   }
 
@@ -79,11 +80,10 @@ export class WorkSurvey {
     return [...kept.values()];
   }
 
-  #running(copies: Copies, memory: () => Memory): (RunningProgram & { readonly lastRead: GoProgram })[] {
-    return copies.lastRead(memory).map((lastRead, i) => ({
-      now: () => lastRead.over({ memory: memory(), decoders: this.#decoders }),
+  #running(copies: Copies, memory: () => Memory): (RunningProgram & { readonly lastRead: LastCopy })[] {
+    return copies.lastRead(memory).map((lastRead) => ({
+      now: () => lastRead.program.over({ memory: memory(), decoders: this.#decoders }),
       lastRead,
-      kindOf: (g) => copies.kindOf(i, g),
     }));
   }
 }

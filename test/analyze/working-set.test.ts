@@ -21,7 +21,7 @@ import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { without } from '../support/altered-memory.js';
 import { untilQuiet } from '../support/quiet.js';
-import { cellName, type Cell } from '../support/releases.js';
+import { ALIKE_CELLS, cellName, type Cell } from '../support/releases.js';
 import { threadStates, until } from '../capture/targets.js';
 
 const REPORTS = new URL('../../analyze/report/', import.meta.url);
@@ -119,12 +119,16 @@ async function exportCore(snapshot: string): Promise<string> {
   return `${snapshot}.core`;
 }
 
-/** Goroutines in every state, and wrappers that left no frame; labels that are a map, and labels that are a list. */
+/**
+ * Goroutines in every state, and wrappers that left no frame; labels that are a map, and labels that are a list; many that are
+ * alike.
+ */
 const CELLS: readonly Cell[] = [
   { fixture: 'park', release: '1.12', link: 'stripped' },
   { fixture: 'park', release: '1.26', link: 'stripped' },
   { fixture: 'profiled', release: '1.23', link: 'stripped' },
   { fixture: 'profiled', release: '1.27', link: 'stripped' },
+  ...ALIKE_CELLS,
 ];
 
 for (const cell of CELLS) {

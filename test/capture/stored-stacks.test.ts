@@ -54,10 +54,10 @@ for (const [how, plainBytes, packing] of [
     await stored.fillPacked(view, passedOver, packing, { isWanted: () => true, look: () => undefined });
 
     const memory = new Memory(stored);
-    const held = [...stored.goroutines()];
+    const held = [...stored.owners()];
     t.ok(held.length >= GOROUTINES, `${held.length} stacks are held`);
-    const stacks = held.map((g) => {
-      const range = stackPlan.stackInUse(stackPlan.goroutines.indexOf(g), view);
+    const stacks = held.map((owner) => {
+      const range = stackPlan.stackInUse(owner, view);
       if (range === null) throw new Error('a stack that is held is not in use');
       return range;
     });
@@ -77,7 +77,7 @@ for (const [how, plainBytes, packing] of [
     const [first, second, third] = stacks;
     if (first === undefined || second === undefined || third === undefined) throw new Error('no stacks');
     const dropped = new Uint8Array(passedOver.length);
-    dropped[stackPlan.goroutines.indexOf(held[0] ?? addr(0))] = 1;
+    dropped[held[0] ?? 0] = 1;
     stored.drop(dropped);
     t.equal(memory.has(first.lo, 1), false, 'a stack that moved is not held any more');
     const evicted = stored.evict(new Runs([{ lo: addr(second.lo + 8), hi: addr(second.lo + 9) }], 0));
@@ -125,6 +125,6 @@ t.test('stored stacks: a copy gives up those of goroutines that it reads again',
   const { stored, stacks } = copy.contents;
   const again = new Set(stacks.map((segment) => segment.addr));
   t.ok(stacks.length > 0 && again.size === stacks.length, `${stacks.length} runs of stacks were read again`);
-  const held = new Set(stored.goroutines());
+  const held = new Set(stored.owners());
   t.ok(held.size > 0 && held.size < plan.stackPlan.goroutines.length, `${held.size} stacks are held`);
 });

@@ -27,7 +27,7 @@ export const LINKS = ['plain', 'stripped', 'pie', 'stripped-pie', 'cgo'] as cons
 export type Link = (typeof LINKS)[number];
 
 type OfWork = 'working' | 'broker' | 'decoders' | 'rpc' | 'hammered';
-type OfWaits = 'locks' | 'modules' | 'flow' | 'defers' | 'ownlocks' | 'stuck';
+type OfWaits = 'locks' | 'modules' | 'flow' | 'defers' | 'ownlocks' | 'stuck' | 'alike';
 
 /** A folder of test/fixtures. */
 export type Fixture =
@@ -167,6 +167,11 @@ export const SEVERAL = {
 export const DEFERS_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
   ...(['1.12', '1.13', '1.22', '1.27'] as const),
 ]).map((release): Cell => ({ fixture: 'defers', release, link: 'stripped' }));
+
+/** Programs whose goroutines stand in the same places and differ in what these lead to. Labels are a map before Go 1.24. */
+export const ALIKE_CELLS: readonly Cell[] = (['1.19', '1.26'] as const).map((release) => ({
+  ...{ fixture: 'alike', release, link: 'stripped' },
+}));
 
 /** Programs with a text of their own between the records of the runtime. */
 export const PLANTED_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
