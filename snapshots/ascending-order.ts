@@ -38,17 +38,9 @@ export function ascendingOrder(keys: Float64Array): Uint32Array {
   return order;
 }
 
-/** Fewer keys are sorted by the engine: to it most lists are as good as sorted. */
-const FEW = 2 ** 12;
-
-/** The keys in ascending order: `keys` themselves, which may be sorted in place, or others. */
+/** Sorts keys in place, and returns them. */
 export function ascending(keys: Float64Array): Float64Array {
-  if (keys.length < FEW) return keys.sort();
-  if (isAscending(keys)) return keys;
-  const order = ascendingOrder(keys);
-  const sorted = new Float64Array(keys.length);
-  for (let i = 0; i < order.length; i++) sorted[i] = keys[order[i] ?? 0] ?? 0;
-  return sorted;
+  return isAscending(keys) ? keys : keys.sort();
 }
 
 function isAscending(keys: Float64Array): boolean {

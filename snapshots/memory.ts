@@ -84,6 +84,13 @@ export class Memory {
     return this.#at(addr);
   }
 
+  /** Returns known bytes with all `length` bytes at `base`: those around, or a copy of just these if they lie in several windows. */
+  whole(base: Addr, length: number): Window {
+    const window = this.#at(base);
+    if (base + length <= window.hi) return window;
+    return { lo: base, hi: base + length, view: new DataView(this.bytes(base, length).buffer) };
+  }
+
   u8(base: Addr, offset = 0): number {
     const at = base + offset;
     const w = this.#at(at);
@@ -133,11 +140,7 @@ export class Memory {
 
   /** Reads a pointer; 0 is nil. Throws {@link MemoryFault} if the word cannot be an address. */
   ptr(base: Addr, offset = 0): Addr {
-    const value = this.word(base, offset);
-    if (value >= ADDR_LIMIT) {
-      throw new MemoryFault(base + offset, `the word at ${hex(base + offset)} is not a pointer: ${hex(value)}`);
-    }
-    return value as Addr;
+    return pointer(this.word(base, offset), base + offset);
   }
 
   /** Returns a copy of the `length` bytes at `base`. */
@@ -216,6 +219,12 @@ export class Memory {
     }
     return this.#straddle;
   }
+}
+
+/** The word at an address as a pointer; 0 is nil. Throws {@link MemoryFault} if it cannot be an address. */
+export function pointer(word: number, at: number): Addr {
+  if (word >= ADDR_LIMIT) throw new MemoryFault(at, `the word at ${hex(at)} is not a pointer: ${hex(word)}`);
+  return word as Addr;
 }
 
 /** Bytes and the address at which they lie. */

@@ -135,7 +135,7 @@ function merge({ lo, hi }: Ends, maxGap: number, fullAt: number): Ends {
     if (i === 0 || start - end > maxGap || isFull) starts[count++] = start;
     ends[count - 1] = hi[i] ?? 0;
   }
-  return { lo: starts.slice(0, count), hi: ends.slice(0, count) };
+  return count === lo.length ? { lo: starts, hi: ends } : { lo: starts.slice(0, count), hi: ends.slice(0, count) };
 }
 
 /** A growing list of ranges in typed arrays: 16 bytes a range. Empty ranges are dropped. */

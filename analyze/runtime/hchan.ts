@@ -1,5 +1,6 @@
 import { NIL, type Addr } from '../../snapshots/address.js';
-import { Memory } from '../../snapshots/memory.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { Memory, onFault, pointer } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
 /** runtime.hchan (chan.go): a channel. */
@@ -21,12 +22,14 @@ export interface Hchan {
 
 /** Reads channels with the offsets of one release. */
 export class HchanReader {
+  readonly #sizeBytes: number;
   readonly #memory: Memory;
   readonly #at;
 
   constructor(memory: Memory, layouts: Layouts) {
     const layout = layouts.of('hchan');
     const first = layouts.of('waitq').offset('first');
+    this.#sizeBytes = layout.sizeBytes;
     this.#memory = new Memory(memory.source);
     this.#at = {
       qcount: layout.offset('qcount'),
@@ -40,20 +43,29 @@ export class HchanReader {
     };
   }
 
+  /** As {@link read}, but null where that throws. */
+  tryRead(addr: Addr): Hchan | null {
+    return onFault(
+      () => this.read(addr),
+      () => null,
+    );
+  }
+
   /** Throws MemoryFault where it is absent or its words cannot be a channel's. */
   read(addr: Addr): Hchan {
-    const memory = this.#memory;
+    const { lo, view } = this.#memory.whole(addr, this.#sizeBytes);
     const at = this.#at;
+    const ptr = (offset: number): Addr => pointer(wordAt(view, addr - lo + offset), addr + offset);
     return {
       addr,
-      qcount: memory.word(addr, at.qcount),
-      dataqsiz: memory.word(addr, at.dataqsiz),
-      elemsize: memory.u16(addr, at.elemsize),
-      closed: memory.u32(addr, at.closed) !== 0,
-      elemtype: memory.ptr(addr, at.elemtype),
-      timer: at.timer === null ? NIL : memory.ptr(addr, at.timer),
-      recvq: memory.ptr(addr, at.recvq),
-      sendq: memory.ptr(addr, at.sendq),
+      qcount: wordAt(view, addr - lo + at.qcount),
+      dataqsiz: wordAt(view, addr - lo + at.dataqsiz),
+      elemsize: view.getUint16(addr - lo + at.elemsize, true),
+      closed: view.getUint32(addr - lo + at.closed, true) !== 0,
+      elemtype: ptr(at.elemtype),
+      timer: at.timer === null ? NIL : ptr(at.timer),
+      recvq: ptr(at.recvq),
+      sendq: ptr(at.sendq),
     };
   }
 }

@@ -1,5 +1,6 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { Memory } from '../../snapshots/memory.js';
+import { wordAt } from '../../snapshots/bytes.js';
+import { Memory, pointer } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
 /** runtime.sudog (runtime2.go): a goroutine in the queue of a channel, a semaphore or a sync.Cond. */
@@ -65,16 +66,17 @@ export class SudogReader {
 
   /** Throws MemoryFault where it is absent or its words cannot be a sudog's. */
   read(addr: Addr): Sudog {
-    const memory = this.#memory;
+    const { lo, view } = this.#memory.whole(addr, this.sizeBytes);
     const at = this.#at;
+    const ptr = (offset: number): Addr => pointer(wordAt(view, addr - lo + offset), addr + offset);
     return {
       addr,
-      g: memory.ptr(addr, at.g),
-      elem: memory.ptr(addr, at.elem),
-      c: memory.ptr(addr, at.c),
-      isSelect: memory.u8(addr, at.isSelect) !== 0,
-      next: memory.ptr(addr, at.next),
-      waitlink: memory.ptr(addr, at.waitlink),
+      g: ptr(at.g),
+      elem: ptr(at.elem),
+      c: ptr(at.c),
+      isSelect: view.getUint8(addr - lo + at.isSelect) !== 0,
+      next: ptr(at.next),
+      waitlink: ptr(at.waitlink),
     };
   }
 

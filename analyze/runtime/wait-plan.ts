@@ -1,5 +1,5 @@
 import { NIL, type Addr } from '../../snapshots/address.js';
-import { onFault, type Range } from '../../snapshots/memory.js';
+import type { Range } from '../../snapshots/memory.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { GoRuntime } from './go-runtime.js';
 import type { G } from './goroutine.js';
@@ -56,9 +56,9 @@ export class WaitPlan {
       else if (reason !== null) {
         const waitsFor = waits.waitsFor(g);
         if (waitsFor === null) continue;
-        this.#sudogs.addAll(waits.sudogsOf(waitsFor));
-        this.syncWords.addAll(waits.wordsOf(waitsFor));
-        channels.addAll(waits.channelsOf(waitsFor));
+        waits.addQueues(waitsFor, this.#sudogs, channels);
+        const words = waits.wordsOf(waitsFor);
+        if (words !== null) this.syncWords.add(words.lo, words.hi);
       }
     }
     this.#askedForHeaps.push(...goroutines.filter((g) => this.#heaps.isAsked(g)));
@@ -93,13 +93,10 @@ export class WaitPlan {
   #addTimers(program: GoRuntime, channels: RangeList): void {
     const over = this.#readFirst(program, channels, 'channels');
     const [reader, timers] = [new HchanReader(over.memory, over.layouts), new TimerReader(over)];
-    for (const { lo } of channels) {
-      const channel = onFault(
-        () => reader.read(lo),
-        () => null,
-      );
+    for (const at of channels.lo) {
+      const channel = reader.tryRead(at as Addr);
       if (channel === null) continue;
-      if (mayBeTimed(channel)) this.#timed.add(lo);
+      if (mayBeTimed(channel)) this.#timed.add(at as Addr);
       this.#addQueue(timers.range(channel.timer));
     }
   }

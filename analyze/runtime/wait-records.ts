@@ -47,6 +47,8 @@ export class WaitReader {
   readonly #unrecorded: SudogReader;
   readonly #waiting: number;
   readonly #hchanSize: number;
+  /** By wait reason. */
+  readonly #semaphores: ('semaphore' | 'cond' | null)[] = [];
 
   constructor(program: GoRuntime) {
     this.#program = program;
@@ -60,13 +62,24 @@ export class WaitReader {
   waitsFor(g: G): WaitsFor | null {
     if (!isBlocked(g)) return null;
     const sudogs = this.#listed(g);
-    const reason = this.#program.waitReasons.at(g.waitreason) ?? '';
-    const onSemaphore = SEMAPHORE_REASONS.test(reason);
-    if (!onSemaphore) return sudogs.length === 0 ? null : { sudogs, sync: 0 as Addr };
-    const sudog = sudogs[0] ?? this.#onStack(g, reason === COND_REASON);
+    const onSemaphore = this.#semaphore(g.waitreason);
+    if (onSemaphore === null) return sudogs.length === 0 ? null : { sudogs, sync: 0 as Addr };
+    const onCond = onSemaphore === 'cond';
+    const sudog = sudogs[0] ?? this.#onStack(g, onCond);
     if (sudog === null) return null;
-    const sync = reason === COND_REASON && sudog.elem === 0 ? this.#condOf(g, sudog) : sudog.elem;
+    const sync = onCond && sudog.elem === 0 ? this.#condOf(g, sudog) : sudog.elem;
     return { sudogs: [sudog], sync };
+  }
+
+  /** What goroutines with a wait reason wait for, if it is a semaphore or a sync.Cond. */
+  #semaphore(waitreason: number): 'semaphore' | 'cond' | null {
+    let known = this.#semaphores[waitreason];
+    if (known === undefined) {
+      const reason = this.#program.waitReasons.at(waitreason) ?? '';
+      known = reason === COND_REASON ? 'cond' : SEMAPHORE_REASONS.test(reason) ? 'semaphore' : null;
+      this.#semaphores[waitreason] = known;
+    }
+    return known;
   }
 
   /** The first sudogs that goroutines wait in, by the addresses of their gs. What is absent or damaged is left out. */
@@ -80,19 +93,17 @@ export class WaitReader {
     return out;
   }
 
-  /** The sudogs in which a goroutine waits. */
-  sudogsOf({ sudogs }: WaitsFor): Range[] {
-    return sudogs.map(({ addr }) => this.#sudogs.range(addr));
-  }
-
-  /** The headers of the channels that it waits for. */
-  channelsOf({ sudogs }: WaitsFor): Range[] {
-    return sudogs.filter(({ c }) => c !== 0).map(({ c }) => ({ lo: c, hi: plus(c, this.#hchanSize) }));
+  /** Adds the sudogs in which a goroutine waits, and the headers of the channels that it waits for. */
+  addQueues({ sudogs }: WaitsFor, toSudogs: RangeList, toChannels: RangeList): void {
+    for (const { addr, c } of sudogs) {
+      toSudogs.add(addr, addr + this.#sudogs.sizeBytes);
+      if (c !== 0) toChannels.add(c, c + this.#hchanSize);
+    }
   }
 
   /** The words of the sync type, which other goroutines change while this one waits. */
-  wordsOf({ sync }: WaitsFor): Range[] {
-    return sync === 0 ? [] : [around(sync)];
+  wordsOf({ sync }: WaitsFor): Range | null {
+    return sync === 0 ? null : { lo: plus(sync, -BEFORE_SEMAPHORE), hi: plus(sync, AFTER_SEMAPHORE) };
   }
 
   /** The sudogs in the list that begins at g.waiting, up to the first that is absent or damaged. */
@@ -185,8 +196,4 @@ export function isOutside(word: number, lo: number, hi: number): boolean {
  */
 export function isInUse(elem: number, c: number, onCond: boolean): boolean {
   return c === 0 && (elem !== 0 || onCond);
-}
-
-function around(sync: Addr): Range {
-  return { lo: plus(sync, -BEFORE_SEMAPHORE), hi: plus(sync, AFTER_SEMAPHORE) };
 }

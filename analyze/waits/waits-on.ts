@@ -112,7 +112,7 @@ export class WaitsOnReader {
   }
 
   #channel(c: Addr, op: 'send' | 'recv'): WaitsOn {
-    const channel = this.#hchan(c);
+    const channel = this.#channels.tryRead(c);
     return { kind: this.#timerOf(channel) === 0 ? 'chan' : 'timer', addr: c, op, ...this.#contents(channel) };
   }
 
@@ -121,7 +121,7 @@ export class WaitsOnReader {
     // Cases whose channel is nil have no sudog.
     if (sudogs.length === 0 && this.#hasNoSudogs(g)) return NEVER;
     return sudogs.map((sudog) => {
-      const channel = this.#hchan(sudog.c);
+      const channel = this.#channels.tryRead(sudog.c);
       return { kind: 'select', addr: sudog.c, op: this.#direction(sudog, channel), ...this.#contents(channel) };
     });
   }
@@ -157,13 +157,6 @@ export class WaitsOnReader {
     if (sync < LOWEST) return [];
     const role = syncRole(reason, frames ?? this.#program.stackOf(g, SYNC_DEPTH).frames);
     return [this.#sync.waitOn(role, sync as Addr)];
-  }
-
-  #hchan(c: Addr): Hchan | null {
-    return onFault(
-      () => this.#channels.read(c),
-      () => null,
-    );
   }
 
   #contents(channel: Hchan | null): Pick<WaitsOn, 'len' | 'cap' | 'elemType' | 'closed' | 'dueNs'> {

@@ -67,7 +67,7 @@ export class CopiedGoroutines implements AlikeGoroutines {
     let last = 0;
     for (const i of this.#stored.owners()) {
       const labels = this.#kinds === null || this.#kinds.at(i) === null ? 0 : this.#kinds.labelsOf(i);
-      if (labels !== 0 && labels !== last) yield labels as Addr;
+      if (labels !== 0 && labels !== last) yield labels;
       last = labels;
     }
   }

@@ -8,7 +8,7 @@ import { planLive, surveyLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import { addr, type Addr } from '../../snapshots/address.js';
-import { LayeredSource, Memory, onFault, SegmentSource, type Range } from '../../snapshots/memory.js';
+import { LayeredSource, Memory, onFault, SegmentSource } from '../../snapshots/memory.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, PAIRS_CELLS } from '../support/releases.js';
@@ -46,7 +46,7 @@ function lookAt(program: GoProgram): Map<Addr, Seen> {
     const found = waits.waitsFor(g);
     const sudogs = found?.sudogs ?? [];
     const channels = sudogs.map(({ c }) => c).filter((c) => c !== 0);
-    const words = found === null ? [] : waits.wordsOf(found);
+    const words = found === null ? null : waits.wordsOf(found);
     const used = usedStack(g.stack.lo, g.stack.hi, g.syscallsp === 0 ? g.sched.sp : g.syscallsp);
     const labels = orMissing(() => program.labelReader.read(g.labels));
     const ancestors = orMissing(() => program.ancestorReader.read(g.ancestors));
@@ -57,7 +57,7 @@ function lookAt(program: GoProgram): Map<Addr, Seen> {
       g,
       sudogs,
       channels.map((c) => hex(c, layouts.of('hchan').sizeBytes)),
-      words.map(({ lo, hi }: Range) => hex(lo, hi - lo)),
+      words === null ? null : hex(words.lo, words.hi - words.lo),
       found?.sync,
       labels,
       ancestors,
