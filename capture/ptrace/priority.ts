@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, getPriority, setPriority } from 'node:os';
-import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
+import { Policy, schedulingPolicy, setSchedulingPolicy, setTurns } from '../libc.js';
 import { ownThreads } from '../process/own-proc.js';
 import { threadState, threadTurns } from '../process/procfs.js';
 
@@ -8,6 +8,9 @@ import { threadState, threadTurns } from '../process/procfs.js';
 const LOW_PRIORITY = 5;
 /** The highest without a real-time class, in which a tracer that polls would starve its own target. */
 const HIGHEST_PRIORITY = -20;
+
+/** How long the turns are that gospy asks for, in nanoseconds: the longest that Linux gives (sched_attr in 6.12 and later). */
+const LONG_TURN_NS = 100e6;
 
 /** Gospy has been polite enough once its threads have waited for a CPU for so many nanoseconds, ... */
 const LEAST_WAITED_NS = 2e9;
@@ -35,8 +38,9 @@ let lowered: Load | null = null;
  * The main thread is given nice 5, with which it cannot starve: the whole command waits for it. Its helpers (V8's compiler and
  * collector, libuv's pool) are given SCHED_IDLE: a thread of the target that wakes up takes their CPU at once, and not after
  * a slice of 3 to 4 ms as with every nice. While no CPU is free, `isFree` says false, and they are given nice 5 too: the main
- * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. While `isStarved` says that
- * gospy has waited for too long, all have the priority that gospy was started with, so that it ends on a saturated machine too.
+ * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. Who is not in SCHED_IDLE asks
+ * for long turns, where Linux knows that: a thread of the target that wakes up does not wait for their end. While `isStarved` says
+ * that gospy has waited for too long, all have the priority that gospy was started with, so that it ends on a saturated machine too.
  */
 export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () => boolean = hasStarved): () => void {
   if (lowered !== null || !mayRaise()) return () => undefined;
@@ -66,8 +70,8 @@ export function reviewPriority(): void {
 }
 
 /**
- * The class of the calling thread in a stop: above the busy threads of the machine, if gospy may. This also leaves SCHED_IDLE, in
- * which gospy may have been started. Returns an undo.
+ * The class of the calling thread in a stop: above the busy threads of the machine, if gospy may, with the usual turns. This also
+ * leaves SCHED_IDLE, in which gospy may have been started. Returns an undo.
  */
 export function raisePriority(): () => void {
   const before = getPriority();
@@ -76,10 +80,14 @@ export function raisePriority(): () => void {
   } catch {
     return () => undefined;
   }
-  const wasIdle = schedulingPolicy(0) === Policy.idle && setSchedulingPolicy(0, Policy.other);
+  const hasLongTurns = lowered !== null && lowered.isFree !== null;
+  const wasIdle = schedulingPolicy(0) === Policy.idle;
+  if (wasIdle) setSchedulingPolicy(0, Policy.other);
+  if (hasLongTurns) setTurns(0, HIGHEST_PRIORITY, 0);
   return () => {
     if (wasIdle) setSchedulingPolicy(0, Policy.idle);
     setPriority(before);
+    if (hasLongTurns) setTurns(0, before, LONG_TURN_NS);
   };
 }
 
@@ -111,7 +119,9 @@ function setThreads(priority: number, helpers: Policy | null): void {
     } catch {
       continue; // It has ended.
     }
-    if (helpers !== null && tid !== process.pid) setSchedulingPolicy(tid, helpers);
+    if (helpers === null) continue;
+    if (tid !== process.pid) setSchedulingPolicy(tid, helpers);
+    if (tid === process.pid || helpers === Policy.other) setTurns(tid, priority, lowered === null ? 0 : LONG_TURN_NS);
   }
 }
 

@@ -143,6 +143,9 @@ async function captureCore(io: Io, file: string, options: CaptureCommandOptions)
 async function captureProcess(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
   const { output, mode, bin, budget } = options;
   if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
+  // Before the rest is loaded and compiled, which takes as long as much of what follows.
+  const { lowerPriority } = await import('../../capture/ptrace/priority.js');
+  const restorePriority = lowerPriority();
   const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../capture/clone/clone.js'),
@@ -163,6 +166,7 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
   } finally {
     forget.forEach((forgetOne) => forgetOne());
     binary?.close();
+    restorePriority();
   }
 }
 
