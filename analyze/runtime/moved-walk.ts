@@ -42,6 +42,7 @@ export class MovedWalk {
   /** Begins a walk from this many goroutines. */
   begin(goroutines: number): void {
     this.#walk.begin(goroutines);
+    this.#waits.begin(goroutines);
     if (this.#hasAsked) this.#asked.fill(0);
     this.#hasAsked = false;
   }

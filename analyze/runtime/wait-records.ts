@@ -13,7 +13,7 @@ export const SCANNED_STACK = 1024;
 /** Cases of a select that are followed. */
 export const MAX_CASES = 1024;
 /** Waiters of one sync.Cond that are searched for a goroutine. */
-const MAX_QUEUE = 1024;
+export const MAX_QUEUE = 1024;
 /** Bytes around a semaphore or notifyList that hold sync's Mutex, RWMutex, WaitGroup or Cond in every release. */
 export const BEFORE_SEMAPHORE = 16;
 export const AFTER_SEMAPHORE = 40;

@@ -14,6 +14,7 @@ import {
   isInUse,
   isOutside,
   MAX_CASES,
+  MAX_QUEUE,
   mayPoint,
   NOTIFY_HEAD,
   NOTIFY_SIZE,
@@ -28,6 +29,17 @@ const STATUS = GSCAN - 1;
 const REASONS = 256;
 /** Types that are noted: programs have some hundreds, unless what was read is damaged. */
 const MAX_TYPES = 1 << 14;
+
+/** Steps along the lists of sync.Conds in one walk: this many, and so many more for each goroutine. */
+const LIST_STEPS = MAX_QUEUE;
+const LIST_STEPS_A_GOROUTINE = 16;
+
+/** Bytes from the stack pointer of a goroutine up: `length` of them, from `offset` on. */
+interface Frames {
+  readonly frames: DataView;
+  readonly offset: number;
+  readonly length: number;
+}
 
 /**
  * Copies in the stop what WaitReader (wait-records.ts), PollDescReader and TimerReader read of goroutines that are not where
@@ -57,6 +69,7 @@ export class WaitWalk {
   /** The types of the values of the channels that walks came to, and the last of them. */
   readonly elemTypes = new Set<number>();
   #lastType = 0;
+  #stepsLeft = 0;
   /** Bytes from the stack pointer of a goroutine in netpollblock to the address of its pollDesc; -1 until one was found. */
   #distance = -1;
 
@@ -88,6 +101,11 @@ export class WaitWalk {
     this.#pollDescAt = pollDescOffsets(layouts);
     this.#sleepTimer = g.has('sleepWhen') ? null : g.offset('timer');
     this.#places = new PollDescPlaces(program, gs);
+  }
+
+  /** Begins a walk from this many goroutines. */
+  begin(goroutines: number): void {
+    this.#stepsLeft = LIST_STEPS + LIST_STEPS_A_GOROUTINE * goroutines;
   }
 
   /**
@@ -125,37 +143,73 @@ export class WaitWalk {
       this.#startAtDescriptor(walk, frames, offset, length, address, records);
       return;
     }
-    if (this.#onCond[reason] !== 1 && this.#isKnown(walk, frames, offset, length, address, records)) return;
+    const onCond = this.#onCond[reason] === 1;
+    const innermost = { frames, offset, length };
+    const known = this.#sudogIn(innermost, address, records, onCond);
+    if (known !== 0 && !onCond) {
+      walk.need(known, this.#sudogSize);
+      const sudog = records.find(known, this.#sudogSize);
+      this.#wantSync(walk, wordAt(records.view, sudog + this.#sudogAt.elem));
+      return;
+    }
+    if (known !== 0 && this.#isListed(walk, innermost, known, records)) return;
     for (let i = 0; i + 8 <= length; i += 8) {
       const word = wordAt(frames, offset + i);
       if (!isOutside(word, lo, hi)) continue;
       walk.guess(this.#possible, word, this.#sudogSize, address);
-      if (this.#onCond[reason] !== 1) continue;
+      if (!onCond) continue;
       // The notifyList of a sync.Cond, or the sync.Cond.
       for (const list of [word, word + COND_NOTIFY])
         walk.guess(this.#possibleList, list - COND_NOTIFY, COND_NOTIFY + NOTIFY_SIZE);
     }
   }
 
-  /** Looks for the goroutine's sudog among what was copied. If it is there, wants its semaphore and returns true. */
-  #isKnown(
-    walk: PointerWalk,
-    frames: DataView,
-    offset: number,
-    length: number,
-    g: number,
-    records: CopiedMemory,
-  ): boolean {
+  /** The goroutine's sudog, of a semaphore or a sync.Cond, if it is among what was copied; 0 if not. */
+  #sudogIn({ frames, offset, length }: Frames, g: number, records: CopiedMemory, onCond: boolean): number {
     for (let i = 0; i + 8 <= length; i += 8) {
       const word = wordAt(frames, offset + i);
       if (!mayPoint(word)) continue;
       const sudog = records.find(word, this.#sudogSize);
       if (sudog < 0 || wordAt(records.view, sudog + this.#sudogAt.g) !== g) continue;
       const elem = wordAt(records.view, sudog + this.#sudogAt.elem);
-      if (!isInUse(elem, wordAt(records.view, sudog + this.#sudogAt.c), false)) continue;
-      walk.need(word, this.#sudogSize);
-      this.#wantSync(walk, elem);
-      return true;
+      if (isInUse(elem, wordAt(records.view, sudog + this.#sudogAt.c), onCond)) return word;
+    }
+    return 0;
+  }
+
+  /**
+   * Looks for the notifyList that holds a sudog among what was copied. If it is there, needs both and returns true. Where many wait
+   * for one sync.Cond, lists are long: the search has a bound.
+   */
+  #isListed(walk: PointerWalk, { frames, offset, length }: Frames, sudog: number, records: CopiedMemory): boolean {
+    for (let i = 0; i + 8 <= length; i += 8) {
+      const word = wordAt(frames, offset + i);
+      if (!mayPoint(word)) continue;
+      // It points to the list, or to the sync.Cond that has it.
+      for (let cond = word - COND_NOTIFY; cond <= word; cond += COND_NOTIFY) {
+        if (!this.#holds(cond, sudog, records)) continue;
+        walk.need(sudog, this.#sudogSize);
+        walk.need(cond, COND_NOTIFY + NOTIFY_SIZE);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** True if the list of a sync.Cond at an address holds a sudog, as far as that was copied. */
+  #holds(cond: number, sudog: number, records: CopiedMemory): boolean {
+    const at = records.find(cond, COND_NOTIFY + NOTIFY_SIZE);
+    if (at < 0) return false;
+    const tail = wordAt(records.view, at + COND_NOTIFY + NOTIFY_TAIL);
+    let next = wordAt(records.view, at + COND_NOTIFY + NOTIFY_HEAD);
+    let isHeld = false;
+    for (let i = 0; mayPoint(next) && i < MAX_QUEUE && this.#stepsLeft > 0; i++) {
+      this.#stepsLeft--;
+      isHeld ||= next === sudog;
+      if (next === tail) return isHeld;
+      const one = records.find(next, this.#sudogSize);
+      if (one < 0) return false;
+      next = wordAt(records.view, one + this.#sudogAt.next);
     }
     return false;
   }

@@ -9,38 +9,62 @@ import { wordAt } from '../../snapshots/bytes.js';
 import type { Runs } from '../../snapshots/runs.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, FLOW } from '../support/releases.js';
+import { ALL_WAITS_CELLS } from '../support/wait-cells.js';
 
 const LABELLED = 40;
 const NOTHING = { find: () => -1, view: new DataView(new ArrayBuffer(0)) };
 
-t.test('covered: a plan has all that parked goroutines wait for and point to, but for constants', async (t) => {
-  if (!requireGo(t)) return;
-  for (const cell of [FLOW.now, FLOW.old]) {
+/** What is looked for in the plan of a program. */
+interface Coverage {
+  /** Of goroutines that the stop would have to look after, their ids and what they wait for. */
+  readonly uncovered: readonly (readonly [goid: number, reason: string | null])[];
+  readonly labelled: number;
+}
+
+/** Plans a program, and asks of each parked goroutine whether the plan has all of it. */
+function coverageOf(target: LiveProcess): Coverage {
+  const [plan] = planLive(surveyLive(target, NO_DEBUG_INFO), target);
+  if (plan === undefined) throw new Error('no plan');
+  const sourceOf = (runs: Runs): RunSource => {
+    const reader = target.reader(runs);
+    return new RunSource(runs, reader.bytes, reader.read());
+  };
+  const [records, stacks, queues] = [sourceOf(plan.records), sourceOf(plan.stacks), sourceOf(plan.queues)];
+  const copied = { records: new CopiedRuns([queues, records], NOTHING), stacks: new CopiedRuns([stacks], NOTHING) };
+  const { stackPlan, program } = plan;
+  const g = program.layouts.of('g');
+  const walk = new MovedWalk(program, stackPlan.gs, plan.constants);
+  const parked = [...stackPlan.goroutines.entries()].flatMap(([i, address]) => {
+    const at = records.offsetOf(address, g.sizeBytes);
+    return at < 0 || stackPlan.stackInUse(i, records.view) === null ? [] : [{ i, at }];
+  });
+  const lacking = (): typeof parked => parked.filter(({ i }) => !stackPlan.isCovered(i, records.view, copied, walk));
+  // Where goroutines in the netpoller have their pollDescs is known once the first was looked at: a capture looks several times.
+  lacking();
+  const uncovered = lacking().map(({ at }): Coverage['uncovered'][number] => {
+    const reason = program.waitReasons.at(records.view.getUint8(at + g.offset('waitreason')));
+    return [wordAt(records.view, at + g.offset('goid')), reason];
+  });
+  return { uncovered, labelled: parked.filter(({ at }) => wordAt(records.view, at + g.offset('labels')) !== 0).length };
+}
+
+for (const cell of [FLOW.now, FLOW.old]) {
+  t.test(`covered: a plan has the labels of parked goroutines, but for constants (${cellName(cell)})`, async (t) => {
+    if (!requireGo(t)) return;
     const program = await startGo(t, await buildGo(cell));
     await program.ask(`label ${LABELLED}`);
     const target = new LiveProcess(program.pid, 'read');
     t.teardown(() => target.close());
-    const [plan] = planLive(surveyLive(target, NO_DEBUG_INFO), target);
-    if (plan === undefined) throw new Error('no plan');
-    const sourceOf = (runs: Runs): RunSource => {
-      const reader = target.reader(runs);
-      return new RunSource(runs, reader.bytes, reader.read());
-    };
-    const [records, stacks, queues] = [sourceOf(plan.records), sourceOf(plan.stacks), sourceOf(plan.queues)];
-    const copied = { records: new CopiedRuns([queues, records], NOTHING), stacks: new CopiedRuns([stacks], NOTHING) };
-    const { stackPlan, program: surveyed } = plan;
-    const g = surveyed.layouts.of('g');
-    const walk = new MovedWalk(surveyed, stackPlan.gs, plan.constants);
-    const uncovered: number[] = [];
-    let labelled = 0;
-    for (const [i, address] of stackPlan.goroutines.entries()) {
-      const at = records.offsetOf(address, g.sizeBytes);
-      if (at < 0 || stackPlan.stackInUse(i, records.view) === null) continue;
-      if (wordAt(records.view, at + g.offset('labels')) !== 0) labelled++;
-      if (!stackPlan.isCovered(i, records.view, copied, walk))
-        uncovered.push(wordAt(records.view, at + g.offset('goid')));
-    }
-    t.equal(labelled, LABELLED, cellName(cell));
-    t.same(uncovered, [], 'ids of those that the stop would have to look after');
-  }
-});
+    t.same(coverageOf(target), { uncovered: [], labelled: LABELLED });
+  });
+}
+
+for (const cell of ALL_WAITS_CELLS.filter(({ link }) => link === 'stripped')) {
+  t.test(`covered: a plan has all that parked goroutines wait for (${cellName(cell)})`, async (t) => {
+    if (!requireGo(t)) return;
+    const program = await startGo(t, await buildGo(cell));
+    const target = new LiveProcess(program.pid, 'read');
+    t.teardown(() => target.close());
+    t.same(coverageOf(target).uncovered, []);
+  });
+}
