@@ -28,8 +28,7 @@ export class CopiedGoroutines implements AlikeGoroutines {
   readonly #stored: StoredStacks;
   readonly #kinds: StackKinds | null;
   readonly #elemTypes: ReadonlySet<number>;
-  /** Addresses of those whose stacks were not read ahead, or again. */
-  readonly others: Float64Array;
+  #others: Float64Array | null = null;
   #count = 0;
 
   /** `program` has the copy as its memory. */
@@ -40,7 +39,11 @@ export class CopiedGoroutines implements AlikeGoroutines {
     this.#stored = stored;
     this.#kinds = kinds;
     this.#elemTypes = elemTypes;
-    this.others = program.listedAddresses().filter((g) => !stored.holds(g));
+  }
+
+  /** Addresses of those whose stacks were not read ahead, or read again. Throws MemoryFault where the list of all is damaged. */
+  get others(): Float64Array {
+    return (this.#others ??= this.#program.listedAddresses().filter((g) => !this.#stored.holds(g)));
   }
 
   /** How many there were when the members were last gone through. */

@@ -141,11 +141,20 @@ async function captureCore(io: Io, file: string, options: CaptureCommandOptions)
 }
 
 async function captureProcess(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
-  const { output, mode, bin, budget } = options;
-  if (budget !== undefined && mode === 'live') throw usageError('--budget bounds the stop, and --mode live makes none');
+  if (options.budget !== undefined && options.mode === 'live')
+    throw usageError('--budget bounds the stop, and --mode live makes none');
   // Before the rest is loaded and compiled, which takes as long as much of what follows.
   const { lowerPriority } = await import('../../capture/ptrace/priority.js');
   const restorePriority = lowerPriority();
+  try {
+    return await captureLowered(io, pid, options);
+  } finally {
+    restorePriority();
+  }
+}
+
+async function captureLowered(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
+  const { output, mode, bin, budget } = options;
   const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../capture/clone/clone.js'),
@@ -166,7 +175,6 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
   } finally {
     forget.forEach((forgetOne) => forgetOne());
     binary?.close();
-    restorePriority();
   }
 }
 
