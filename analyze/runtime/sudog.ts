@@ -1,4 +1,4 @@
-import { plus, type Addr } from '../../snapshots/address.js';
+import type { Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import { Memory, pointer } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
@@ -78,9 +78,5 @@ export class SudogReader {
       next: ptr(at.next),
       waitlink: ptr(at.waitlink),
     };
-  }
-
-  range(addr: Addr): { lo: Addr; hi: Addr } {
-    return { lo: addr, hi: plus(addr, this.sizeBytes) };
   }
 }
