@@ -14,16 +14,23 @@ export interface Ended {
 
 /**
  * Runs gospy in a process of its own, as users do. `stdoutPath` names a file for its standard output, and `command` another
- * build of gospy. `under` is a command, such as unshare, that runs it.
+ * build of gospy. `under` is a command, such as unshare, that runs it, and `node` the executable of another release of Node.
  */
 export function gospy(
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; stdoutPath?: string; command?: string; under?: readonly string[] } = {},
+  options: {
+    env?: NodeJS.ProcessEnv;
+    stdoutPath?: string;
+    command?: string;
+    under?: readonly string[];
+    node?: string;
+  } = {},
 ): Promise<Ended> {
   const out = options.stdoutPath === undefined ? null : openSync(options.stdoutPath, 'w');
   const stdio: StdioOptions = ['ignore', out ?? 'pipe', 'pipe'];
   return new Promise((resolve, reject) => {
-    const [file = '', ...rest] = [...(options.under ?? []), process.execPath, options.command ?? GOSPY, ...args];
+    const node = options.node ?? process.execPath;
+    const [file = '', ...rest] = [...(options.under ?? []), node, options.command ?? GOSPY, ...args];
     const child = spawn(file, rest, {
       stdio,
       env: { ...process.env, GOSPY_DEBUG: '', ...options.env },

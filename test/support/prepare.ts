@@ -1,6 +1,7 @@
 import { unpackDebian } from './debian.js';
 import { buildGo } from './go-build.js';
 import { hasGo } from './go.js';
+import { fetchNode, NODES } from './nodes.js';
 import { PREPARED_CELLS } from './prepared-cells.js';
 import { cellName } from './releases.js';
 
@@ -9,6 +10,11 @@ async function prepare(): Promise<void> {
   await unpackDebian().catch((error: unknown) => {
     process.stderr.write(`tests that need packages of Debian will say so: ${String(error)}\n`);
   });
+  for (const release of NODES) {
+    await fetchNode(release).catch((error: unknown) => {
+      process.stderr.write(`tests that need Node ${release} will say so: ${String(error)}\n`);
+    });
+  }
   if (!hasGo()) {
     process.stderr.write('no go on PATH: tests that need Go programs will say so\n');
     return;
