@@ -153,6 +153,11 @@ function startRegisters(registers: Registers): StartRegisters {
   return { pc, sp, lr: 0, r12: Number(registers.get('r12')) };
 }
 
+/** The programs over another image of the process: what was found out about their code is kept. */
+export function programsOver(image: ProcessImage, [first, ...more]: Programs): Programs {
+  return [first.over(image), ...more.map((program) => program.over(image))];
+}
+
 /** Opens programs that were found before, as {@link reopenProgram} does. */
 export function reopenPrograms(image: ProcessImage, [first, ...more]: Programs): Programs {
   return [reopenProgram(image, first), ...more.map((program) => reopenProgram(image, program))];

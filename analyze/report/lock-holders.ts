@@ -3,8 +3,7 @@ import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { KnownStack } from '../stack-ids.js';
 import { HolderFinder } from '../waits/holders.js';
-import { LockCode } from '../waits/lock-code.js';
-import { ALL_OWN_METHODS } from '../waits/own-locks.js';
+import { OwnLockCode } from '../waits/own-locks.js';
 import { answer } from './answer.js';
 
 /** The code of functions on stacks, as far as it has to do with locks, and the calls that they have deferred. */
@@ -16,9 +15,8 @@ export const HOLDER_READS: Reads = {
 const EVERY_LOCK = { has: () => true, all: [] };
 
 function claimReads(program: GoProgram): { read: (g: G, stack?: KnownStack) => unknown } & GoroutineReads {
-  const code = new LockCode(program);
-  const finder = new HolderFinder(program, EVERY_LOCK, code);
-  const ofOwn = new HolderFinder(program, EVERY_LOCK, new LockCode(program, ALL_OWN_METHODS, code));
+  const finder = new HolderFinder(program, EVERY_LOCK);
+  const ofOwn = new HolderFinder(program, EVERY_LOCK, program.index.facts(OwnLockCode));
   return {
     read: (g, stack) => [finder.claimsOf(g, stack), ofOwn.claimsOf(g, stack)],
     mayDiffer: (stack) => finder.mayHoldIn(stack) || ofOwn.mayHoldIn(stack),

@@ -88,16 +88,22 @@ export class CodePoint {
 
 /** Finds functions by code address, and remembers them: most goroutines of a program stand in a few places. */
 export class CodeIndex {
-  readonly #tables: readonly FunctionTable[];
-  readonly #release: GoRelease;
+  /** Has the code, its tables, and constants. */
+  readonly memory: Memory;
+  readonly tables: readonly FunctionTable[];
+  readonly release: GoRelease;
+  readonly arch: Arch;
   readonly symbolizer: Symbolizer;
   readonly argumentLists: ArgumentLists;
   readonly #points = new Map<number, CodePoint | null>();
   readonly #names = new Map<string, boolean>();
+  readonly #facts = new Map<unknown, unknown>();
 
   constructor(memory: Memory, tables: readonly FunctionTable[], release: GoRelease, arch: Arch) {
-    this.#tables = tables;
-    this.#release = release;
+    this.memory = memory;
+    this.tables = tables;
+    this.release = release;
+    this.arch = arch;
     this.symbolizer = new Symbolizer(memory, release);
     this.argumentLists = new ArgumentLists(memory, release, arch);
   }
@@ -119,21 +125,28 @@ export class CodeIndex {
 
   /** True for a wrapper that the compiler made, which may jump to what it wraps. */
   isWrapper({ funcID }: Func): boolean {
-    return this.#release.funcIDs[funcID] === 'wrapper';
+    return this.release.funcIDs[funcID] === 'wrapper';
+  }
+
+  /** What an analysis works out from the code alone: kept for all images of the program, and for whoever asks for the same. */
+  facts<T>(analysis: new (code: CodeIndex) => T): T {
+    let known = this.#facts.get(analysis) as T | undefined;
+    if (known === undefined) this.#facts.set(analysis, (known = new analysis(this)));
+    return known;
   }
 
   /** Whether the program has a function of this name. */
   has(name: string): boolean {
     let known = this.#names.get(name);
     if (known === undefined) {
-      known = this.#tables.some((table) => table.named(new Set([name])).size > 0);
+      known = this.tables.some((table) => table.named(new Set([name])).size > 0);
       this.#names.set(name, known);
     }
     return known;
   }
 
   #find(pc: number): CodePoint | null {
-    for (const table of this.#tables) {
+    for (const table of this.tables) {
       const func = table.find(pc);
       if (func !== null) return new CodePoint(pc, func, table, this);
     }

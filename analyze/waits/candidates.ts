@@ -1,11 +1,9 @@
 import type { G } from '../runtime/goroutine.js';
 import { endsBy, EnderSearch, reachedEvidence, type Wanted } from './enders.js';
-import { EndingCode } from './ending-code.js';
 import { GroupReferences } from './group-references.js';
 import type { WaitsOn } from './model.js';
 import { PoolSearch } from './pools.js';
 import { ReachedCalls } from './reached-calls.js';
-import { ValueFlows } from './value-flows.js';
 import type { Ender, Needs } from './wait-graph.js';
 import { goroutinesByStack, type Waits } from './program-waits.js';
 
@@ -22,7 +20,6 @@ const MAX_DEPTH = 256;
 /** Finds who may end waits on channels, WaitGroups and Conds, by the frames and the code of all goroutines, in one pass over them. */
 export class CandidateSearch {
   readonly #waits: Waits;
-  readonly #code: EndingCode;
   readonly #pools: PoolSearch;
   readonly #pcs = new Float64Array(MAX_DEPTH);
   /** By place where goroutines wait (see {@link PoolSearch}), what they wait on there. */
@@ -32,8 +29,7 @@ export class CandidateSearch {
 
   constructor(waits: Waits) {
     this.#waits = waits;
-    this.#code = new EndingCode(waits.program);
-    this.#pools = new PoolSearch(waits.program, this.#code);
+    this.#pools = new PoolSearch(waits.program);
   }
 
   /** Notes that a goroutine waits on a thing. */
@@ -57,7 +53,7 @@ export class CandidateSearch {
       thingOf.push(thing);
     });
     if (wanted.length === 0) return;
-    const search = new EnderSearch(program, this.#code, wanted);
+    const search = new EnderSearch(program, wanted);
     const parents = this.#waitersOfGroups();
     const owners = new Map<number, Ender[]>();
     for (const { g, index } of goroutinesByStack(this.#waits)) {
@@ -104,7 +100,7 @@ export class CandidateSearch {
       else others.push({ thing, want });
     });
     if (wanted.size === 0) return;
-    const reached = new ReachedCalls(program, this.#code, new ValueFlows(program));
+    const reached = new ReachedCalls(program);
     const found = new Map<number, Ender[]>();
     /** By code address, how many goroutines were looked at that are there. */
     const looked = new Map<number, number>();
@@ -144,7 +140,7 @@ export class CandidateSearch {
       if (graph.endersOf(thing).length === 0) groups.set(addr, thing);
     });
     if (groups.size === 0) return;
-    const references = new GroupReferences(program, this.#code, groups);
+    const references = new GroupReferences(program, groups);
     const found = new Map<number, Ender[]>();
     for (const { g, index } of goroutinesByStack(this.#waits)) {
       const own = graph.thingsOf(index);

@@ -2,26 +2,17 @@ import { onFault } from '../../snapshots/memory.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/step.js';
-import { aheadOf } from './code-blocks.js';
 import { CPUS } from './cpus.js';
 import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
-import type { EndingCode } from './ending-code.js';
+import { DoneCalls } from './done-calls.js';
+import { EndingCode } from './ending-code.js';
 import { FrameValues, readWord } from './frame-values.js';
 import type { Cpu } from './instruction.js';
-import { ValueFlows, type ValueFlow } from './value-flows.js';
+import { ValueFlows } from './value-flows.js';
 
-const DONE = 'sync.(*WaitGroup).Done';
-const ADD = 'sync.(*WaitGroup).Add';
 /** Words of a closure that it may have captured. */
 const MAX_CAPTURED = 8;
 const WORD = 8;
-
-/** The calls of Done that control comes to from one place, and the flow of values in the function. */
-interface Ahead {
-  readonly flow: ValueFlow;
-  /** Where these calls return to, in the code. */
-  readonly calls: readonly number[];
-}
 
 /**
  * Tells of a goroutine that waits for a WaitGroup whether it has yet to call Done on it: then it waits for itself. As a function
@@ -33,26 +24,26 @@ export class DoneAhead {
   readonly #cpu: Cpu;
   readonly #code: EndingCode;
   readonly #flows: ValueFlows;
+  readonly #calls: DoneCalls;
   readonly #defers: DeferredCalls;
-  /** By code address. */
-  readonly #known = new Map<number, Ahead | null>();
 
-  constructor(program: GoProgram, code: EndingCode, flows = new ValueFlows(program)) {
+  constructor(program: GoProgram) {
     this.#program = program;
     this.#cpu = CPUS[program.image.arch];
-    this.#code = code;
-    this.#flows = flows;
+    this.#code = program.index.facts(EndingCode);
+    this.#flows = program.index.facts(ValueFlows);
+    this.#calls = program.index.facts(DoneCalls);
     this.#defers = new DeferredCalls(program);
   }
 
   /** Whether the function that is to be returned to at `pc` calls Done from there on, and adds to no WaitGroup. */
   mayCome(pc: number): boolean {
-    return this.#aheadOf(pc) !== null;
+    return this.#calls.after(pc) !== null;
   }
 
   /** Whether a frame comes to a call of Done on the WaitGroup at an address. */
   comes({ pc, fp }: PhysicalFrame, group: number): boolean {
-    const ahead = this.#aheadOf(pc);
+    const ahead = this.#calls.after(pc);
     if (ahead === null) return false;
     return ahead.calls.some((next) => {
       const given = this.#flows.argument(ahead.flow, next, 0);
@@ -88,40 +79,5 @@ export class DoneAhead {
     const { memory } = this.#program;
     const captured = Array.from({ length: MAX_CAPTURED }, (_, i) => readWord(memory, closure + WORD * (i + 1)));
     return [...saved, ...captured].some((word) => word !== null && (word === addr || readWord(memory, word) === addr));
-  }
-
-  #aheadOf(pc: number): Ahead | null {
-    let known = this.#known.get(pc);
-    if (known === undefined) {
-      known = onFault(
-        () => this.#find(pc),
-        () => null,
-      );
-      this.#known.set(pc, known);
-    }
-    return known;
-  }
-
-  #find(pc: number): Ahead | null {
-    const point = this.#program.index.at(pc);
-    if (point === null) return null;
-    const { func } = point;
-    const calls = this.#code.callsIn(func).filter(({ callee: { name } }) => name === DONE || name === ADD);
-    const flow = calls.length === 0 ? null : this.#flows.of(point);
-    if (flow === null) return null;
-    const ranges = [...aheadOf(flow.blocks, pc - func.entry)];
-    const reached = calls.filter(({ next }) => {
-      return ranges.some(({ from, to }) => next - func.entry > from && next - func.entry <= to);
-    });
-    // One that adds to a WaitGroup may call Done for that.
-    if (reached.length === 0 || reached.some(({ next, callee }) => callee.name !== DONE && !this.#isDone(next)))
-      return null;
-    return { flow, calls: reached.map(({ next }) => next - func.entry) };
-  }
-
-  /** Done is inlined to a call of Add. */
-  #isDone(next: number): boolean {
-    const lines = this.#program.index.at(next)?.lines(false) ?? [];
-    return lines.some(({ name, inlined }) => inlined && name === DONE);
   }
 }

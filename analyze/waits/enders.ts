@@ -5,9 +5,10 @@ import type { G } from '../runtime/goroutine.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { AddressTable, NONE } from './address-table.js';
 import { DoneAhead } from './done-ahead.js';
-import { DOES, EndingCode, type Ending } from './ending-code.js';
+import { DOES, doesAny, EndingCode, type Ending } from './ending-code.js';
 import { eachWordOf, searchedStack, someWord } from './frame-words.js';
 import type { Evidence, Strength } from './model.js';
+import { NamedGlobals } from './named-globals.js';
 import type { Reached } from './reached-calls.js';
 
 /** What goroutines wait on, whose end other goroutines' frames may tell of. */
@@ -64,6 +65,7 @@ interface Named {
 export class EnderSearch {
   readonly #program: GoProgram;
   readonly #code: EndingCode;
+  readonly #globals: NamedGlobals;
   readonly #wanted: readonly Wanted[];
   /** By address, the first thing that is wanted there; by thing, the next one at its address, or {@link NONE}. */
   readonly #firstAt = new AddressTable();
@@ -76,11 +78,12 @@ export class EnderSearch {
   readonly #filter: Uint8Array;
   readonly #doneAhead: DoneAhead;
 
-  constructor(program: GoProgram, code: EndingCode, wanted: readonly Wanted[]) {
+  constructor(program: GoProgram, wanted: readonly Wanted[]) {
     this.#program = program;
-    this.#code = code;
+    this.#code = program.index.facts(EndingCode);
+    this.#globals = new NamedGlobals(program);
     this.#wanted = wanted;
-    this.#doneAhead = new DoneAhead(program, code);
+    this.#doneAhead = new DoneAhead(program);
     const bits = Math.max(LEAST_FILTER_BITS, 2 ** Math.ceil(Math.log2(FILTER_BITS_EACH * wanted.length)));
     this.#filter = new Uint8Array(bits / 8);
     this.#next = new Int32Array(wanted.length);
@@ -151,11 +154,10 @@ export class EnderSearch {
         () => this.#program.index.at(pc)?.func ?? null,
         () => null,
       );
-      const ending = func === null ? null : this.#code.of(func);
       known =
-        ending !== null &&
-        (ending.own | ending.within | ending.called) !== 0 &&
-        ending.globals.some((word) => this.#firstWantedAt(word) !== NONE);
+        func !== null &&
+        doesAny(this.#code.of(func)) &&
+        this.#globals.of(func).some((word) => this.#firstWantedAt(word) !== NONE);
       this.#byGlobal.set(pc, known);
     }
     return known;
@@ -174,14 +176,15 @@ export class EnderSearch {
 
   /** Searches what a frame refers to: words in it, what its closure captured, and globals that its code names. */
   #search(g: G, frame: PhysicalFrame, asked: Asked, best: Map<number, Candidate>): void {
-    const ending = this.#code.of(frame.point.func);
-    if ((ending.own | ending.within | ending.called) === 0) return;
+    const { func } = frame.point;
+    const ending = this.#code.of(func);
+    if (!doesAny(ending)) return;
     const search = (word: number): void => {
       for (let wanted = this.#firstWantedAt(word); wanted !== NONE; wanted = this.#next[wanted] ?? NONE) {
         if (!asked.isFull(wanted)) this.#consider(wanted, { g, frame, word, ending, isOwn: asked.isOwn(wanted) }, best);
       }
     };
-    for (const word of ending.globals) search(word);
+    for (const word of this.#globals.of(func)) search(word);
     eachWordOf(this.#program.memory, g, frame, search);
   }
 

@@ -1,9 +1,10 @@
 import type { Addr } from '../../snapshots/address.js';
-import { onFault } from '../../snapshots/memory.js';
+import { onFault, type Range } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
-import type { GoProgram } from '../program.js';
-import { COND_NOTIFY, mayPoint } from '../runtime/wait-records.js';
-import { callSites, dataReferences, type CallSite } from '../runtime/code-references.js';
+import { COND_NOTIFY } from '../runtime/wait-records.js';
+import { dataReferences } from '../runtime/code-references.js';
+import type { CodeIndex } from '../stacks/code-index.js';
+import { DirectCalls, type DirectCall } from './direct-calls.js';
 
 /** What code does to channels and to types of package sync, by which a wait of somebody else may end: bits. */
 export const DOES = { send: 1, receive: 2, close: 4, select: 8, done: 16, signal: 32 } as const;
@@ -56,8 +57,13 @@ export interface Ending {
   readonly own: number;
   readonly within: number;
   readonly called: number;
-  /** The addresses of data that its code names, such as a global sync.WaitGroup, and the words there, such as a global channel. */
+  /** The addresses of data that its code names, such as that of a global sync.WaitGroup: each once. */
   readonly globals: readonly Addr[];
+}
+
+/** Whether a function does something, or one that it calls. */
+export function doesAny({ own, within, called }: Ending): boolean {
+  return (own | within | called) !== 0;
 }
 
 /** A direct call, and where it returns to. */
@@ -78,12 +84,14 @@ const NOTHING: Ending = { own: 0, within: 0, called: 0, globals: [] };
 
 /** Tells from machine code which functions send, receive, close, select, call Done or signal. */
 export class EndingCode {
-  readonly #program: GoProgram;
+  readonly #code: CodeIndex;
+  readonly #direct: DirectCalls;
   readonly #known = new Map<Addr, Ending>();
   readonly #calls = new Map<Addr, Calls>();
 
-  constructor(program: GoProgram) {
-    this.#program = program;
+  constructor(code: CodeIndex) {
+    this.#code = code;
+    this.#direct = code.facts(DirectCalls);
   }
 
   /** Nothing where the code is absent, or the runtime's. */
@@ -128,18 +136,17 @@ export class EndingCode {
       own: does,
       within: all(within) | all(wrapped),
       called: all(called),
-      globals: this.#globalsOf(func, all(within) | all(wrapped) | all(called) | does),
+      globals: this.#globalsOf(func),
     };
   }
 
   #callsOf(func: Func): Calls {
     const known = this.#calls.get(func.entry);
     if (known !== undefined) return known;
-    const { memory, image } = this.#program;
     const sites = onFault(
-      () => callSites(memory, image.arch, func),
-      (): CallSite[] => [],
-    ).flatMap(({ next, target }) => this.#functionAt(target).map((callee): Call => ({ next, callee })));
+      () => this.#direct.of(func),
+      (): DirectCall[] => [],
+    ).map(({ next, callee }): Call => ({ next, callee: callee.func }));
     const callees = [...new Set(sites.map(({ callee }) => callee))];
     const does = callees.reduce((bits, { name }) => bits | (CALLS.get(name) ?? 0), 0);
     const found = { does, sites, callees };
@@ -152,47 +159,35 @@ export class EndingCode {
    * are arguments (until Go 1.16), is a word of read-only data, which lies between code and data.
    */
   #namedIn(func: Func): Func[] {
-    const { memory, image, code } = this.#program;
-    const within = code.modules.map(({ module: { text, etext, data } }) => ({ lo: text, hi: data[0]?.lo ?? etext }));
-    const named = onFault(
-      () => dataReferences(memory, image.arch, func, within),
-      () => [],
+    const { memory, tables } = this.#code;
+    const named = this.#named(
+      func,
+      tables.map(({ module: { text, etext, data } }) => ({ lo: text, hi: data[0]?.lo ?? etext })),
     );
-    return [...new Set(named)].flatMap((at) => {
-      const isCode = code.modules.some(({ module: { text, etext } }) => at >= text && at < etext);
-      const entry = isCode
-        ? at
-        : onFault(
-            () => memory.ptr(at),
-            () => null,
-          );
-      return entry === null ? [] : this.#functionAt(entry);
+    return named.flatMap((at) => {
+      const isCode = tables.some(({ module: { text, etext } }) => at >= text && at < etext);
+      const found = onFault(
+        () => this.#direct.functionAt(isCode ? at : memory.ptr(at)),
+        () => null,
+      );
+      return found === null ? [] : [found.func];
     });
   }
 
-  /** With the words there of a function that does something. */
-  #globalsOf(func: Func, does: number): Addr[] {
-    const { memory, image, code } = this.#program;
-    const data = code.modules.flatMap(({ module }) => module.data);
-    return onFault(
-      () => {
-        const named = new Set(dataReferences(memory, image.arch, func, data));
-        if (does === 0) return [...named];
-        // Whatever else a word holds is the program's own affair.
-        const pointing = Array.from(named).filter((at) => mayPoint(memory.unrecorded.wordOr0(at)));
-        return [...new Set([...named, ...pointing.map((at) => memory.wordOr0(at) as Addr)])];
-      },
-      () => [],
+  #globalsOf(func: Func): Addr[] {
+    return this.#named(
+      func,
+      this.#code.tables.flatMap(({ module }) => module.data),
     );
   }
 
-  /** The function that begins at an address. */
-  #functionAt(at: Addr): Func[] {
-    const func = onFault(
-      () => this.#program.index.at(at)?.func,
-      () => undefined,
+  /** The addresses within some ranges that the code of a function names, each once. */
+  #named(func: Func, within: readonly Range[]): Addr[] {
+    const { memory, arch } = this.#code;
+    return onFault(
+      () => [...new Set(dataReferences(memory, arch, func, within))],
+      () => [],
     );
-    return func !== undefined && func.entry === at ? [func] : [];
   }
 }
 

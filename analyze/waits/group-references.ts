@@ -1,7 +1,7 @@
 import { firstIndex } from '../../snapshots/binary-search.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import { DOES, type EndingCode, type Ending } from './ending-code.js';
+import { DOES, EndingCode, type Ending } from './ending-code.js';
 import { eachWordOf, searchedStack, someWord } from './frame-words.js';
 import type { Evidence } from './model.js';
 
@@ -36,9 +36,9 @@ export class GroupReferences {
   readonly #filter = new Uint8Array(FILTER_BITS / 8);
 
   /** `groups` has what names a WaitGroup, by its address. */
-  constructor(program: GoProgram, code: EndingCode, groups: ReadonlyMap<number, number>) {
+  constructor(program: GoProgram, groups: ReadonlyMap<number, number>) {
     this.#program = program;
-    this.#code = code;
+    this.#code = program.index.facts(EndingCode);
     const sorted = [...groups].sort(([a], [b]) => a - b);
     this.#addresses = Float64Array.from(sorted, ([addr]) => addr);
     this.#groups = sorted.map(([, group]) => group);

@@ -8,7 +8,7 @@ import type { PhysicalFrame } from '../stacks/step.js';
 import type { KnownStack } from '../stack-ids.js';
 import { DeferredCalls, type DeferredCall } from './deferred-calls.js';
 import { HeldLocks, type Claim, type WantedAddresses } from './held-locks.js';
-import { LockCode } from './lock-code.js';
+import { SyncLockCode, type LockCode } from './lock-code.js';
 import type { Mode } from './lock-functions.js';
 import { MapLookup } from './map-lookup.js';
 import { isSure, type Evidence, type Holder, type Strength, type WantedLock } from './model.js';
@@ -32,7 +32,7 @@ const STRENGTHS: readonly Strength[] = ['exact', 'strong', 'probable', 'candidat
 export function findHolders(
   program: GoProgram,
   locks: readonly WantedLock[],
-  code = new LockCode(program),
+  code: LockCode = program.index.facts(SyncLockCode),
 ): ReadonlyMap<WantedLock, readonly Holder[]> {
   const wanted = new Wanted(program, locks);
   const found = new Map<WantedLock, Found[]>();
@@ -112,7 +112,7 @@ export class HolderFinder {
   readonly #concerned = new Map<number, boolean>();
   readonly #concernedStacks = new WeakMap<KnownStack, boolean>();
 
-  constructor(program: GoProgram, wanted: WantedAddresses, code = new LockCode(program)) {
+  constructor(program: GoProgram, wanted: WantedAddresses, code: LockCode = program.index.facts(SyncLockCode)) {
     this.#program = program;
     this.#wanted = wanted;
     this.#code = code;

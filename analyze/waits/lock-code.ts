@@ -1,14 +1,13 @@
 import type { Addr } from '../../snapshots/address.js';
 import { onFault } from '../../snapshots/memory.js';
 import { packageOf, type Func } from '../binary/function-table.js';
-import type { GoProgram } from '../program.js';
-import { callSites } from '../runtime/code-references.js';
-import type { CodePoint } from '../stacks/code-index.js';
+import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { blocksOf } from './code-blocks.js';
 import { CPUS } from './cpus.js';
 import type { Cpu } from './instruction.js';
 import { neverReturns, SYNC_METHODS, type LockCall, type LockMethods } from './lock-functions.js';
 import type { Callee, Stand, Summary } from './code-calls.js';
+import { DirectCalls } from './direct-calls.js';
 import { LockFlow } from './lock-flow.js';
 import { pointedVariables } from './pointed-variables.js';
 import type { LockStates } from './lock-states.js';
@@ -31,7 +30,8 @@ export const STACK_ARGUMENTS = 40;
 export class LockCode {
   /** Which locks. */
   readonly methods: LockMethods;
-  readonly #program: GoProgram;
+  readonly #code: CodeIndex;
+  readonly #calls: DirectCalls;
   readonly #cpu: Cpu;
   /** Whether arguments are passed in registers. */
   readonly #inRegisters: boolean;
@@ -42,21 +42,17 @@ export class LockCode {
   readonly #summaries = new Map<number, Summary | null>();
   /** By entry and calls that are followed, what {@link #farAfter} returns. */
   readonly #far = new Map<string, Summary | null>();
-  /** By entry, the functions that a function calls; by address, the function that begins there. */
-  readonly #called: Map<number, readonly CodePoint[]>;
-  readonly #callees: Map<number, CodePoint | null>;
+  /** By entry, the functions that a function calls. */
+  readonly #called = new Map<number, readonly CodePoint[]>();
   readonly #places = new Map<number, Stand | null>();
   readonly #trapPlaces = new Map<number, Stand | null>();
 
-  /** `other` is about other locks of the same program: which functions call which is found once for both. */
-  constructor(program: GoProgram, methods: LockMethods = SYNC_METHODS, other: LockCode | null = null) {
-    this.#program = program;
+  constructor(code: CodeIndex, methods: LockMethods) {
+    this.#code = code;
+    this.#calls = code.facts(DirectCalls);
     this.methods = methods;
-    this.#called = other === null ? new Map<number, readonly CodePoint[]>() : other.#called;
-    this.#callees = other === null ? new Map<number, CodePoint | null>() : other.#callees;
-    const { arch } = program.image;
-    this.#cpu = CPUS[arch];
-    this.#inRegisters = program.layouts.release.registerArguments[arch];
+    this.#cpu = CPUS[code.arch];
+    this.#inRegisters = code.release.registerArguments[code.arch];
   }
 
   /** What the code has done with locks where a frame stands; null where it has to do with none, or is not understood. */
@@ -180,13 +176,8 @@ export class LockCode {
   #calleesOf(func: Func): readonly CodePoint[] {
     const known = this.#called.get(func.entry);
     if (known !== undefined) return known;
-    const { memory, image } = this.#program;
-    const out = new Set<CodePoint>();
-    for (const { target } of func.end - func.entry <= MAX_CODE ? callSites(memory, image.arch, func) : []) {
-      const callee = this.#calleeAt(target);
-      if (callee !== null) out.add(callee);
-    }
-    const callees = [...out];
+    const calls = func.end - func.entry <= MAX_CODE ? this.#calls.of(func) : [];
+    const callees = [...new Set(calls.map(({ callee }) => callee))];
     this.#called.set(func.entry, callees);
     return callees;
   }
@@ -197,20 +188,9 @@ export class LockCode {
     return code === null ? [] : Array.from(this.#cpu.atomicsIn(code), (at) => func.entry + at);
   }
 
-  /** The function that begins at an address; null if none does. */
-  #calleeAt(target: number): CodePoint | null {
-    let callee = this.#callees.get(target);
-    if (callee === undefined) {
-      const point = this.#program.index.at(target);
-      callee = point !== null && point.func.entry === target ? point : null;
-      this.#callees.set(target, callee);
-    }
-    return callee;
-  }
-
   /** The outermost method of a lock that is inlined where an instruction begins. */
   #inlinedAt(pc: number): LockCall | null {
-    const lines = this.#program.index.at(pc)?.lines(true) ?? [];
+    const lines = this.#code.at(pc)?.lines(true) ?? [];
     const method = lines.findLast(({ name, inlined }) => inlined && this.methods.callOf(name) !== null);
     return method === undefined ? null : this.methods.callOf(method.name);
   }
@@ -237,14 +217,14 @@ export class LockCode {
     const { entry } = func;
     const instruction = this.#cpu.instruction(entry);
     const blocks = blocksOf(code, instruction, {
-      isLast: (target) => neverReturns(this.#calleeAt(entry + target)?.func.name ?? ''),
+      isLast: (target) => neverReturns(this.#calls.functionAt(entry + target)?.func.name ?? ''),
       casesAt: (table) => this.#casesAt(func, table),
     });
     if (blocks === null) return null;
     const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
-      callee: (target) => this.#describe(this.#calleeAt(entry + target), func, calls),
+      callee: (target) => this.#describe(this.#calls.functionAt(entry + target), func, calls),
       inlined: (at) => this.#inlinedAt(entry + at),
-      changed: pointedVariables(this.#program, point),
+      changed: pointedVariables(this.#code, point),
       inRegisters: this.#inRegisters,
       argumentBytes: this.#inRegisters ? 0 : STACK_ARGUMENTS,
     });
@@ -275,7 +255,7 @@ export class LockCode {
   #casesAt({ entry, end }: Func, table: number): number[] | null {
     const out: number[] = [];
     while (out.length < MAX_CASES) {
-      const target = this.#program.memory.word(table as Addr, 8 * out.length);
+      const target = this.#code.memory.word(table as Addr, 8 * out.length);
       if (target < entry || target >= end) break;
       out.push(target - entry);
     }
@@ -285,7 +265,14 @@ export class LockCode {
   #codeOf({ entry, end }: Func): DataView | null {
     const length = end - entry;
     if (!(length > 0 && length <= MAX_CODE)) return null;
-    return new DataView(this.#program.memory.bytes(entry, length).buffer);
+    return new DataView(this.#code.memory.bytes(entry, length).buffer);
+  }
+}
+
+/** The same of the locks of package sync. */
+export class SyncLockCode extends LockCode {
+  constructor(code: CodeIndex) {
+    super(code, SYNC_METHODS);
   }
 }
 

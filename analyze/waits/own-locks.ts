@@ -1,6 +1,7 @@
 import { plus, type Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
+import type { CodeIndex } from '../stacks/code-index.js';
 import { mayPoint } from '../runtime/wait-records.js';
 import { CPUS } from './cpus.js';
 import { readWord } from './frame-values.js';
@@ -54,8 +55,12 @@ function ownMethods(types: ReadonlySet<string> | null): LockMethods {
   return { callOf, slowPathOf: () => null, isOfLocks: (name) => callOf(name) !== null, areInlined: false };
 }
 
-/** Those of all types: what code of them is read when the locks of some are looked for. */
-export const ALL_OWN_METHODS = ownMethods(null);
+/** What code does with locks of any type of the program's own: what is read of it when the locks of some are looked for. */
+export class OwnLockCode extends LockCode {
+  constructor(code: CodeIndex) {
+    super(code, ownMethods(null));
+  }
+}
 
 /** A lock of the program's own for which goroutines wait. */
 interface OwnLock {
@@ -118,7 +123,7 @@ export class OwnLockSearch {
       for (const held of modes) wanted.set(`${lock.addr} ${held}`, { ...lock, kind: 'own', held });
     }
     const types = new Set(uses.map(({ lock }) => lock.methodsOf));
-    const holders = findHolders(program, [...wanted.values()], new LockCode(program, ownMethods(types)));
+    const holders = findHolders(program, [...wanted.values()], new LockCode(program.index, ownMethods(types)));
     for (const { thing, lock, modes } of uses) {
       const found = [...modes].map((mode) => {
         const asked = wanted.get(`${lock.addr} ${mode}`);

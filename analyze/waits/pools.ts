@@ -3,7 +3,7 @@ import { onFault } from '../../snapshots/memory.js';
 import { packageOf, type Func } from '../binary/function-table.js';
 import type { GoProgram } from '../program.js';
 import type { G } from '../runtime/goroutine.js';
-import type { EndingCode } from './ending-code.js';
+import { EndingCode } from './ending-code.js';
 import type { Evidence } from './model.js';
 
 /** Frames of a goroutine that waits that may be the function that takes something out of a pool. */
@@ -42,9 +42,9 @@ export class PoolSearch {
   /** By code address, what a goroutine has out that is to return there. */
   readonly #taken = new Map<number, readonly TakenOut[]>();
 
-  constructor(program: GoProgram, code: EndingCode) {
+  constructor(program: GoProgram) {
     this.#program = program;
-    this.#code = code;
+    this.#code = program.index.facts(EndingCode);
   }
 
   /**

@@ -1,6 +1,5 @@
 import { onFault } from '../../snapshots/memory.js';
-import type { GoProgram } from '../program.js';
-import type { CodePoint } from '../stacks/code-index.js';
+import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { givenAs } from './call-results.js';
 import { blocksOf, type Blocks } from './code-blocks.js';
 import type { Registers } from './code-registers.js';
@@ -26,17 +25,16 @@ export interface ValueFlow {
 
 /** Follows values through functions, whatever those do with locks. Each function is worked out once. */
 export class ValueFlows {
-  readonly #program: GoProgram;
+  readonly #code: CodeIndex;
   readonly #cpu: Cpu;
   readonly #inRegisters: boolean;
   /** By entry. */
   readonly #known = new Map<number, ValueFlow | null>();
 
-  constructor(program: GoProgram) {
-    const { arch } = program.image;
-    this.#program = program;
-    this.#cpu = CPUS[arch];
-    this.#inRegisters = program.layouts.release.registerArguments[arch];
+  constructor(code: CodeIndex) {
+    this.#code = code;
+    this.#cpu = CPUS[code.arch];
+    this.#inRegisters = code.release.registerArguments[code.arch];
   }
 
   /** null for code that is absent, or not understood. */
@@ -70,14 +68,14 @@ export class ValueFlows {
   }
 
   #beforeCall(flow: LockFlow, next: number): Registers | undefined {
-    return flow.at(next - CALL_BYTES[this.#program.image.arch], false)?.registers;
+    return flow.at(next - CALL_BYTES[this.#code.arch], false)?.registers;
   }
 
   #follow(point: CodePoint): ValueFlow | null {
     const { entry, end } = point.func;
     if (end - entry > MAX_CODE) return null;
-    const code = new DataView(this.#program.memory.bytes(entry, end - entry).buffer);
-    const nameAt = (target: number): string => this.#program.index.at(entry + target)?.func.name ?? '';
+    const code = new DataView(this.#code.memory.bytes(entry, end - entry).buffer);
+    const nameAt = (target: number): string => this.#code.at(entry + target)?.func.name ?? '';
     const instruction = this.#cpu.instruction(entry);
     const blocks = blocksOf(code, instruction, {
       isLast: (target) => neverReturns(nameAt(target)),
@@ -92,7 +90,7 @@ export class ValueFlows {
         isBarrier: nameAt(target).startsWith(BARRIER),
       }),
       inlined: () => null,
-      changed: pointedVariables(this.#program, point),
+      changed: pointedVariables(this.#code, point),
       inRegisters: this.#inRegisters,
       argumentBytes,
     });
@@ -101,7 +99,7 @@ export class ValueFlows {
 
   /** Bytes of the stack that a callee may change as its arguments and results. */
   #argumentBytes(target: number): number {
-    const callee = this.#program.index.at(target);
+    const callee = this.#code.at(target);
     return callee?.table.argumentBytes(callee.func) ?? STACK_ARGUMENTS;
   }
 }

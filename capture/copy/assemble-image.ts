@@ -16,7 +16,7 @@ import type { MemoryGroup } from '../../snapshots/gsp/chunks.js';
 import { RangeList, Runs } from '../../snapshots/runs.js';
 import { readWorkingSet } from '../../analyze/working-set.js';
 import { isOnThread } from '../../analyze/runtime/goroutine.js';
-import { reopenPrograms, structsOf, type GoProgram, type Programs } from '../../analyze/program.js';
+import { programsOver, structsOf, type GoProgram, type Programs } from '../../analyze/program.js';
 import { readGoroutine, usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copies } from './copies.js';
 import type { CopyContents } from './copy.js';
@@ -60,7 +60,7 @@ export function assembleImage(
     new Memory(new LayeredSource([copied, readOnly.memory.unrecorded.source])),
   );
   const image = { ...base, threads, capture: facts, memory, structs: structsOf(surveyed) };
-  const programs = reopenPrograms(image, surveyed);
+  const programs = programsOver(image, surveyed);
   const inUse = new RangeList();
   const goroutines: number[] = [];
   for (const [i, program] of programs.entries()) {

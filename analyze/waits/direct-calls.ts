@@ -1,0 +1,48 @@
+import type { Addr } from '../../snapshots/address.js';
+import type { Func } from '../binary/function-table.js';
+import { callSites } from '../runtime/code-references.js';
+import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
+
+/** A direct call, and where it returns to. */
+export interface DirectCall {
+  readonly next: Addr;
+  /** Where the function begins that is called. */
+  readonly callee: CodePoint;
+}
+
+/** Which functions call or jump to which, directly. */
+export class DirectCalls {
+  readonly #code: CodeIndex;
+  /** By entry. */
+  readonly #calls = new Map<number, readonly DirectCall[]>();
+  /** By address, the function that begins there. */
+  readonly #functions = new Map<number, CodePoint | null>();
+
+  constructor(code: CodeIndex) {
+    this.#code = code;
+  }
+
+  /** Those in a function's code, in the order of the instructions. Throws MemoryFault where the code is absent. */
+  of(func: Func): readonly DirectCall[] {
+    let calls = this.#calls.get(func.entry);
+    if (calls === undefined) {
+      calls = callSites(this.#code.memory, this.#code.arch, func).flatMap(({ next, target }) => {
+        const callee = this.functionAt(target);
+        return callee === null ? [] : [{ next, callee }];
+      });
+      this.#calls.set(func.entry, calls);
+    }
+    return calls;
+  }
+
+  /** The function that begins at an address; null if none does. Throws MemoryFault where the function table is absent. */
+  functionAt(target: number): CodePoint | null {
+    let func = this.#functions.get(target);
+    if (func === undefined) {
+      const point = this.#code.at(target);
+      func = point?.func.entry === target ? point : null;
+      this.#functions.set(target, func);
+    }
+    return func;
+  }
+}

@@ -1,0 +1,119 @@
+import { onFault } from '../../snapshots/memory.js';
+import type { Func } from '../binary/function-table.js';
+import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
+import type { Blocks } from './code-blocks.js';
+import type { Registers } from './code-registers.js';
+import { shifted, type Value } from './code-values.js';
+import { argumentOf, DOES, EndingCode, isOfLibrary } from './ending-code.js';
+import { ValueFlows } from './value-flows.js';
+
+/** Longer functions are not looked into for what their callers come to. */
+const MAX_CALLEE = 4096;
+const MAY_END = DOES.send | DOES.receive | DOES.close | DOES.signal;
+
+/** A call in the code of a function by which a wait of somebody else may end. */
+export interface EndCall {
+  /** {@link DOES} */
+  readonly does: number;
+  /** What it is given, such as a channel. */
+  readonly on: Value;
+  /** True where a function does it that is called. */
+  readonly isInCallee: boolean;
+  /** Where the call returns to, in the code. */
+  readonly next: number;
+}
+
+/** Where frames of a function stand, with the calls of the whole function. */
+export interface EndPlace {
+  readonly blocks: Blocks;
+  readonly registers: Registers;
+  readonly offset: number;
+  readonly calls: readonly EndCall[];
+}
+
+/** Finds the calls in code by which waits may end, and what they are given. */
+export class EndCalls {
+  readonly #code: CodeIndex;
+  readonly #endings: EndingCode;
+  readonly #flows: ValueFlows;
+  /** By entry; those of a function that is called, without what it calls in turn. */
+  readonly #calls = new Map<number, readonly EndCall[]>();
+  readonly #ownCalls = new Map<number, readonly EndCall[]>();
+  /** By code address. */
+  readonly #places = new Map<number, EndPlace | null>();
+
+  constructor(code: CodeIndex) {
+    this.#code = code;
+    this.#endings = code.facts(EndingCode);
+    this.#flows = code.facts(ValueFlows);
+  }
+
+  /** null where the function of a frame that is to return to `pc` has none, or is not understood. */
+  at(pc: number): EndPlace | null {
+    let known = this.#places.get(pc);
+    if (known === undefined) {
+      known = onFault(
+        () => this.#findPlace(pc),
+        () => null,
+      );
+      this.#places.set(pc, known);
+    }
+    return known;
+  }
+
+  #findPlace(pc: number): EndPlace | null {
+    const point = this.#code.at(pc);
+    const calls = point === null ? [] : this.of(point);
+    const flow = point === null || calls.length === 0 ? null : this.#flows.of(point);
+    if (point === null || flow === null) return null;
+    const offset = pc - point.func.entry;
+    const registers = flow.flow.at(offset, true)?.registers;
+    // What the code does to its stack pointer must be what the function table says.
+    if (registers?.sp !== -(point.spDelta ?? NaN)) return null;
+    return { blocks: flow.blocks, registers, offset, calls };
+  }
+
+  /** Those of a function, and of those that it calls. */
+  of(point: CodePoint): readonly EndCall[] {
+    return memoized(this.#calls, point, () => this.#findCalls(point, true));
+  }
+
+  #findCalls(point: CodePoint, withCallees: boolean): EndCall[] {
+    const { func } = point;
+    if (func.name.startsWith('runtime.')) return [];
+    const sites = this.#endings.callsIn(func).filter(({ callee }) => {
+      return (this.#endings.doesCall(callee) & MAY_END) !== 0 || (withCallees && this.#mayEnd(callee));
+    });
+    const flow = sites.length === 0 ? null : this.#flows.of(point);
+    if (flow === null) return [];
+    return sites.flatMap(({ next: returnsTo, callee }): EndCall[] => {
+      const next = returnsTo - func.entry;
+      const does = this.#endings.doesCall(callee) & MAY_END;
+      if (does !== 0) {
+        const { index, offset } = argumentOf(callee);
+        const given = this.#flows.argument(flow, next, index);
+        return given === null ? [] : [{ does, on: shifted(given, -offset), isInCallee: false, next }];
+      }
+      const called = this.#code.at(callee.entry);
+      const own = called === null ? [] : memoized(this.#ownCalls, called, () => this.#findCalls(called, false));
+      return own.flatMap((call) => {
+        const on = this.#flows.inCaller(flow, next, call.on);
+        return on === null ? [] : [{ ...call, on, isInCallee: true, next }];
+      });
+    });
+  }
+
+  /** Whether a function does something itself, of those that are worth to be looked into. */
+  #mayEnd(callee: Func): boolean {
+    if (isOfLibrary(callee) || callee.end - callee.entry > MAX_CALLEE) return false;
+    return this.#endings.callsIn(callee).some((call) => (this.#endings.doesCall(call.callee) & MAY_END) !== 0);
+  }
+}
+
+function memoized<T>(known: Map<number, T>, { func: { entry } }: CodePoint, find: () => T): T {
+  const before = known.get(entry);
+  if (before !== undefined) return before;
+  const found = find();
+  known.set(entry, found);
+  return found;
+}
