@@ -188,7 +188,7 @@ export function endClone(clone: Clone): boolean {
     // It has ended.
   }
   const deadline = performance.now() + DEATH_MS;
-  while (!reap(clone.pid) && performance.now() < deadline) sleep();
+  while (reap(clone.pid) === 'not yet' && performance.now() < deadline) sleep();
   return collect(target, clone.namespacePid);
 }
 

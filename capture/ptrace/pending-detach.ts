@@ -9,18 +9,24 @@ const POLL_MS = 2;
  */
 interface PendingDetach {
   readonly tid: number;
-  /** True if libuv must collect this thread's death: it is the first thread of a child of gospy's own. */
-  readonly ownChild: boolean;
+  readonly process: TracedProcess;
+}
+
+/** The process of a thread. */
+export interface TracedProcess {
+  readonly pid: number;
+  /** True for a child of gospy's own: libuv must collect the death of its first thread. */
+  readonly isOwnChild: boolean;
 }
 
 const pending = new Map<number, PendingDetach>();
 let timer: NodeJS.Timeout | null = null;
 
 /** Takes over a traced thread, to let it go as soon as that is possible. */
-export function detachLater(tid: number, ownChild: boolean): void {
+export function detachLater(tid: number, process: TracedProcess): void {
   // It may never have been asked to stop, and could then not be let go before its next signal.
   interrupt(tid);
-  pending.set(tid, { tid, ownChild });
+  pending.set(tid, { tid, process });
 }
 
 /** Takes a thread back, as a tracee of a new stop. Returns false if it is not pending. */
@@ -46,13 +52,19 @@ export function pollPending(): number {
 }
 
 /** True once the thread is not traced any more, or is dead and collected. */
-function tryDetach({ tid, ownChild }: PendingDetach): boolean {
+function tryDetach({ tid, process }: PendingDetach): boolean {
+  const ownChild = process.isOwnChild && tid === process.pid;
   const status = pollStatus(tid);
-  if (status === GONE) return ownChild || reap(tid);
+  if (status === GONE) {
+    const death = ownChild ? 'reaped' : reap(tid);
+    // If it has executed another program, it is still traced, as the first thread.
+    if (death === 'unknown' && tid !== process.pid) detachLater(process.pid, process);
+    return death !== 'not yet';
+  }
   // If a child of gospy's own has stopped, libuv may have collected the report of that: so try it without the report.
   if (status === RUNNING) return ownChild && detach(tid, 0) === 0;
   const born = status === CLONED ? eventMessage(tid) : null;
-  if (born !== null) detachLater(born, false);
+  if (born !== null) detachLater(born, process);
   // If this fails, the thread was killed meanwhile, and its death is reported next.
   return detach(tid, signalOf(status)) === 0;
 }

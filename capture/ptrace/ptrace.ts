@@ -119,11 +119,19 @@ export function setRegisters(tid: number, { bytes }: Registers): boolean {
   return ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, iov.address) === 0;
 }
 
-/** Reaps a dead tracee. Returns false while there is nothing to reap yet; true also if it is not a child any more. */
-export function reap(tid: number): boolean {
+/**
+ * What became of a dead tracee: `unknown` if there is none of that id. It was reaped before, or it has executed another program,
+ * and has the id of the first thread since then.
+ */
+export type Death = 'reaped' | 'not yet' | 'unknown';
+
+/** Reaps a dead tracee. */
+export function reap(tid: number): Death {
   const info = waitInfo();
-  if (waitid(P_PID, tid, info.address, WEXITED | WNOHANG | WALL) !== 0) return errno() === Errno.ECHILD;
-  return info.view.getInt32(SI_PID, true) !== 0;
+  if (waitid(P_PID, tid, info.address, WEXITED | WNOHANG | WALL) !== 0) {
+    return errno() === Errno.ECHILD ? 'unknown' : 'not yet';
+  }
+  return info.view.getInt32(SI_PID, true) === 0 ? 'not yet' : 'reaped';
 }
 
 /** Room for the general registers of many threads, each in a slot that the kernel fills. */

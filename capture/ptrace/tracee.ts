@@ -46,11 +46,11 @@ export interface Slot {
 
 /** A thread that gospy traces. */
 export class Tracee implements StoppedThread {
-  readonly tid: number;
+  tid: number;
   readonly kind: TraceeKind;
-  /** True for the first thread of a child of gospy's own: libuv must collect its death. */
-  readonly ownChild: boolean;
   readonly interrupted = true;
+  /** True once no thread that gospy traces has its id. */
+  isUnknown = false;
   /** `reaped` also if reaping it is left to libuv. */
   state: 'seized' | 'stopped' | 'released' | 'dead' | 'reaped' = 'seized';
   /** True once its registers were read: from then until it is let go, it stands still. */
@@ -59,7 +59,9 @@ export class Tracee implements StoppedThread {
   lookedAt = performance.now();
   readonly #arch: Arch;
   readonly #slot: Slot;
-  readonly #channel: WaitChannel | null;
+  #channel: WaitChannel | null;
+  /** True for the first thread of a child of gospy's own: libuv must collect its death. */
+  #ownChild: boolean;
   #isAsked = false;
   /** The status with which it trapped. */
   #status: number | null = null;
@@ -70,10 +72,21 @@ export class Tracee implements StoppedThread {
   constructor(tid: number, kind: TraceeKind, ownChild: boolean, arch: Arch, slot: Slot, channel: WaitChannel | null) {
     this.tid = tid;
     this.kind = kind;
-    this.ownChild = ownChild;
+    this.#ownChild = ownChild;
     this.#arch = arch;
     this.#slot = slot;
     this.#channel = channel;
+  }
+
+  /** Takes the id of the first thread of its process, which it has from the kernel. */
+  becomeFirst(pid: number, ownChild: boolean): void {
+    this.tid = pid;
+    this.#ownChild = ownChild;
+    this.#channel = null;
+    this.isUnknown = false;
+    this.state = 'seized';
+    // The first request may have been for the id that it has no more.
+    if (this.#isAsked) interrupt(pid);
   }
 
   /** Asks it to stop, once: a second request would make it trap again as soon as it is let run. */
@@ -96,7 +109,9 @@ export class Tracee implements StoppedThread {
     }
     if (status === GONE) {
       // Reap it now: a thread that executes another program waits until the other threads are reaped, and stops only then.
-      this.state = this.ownChild || reap(this.tid) ? 'reaped' : 'dead';
+      const death = this.#ownChild ? 'reaped' : reap(this.tid);
+      this.state = death === 'not yet' ? 'dead' : 'reaped';
+      this.isUnknown = death === 'unknown';
       return 0;
     }
     this.state = 'stopped';

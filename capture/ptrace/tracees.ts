@@ -1,5 +1,5 @@
-import { closeSync, existsSync, fstatSync, openSync, readdirSync } from 'node:fs';
-import { GospyError, noGoProcess } from '../../snapshots/errors.js';
+import { existsSync } from 'node:fs';
+import { GospyError } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { registerSetSize } from '../../snapshots/registers.js';
 import { assertOwnProc } from '../process/own-proc.js';
@@ -8,6 +8,7 @@ import { isAlive, readStatus, threadState } from '../process/procfs.js';
 import { detachLater, pollPending, takePending } from './pending-detach.js';
 import { RegisterSlots, TRACE_CLONE, seize } from './ptrace.js';
 import { sleep } from './sleep.js';
+import { endedEarly, TaskDir } from './task-dir.js';
 import { Tracee, type StoppedThread, type TraceeKind } from './tracee.js';
 import { openChannels, type WaitChannel } from './wait-channel.js';
 
@@ -41,7 +42,7 @@ export class Tracees {
   readonly pid: number;
   readonly #arch: Arch;
   readonly #ownChild: boolean;
-  readonly #taskDir: number;
+  readonly #taskDir: TaskDir;
   readonly #tracees: Tracee[] = [];
   /** Names in /proc/PID/task that were seen, but of threads that have ended. One that could not be seized is not tried again. */
   readonly #seen = new Set<string>();
@@ -74,10 +75,11 @@ export class Tracees {
     this.#only = only;
     this.#arch = arch;
     this.#ownChild = readStatus(pid).parentPid === process.pid;
-    this.expected = readTaskDir(pid).length;
+    this.#taskDir = new TaskDir(pid);
+    const names = this.#taskDir.names();
+    this.expected = names.length;
     this.#slots = new RegisterSlots(this.expected + SPARE_SLOTS, registerSetSize(arch));
-    this.#taskDir = ofLiving(pid, () => openSync(`/proc/${pid}/task`, 'r'));
-    this.#channels = openChannels(pid, readTaskDir(pid).map(Number));
+    this.#channels = openChannels(pid, names.map(Number));
   }
 
   /** True if a thread may have stood still since before it was asked to stop. */
@@ -99,7 +101,7 @@ export class Tracees {
   seizeNew(alsoInterrupt: boolean): number {
     this.#forgetEnded();
     let found = 0;
-    for (const name of readTaskDir(this.pid)) {
+    for (const name of this.#taskDir.names()) {
       if (this.#seen.has(name)) continue;
       this.#seen.add(name);
       const tid = Number(name);
@@ -128,6 +130,8 @@ export class Tracees {
    * just executing another program has none for a moment. A single thread is tried once: it may have ended.
    */
   seizeAll(): void {
+    // One that the last stop left may have another id by now.
+    pollPending();
     const deadline = performance.now() + SEIZE_MS;
     do {
       this.seizeNew(false);
@@ -157,7 +161,7 @@ export class Tracees {
     for (const tracee of first) tracee.interrupt();
     for (let looks = 0; performance.now() < deadline; looks++) {
       const now = process.hrtime.bigint();
-      for (const tracee of first) if (tracee.state === 'seized') this.#meet(tracee.poll());
+      for (const tracee of first) if (tracee.state === 'seized') this.#poll(tracee);
       if (first.some((tracee) => tracee.stopped && isReady(tracee))) break;
       if (first.every(({ state }) => state !== 'seized')) break;
       if (!first.some(({ state }) => state === 'stopped')) begun = now;
@@ -263,7 +267,7 @@ export class Tracees {
   #serve(onTrap: (tracee: Tracee) => void): number {
     let left = 0;
     for (const tracee of this.#tracees) {
-      if (tracee.state === 'seized') this.#meet(tracee.poll());
+      if (tracee.state === 'seized') this.#poll(tracee);
       if (tracee.state === 'seized') left++;
       if (tracee.state !== 'stopped') continue;
       try {
@@ -278,11 +282,11 @@ export class Tracees {
   /** After the pause: reaps the dead, and sees to it that threads that are still traced are let go once that is possible. */
   settle(): void {
     this.#adoptUnseen();
-    closeSync(this.#taskDir);
+    this.#taskDir.close();
     for (const tracee of this.#tracees) tracee.releaseTrapped();
     for (const channel of this.#channels.values()) channel.close();
-    for (const { tid, ownChild, state } of this.#tracees) {
-      if (state !== 'released' && state !== 'reaped') detachLater(tid, ownChild);
+    for (const { tid, state } of this.#tracees) {
+      if (state !== 'released' && state !== 'reaped') detachLater(tid, { pid: this.pid, isOwnChild: this.#ownChild });
     }
     const deadline = performance.now() + SETTLE_MS;
     while (pollPending() > 0 && performance.now() < deadline) sleep();
@@ -306,6 +310,24 @@ export class Tracees {
     if (tracee.state !== 'seized' && tracee.state !== 'stopped') return false;
     this.#tracees.push(tracee);
     return true;
+  }
+
+  #poll(tracee: Tracee): void {
+    this.#meet(tracee.poll());
+    if (tracee.isUnknown && tracee.tid !== this.pid) this.#follow(tracee);
+  }
+
+  /**
+   * Keeps hold of a thread that has executed another program. That ended the others, and gave it the id of the first thread, under
+   * which it is still traced (de_thread in fs/exec.c).
+   */
+  #follow(tracee: Tracee): void {
+    const first = this.#tracees.find(({ tid }) => tid === this.pid);
+    // What asks for the first thread by its id finds this one now.
+    if (first !== undefined && first.state !== 'released' && first.state !== 'reaped') return;
+    if (first !== undefined) first.state = 'reaped';
+    this.#seen.delete(String(tracee.tid));
+    tracee.becomeFirst(this.pid, this.#ownChild);
   }
 
   /** Takes what a tracee has just made; `tid` is 0 if that is nothing. */
@@ -332,7 +354,7 @@ export class Tracees {
   #adoptUnseen(): void {
     if (this.#only !== null || this.#isComplete()) return;
     try {
-      for (const name of readTaskDir(this.pid)) if (!this.#seen.has(name)) this.#adopt(Number(name), 'newborn');
+      for (const name of this.#taskDir.names()) if (!this.#seen.has(name)) this.#adopt(Number(name), 'newborn');
     } catch (error) {
       if (!(error instanceof GospyError)) throw error;
     }
@@ -343,7 +365,7 @@ export class Tracees {
   #pollAll(): number {
     let left = 0;
     for (const tracee of this.#tracees) {
-      if (tracee.state === 'seized') this.#meet(tracee.poll());
+      if (tracee.state === 'seized') this.#poll(tracee);
       if (tracee.state === 'seized') left++;
     }
     return left;
@@ -368,30 +390,11 @@ export class Tracees {
     return pending.every(({ tid }) => threadState(this.pid, tid) === 'D');
   }
 
-  /**
-   * True if the kernel counts as many threads as gospy traces: then there are no others, since a tracee is counted until it is
-   * reaped. The link count of /proc/PID/task is the number of threads plus 2.
-   */
+  /** True if the kernel counts as many threads as gospy traces: a tracee is counted until it is reaped. */
   #isComplete(): boolean {
     if (this.#only !== null) return true;
     let held = 0;
     for (const { kind, state } of this.#tracees) if (kind !== 'process' && state !== 'reaped') held++;
-    return fstatSync(this.#taskDir).nlink - 2 === held;
+    return this.#taskDir.count() === held;
   }
-}
-
-function readTaskDir(pid: number): string[] {
-  return ofLiving(pid, () => readdirSync(`/proc/${pid}/task`));
-}
-
-function ofLiving<T>(pid: number, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw endedEarly(pid, cause);
-  }
-}
-
-function endedEarly(pid: number, cause: unknown): GospyError {
-  return noGoProcess(`Process ${pid} ended before it could be stopped.`, { cause });
 }

@@ -9,6 +9,8 @@ export interface StopperOptions {
   readonly hardLimitSeconds?: number;
   /** Whether the stops are logical ones. */
   readonly logical?: boolean;
+  /** Fails unless the process is let go soon after each stop, while the stopper lives on. */
+  readonly checked?: boolean;
 }
 
 export interface Stopper {

@@ -2,6 +2,7 @@ import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { hostArch } from '../../capture/process/procfs.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import type { StopperOptions } from './stopper-process.js';
+import { tracers, until } from './targets.js';
 
 /** A process that stops another one over and over: `node stopper.js PID OPTIONS`, the options as JSON. */
 const pid = Number(process.argv[2]);
@@ -10,7 +11,12 @@ const {
   holdMs = 0,
   hardLimitSeconds = 5,
   logical = false,
+  checked = false,
 } = JSON.parse(process.argv[3] ?? '{}') as StopperOptions;
+
+function isTracedBy(pid: number, tracer: number): boolean {
+  return tracers(pid).includes(tracer);
+}
 
 function hold(): void {
   const end = performance.now() + holdMs;
@@ -26,4 +32,5 @@ for (let i = 0; i < count; i++) {
     if (!(error instanceof GospyError) || error.exitCode !== ExitCode.noGoProcess) throw error;
   }
   await new Promise((resolve) => setTimeout(resolve, 1));
+  if (checked) await until(() => !isTracedBy(pid, process.pid), 'the process to be let go');
 }
