@@ -13,16 +13,24 @@ function readAll({ path, fd, sections, shared, port }: ReadAheadTask): void {
     if (place < reached) continue;
     const state = 1 + place;
     if (Atomics.compareExchange(shared, state, SectionState.free, SectionState.taken) !== SectionState.free) continue;
-    const bytes = read(file, section);
-    port.postMessage({ place, bytes }, bytes === null ? [] : [bytes.buffer as ArrayBuffer]);
-    Atomics.store(shared, state, SectionState.sent);
-    Atomics.notify(shared, state);
+    try {
+      const bytes = read(file, section);
+      port.postMessage({ place, bytes }, bytes === null ? [] : [bytes.buffer]);
+    } finally {
+      // Whatever happens here, the reader does not wait any longer.
+      Atomics.store(shared, state, SectionState.sent);
+      Atomics.notify(shared, state);
+    }
   }
 }
 
-function read(file: RegularFile, section: SectionEntry): Uint8Array | null {
+/** The content of a section, in memory of its own: Node's pool of small buffers cannot be sent. */
+function read(file: RegularFile, section: SectionEntry): Uint8Array<ArrayBuffer> | null {
   try {
-    return readSection(file, section);
+    const bytes = readSection(file, section);
+    const { buffer } = bytes;
+    const isAlone = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength;
+    return isAlone ? new Uint8Array(buffer) : new Uint8Array(bytes);
   } catch {
     return null;
   }

@@ -17,6 +17,10 @@ import { buildC, soon, until } from './targets.js';
 
 /** On a busy machine. */
 const LONG = { timeout: 300_000 };
+/** What it was called at first. */
+const PERMISSION = process.allowedNodeEnvironmentFlags.has('--permission')
+  ? '--permission'
+  : '--experimental-permission';
 const BUSY_CAPTURES = 20;
 const KILLS = 24;
 const PERMANENT = Array.from({ length: 20 }, (_, i) => `main.permanent${i}`);
@@ -66,7 +70,7 @@ if (requireGo(t)) {
     const allowed = new Set([path, join(root, 'dist'), join(root, 'package.json'), modules, realpathSync(modules)]);
     // The test runner adds its own loader to every Node process that a test starts, by this variable.
     const { stdout } = await promisify(execFile)('env', [
-      ...['-u', 'NODE_OPTIONS', process.execPath, '--experimental-permission'],
+      ...['-u', 'NODE_OPTIONS', process.execPath, PERMISSION],
       ...[...allowed].map((place) => `--allow-fs-read=${place}${isFile(place) ? '' : '/*'}`),
       ...[GOSPY, 'summary', path, '--json', '--pc', 'user'],
     ]);

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -8,7 +9,27 @@ import { gospy } from './gospy-process.js';
 const MODES = ['stop', 'clone', 'live'];
 const REPORTS = [['summary'], ['goroutines', '--json'], ['waits']];
 
+/** Tests of what differs between engines. */
+const TESTS = ['snapshots/gsp/read-ahead.test.js'];
+
 for (const release of NODES) {
+  t.test(`with Node ${release}: tests that depend on the engine`, async (t) => {
+    const node = await requireNode(t, release);
+    if (node === null) return;
+    for (const name of TESTS) {
+      const test = fileURLToPath(new URL(`../${name}`, import.meta.url));
+      const { code, stdout } = await gospy([], { node, command: test });
+      t.equal(
+        code,
+        0,
+        `${name}: ${stdout
+          .split('\n')
+          .filter((line) => /^ *not ok/.test(line))
+          .join('; ')}`,
+      );
+    }
+  });
+
   t.test(`with Node ${release}: the same answers, and nothing else is written`, async (t) => {
     const node = await requireNode(t, release);
     if (node === null || !requireGo(t)) return;

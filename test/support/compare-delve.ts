@@ -25,6 +25,7 @@ const WRAPPER = /(\.gowrap\d+|\.deferwrap\d+|-fm)$|·dwrap·|\.\(\*[^)]*\)\.\w+\
 const SIGNAL_ENTRY = new Set(['runtime.sigtramp', 'runtime.sigreturn', 'runtime.sigreturn__sigaction']);
 /** Left on the goroutine's stack while it runs on the system stack. Tracebacks leave it out. */
 const SWITCH = 'runtime.systemstack_switch';
+const EXIT = 'runtime.exitsyscall';
 /** The frames below these were interrupted: their pc is the next instruction, not a return address. */
 const INTERRUPTING = new Set([...SIGNAL_ENTRY, 'runtime.asyncPreempt', 'runtime.sigpanic']);
 
@@ -56,7 +57,8 @@ export async function compareWithDelve(
     if (!places) continue;
     comparePlaces(goroutine, other, differ);
     const stack = await delve.stack(goroutine.goid);
-    const inSyscall = goroutine.status === 'syscall';
+    // One that leaves a system call counts as in it until syscallsp is cleared (exitsyscall in proc.go): Delve shows it further in.
+    const inSyscall = goroutine.status === 'syscall' || (stack[0] !== undefined && nameOf(stack[0]) === EXIT);
     out.compared.frames += inSyscall
       ? compareFrames(goroutine.frames.slice(1), behindEntry(goroutine.frames[0], stack), differ)
       : compareFrames(goroutine.frames, stack, differ);
