@@ -16,6 +16,7 @@ import {
   seize,
   signalOf,
 } from '../../capture/ptrace/ptrace.js';
+import { enterRealTime } from '../../capture/ptrace/real-time.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
 import { Moment, type Line } from './moment.js';
 import { buildC, isFree, sleep, until } from './targets.js';
@@ -121,6 +122,8 @@ function round(
   };
   const isStranger = (tid: number): boolean => !seen.has(tid) && pollStatus(tid) === GONE;
   const look = (): Line[] => (moment.read(), moment.lines());
+  // As in a logical stop: a tracer that loses its CPU here has it back when all have trapped.
+  const leaveRealTime = enterRealTime();
   try {
     for (let fresh = seizeNew(); fresh.length > 0; fresh = seizeNew()) for (const tid of fresh) interrupt(tid);
     spin(delayUs);
@@ -132,6 +135,7 @@ function round(
     const hasStranger = tasks(pid).some(isStranger);
     const onCpu = new Map([...waiting].map((tid) => [tid, cpuNs(pid, tid)]));
     let mostNs = 0;
+    leaveRealTime();
     const deadline = performance.now() + 30_000;
     while (waiting.size > 0) {
       if (performance.now() > deadline) throw new Error(`threads ${[...waiting].join(', ')} do not trap`);
@@ -146,6 +150,7 @@ function round(
     const [movedInCopy, movedLater] = [changes(copied, copiedLast), changes(copiedLast, look())];
     return { late, movedInCopy, movedLater, mostNs, hasStranger };
   } finally {
+    leaveRealTime();
     for (const [tid, status] of trapped) detach(tid, signalOf(status));
   }
 }
