@@ -153,9 +153,9 @@ function startRegisters(registers: Registers): StartRegisters {
   return { pc, sp, lr: 0, r12: Number(registers.get('r12')) };
 }
 
-/** The programs over another image of the process: what was found out about their code is kept. */
-export function programsOver(image: ProcessImage, [first, ...more]: Programs): Programs {
-  return [first.over(image), ...more.map((program) => program.over(image))];
+/** The programs over an image with these changes: what was found out about their code is kept. */
+export function programsOver(changes: Partial<ProcessImage>, [first, ...more]: Programs): Programs {
+  return [first.over(changes), ...more.map((program) => program.over(changes))];
 }
 
 /** Opens programs that were found before, as {@link reopenProgram} does. */

@@ -4,7 +4,7 @@ import { threadState } from '../process/procfs.js';
 import { sleep } from './sleep.js';
 
 /** How soon V8 hands functions to its optimizing compilers. */
-export interface Eagerness {
+interface Eagerness {
   /** Flags that V8 looks at each time, and that may be changed at any time. */
   readonly late: readonly string[];
   readonly early: readonly string[];
@@ -14,7 +14,7 @@ export interface Eagerness {
  * By the bytes of byte code that a function has run, in Node 20, whose default is 67,584; by how often it was called since Node 21,
  * whose defaults are the early ones. V8 complains on standard error of flags that it does not know.
  */
-export function eagerness(nodeMajor: number): Eagerness {
+function eagerness(nodeMajor: number): Eagerness {
   if (nodeMajor <= 20) return { late: ['--interrupt-budget=400000'], early: ['--interrupt-budget=135168'] };
   return { late: invocations(1200, 9000), early: invocations(400, 3000) };
 }

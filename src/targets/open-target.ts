@@ -1,4 +1,4 @@
-import { openPrograms, type Programs } from '../../analyze/program.js';
+import { openPrograms, programsOver, type Programs } from '../../analyze/program.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { kindOfTarget, type CoreFile } from './file-kind.js';
 import { captureOptions, openBinary, programsIn } from './live.js';
@@ -88,9 +88,7 @@ async function openCoreTarget(spec: FileTarget, kind: CoreFile, opening: Opening
 }
 
 function withDecoders(programs: Programs, { decoders = [] }: Opening): Programs {
-  if (decoders.length === 0) return programs;
-  const [first, ...more] = programs;
-  return [first.over({ decoders }), ...more.map((program) => program.over({ decoders }))];
+  return decoders.length === 0 ? programs : programsOver({ decoders }, programs);
 }
 
 /** A file that notices damage as it is read. */
