@@ -14,15 +14,14 @@ import { addr } from '../../snapshots/address.js';
 import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { LayeredSource, Memory, SegmentSource } from '../../snapshots/memory.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { CHURN, cellName, type Cell } from '../support/releases.js';
 import { NO_PID, patient, thrownBy, until } from './targets.js';
 
-/** More with GOSPY_TEST_ALL=1. */
-const MANY = process.env['GOSPY_TEST_ALL'] === '1';
-const LOOKS = MANY ? 10_000 : 80;
-const STARTS = MANY ? 200 : 8;
-const CAPTURES = MANY ? 50 : 4;
+const LOOKS = FULL_SIZE ? 10_000 : 80;
+const STARTS = FULL_SIZE ? 200 : 8;
+const CAPTURES = FULL_SIZE ? 50 : 4;
 
 t.setTimeout(3_600_000);
 

@@ -15,6 +15,7 @@ import { withStopped } from '../../capture/ptrace/stop.js';
 import type { Addr } from '../../snapshots/address.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { compareWithTraceback } from '../support/compare.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { untilQuiet } from '../support/quiet.js';
@@ -26,8 +27,8 @@ import { buildC, isFree, soon, until } from './targets.js';
 const CLONER = fileURLToPath(new URL('./cloner-process.js', import.meta.url));
 /** On a busy machine. */
 const LONG = { timeout: 300_000 };
-const BUSY_CAPTURES = 20;
-const KILLS = 40;
+const BUSY_CAPTURES = FULL_SIZE ? 20 : 6;
+const KILLS = FULL_SIZE ? 40 : 12;
 /** A harmless system call. */
 const SYS_GETPID = 39;
 /** Bytes below SP, more than are written for a clone. */

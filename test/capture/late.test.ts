@@ -8,10 +8,10 @@ import type { StoppedThread } from '../../capture/ptrace/tracee.js';
 import { Moment, type Line } from './moment.js';
 import { startStopper } from './stopper-process.js';
 import { Target, buildC, isFree, sleep, soon, threadStates, thrownBy, tracers, until } from './targets.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { startLoad } from '../support/load.js';
 
 /** More in `npm run test:survival`. */
-const ALL = process.env['GOSPY_TEST_ALL'] === '1';
 const CPUS = availableParallelism();
 
 const programs = buildC();
@@ -38,7 +38,7 @@ async function runsOn(t: Test, target: Target): Promise<void> {
   t.pass('it runs on');
 }
 
-const STOPS = ALL ? 1000 : 40;
+const STOPS = FULL_SIZE ? 1000 : 40;
 
 test(`late: registers and memory are of one moment (${STOPS} stops)`, async (t) => {
   startLoad(t, 2 * CPUS);
@@ -85,7 +85,7 @@ test('late: threads that are born meanwhile are let go, and counted if they ran'
   startLoad(t, CPUS);
   const moment = await Moment.start(t, programs.moment, 'create', String(2 * CPUS));
   const torn: unknown[] = [];
-  for (let i = 0; i < (ALL ? 500 : 40); i++) {
+  for (let i = 0; i < (FULL_SIZE ? 500 : 40); i++) {
     const twice = stop(moment.pid, () => {
       const first = (moment.read(), moment.lines());
       const end = performance.now() + 0.5;
@@ -212,7 +212,7 @@ test('late: a process that executes another program again and again is let go ea
   t.teardown(() => target.end());
   await target.line();
   const ends: unknown[] = ['SIGALRM', 0];
-  for (let i = 0; i < (ALL ? 50 : 6); i++) {
+  for (let i = 0; i < (FULL_SIZE ? 50 : 6); i++) {
     // An execve between two SEIZEs is a deadlock within the kernel: then the stopper's own death must end it.
     const stopper = startStopper(target.pid, { count: 80, hardLimitSeconds: 1, logical: true, checked: true });
     t.ok(ends.includes(await soon(stopper.exited, 'the end of the stopper')));
@@ -226,7 +226,7 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const) {
   test(`late: a tracer that is ended by ${signal} at any moment leaves the process running`, async (t) => {
     const target = await Target.start(programs.c, 'spinners', String(2 * CPUS));
     t.teardown(() => target.end());
-    for (let i = 0; i < (ALL ? 100 : 4); i++) {
+    for (let i = 0; i < (FULL_SIZE ? 100 : 4); i++) {
       const stopper = startStopper(target.pid, { count: 1_000_000, holdMs: i % 3, logical: true });
       await soon(stopper.begun, 'the first stop');
       await sleep(Math.random() * 20);

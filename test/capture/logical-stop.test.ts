@@ -20,13 +20,14 @@ import { enterRealTime } from '../../capture/ptrace/real-time.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
 import { Moment, type Line } from './moment.js';
 import { buildC, isFree, sleep, until } from './targets.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { startLoad } from '../support/load.js';
 
 /**
  * What the logical stop rests on, measured on the kernel itself with single ptrace requests: after PTRACE_INTERRUPT, no thread
  * executes another instruction of its own before it traps, however long that takes.
  */
-const ROUNDS = process.env['GOSPY_TEST_ALL'] === '1' ? 300 : 12;
+const ROUNDS = FULL_SIZE ? 300 : 12;
 /** Looks at the memory after the last INTERRUPT: 0 is at once. An interrupt takes some microseconds to reach another CPU. */
 const DELAYS_US = [50, 100, 300];
 /** What a copy takes. */

@@ -10,11 +10,12 @@ import { withStopped } from '../../capture/ptrace/stop.js';
 import { addr, type Addr } from '../../snapshots/address.js';
 import { LayeredSource, Memory, onFault, SegmentSource } from '../../snapshots/memory.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, PAIRS_CELLS } from '../support/releases.js';
 
 /** More in `npm run test:survival`. */
-const PLANS = process.env['GOSPY_TEST_ALL'] === '1' ? 20 : 2;
+const PLANS = FULL_SIZE ? 20 : 2;
 /** The first of a plan knows nothing of what an earlier one missed. */
 const STOPS_A_PLAN = 3;
 const GOROUTINES = 1400;

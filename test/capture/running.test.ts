@@ -5,10 +5,11 @@ import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import type { Frame, GoroutineWithStack } from '../../analyze/report/model.js';
 import { captureToImage } from '../../capture/capture.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, SPIN_CELLS } from '../support/releases.js';
 
-const CAPTURES = 50;
+const CAPTURES = FULL_SIZE ? 50 : 15;
 const FIXTURE = fileURLToPath(new URL('../../../test/fixtures/spin/', import.meta.url));
 /**
  * What may be called between the functions of the program and the current instruction. A name without a package is

@@ -10,6 +10,7 @@ import { captureToFile, type CaptureMode } from '../../capture/capture.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { GOSPY, gospy } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { parseTraceback } from '../support/traceback.js';
@@ -21,8 +22,8 @@ const LONG = { timeout: 300_000 };
 const PERMISSION = process.allowedNodeEnvironmentFlags.has('--permission')
   ? '--permission'
   : '--experimental-permission';
-const BUSY_CAPTURES = 20;
-const KILLS = 24;
+const BUSY_CAPTURES = FULL_SIZE ? 20 : 6;
+const KILLS = FULL_SIZE ? 24 : 12;
 const PERMANENT = Array.from({ length: 20 }, (_, i) => `main.permanent${i}`);
 
 function statusOf(pid: number): { state: string; tracer: number } {

@@ -16,14 +16,15 @@ import {
 import type { Addr } from '../../snapshots/address.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { BUSY_CELLS, cellName } from '../support/releases.js';
 import { startLoad } from '../support/load.js';
 
 /** More in `npm run test:survival`. */
-const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? 1000 : 40;
+const CAPTURES = FULL_SIZE ? 1000 : 40;
 /** Processes that use their CPU and nothing else, beside it. */
-const LOADS = process.env['GOSPY_TEST_ALL'] === '1' ? [0, 10] : [0];
+const LOADS = FULL_SIZE ? [0, 10] : [0];
 /** The program makes no new goroutines and needs no new stacks, so that one plan is good for many captures. */
 const CAPTURES_A_PLAN = 20;
 

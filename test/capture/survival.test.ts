@@ -5,16 +5,16 @@ import { join } from 'node:path';
 import tap, { test, type Test } from 'tap';
 import type { GoroutineWithStack } from '../../analyze/report/model.js';
 import { GOSPY, gospy } from '../src/gospy-process.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { startLoad } from '../support/load.js';
 import { buildC, isFree, sleep, soon, threadStates, tracers, until } from './targets.js';
 
 /** All in `npm run test:survival`; some in every run. */
-const ALL = process.env['GOSPY_TEST_ALL'] === '1';
-const KILLS = ALL ? 200 : 10;
+const KILLS = FULL_SIZE ? 200 : 10;
 /** Processes that use their CPU and nothing else, beside it. */
-const LOADS = ALL ? [0, 10] : [0];
+const LOADS = FULL_SIZE ? [0, 10] : [0];
 /** On a quiet machine, a capture of the program ends within this time after its start. */
 const KILL_WITHIN_MS = 900;
 const MODES = ['stop', 'clone', 'live'] as const;

@@ -3,6 +3,7 @@ import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToImage } from '../../capture/capture.js';
 import { ProcessSampler } from '../../capture/copy/process-sampler.js';
+import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName } from '../support/releases.js';
 import { HAMMERED_CELLS } from '../support/work-cells.js';
@@ -10,7 +11,7 @@ import { HAMMERED_CELLS } from '../support/work-cells.js';
 t.setTimeout(1_800_000);
 
 /** Of each program; a thousand of all of them under `npm run test:all`. */
-const CAPTURES = process.env['GOSPY_TEST_ALL'] === '1' ? Math.ceil(1000 / HAMMERED_CELLS.length) : 8;
+const CAPTURES = FULL_SIZE ? Math.ceil(1000 / HAMMERED_CELLS.length) : 8;
 const LOOKS = CAPTURES / 4;
 const REQUEST = /^GET \/(?:r|stay|deep)\/(\d+)\/(\d+) host=x from 127\.0\.0\.1:(\d+)$/;
 

@@ -1,4 +1,5 @@
 /** An exact patch release of each Go minor that gospy reads. */
+import { FULL_SIZE } from './full-size.js';
 export const RELEASES = {
   '1.12': '1.12.17',
   '1.13': '1.13.15',
@@ -93,7 +94,7 @@ export const PARK_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Releas
 
 /** Returns `all` under `npm run test:all`, else `some`. */
 export function ofAll<const T>(all: readonly T[], some: readonly T[]): readonly T[] {
-  return process.env['GOSPY_TEST_ALL'] === '1' ? all : some;
+  return FULL_SIZE ? all : some;
 }
 
 /** `park`, for what is told of arguments beyond what tracebacks print. */

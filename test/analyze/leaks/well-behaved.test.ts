@@ -6,13 +6,14 @@ import { findLeaks, type LeakGroup } from '../../../analyze/report/leaks.js';
 import { captureToFile } from '../../../capture/capture.js';
 import { openSnapshot } from '../../../snapshots/gsp/read.js';
 import { withParts } from '../../../snapshots/image.js';
+import { FULL_SIZE } from '../../support/full-size.js';
 import { buildGo, requireGo, startGo } from '../../support/go.js';
 import { temporaryFolder } from '../../support/gsp.js';
 import { cellName, SERVERS_CELLS } from '../../support/releases.js';
 
 /** How long the load goes on for each program: GOSPY_SOAK_MINUTES for all together, for a soak test. */
 const SOAK_MS = (Number(process.env['GOSPY_SOAK_MINUTES'] ?? 0) * 60_000) / SERVERS_CELLS.length;
-const LOAD_MS = Math.max(SOAK_MS, process.env['GOSPY_TEST_ALL'] === '1' ? 10_000 : 1500);
+const LOAD_MS = Math.max(SOAK_MS, FULL_SIZE ? 10_000 : 1500);
 const BETWEEN_MS = 200;
 /** Goroutines that have waited for a minute may be suspected. */
 const TWO_MINUTES_NS = 120_000_000_000n;
