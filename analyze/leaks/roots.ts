@@ -4,7 +4,7 @@ import type { Memory, Range, Segment } from '../../snapshots/memory.js';
 import type { Registers } from '../../snapshots/registers.js';
 import type { Outcome } from '../../snapshots/leak-proof.js';
 import type { GoRuntime } from '../runtime/go-runtime.js';
-import { isOnThread, type G } from '../runtime/goroutine.js';
+import { isOnThread, savedSp, type G } from '../runtime/goroutine.js';
 import type { M } from '../runtime/machine.js';
 import { RED_ZONE, readGoroutine } from '../runtime/memory-ranges.js';
 import { BLOCK_BYTES, finalizerBlocks } from './finalizer-blocks.js';
@@ -164,8 +164,7 @@ function eachWord(memory: Memory, lo: Addr, hi: Addr, use: (word: number) => voi
 /** The part of a goroutine's stack that it uses: all of it where that is not known. */
 export function stackInUse(program: GoRuntime, g: G): Range {
   const { lo, hi } = g.stack;
-  const saved = g.syscallsp === 0 ? g.sched.sp : g.syscallsp;
-  let sp = saved;
+  let sp = savedSp(g);
   if (isOnThread(g)) {
     const machine = program.machineAt(g.m);
     const registers = machine === null ? null : (program.threadOf(machine)?.registers ?? null);

@@ -149,8 +149,8 @@ class Printer {
         ...{ closed: at('closed'), recvx: at('recvx') },
       },
       functionAt: (pc) => {
-        const point = index.at(pc);
-        return point?.func.entry === pc ? index.symbolizer.printedName(point.func.name) : null;
+        const point = index.functionAt(pc);
+        return point === null ? null : index.symbolizer.printedName(point.func.name);
       },
       refutes: (addr, sizeBytes, hasPointers) => this.#heap.refutes(addr, sizeBytes, hasPointers),
     };

@@ -66,6 +66,14 @@ export function isOnThread({ status, m }: Pick<G, 'status' | 'm'>): boolean {
   return status === 'running' || (status === 'waiting' && m !== 0);
 }
 
+/**
+ * The stack pointer that a goroutine has left behind: where it entered a system call (reentersyscall in proc.go, 1.12+), or where it
+ * parked (mcall in assembly, 1.12+). It says nothing of one that is on a thread.
+ */
+export function savedSp({ syscallsp, sched }: Pick<G, 'syscallsp' | 'sched'>): number {
+  return syscallsp === 0 ? sched.sp : syscallsp;
+}
+
 /** By number: _Gidle and so on (runtime2.go); null for unused ones. 10 and 11, _Gdeadextra, came with Go 1.26. */
 export const GOROUTINE_STATUSES: readonly (GoroutineStatus | null)[] = [
   ...(['idle', 'runnable', 'running', 'syscall', 'waiting', null, 'dead', null] as const),

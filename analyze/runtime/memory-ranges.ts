@@ -4,7 +4,7 @@ import type { Thread } from '../../snapshots/image.js';
 import { RangeList } from '../../snapshots/runs.js';
 import type { Registers } from '../../snapshots/registers.js';
 import type { GoRuntime } from './go-runtime.js';
-import { isOnThread, type G } from './goroutine.js';
+import { isOnThread, savedSp, type G } from './goroutine.js';
 import type { M } from './machine.js';
 import { slotsOf } from './size-classes.js';
 
@@ -109,8 +109,8 @@ export function* usedStacks(
   threads: readonly Thread[],
   goroutines: Iterable<G> = program.goroutines(),
 ): Iterable<Range> {
-  for (const { stack, syscallsp, sched } of goroutines) {
-    const range = usedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
+  for (const g of goroutines) {
+    const range = usedStack(g.stack.lo, g.stack.hi, savedSp(g));
     if (range !== null) yield range;
   }
   const positions = positionsOf(threads, ({ namespaceTid }) => namespaceTid);

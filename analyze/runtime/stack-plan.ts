@@ -6,7 +6,7 @@ import type { Range } from '../../snapshots/memory.js';
 import { RangeList, type Runs } from '../../snapshots/runs.js';
 import { addDeferRecords } from './defer-records.js';
 import type { GoRuntime } from './go-runtime.js';
-import type { G } from './goroutine.js';
+import { savedSp, type G } from './goroutine.js';
 import { plannedStack, readGoroutine, usedFrom, usedTo } from './memory-ranges.js';
 import type { MovedWalk } from './moved-walk.js';
 import { countsRuns, ParkedWords } from './parked.js';
@@ -316,8 +316,8 @@ export class StackPlan {
 }
 
 /** The part of a goroutine's stack that is worth reading before the stop; null if there is none. */
-export function stackToRead({ stack, sched, syscallsp }: G): Range | null {
-  return plannedStack(stack.lo, stack.hi, syscallsp === 0 ? sched.sp : syscallsp);
+export function stackToRead(g: G): Range | null {
+  return plannedStack(g.stack.lo, g.stack.hi, savedSp(g));
 }
 
 /**

@@ -117,6 +117,12 @@ export class CodeIndex {
     return point;
   }
 
+  /** The function that begins at an address; null if none does. Throws as {@link at} does. */
+  functionAt(entry: number): CodePoint | null {
+    const point = this.at(entry);
+    return point?.func.entry === entry ? point : null;
+  }
+
   /** As {@link at}, for the return address of a frame: faster where the frame had the same caller last time. */
   callerOf(frame: CodePoint, pc: number): CodePoint | null {
     const known = frame.lastCaller;

@@ -39,11 +39,10 @@ export class CalledFunctions {
   /** The function that begins at an address; null if none is known to. */
   at(pc: number | null): CodePoint | null {
     if (pc === null) return null;
-    const point = onFault(
-      () => this.#program.index.at(pc),
+    return onFault(
+      () => this.#program.index.functionAt(pc),
       () => null,
     );
-    return point?.func.entry === pc ? point : null;
   }
 
   /** What a call does that code has made, or is to make; `find` knows values of that code. null where it has to do with no lock. */

@@ -15,8 +15,6 @@ export class DirectCalls {
   readonly #code: CodeIndex;
   /** By entry. */
   readonly #calls = new Map<number, readonly DirectCall[]>();
-  /** By address, the function that begins there. */
-  readonly #functions = new Map<number, CodePoint | null>();
 
   constructor(code: CodeIndex) {
     this.#code = code;
@@ -27,22 +25,11 @@ export class DirectCalls {
     let calls = this.#calls.get(func.entry);
     if (calls === undefined) {
       calls = callSites(this.#code.memory, this.#code.arch, func).flatMap(({ next, target }) => {
-        const callee = this.functionAt(target);
+        const callee = this.#code.functionAt(target);
         return callee === null ? [] : [{ next, callee }];
       });
       this.#calls.set(func.entry, calls);
     }
     return calls;
-  }
-
-  /** The function that begins at an address; null if none does. Throws MemoryFault where the function table is absent. */
-  functionAt(target: number): CodePoint | null {
-    let func = this.#functions.get(target);
-    if (func === undefined) {
-      const point = this.#code.at(target);
-      func = point?.func.entry === target ? point : null;
-      this.#functions.set(target, func);
-    }
-    return func;
   }
 }

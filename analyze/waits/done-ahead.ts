@@ -68,8 +68,8 @@ export class DoneAhead {
 
   #does({ closure }: DeferredCall, does: number): boolean {
     const entry = readWord(this.#program.memory, closure);
-    const func = entry === null ? undefined : this.#program.index.at(entry)?.func;
-    if (func === undefined || func.entry !== entry) return false;
+    const func = entry === null ? undefined : this.#program.index.functionAt(entry)?.func;
+    if (func === undefined) return false;
     const { own, within } = this.#code.of(func);
     return ((this.#code.doesCall(func) | own | within) & does) !== 0;
   }

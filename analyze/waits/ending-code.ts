@@ -167,7 +167,7 @@ export class EndingCode {
     return named.flatMap((at) => {
       const isCode = tables.some(({ module: { text, etext } }) => at >= text && at < etext);
       const found = onFault(
-        () => this.#direct.functionAt(isCode ? at : memory.ptr(at)),
+        () => this.#code.functionAt(isCode ? at : memory.ptr(at)),
         () => null,
       );
       return found === null ? [] : [found.func];

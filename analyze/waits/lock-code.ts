@@ -217,12 +217,12 @@ export class LockCode {
     const { entry } = func;
     const instruction = this.#cpu.instruction(entry);
     const blocks = blocksOf(code, instruction, {
-      isLast: (target) => neverReturns(this.#calls.functionAt(entry + target)?.func.name ?? ''),
+      isLast: (target) => neverReturns(this.#code.functionAt(entry + target)?.func.name ?? ''),
       casesAt: (table) => this.#casesAt(func, table),
     });
     if (blocks === null) return null;
     const flow = new LockFlow(this.#cpu, code, instruction, blocks, {
-      callee: (target) => this.#describe(this.#calls.functionAt(entry + target), func, calls),
+      callee: (target) => this.#describe(this.#code.functionAt(entry + target), func, calls),
       inlined: (at) => this.#inlinedAt(entry + at),
       changed: pointedVariables(this.#code, point),
       inRegisters: this.#inRegisters,

@@ -84,8 +84,8 @@ export class ReachedCalls {
     const recorded = this.#defers.hasRecords(g.addr) ? this.#defers.recorded(g) : [];
     for (const call of [...recorded.filter(({ sp }) => sp === frame.sp), ...this.#defers.coded(frame)]) {
       const entry = readWord(memory, call.closure);
-      const point = entry === null ? null : index.at(entry);
-      if (point?.func.entry !== entry) continue;
+      const point = entry === null ? null : index.functionAt(entry);
+      if (point === null) continue;
       for (const { does, on } of this.#calls.of(point)) {
         const addr = whenCalled(memory, CPUS[image.arch], on, call)?.address ?? 0;
         if (addr > 0) yield { addr, does, how: 'deferred', isGivenBack: true };
