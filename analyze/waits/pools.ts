@@ -30,7 +30,8 @@ interface Calls {
  * Finds who has something out of a pool that others wait for, such as a database's connection. The functions in which those
  * wait take something out; a goroutine that has called one of them, and has yet to call the function by which it is given
  * back, has it; so has one that passes that function on. What gives it back is of the same package, and is not called on the way
- * to the wait. In the package itself everything that is called is of it: there it is a method of the same type, too.
+ * to the wait. In the package itself everything that is called is of it: there what takes out, what gives back and what waits are
+ * methods of one type.
  */
 export class PoolSearch {
   readonly #program: GoProgram;
@@ -38,7 +39,8 @@ export class PoolSearch {
   /** By the entry of a function that takes something out, the places in it where goroutines wait. */
   readonly #taking = new Map<Addr, Set<number>>();
   readonly #calls: Calls = { place: null, callers: new Map() };
-  #places = 0;
+  /** By place, the function that waits there; undefined where the runtime waits for itself. */
+  readonly #waiting: (Func | undefined)[] = [];
   /** By code address, what a goroutine has out that is to return there. */
   readonly #taken = new Map<number, readonly TakenOut[]>();
 
@@ -60,13 +62,13 @@ export class PoolSearch {
       calls = next;
     }
     if (calls.place !== null) return calls.place;
-    const place = this.#places++;
-    calls.place = place;
+    const place = (calls.place = this.#waiting.length);
     this.#taken.clear();
     const funcs = this.#program
       .stackOf(g, MAX_DEPTH)
       .frames.map(({ point }) => point.func)
       .filter(({ name }) => !MACHINERY.test(name));
+    this.#waiting.push(funcs[0]);
     for (const { entry } of funcs.slice(0, MAX_TAKING)) {
       const places = this.#taking.get(entry);
       if (places === undefined) this.#taking.set(entry, new Set([place]));
@@ -106,15 +108,17 @@ export class PoolSearch {
     const calls = this.#code.callsIn(func);
     const deferred = this.#code.within(func).flatMap((inner) => this.#code.callsIn(inner));
     const before = calls.filter(({ next }) => next < pc);
-    for (const [entry, places] of this.#taking) {
+    for (const [entry, all] of this.#taking) {
       const taken = before.findLastIndex(({ callee }) => callee.entry === entry);
       const taking = before[taken]?.callee;
       if (taking === undefined) continue;
+      const isInside = packageOf(func) === packageOf(taking);
+      const places = isInside ? [...all].filter((place) => haveOneReceiver(taking, this.#waiting[place])) : all;
       const givesBack = ({ callee }: { readonly callee: Func }): boolean =>
         packageOf(callee) === packageOf(taking) &&
         !this.#taking.has(callee.entry) &&
         callee.name !== func.name &&
-        (packageOf(func) !== packageOf(taking) || haveOneReceiver(callee, taking));
+        (!isInside || haveOneReceiver(callee, taking));
       const atEnd = deferred.find(givesBack);
       if (atEnd === undefined && before.slice(taken + 1).some(givesBack)) continue;
       const later = atEnd ?? calls.find((call) => call.next > pc && givesBack(call));
@@ -130,7 +134,8 @@ export class PoolSearch {
 }
 
 /** Whether two functions of a package are methods of one type: `db.(*Pool).get` and `db.(*Pool).put`. */
-function haveOneReceiver(a: Func, b: Func): boolean {
+function haveOneReceiver(a: Func, b: Func | undefined): boolean {
+  if (b === undefined) return false;
   const receiverOf = (func: Func): string => {
     const local = func.name.slice(packageOf(func).length + 1);
     return local.slice(0, Math.max(0, local.lastIndexOf('.')));

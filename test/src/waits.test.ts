@@ -66,6 +66,10 @@ const WAYS: readonly Way[] = [
   { name: 'full', says: /POSSIBLE DEADLOCK/ },
   { name: 'sql', says: /POSSIBLE DEADLOCK[^]*60\s+more\s+wait/, inSummary: 'deadlock' },
   {
+    name: 'conns',
+    says: /^\d+ in main\.\(\*reader\)\.abort waits for Cond [^]*,\s+no\s+goroutine\s+found\s+that\s+would\s+signal/,
+  },
+  {
     name: 'result',
     says: /waits\s+to\s+send\s+on\s+chan\s+error\s+[^]*,\s+no\s+goroutine\s+found\s+that\s+would\s+receive/,
   },
