@@ -6,6 +6,7 @@ import type { G } from '../runtime/goroutine.js';
 import type { CodePoint } from '../stacks/code-index.js';
 import type { PhysicalFrame } from '../stacks/step.js';
 import { CPUS } from './cpus.js';
+import { Remembered } from './remembered.js';
 
 /** A call that a function has deferred and that is still to come. */
 export interface DeferredCall {
@@ -29,7 +30,7 @@ export class DeferredCalls {
   readonly #program: GoProgram;
   readonly #records: DeferReader;
   /** By pc: where the list of a function's coded calls lies; null for nearly all. */
-  readonly #lists = new Map<number, CodedList | null>();
+  readonly #lists = new Remembered<CodePoint, CodedList | null>((point) => this.#findList(point), null);
 
   constructor(program: GoProgram) {
     this.#program = program;
@@ -112,15 +113,7 @@ export class DeferredCalls {
   }
 
   #listOf(point: CodePoint): CodedList | null {
-    let list = this.#lists.get(point.pc);
-    if (list === undefined) {
-      list = onFault(
-        () => this.#findList(point),
-        () => null,
-      );
-      this.#lists.set(point.pc, list);
-    }
-    return list;
+    return this.#lists.at(point.pc, point);
   }
 
   #findList({ func, table }: CodePoint): CodedList | null {

@@ -1,7 +1,7 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { CodeIndex } from '../stacks/code-index.js';
 import { aheadOf } from './code-blocks.js';
 import { EndingCode } from './ending-code.js';
+import { Remembered } from './remembered.js';
 import { ValueFlows, type ValueFlow } from './value-flows.js';
 
 const DONE = 'sync.(*WaitGroup).Done';
@@ -20,7 +20,7 @@ export class DoneCalls {
   readonly #endings: EndingCode;
   readonly #flows: ValueFlows;
   /** By code address. */
-  readonly #known = new Map<number, DoneAt | null>();
+  readonly #known = new Remembered<number, DoneAt | null>((pc) => this.#find(pc), null);
 
   constructor(code: CodeIndex) {
     this.#code = code;
@@ -30,15 +30,7 @@ export class DoneCalls {
 
   /** null where the function that is to be returned to at `pc` calls no Done from there on, or adds to a WaitGroup. */
   after(pc: number): DoneAt | null {
-    let known = this.#known.get(pc);
-    if (known === undefined) {
-      known = onFault(
-        () => this.#find(pc),
-        () => null,
-      );
-      this.#known.set(pc, known);
-    }
-    return known;
+    return this.#known.at(pc, pc);
   }
 
   #find(pc: number): DoneAt | null {

@@ -1,10 +1,10 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { Func } from '../binary/function-table.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import type { Blocks } from './code-blocks.js';
 import type { Registers } from './code-registers.js';
 import { shifted, type Value } from './code-values.js';
 import { argumentOf, DOES, EndingCode, isOfLibrary } from './ending-code.js';
+import { Remembered } from './remembered.js';
 import { ValueFlows } from './value-flows.js';
 
 /** Longer functions are not looked into for what their callers come to. */
@@ -37,10 +37,10 @@ export class EndCalls {
   readonly #endings: EndingCode;
   readonly #flows: ValueFlows;
   /** By entry; those of a function that is called, without what it calls in turn. */
-  readonly #calls = new Map<number, readonly EndCall[]>();
-  readonly #ownCalls = new Map<number, readonly EndCall[]>();
+  readonly #calls = new Remembered<CodePoint, readonly EndCall[]>((point) => this.#findCalls(point, true), []);
+  readonly #ownCalls = new Remembered<CodePoint, readonly EndCall[]>((point) => this.#findCalls(point, false), []);
   /** By code address. */
-  readonly #places = new Map<number, EndPlace | null>();
+  readonly #places = new Remembered<number, EndPlace | null>((pc) => this.#findPlace(pc), null);
 
   constructor(code: CodeIndex) {
     this.#code = code;
@@ -50,15 +50,7 @@ export class EndCalls {
 
   /** null where the function of a frame that is to return to `pc` has none, or is not understood. */
   at(pc: number): EndPlace | null {
-    let known = this.#places.get(pc);
-    if (known === undefined) {
-      known = onFault(
-        () => this.#findPlace(pc),
-        () => null,
-      );
-      this.#places.set(pc, known);
-    }
-    return known;
+    return this.#places.at(pc, pc);
   }
 
   #findPlace(pc: number): EndPlace | null {
@@ -75,7 +67,7 @@ export class EndCalls {
 
   /** Those of a function, and of those that it calls. */
   of(point: CodePoint): readonly EndCall[] {
-    return memoized(this.#calls, point, () => this.#findCalls(point, true));
+    return this.#calls.at(point.func.entry, point);
   }
 
   #findCalls(point: CodePoint, withCallees: boolean): EndCall[] {
@@ -95,7 +87,7 @@ export class EndCalls {
         return given === null ? [] : [{ does, on: shifted(given, -offset), isInCallee: false, next }];
       }
       const called = this.#code.at(callee.entry);
-      const own = called === null ? [] : memoized(this.#ownCalls, called, () => this.#findCalls(called, false));
+      const own = called === null ? [] : this.#ownCalls.at(callee.entry, called);
       return own.flatMap((call) => {
         const on = this.#flows.inCaller(flow, next, call.on);
         return on === null ? [] : [{ ...call, on, isInCallee: true, next }];
@@ -108,12 +100,4 @@ export class EndCalls {
     if (isOfLibrary(callee) || callee.end - callee.entry > MAX_CALLEE) return false;
     return this.#endings.callsIn(callee).some((call) => (this.#endings.doesCall(call.callee) & MAY_END) !== 0);
   }
-}
-
-function memoized<T>(known: Map<number, T>, { func: { entry } }: CodePoint, find: () => T): T {
-  const before = known.get(entry);
-  if (before !== undefined) return before;
-  const found = find();
-  known.set(entry, found);
-  return found;
 }

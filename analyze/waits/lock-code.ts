@@ -10,6 +10,7 @@ import type { Callee, Stand, Summary } from './code-calls.js';
 import { DirectCalls } from './direct-calls.js';
 import { LockFlow } from './lock-flow.js';
 import { pointedVariables } from './pointed-variables.js';
+import { Remembered } from './remembered.js';
 import type { LockStates } from './lock-states.js';
 
 /** Longer functions are left alone, and so are longer callees, which are looked into for every call. */
@@ -35,17 +36,19 @@ export class LockCode {
   readonly #cpu: Cpu;
   /** Whether arguments are passed in registers. */
   readonly #inRegisters: boolean;
-  readonly #concerned = new Map<number, boolean>();
-  readonly #touches = new Map<number, boolean>();
-  readonly #leads = new Map<number, boolean>();
+  /** By entry: code that has to do with locks, directly or one call away; that does so itself; and that leads there in its package. */
+  readonly #concerned = new Remembered<CodePoint, boolean>((point) => this.#mayConcern(point), false);
+  readonly #touches = new Remembered<CodePoint, boolean>((point) => this.#touchesLocks(point), false);
+  readonly #leads = new Remembered<CodePoint, boolean>((point) => this.#leadsToLocks(point), false);
   readonly #flows = new Map<number, LockFlow | null>();
   readonly #summaries = new Map<number, Summary | null>();
   /** By entry and calls that are followed, what {@link #farAfter} returns. */
   readonly #far = new Map<string, Summary | null>();
   /** By entry, the functions that a function calls. */
   readonly #called = new Map<number, readonly CodePoint[]>();
-  readonly #places = new Map<number, Stand | null>();
-  readonly #trapPlaces = new Map<number, Stand | null>();
+  /** By code address. */
+  readonly #places = new Remembered<CodePoint, Stand | null>((point) => this.#at(point, false), null);
+  readonly #trapPlaces = new Remembered<CodePoint, Stand | null>((point) => this.#at(point, true), null);
 
   constructor(code: CodeIndex, methods: LockMethods) {
     this.#code = code;
@@ -57,29 +60,16 @@ export class LockCode {
 
   /** What the code has done with locks where a frame stands; null where it has to do with none, or is not understood. */
   at(point: CodePoint, isTrap: boolean): Stand | null {
-    const places = isTrap ? this.#trapPlaces : this.#places;
-    const known = places.get(point.pc);
-    if (known !== undefined) return known;
-    const place = onFault(
-      () => this.#at(point, isTrap),
-      () => null,
-    );
-    places.set(point.pc, place);
-    return place;
+    return (isTrap ? this.#trapPlaces : this.#places).at(point.pc, point);
   }
 
   /** True for code that has to do with locks, directly or one call away. */
   isConcerned(point: CodePoint): boolean {
-    const { entry } = point.func;
-    let known = this.#concerned.get(entry);
-    if (known === undefined) {
-      known = onFault(
-        () => this.#touchesLocks(point) || this.#calleesOf(point.func).some((callee) => this.#leadsToLocks(callee)),
-        () => false,
-      );
-      this.#concerned.set(entry, known);
-    }
-    return known;
+    return this.#concerned.at(point.func.entry, point);
+  }
+
+  #mayConcern(point: CodePoint): boolean {
+    return this.#doesTouch(point) || this.#calleesOf(point.func).some((callee) => this.#doesLead(callee));
   }
 
   /** What a function has done with its callers' locks when it returns, deferred calls apart; null where that is not understood. */
@@ -115,7 +105,7 @@ export class LockCode {
     if (known !== undefined) return known;
     // A function that calls itself has done nothing yet.
     this.#summaries.set(func.entry, null);
-    const flow = func.end - func.entry <= MAX_CALLEE && this.#leadsToLocks(point) ? this.#flowOf(point) : null;
+    const flow = func.end - func.entry <= MAX_CALLEE && this.#doesLead(point) ? this.#flowOf(point) : null;
     const summary = summaryOf(flow);
     this.#summaries.set(func.entry, summary);
     return summary;
@@ -130,40 +120,35 @@ export class LockCode {
   }
 
   /** True for a function that calls methods of locks or their slow paths, or has such methods inlined. */
+  #doesTouch(point: CodePoint): boolean {
+    return this.#touches.at(point.func.entry, point);
+  }
+
   #touchesLocks({ func }: CodePoint): boolean {
-    const known = this.#touches.get(func.entry);
-    if (known !== undefined) return known;
-    const { callOf, slowPathOf, areInlined } = this.methods;
-    const found = onFault(
-      () =>
-        !this.methods.isOfLocks(func.name) &&
-        !func.name.startsWith('runtime.') &&
-        (this.#calleesOf(func).some(({ func: { name } }) => callOf(name) !== null || slowPathOf(name) !== null) ||
-          (areInlined && this.#atomicsIn(func).some((pc) => this.#inlinedAt(pc) !== null))),
-      () => false,
+    const { callOf, slowPathOf, areInlined, isOfLocks } = this.methods;
+    return (
+      !isOfLocks(func.name) &&
+      !func.name.startsWith('runtime.') &&
+      (this.#calleesOf(func).some(({ func: { name } }) => callOf(name) !== null || slowPathOf(name) !== null) ||
+        (areInlined && this.#atomicsIn(func).some((pc) => this.#inlinedAt(pc) !== null)))
     );
-    this.#touches.set(func.entry, found);
-    return found;
   }
 
   /** True for a function that does so itself, or by one of its package that it calls: one Begin that calls another. */
+  #doesLead(point: CodePoint): boolean {
+    return this.#leads.at(point.func.entry, point);
+  }
+
   #leadsToLocks(point: CodePoint): boolean {
     const { func } = point;
-    let known = this.#leads.get(func.entry);
-    if (known === undefined) {
-      const isNear = (callee: CodePoint): boolean => packageOf(callee.func) === packageOf(func);
-      known = onFault(
-        () =>
-          this.#touchesLocks(point) ||
-          (!this.methods.isOfLocks(func.name) &&
-            !func.name.startsWith('runtime.') &&
-            func.end - func.entry <= MAX_CALLEE &&
-            this.#calleesOf(func).some((callee) => isNear(callee) && this.#touchesLocks(callee))),
-        () => false,
-      );
-      this.#leads.set(func.entry, known);
-    }
-    return known;
+    const isNear = (callee: CodePoint): boolean => packageOf(callee.func) === packageOf(func);
+    return (
+      this.#doesTouch(point) ||
+      (!this.methods.isOfLocks(func.name) &&
+        !func.name.startsWith('runtime.') &&
+        func.end - func.entry <= MAX_CALLEE &&
+        this.#calleesOf(func).some((callee) => isNear(callee) && this.#doesTouch(callee)))
+    );
   }
 
   /** True for a function that may call a method of a lock by an interface, or as a closure. */

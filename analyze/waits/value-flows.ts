@@ -1,4 +1,3 @@
-import { onFault } from '../../snapshots/memory.js';
 import type { CodeIndex, CodePoint } from '../stacks/code-index.js';
 import { givenAs } from './call-results.js';
 import { blocksOf, type Blocks } from './code-blocks.js';
@@ -10,6 +9,7 @@ import { BARRIER, NOTHING, STACK_ARGUMENTS } from './lock-code.js';
 import { LockFlow } from './lock-flow.js';
 import { neverReturns } from './lock-functions.js';
 import { pointedVariables } from './pointed-variables.js';
+import { Remembered } from './remembered.js';
 
 /** Longer functions are left alone. */
 const MAX_CODE = 64 * 1024;
@@ -29,7 +29,7 @@ export class ValueFlows {
   readonly #cpu: Cpu;
   readonly #inRegisters: boolean;
   /** By entry. */
-  readonly #known = new Map<number, ValueFlow | null>();
+  readonly #known = new Remembered<CodePoint, ValueFlow | null>((point) => this.#follow(point), null);
 
   constructor(code: CodeIndex) {
     this.#code = code;
@@ -39,16 +39,7 @@ export class ValueFlows {
 
   /** null for code that is absent, or not understood. */
   of(point: CodePoint): ValueFlow | null {
-    const { entry } = point.func;
-    let known = this.#known.get(entry);
-    if (known === undefined) {
-      known = onFault(
-        () => this.#follow(point),
-        () => null,
-      );
-      this.#known.set(entry, known);
-    }
-    return known;
+    return this.#known.at(point.func.entry, point);
   }
 
   /** What a call is given that returns to an offset: the argument of an index. */
