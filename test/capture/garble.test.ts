@@ -86,7 +86,7 @@ if (requireGo(t)) {
 
     if (isTiny) continue;
     t.test(`garble: a core is read exactly, with what its executable lends (${cellName(cell)})`, async (t) => {
-      const { core, stderr } = await crash(t, await buildGo(cell), { signal: 'SIGABRT' });
+      const { core, stderr } = await crash(t, await buildGo(cell), { signal: 'SIGABRT', atRest: true });
       const { goroutines, target } = await list(core);
       t.equal(target.goVersion, cell.release);
       const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(stderr), { labels: true });

@@ -87,7 +87,11 @@ if (requireGo(t)) {
   for (const filter of ['0x1', '0x33', '0x7f']) {
     for (const link of ['stripped-pie', 'cgo'] as const) {
       t.test(`core: the kernel's, whatever it leaves out (${link}, coredump_filter ${filter})`, async (t) => {
-        const { core, stderr } = await crash(t, await buildGo({ ...PARK, link }), { filter, signal: 'SIGABRT' });
+        const { core, stderr } = await crash(t, await buildGo({ ...PARK, link }), {
+          filter,
+          signal: 'SIGABRT',
+          atRest: true,
+        });
         const { goroutines, warnings } = readCore(core);
         const { differences, compared } = compareWithTraceback(goroutines, parseTraceback(stderr), { labels: true });
         t.same(differences, []);

@@ -80,9 +80,12 @@ export function isMoving({ start, entry }: GoroutineWithStack): boolean {
   return [start, entry].some((loc) => loc !== null && MOVING.has(loc.func));
 }
 
-/** True for goroutines whose system call a stop interrupts: they make the next one on whichever M they come to run on. */
+/**
+ * True for goroutines whose system call a stop interrupts: they make the next one on whichever M they come to run on. Of a plugin,
+ * the package has another name.
+ */
 function isInterrupted({ entry }: GoroutineWithStack): boolean {
-  return entry?.func === 'main.rawEpollWait';
+  return entry?.func.endsWith('.rawEpollWait') === true;
 }
 
 type Differ = (what: string) => void;

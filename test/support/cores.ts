@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildDelve } from './delve.js';
 import { temporaryFolder } from './gsp.js';
+import { untilQuiet } from './quiet.js';
 
 const run = promisify(execFile);
 
@@ -24,6 +25,11 @@ export interface CrashOptions {
   readonly filter?: string;
   /** Sent once the program is ready. Without it, the program ends by itself. */
   readonly signal?: NodeJS.Signals;
+  /**
+   * Whether the signal waits until the program is at rest: then its traceback and its core, which is written later, show the same
+   * moment. Not for programs that never are.
+   */
+  readonly atRest?: boolean;
   /** What the program prints once it is ready, `ready` by default; null if it prints nothing. */
   readonly ready?: RegExp | null;
   /** A command that runs the program, such as an emulator with its options. */
@@ -50,7 +56,7 @@ export async function crash(t: Test, program: string, options: CrashOptions = {}
     ? spawn('sh', ['-c', script, 'sh', ...command], { cwd: folder, env: environment() })
     : spawn('gdb', [...underGdb(core), '--args', ...command], { cwd: folder, env: environment() });
   t.teardown(() => child.kill('SIGKILL'));
-  const stderr = await untilEnd(child, options.signal, options.ready === undefined ? /ready/ : options.ready);
+  const stderr = await untilEnd(child, options);
   if (!byKernel) return { core, stderr };
   const wanted = options.named ?? /^core/;
   const name = readdirSync(folder).find((file) => wanted.test(file));
@@ -74,18 +80,24 @@ function underGdb(core: string): string[] {
 
 async function untilEnd(
   child: ChildProcess,
-  signal: NodeJS.Signals | undefined,
-  ready: RegExp | null,
+  { signal, atRest = false, ready = /ready/ }: CrashOptions,
 ): Promise<string> {
   let [stdout, stderr] = ['', ''];
+  const closed = once(child, 'close');
   if (ready === null) setTimeout(() => child.kill(signal), SETTLE_MS);
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString('utf8')));
-  child.stdout?.on('data', (chunk: Buffer) => {
-    const wasReady = ready?.test(stdout);
-    stdout += chunk.toString('utf8');
-    if (signal !== undefined && wasReady === false && ready?.test(stdout) === true) child.kill(signal);
+  const isReady = new Promise<void>((resolve) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString('utf8');
+      if (ready?.test(stdout) === true) resolve();
+    });
   });
-  await once(child, 'close');
+  if (signal !== undefined && ready !== null) {
+    await Promise.race([isReady, closed]);
+    if (atRest && child.pid !== undefined) await untilQuiet(child.pid);
+    child.kill(signal);
+  }
+  await closed;
   return stderr;
 }
 
