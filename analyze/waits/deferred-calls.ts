@@ -61,7 +61,7 @@ export class DeferredCalls {
 
   /** True for a place in a function that has deferred calls coded in. */
   hasCoded(point: CodePoint): boolean {
-    return this.#listOf(point) !== null;
+    return this.#lists.at(point.pc, point) !== null;
   }
 
   /**
@@ -69,7 +69,7 @@ export class DeferredCalls {
    * releases.ts. Throws MemoryFault.
    */
   coded({ point, sp, fp }: PhysicalFrame): DeferredCall[] {
-    const list = this.#listOf(point);
+    const list = this.#lists.at(point.pc, point);
     const openDefers = this.#program.layouts.release.openDefers;
     if (list === null || openDefers === null) return [];
     const { memory } = this.#program;
@@ -110,10 +110,6 @@ export class DeferredCalls {
       for (let k = 0; k < words; k++) saved[to + k] = memory.word((at + WORD * k) as Addr);
     }
     return saved;
-  }
-
-  #listOf(point: CodePoint): CodedList | null {
-    return this.#lists.at(point.pc, point);
   }
 
   #findList({ func, table }: CodePoint): CodedList | null {

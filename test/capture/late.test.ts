@@ -11,7 +11,6 @@ import { Target, buildC, isFree, sleep, soon, threadStates, thrownBy, tracers, u
 import { FULL_SIZE } from '../support/full-size.js';
 import { startLoad } from '../support/load.js';
 
-/** More in `npm run test:survival`. */
 const CPUS = availableParallelism();
 
 const programs = buildC();
@@ -38,6 +37,7 @@ async function runsOn(t: Test, target: Target): Promise<void> {
   t.pass('it runs on');
 }
 
+/** More in `npm run test:survival`. */
 const STOPS = FULL_SIZE ? 1000 : 40;
 
 test(`late: registers and memory are of one moment (${STOPS} stops)`, async (t) => {

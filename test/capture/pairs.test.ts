@@ -14,7 +14,7 @@ import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { cellName, PAIRS_CELLS } from '../support/releases.js';
 
-/** More in `npm run test:survival`. */
+/** More in `npm run test:all`. */
 const PLANS = FULL_SIZE ? 20 : 2;
 /** The first of a plan knows nothing of what an earlier one missed. */
 const STOPS_A_PLAN = 3;

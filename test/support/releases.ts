@@ -1,5 +1,6 @@
-/** An exact patch release of each Go minor that gospy reads. */
 import { FULL_SIZE } from './full-size.js';
+
+/** An exact patch release of each Go minor that gospy reads. */
 export const RELEASES = {
   '1.12': '1.12.17',
   '1.13': '1.13.15',
