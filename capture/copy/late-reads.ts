@@ -1,11 +1,15 @@
+import { alignDown, plus } from '../../snapshots/address.js';
 import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots/memory.js';
-import { Runs, type RangeList } from '../../snapshots/runs.js';
+import { RangeList, Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { Slab } from '../process/slab.js';
 import { LateSource } from './late-source.js';
 import { MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
+
+/** Whether memory can be read differs from page to page; where pages are larger, they are of several of these. */
+const PAGE_BYTES = 4096;
 
 /** Where memory is copied from: a process, or a clone of one. */
 export type CopySource = Pick<LiveProcess, 'memory' | 'reader' | 'sparseReader' | 'bytesNow' | 'readInto'>;
@@ -41,24 +45,49 @@ export class LateReads {
    * lies between them. What cannot be read stays absent.
    */
   read(ranges: Iterable<Range>, maxGap = 0): void {
-    const batch = this.#readBatch(ranges, maxGap);
+    const { batch } = this.#readBatch(new Runs(ranges, maxGap));
     if (batch !== null) this.add(batch);
   }
 
-  /** Reads what a walk misses. {@link segments} has what the walk needs of it. */
+  /**
+   * Reads what a walk misses. {@link segments} has what the walk needs of it. A word that only looks like a pointer may lead to
+   * where memory ends: it takes nothing with it that lies beside.
+   */
   readForWalk(missing: RangeList): void {
-    const batch = this.#readBatch(missing, MAX_QUEUE_GAP);
-    if (batch === null) return;
-    this.add(batch);
-    this.#walked.add(batch);
+    const runs = new Runs(missing, MAX_QUEUE_GAP);
+    const failed = this.#readWalked(runs);
+    if (failed.length > 0) this.#readWalked(new Runs(this.#readable(runs, failed), 0));
   }
 
-  #readBatch(ranges: Iterable<Range>, maxGap: number): RunSource | null {
-    const runs = new Runs(ranges, maxGap);
-    if (runs.length === 0) return null;
+  #readWalked(runs: Runs): readonly number[] {
+    const { batch, failed } = this.#readBatch(runs);
+    if (batch === null) return failed;
+    this.add(batch);
+    this.#walked.add(batch);
+    return failed;
+  }
+
+  #readBatch(runs: Runs): { batch: RunSource | null; failed: readonly number[] } {
+    if (runs.length === 0) return { batch: null, failed: [] };
     const reader = this.source.reader(runs, this.#slab);
     const failed = reader.read();
-    return new RunSource(runs, reader.bytes, failed);
+    return { batch: new RunSource(runs, reader.bytes, failed), failed };
+  }
+
+  /** The parts of runs that lie in pages which can be read, if the runs have several pages. */
+  #readable(runs: Runs, failed: readonly number[]): RangeList {
+    const out = new RangeList();
+    for (const run of failed) {
+      const { lo, hi } = runs.at(run);
+      if (alignDown(lo, PAGE_BYTES) === alignDown(plus(hi, -1), PAGE_BYTES)) continue;
+      const room = this.#slab.take(hi - lo);
+      for (let at = lo; at < hi;) {
+        const end = plus(at, this.source.readInto(at, room, 0, hi - at));
+        out.addAll(runs.parts(at, end));
+        at = plus(alignDown(end, PAGE_BYTES), PAGE_BYTES);
+      }
+    }
+    return out;
   }
 
   /** Adds what was read in another way. */
