@@ -1,6 +1,6 @@
 import { ADDR_LIMIT, type Addr } from '../../snapshots/address.js';
 import { wordAt } from '../../snapshots/bytes.js';
-import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
+import { Memory, MemoryFault, onFault, type Range } from '../../snapshots/memory.js';
 import type { Layouts } from './layouts.js';
 
 /** The statuses of a goroutine (_Gidle and its like in runtime2.go), in the order of the runtime's numbers. */
@@ -35,7 +35,7 @@ export interface G {
   readonly waitsince: number;
   /** Counts how often it stopped running, modulo 256 (casgstatus in proc.go); null before Go 1.17. */
   readonly trackingSeq: number | null;
-  readonly stack: { readonly lo: Addr; readonly hi: Addr };
+  readonly stack: Range;
   readonly sched: StartRegisters;
   /** The stack pointer of its outermost frame, which is goexit's. */
   readonly stktopsp: number;

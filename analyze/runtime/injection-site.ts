@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { onFault, type Memory } from '../../snapshots/memory.js';
+import { onFault, type Memory, type Range } from '../../snapshots/memory.js';
 import type { GoRuntime } from './go-runtime.js';
 import { readGoroutine } from './memory-ranges.js';
 import { runtimeFunctions } from './runtime-functions.js';
@@ -38,12 +38,6 @@ interface Known {
   readonly interrupted: number;
   readonly limit: number | null;
   readonly returnOffset: number;
-}
-
-/** A stack of a thread, between two addresses. */
-export interface StackBounds {
-  readonly lo: Addr;
-  readonly hi: Addr;
 }
 
 const ERESTARTSYS = -512;
@@ -98,8 +92,8 @@ export function waitingPc({ syscall }: InjectionSite): number {
 }
 
 /** The system stack of each thread, by its id in the process's own pid namespace. */
-export function systemStacks(program: GoRuntime): ReadonlyMap<number, StackBounds> {
-  const out = new Map<number, StackBounds>();
+export function systemStacks(program: GoRuntime): ReadonlyMap<number, Range> {
+  const out = new Map<number, Range>();
   for (const m of program.machines) {
     const g0 = m.g0 === 0 || m.procid === 0 ? null : readGoroutine(program, m.g0);
     if (g0 !== null && g0.stack.lo !== 0) out.set(m.procid, g0.stack);

@@ -1,14 +1,10 @@
 import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
-import {
-  waitingPc,
-  type InjectionSite,
-  type InjectionSites,
-  type StackBounds,
-} from '../../analyze/runtime/injection-site.js';
+import { waitingPc, type InjectionSite, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import type { GoProgram } from '../../analyze/program.js';
 import { RED_ZONE } from '../../analyze/runtime/memory-ranges.js';
 import { GospyError } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
+import type { Range } from '../../snapshots/memory.js';
 import { errnoName } from '../libc.js';
 import { EXIT_KILL, reap, setOptions } from '../ptrace/ptrace.js';
 import { sleep } from '../ptrace/sleep.js';
@@ -63,7 +59,7 @@ export interface CloneTarget {
 export interface ClonerOptions {
   readonly target: CloneTarget;
   /** The system stack of each thread, by its id in its own namespace. */
-  readonly stacks: ReadonlyMap<number, StackBounds>;
+  readonly stacks: ReadonlyMap<number, Range>;
   /** The id of a thread in its own namespace, by that in gospy's. */
   readonly namespaceTid: (tid: number) => number;
   /** A thread that is alive. */
@@ -75,7 +71,7 @@ export interface ClonerOptions {
 /** Clones a stopped process. Everything that can be prepared before the stop is. */
 export class Cloner {
   readonly #target: CloneTarget;
-  readonly #stacks: ReadonlyMap<number, StackBounds>;
+  readonly #stacks: ReadonlyMap<number, Range>;
   readonly #namespaceTid: (tid: number) => number;
   readonly #file: number;
   readonly #call: number;
