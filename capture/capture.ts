@@ -28,6 +28,7 @@ import { planLive, surveyLive } from './copy/look-again.js';
 import { hasNewModules, type Survey } from './copy/plan.js';
 import type { Packing } from './copy/stored-stacks.js';
 import { WorkSurvey } from './copy/work-survey.js';
+import { assertRoom } from './memory-estimate.js';
 import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { nameVariables } from './process/variable-names.js';
@@ -179,6 +180,7 @@ async function captureFrom(
       return own.size > 0 ? own : debugInfo(names);
     });
   const surveyed = look();
+  assertRoom(surveyed.programs);
   options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
   const work = new WorkSurvey(options.values ?? 'full', options.decoders ?? []);

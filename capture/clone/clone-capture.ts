@@ -13,6 +13,7 @@ import type { Pinned } from '../libc.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
+import { memoryLeft } from '../process/out-of-memory.js';
 import { ProcessMemory } from '../process/process-memory.js';
 import { readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
@@ -52,7 +53,18 @@ function cannotClone(pid: number, programs: Programs): string | null {
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
   if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
-  return null;
+  return noRoom(pid);
+}
+
+/** What a process writes while its clone lives is copied, all of it at most. */
+function noRoom(pid: number): string | null {
+  const left = memoryLeft(pid);
+  const { residentBytes } = readStatus(pid);
+  if (left?.endsAll !== true || residentBytes <= left.bytes) return null;
+  return (
+    `its memory limit leaves ${(left.bytes / 2 ** 20).toFixed(0)} MB, of its ${(residentBytes / 2 ** 20).toFixed(0)} MB those that it ` +
+    'writes would be there twice, and once nothing is left, the kernel ends all processes of its container (memory.oom.group)'
+  );
 }
 
 function notWorthIt(pid: number, programs: Programs): string | null {

@@ -10,6 +10,7 @@ import { EXIT_KILL, reap, setOptions } from '../ptrace/ptrace.js';
 import { sleep } from '../ptrace/sleep.js';
 import { withStopped } from '../ptrace/stop.js';
 import type { StoppedThread } from '../ptrace/tracee.js';
+import { endFirst } from '../process/out-of-memory.js';
 import { tryText } from '../process/procfs.js';
 import { asInjectable, awaitStop, inject, type Injected } from './injection.js';
 
@@ -166,6 +167,7 @@ function cloneOf(done: Injected): Clone | string | null {
 
 /** Waits for a fresh clone to stop, after the process was let go. From here on the clone dies with gospy. */
 export function tieToGospy({ pid }: Clone): void {
+  endFirst(pid);
   awaitStop(pid);
   setOptions(pid, EXIT_KILL);
 }

@@ -1,6 +1,7 @@
 import type { Arch } from '../../snapshots/arch.js';
 import { Registers } from '../../snapshots/registers.js';
-import { frozenCgroup, type FrozenCgroup } from './frozen-cgroup.js';
+import type { Cgroup } from './cgroup.js';
+import { frozenCgroup } from './frozen-cgroup.js';
 import { listThreads, parseStat, tryText } from './procfs.js';
 
 /** A process that stands still because its cgroup is frozen, as `docker pause` does it. */
@@ -28,7 +29,7 @@ const FREEZABLE = /^(__refrigerator|do_signal_stop|futex_|do_futex|do_epoll|ep_p
 export function readFreeze(pid: number, arch: Arch): Freeze | null {
   const looks: string[] = [];
   const registers = new Map<number, Registers>();
-  let cgroup: FrozenCgroup | null | undefined;
+  let cgroup: Cgroup | null | undefined;
   let isCertain = false;
   for (const tid of listThreads(pid)) {
     const task = `/proc/${pid}/task/${tid}`;

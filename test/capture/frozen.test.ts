@@ -1,6 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
@@ -10,6 +9,7 @@ import { parseSyscall } from '../../capture/process/frozen.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { gospy } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';
+import { fakeRoot } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes.js';
@@ -30,17 +30,6 @@ interface Proved {
 }
 
 const PID = 17;
-
-/** A folder in which /proc and the cgroups say what is given, by path. */
-function fakeRoot(t: Test, files: Readonly<Record<string, string>>): string {
-  const root = mkdtempSync(join(tmpdir(), 'gospy-root-'));
-  t.teardown(() => rmSync(root, { recursive: true }));
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
-  }
-  return root;
-}
 
 const V1 = '34 28 0:29 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n';
 const V2 = '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n';

@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { assertRoom, modelMemory } from '../../capture/memory-estimate.js';
+import { memoryLeft, type MemoryLeft } from '../../capture/process/out-of-memory.js';
+import { openLive } from '../../capture/copy/look-again.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
+import { GOSPY } from '../src/gospy-process.js';
+import { fakeRoot } from '../support/fake-root.js';
+import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import { isFree, until } from './targets.js';
+
+const PID = 17;
+const GOROUTINES = 40_000;
+const MANY = { fixture: 'many', release: '1.26', link: 'stripped' } as const;
+/** Enough for Node, and not for a capture of these. */
+const LEFT_BYTES = 80 << 20;
+
+const V1 = '34 28 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n';
+const V2 = '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n';
+
+t.test('out of memory: the least that any limit leaves, as the cgroups say', (t) => {
+  const left = (files: Record<string, string>): unknown => memoryLeft(PID, fakeRoot(t, files));
+  const v2 = { 'proc/self/mountinfo': V2, [`proc/${PID}/cgroup`]: '0::/pod/c\n' };
+  const at = (folder: string, limit: string, used: string, others: Record<string, string> = {}) =>
+    Object.fromEntries(
+      Object.entries({ 'memory.max': limit, 'memory.current': used, ...others }).map(([name, text]) => [
+        `sys/fs/cgroup/${folder}${name}`,
+        `${text}\n`,
+      ]),
+    );
+  t.equal(left(v2), null, 'nothing can be read');
+  t.equal(left({ ...v2, ...at('pod/c/', 'max', '500') }), null, 'no limit');
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '400') }), { bytes: 600, endsAll: false });
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '1200') }), { bytes: 0, endsAll: false }, 'never less than nothing');
+  const cache = { 'memory.stat': 'anon 5\nfile 300\ninactive_file 250\nactive_file 50' };
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '400', cache) }), { bytes: 850, endsAll: false }, 'with cached files');
+  const group = { 'memory.oom.group': '1' };
+  const inPod = at('pod/', '1000', '900');
+  t.same(left({ ...v2, ...at('pod/c/', 'max', '400'), ...inPod }), { bytes: 100, endsAll: false }, 'a limit above');
+  t.same(left({ ...v2, ...at('pod/c/', 'max', '400', group), ...inPod }), { bytes: 100, endsAll: true });
+  const outer = at('', '1000', '900', group);
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '950'), ...outer }), { bytes: 50, endsAll: false }, 'the limit below');
+  const v1 = {
+    'proc/self/mountinfo': V1.replace('/ /sys', '/docker/x /sys'),
+    [`proc/${PID}/cgroup`]: '4:memory:/docker/x\n',
+  };
+  const old = (limit: string): Record<string, string> => ({
+    'sys/fs/cgroup/memory/memory.limit_in_bytes': `${limit}\n`,
+    'sys/fs/cgroup/memory/memory.usage_in_bytes': '400\n',
+    'sys/fs/cgroup/memory/memory.stat': 'inactive_file 10\ntotal_inactive_file 20\n',
+  });
+  t.same(left({ ...v1, ...old('1000') }), { bytes: 620, endsAll: false }, 'version 1, as a container sees it');
+  t.equal(left({ ...v1, ...old('9223372036854771712') }), null, 'no limit in version 1');
+  t.end();
+});
+
+/** A new cgroup with a memory limit, which ends with the test; null if none can be made here. */
+function limited(
+  t: Test,
+  version: 1 | 2,
+): { readonly folder: string; leave(bytes: number): void; ended(): number } | null {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  const wanted = version === 2 ? / - cgroup2 / : / - cgroup .*\bmemory\b/;
+  const parent = mounts.find((line) => wanted.test(line))?.split(' ')[4];
+  if (parent === undefined) return null;
+  const folder = join(parent, `gospy-test-memory-${process.pid}`);
+  const [limit, used, events] =
+    version === 2
+      ? ['memory.max', 'memory.current', 'memory.events']
+      : ['memory.limit_in_bytes', 'memory.usage_in_bytes', 'memory.oom_control'];
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  try {
+    mkdirSync(folder);
+  } catch {
+    return null;
+  }
+  t.teardown(async () => {
+    await until(() => read('cgroup.procs') === '', 'the programs to end');
+    rmdirSync(folder);
+  });
+  try {
+    read(limit);
+  } catch {
+    return null;
+  }
+  return {
+    folder,
+    leave: (bytes) => writeFileSync(join(folder, limit), String(Number(read(used)) + bytes)),
+    ended: () => Number(/^oom_kill (\d+)$/m.exec(read(events))?.[1]),
+  };
+}
+
+/** Starts a program in a cgroup. */
+async function startIn(t: Test, folder: string, goroutines: number): Promise<GoProcess> {
+  const script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"';
+  return startGo(t, 'sh', { args: ['-c', script, 'sh', folder, await buildGo(MANY), '-n', String(goroutines)] });
+}
+
+for (const version of [1, 2] as const) {
+  for (const mode of ['stop', 'clone', 'live'] as const) {
+    t.test(
+      `out of memory: the kernel ends gospy, not the program (cgroup of version ${version}, ${mode})`,
+      async (t) => {
+        if (!requireGo(t)) return;
+        const cgroup = limited(t, version);
+        if (cgroup === null) {
+          t.pass(`no memory can be limited by a cgroup of version ${version} on this machine`);
+          return;
+        }
+        const program = await startIn(t, cgroup.folder, GOROUTINES);
+        cgroup.leave(LEFT_BYTES);
+        const path = join(temporaryFolder(t), 'limited.gsp');
+        const script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"';
+        const capture = [process.execPath, GOSPY, 'capture', '--pid', String(program.pid), '-o', path, '--mode', mode];
+        const gospy = spawn('sh', ['-c', script, 'sh', cgroup.folder, ...capture], { stdio: 'ignore' });
+        const signal = await new Promise((done) => gospy.once('close', (_, by) => done(by)));
+        t.ok(cgroup.ended() >= 1, 'memory ran out');
+        t.equal(signal, 'SIGKILL', 'gospy was ended');
+        await until(() => isFree(program.pid));
+        const before = Number(await program.ask('count'));
+        await until(async () => Number(await program.ask('count')) > before);
+        t.pass('the program runs');
+      },
+    );
+  }
+}
+
+t.test('out of memory: no capture where the kernel would end the program too', async (t) => {
+  if (!requireGo(t)) return;
+  const { pid } = await startGo(t, await buildGo(MANY), { args: ['-n', '1000'] });
+  const target = new LiveProcess(pid, 'read');
+  t.teardown(() => target.close());
+  const programs = openLive(target);
+  const needed = modelMemory(1000);
+  const assertLeft = (left: MemoryLeft | null, resident: number) => () => assertRoom(programs, left, resident);
+  t.throws(assertLeft({ bytes: 1e6, endsAll: true }, 60e6), {
+    exitCode: 4,
+    message: /leaves 1 MB, gospy needs about \d\d /,
+  });
+  t.throws(assertLeft({ bytes: needed - 61e6, endsAll: true }, 60e6));
+  t.doesNotThrow(assertLeft({ bytes: needed - 59e6, endsAll: true }, 60e6));
+  t.doesNotThrow(assertLeft({ bytes: 1e6, endsAll: false }, 60e6), 'it ends gospy');
+  t.doesNotThrow(assertLeft(null, 60e6));
+});
