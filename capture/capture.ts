@@ -260,7 +260,7 @@ async function copyAndProve(
   let beforeNs = 0;
   // A stop is no way to a proof, and a moment later a thread may be where it can make a clone.
   for (let tries = 1; tries < PROOF_TRIES && leaks !== undefined; tries++) {
-    if ('copies' in cloned || cloned.pauseNs === 0) break;
+    if ('copies' in cloned || cloned.isLasting) break;
     beforeNs += cloned.pauseNs;
     await setTimeout(BETWEEN_TRIES_MS * 2 ** (tries - 1));
     signal?.throwIfAborted();

@@ -15,7 +15,7 @@ import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
 import { memoryLeft } from '../process/out-of-memory.js';
 import { ProcessMemory } from '../process/process-memory.js';
-import { readMappings, readStatus } from '../process/procfs.js';
+import { isAlive, readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
 import type { Slab } from '../process/slab.js';
 import { SparseReader } from '../process/sparse-reader.js';
@@ -32,6 +32,8 @@ import { warmUpClone } from './warm-up.js';
 export interface CloneRefused {
   readonly reason: string;
   readonly pauseNs: number;
+  /** True if another try would end in the same way. */
+  readonly isLasting: boolean;
 }
 
 /** A clone is still worth it if it takes longer than a stop by no more than this, a factor and a time: the models are no better. */
@@ -126,7 +128,8 @@ export async function copyClone(
     ? (cannotClone(target.pid, programs) ?? overBudget(target.pid, programs, budgetMs))
     : cloneHindrance(target.pid, programs);
   const found = hindrance === null ? findSites(programs) : null;
-  if (found === null) return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0 };
+  if (found === null)
+    return { reason: hindrance ?? 'its threads wait nowhere that is known', pauseNs: 0, isLasting: true };
   const { program, sites } = found;
   collectLeftovers(program, sites);
   optimizeEarly();
@@ -139,20 +142,27 @@ export async function copyClone(
   const { stop, at } = cloneInStop(target, program, sites, namespaceTids, lateThreads);
   optimizeLate();
   const clone = stop.value;
-  if (typeof clone === 'string') return { reason: clone, pauseNs: stop.pauseNs };
+  const { pauseNs } = stop;
+  if (typeof clone === 'string') return { reason: clone, pauseNs, isLasting: false };
   if (stop.isTorn) {
     endClone(clone);
-    return { reason: 'a thread that was just being made ran meanwhile', pauseNs: stop.pauseNs };
+    return { reason: 'a thread that was just being made ran meanwhile', pauseNs, isLasting: false };
   }
   let isCollected = false;
   let copies: Copies;
   const threads = joinThreads(before, stop.threads, target);
+  const killed = { reason: 'the clone was killed, as the kernel does if memory runs out', pauseNs, isLasting: true };
   try {
     tieToGospy(clone);
     copies = await copyFrom(clone, surveyed, packing, lateThreads, stop.threads);
     await inspectClone(clone, programs, threads, (found) =>
       inspect({ programs: found, lateStacks: lateThreads.stacks }),
     );
+    // What could not be read of it any more is just missing.
+    if (!isAlive(clone.pid, clone.pid)) return killed;
+  } catch (error) {
+    if (isAlive(clone.pid, clone.pid)) throw error;
+    return killed;
   } finally {
     isCollected = endClone(clone);
   }

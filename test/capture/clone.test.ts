@@ -6,10 +6,13 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { openProgram } from '../../analyze/program.js';
+import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
 import { injectionSites, systemStacks } from '../../analyze/runtime/injection-site.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { captureToFile, type CaptureReport } from '../../capture/capture.js';
+import { copyClone } from '../../capture/clone/clone-capture.js';
 import { Cloner } from '../../capture/clone/clone.js';
+import { surveyLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 import type { Addr } from '../../snapshots/address.js';
@@ -40,12 +43,17 @@ const CELLS: readonly Cell[] = (['1.12', '1.19', '1.27'] as const).flatMap((rele
   (['stripped', 'stripped-pie', 'cgo'] as const).map((link): Cell => ({ fixture: 'park', release, link })),
 );
 
+function childPids(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((tid) =>
+    readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number),
+  );
+}
+
 /** The kernel's letters for the states of the children of a process. */
 function children(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
-    const pids = readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean);
-    return pids.map((child) => /^State:\s*(\S)/m.exec(readFileSync(`/proc/${child}/status`, 'utf8'))?.[1] ?? '?');
-  });
+  return childPids(pid).map(
+    (child) => /^State:\s*(\S)/m.exec(readFileSync(`/proc/${child}/status`, 'utf8'))?.[1] ?? '?',
+  );
 }
 
 async function isExact(t: Test, pid: number, traceback: () => Promise<string>): Promise<CaptureReport> {
@@ -208,4 +216,35 @@ if (requireGo(t)) {
     await captureToFile(program.pid, path, { mode: 'clone', writer: 'test' });
     t.same(children(program.pid), [], 'the next capture collects what was left');
   });
+}
+
+for (const isRead of [true, false]) {
+  t.test(
+    `clone: given up if the kernel ends it because memory ran out, ${isRead ? 'before' : 'after'} the last read`,
+    async (t) => {
+      if (!requireGo(t)) return;
+      const { pid } = await startGo(t, await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }));
+      const target = new LiveProcess(pid, 'stop');
+      t.teardown(() => target.close());
+      const scores: string[] = [];
+      const refused = await copyClone(target, surveyLive(target, NO_DEBUG_INFO), {
+        packing: 'if many',
+        mayBeLarge: true,
+        inspect: async ({ programs }) => {
+          for (const child of childPids(pid)) {
+            scores.push(readFileSync(`/proc/${child}/oom_score_adj`, 'utf8').trim());
+            process.kill(child, 'SIGKILL');
+          }
+          await until(() => children(pid).every((state) => state === 'Z'));
+          for (const { memory, image } of programs) {
+            for (const { start, readable } of image.mappings) if (isRead && readable) memory.bytes(start, 8);
+          }
+        },
+      });
+      t.match(refused, { reason: /memory runs out/, isLasting: true });
+      t.same(scores, ['1000'], 'the kernel ends it before the program');
+      t.same(children(pid), [], 'no child is left');
+      t.ok(isFree(pid), 'the program is free');
+    },
+  );
 }
