@@ -19,7 +19,7 @@ export function modelMemory(goroutines: number): number {
 
 /**
  * Throws `permission` if a capture of these programs may reach the memory limit of gospy's cgroup, and the kernel would then end
- * all that are in it. Where it would end one of them, gospy is that one: see {@link endFirst}.
+ * all that are in it. Where it would end one of them, gospy is that one: see {@link endFirst}. `gospy top` needs less.
  */
 export function assertRoom(
   programs: Programs,
@@ -33,7 +33,7 @@ export function assertRoom(
   const mb = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   const { pid } = programs[0].image;
   throw permissionError(
-    `Process ${pid} was not captured: the memory limit of the container that gospy runs in leaves ${mb(left.bytes)}, gospy needs ` +
+    `Process ${pid} was left alone: the memory limit of the container that gospy runs in leaves ${mb(left.bytes)}, gospy needs ` +
       `about ${mb(needed)} more, and once nothing is left, the kernel ends all processes of that container (memory.oom.group)`,
     {
       hint: 'Run gospy outside of it, on the host or in a container of its own (`kubectl debug`), or raise the limit.',

@@ -1,5 +1,6 @@
 import type { GoProgram, Programs } from '../../analyze/program.js';
 import type { DecoderSpec } from '../../snapshots/work.js';
+import { assertRoom } from '../memory-estimate.js';
 import { LiveProcess } from '../process/live-process.js';
 import { openLive } from './look-again.js';
 import { Sampler } from './sampler.js';
@@ -17,6 +18,7 @@ export class ProcessSampler {
     this.#target = new LiveProcess(pid, 'read');
     try {
       const programs = openLive(this.#target);
+      assertRoom(programs);
       inspect?.(programs);
       const [first, ...more] = programs;
       const samplerOf = (program: GoProgram): Sampler => new Sampler(this.#target, program.over({ decoders }));
