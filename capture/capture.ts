@@ -33,6 +33,7 @@ import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { nameVariables } from './process/variable-names.js';
 import { assertOwnProc } from './process/own-proc.js';
+import { CpuQuota } from './ptrace/cpu-quota.js';
 import { collectGarbage } from './ptrace/garbage.js';
 import { optimizeEarly, optimizeLate, untilCompiled } from './ptrace/optimize.js';
 import { Prover, withoutProof, type LeakOptions } from './prover.js';
@@ -66,6 +67,11 @@ export interface CaptureOptions {
   readonly decoders?: readonly DecoderSpec[];
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
+}
+
+/** With the limit on CPU time that gospy runs under. */
+interface PacedOptions extends CaptureOptions {
+  readonly quota: CpuQuota | null;
 }
 
 /** What `gospy capture --json` prints. */
@@ -174,6 +180,7 @@ async function captureFrom(
   options: CaptureOptions,
 ): Promise<Captured & { readonly bytesRead: number }> {
   const debugInfo = options.debugInfo ?? NO_DEBUG_INFO;
+  const quota = CpuQuota.find();
   const look = (): Survey =>
     surveyLive(target, (names) => {
       const own = target.structs(names);
@@ -184,12 +191,15 @@ async function captureFrom(
   options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
   const work = new WorkSurvey(options.values ?? 'full', options.decoders ?? []);
-  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, work, options);
+  const paced = { ...options, quota };
+  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, work, paced);
   options.signal?.throwIfAborted();
   begin(options, 'making sense of what was read');
   const { surveyed: found } = copies;
   const { image } = found.programs[0];
-  const warnings = [...metadata.facts.warnings, ...image.capture.warnings];
+  const throttled = quota?.warning(target.pid) ?? null;
+  const ofLimit = throttled === null ? [] : [throttled];
+  const warnings = [...metadata.facts.warnings, ...image.capture.warnings, ...ofLimit];
   const facts: CaptureFacts = { ...metadata.facts, warnings, mode, writer: options.writer };
   const isGo = (pc: number): boolean => found.programs.some(({ index }) => index.at(pc) !== null);
   // Those of now: a program that grew before it was copied has more than at the first look.
@@ -211,7 +221,7 @@ async function copyProcess(
   look: () => Survey,
   surveyed: Survey,
   work: WorkSurvey,
-  options: CaptureOptions,
+  options: PacedOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode; readonly leaks: LeakProof | null }> {
   const { mode, packing = 'if many', signal } = options;
   const prover = new Prover(options);
@@ -248,14 +258,14 @@ async function copyAndProve(
   target: LiveProcess,
   surveyed: Survey,
   { work, prover }: { readonly work: WorkSurvey; readonly prover: Prover },
-  options: CaptureOptions,
+  options: PacedOptions,
 ): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
-  const { packing = 'if many', signal, budgetMs, leaks } = options;
+  const { packing = 'if many', signal, budgetMs, leaks, quota } = options;
   const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
     work.lookAtFrozen(programs);
     await prover.prove(programs, { lateStacks });
   };
-  const how = { packing, signal, budgetMs, inspect, mayBeLarge: leaks !== undefined };
+  const how = { packing, signal, budgetMs, quota, inspect, mayBeLarge: leaks !== undefined };
   let cloned = await copyClone(target, surveyed, how);
   let beforeNs = 0;
   // A stop is no way to a proof, and a moment later a thread may be where it can make a clone.
@@ -290,7 +300,7 @@ async function copyStopped(
   target: LiveProcess,
   plan: () => Promise<Copies>,
   work: WorkSurvey,
-  { budgetMs, signal }: CaptureOptions,
+  { budgetMs, signal, quota }: PacedOptions,
 ): Promise<CapturedCopies> {
   let copies = await plan();
   optimizeEarly();
@@ -324,10 +334,15 @@ async function copyStopped(
   rehearse(copies, AGAIN_ROUNDS);
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
   for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = await plan();
-  signal?.throwIfAborted();
-  const at = readClocks();
   collectGarbage();
+  await quota?.awaitPeriod();
+  signal?.throwIfAborted();
+  let at = readClocks();
   copies.readAhead();
+  if (quota?.isHalfUsed === true) {
+    await quota.awaitPeriod();
+    at = readClocks();
+  }
   const options = { arch: target.arch, late, realTime: true, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
   optimizeLate();

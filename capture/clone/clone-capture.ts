@@ -19,6 +19,7 @@ import { isAlive, readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
 import type { Slab } from '../process/slab.js';
 import { SparseReader } from '../process/sparse-reader.js';
+import type { CpuQuota } from '../ptrace/cpu-quota.js';
 import { collectGarbage } from '../ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from '../ptrace/optimize.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
@@ -104,6 +105,8 @@ export interface CloneOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long the process may stand still, in milliseconds. */
   readonly budgetMs?: number | undefined;
+  /** The limit on CPU time that gospy runs under. */
+  readonly quota: CpuQuota | null;
   /** Looks into the frozen process for as long as it likes, before the clone is ended. */
   readonly inspect: (frozen: FrozenPrograms) => Promise<void>;
   /** A process that a stop would hold up for less is cloned too: no stop lasts as long as what is done in `inspect`. */
@@ -121,7 +124,7 @@ export interface FrozenPrograms {
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
-  { packing, signal, budgetMs, inspect, mayBeLarge }: CloneOptions,
+  { packing, signal, budgetMs, quota, inspect, mayBeLarge }: CloneOptions,
 ): Promise<CapturedCopies | CloneRefused> {
   const { programs } = surveyed;
   const hindrance = mayBeLarge
@@ -135,6 +138,7 @@ export async function copyClone(
   optimizeEarly();
   const rehearsed = new LateThreads(target, (tid) => tid);
   await warmUpClone((thread) => rehearsed.add(thread));
+  await quota?.awaitPeriod();
   signal?.throwIfAborted();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));

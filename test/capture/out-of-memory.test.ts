@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { assertRoom, modelMemory } from '../../capture/memory-estimate.js';
@@ -7,8 +7,9 @@ import { memoryLeft, type MemoryLeft } from '../../capture/process/out-of-memory
 import { openLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { GOSPY } from '../src/gospy-process.js';
+import { inCgroup, newCgroup } from '../support/cgroup.js';
 import { fakeRoot } from '../support/fake-root.js';
-import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { isFree, until } from './targets.js';
 
@@ -57,46 +58,23 @@ t.test('out of memory: the least that any limit leaves, as the cgroups say', (t)
   t.end();
 });
 
-/** A new cgroup with a memory limit, which ends with the test; null if none can be made here. */
+/** A new cgroup whose memory can be limited; null if none can be made here. */
 function limited(
   t: Test,
   version: 1 | 2,
 ): { readonly folder: string; leave(bytes: number): void; ended(): number } | null {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  const wanted = version === 2 ? / - cgroup2 / : / - cgroup .*\bmemory\b/;
-  const parent = mounts.find((line) => wanted.test(line))?.split(' ')[4];
-  if (parent === undefined) return null;
-  const folder = join(parent, `gospy-test-memory-${process.pid}`);
   const [limit, used, events] =
     version === 2
-      ? ['memory.max', 'memory.current', 'memory.events']
-      : ['memory.limit_in_bytes', 'memory.usage_in_bytes', 'memory.oom_control'];
+      ? (['memory.max', 'memory.current', 'memory.events'] as const)
+      : (['memory.limit_in_bytes', 'memory.usage_in_bytes', 'memory.oom_control'] as const);
+  const folder = newCgroup(t, version, 'memory', limit);
+  if (folder === null) return null;
   const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
-  try {
-    mkdirSync(folder);
-  } catch {
-    return null;
-  }
-  t.teardown(async () => {
-    await until(() => read('cgroup.procs') === '', 'the programs to end');
-    rmdirSync(folder);
-  });
-  try {
-    read(limit);
-  } catch {
-    return null;
-  }
   return {
     folder,
     leave: (bytes) => writeFileSync(join(folder, limit), String(Number(read(used)) + bytes)),
     ended: () => Number(/^oom_kill (\d+)$/m.exec(read(events))?.[1]),
   };
-}
-
-/** Starts a program in a cgroup. */
-async function startIn(t: Test, folder: string, goroutines: number): Promise<GoProcess> {
-  const script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"';
-  return startGo(t, 'sh', { args: ['-c', script, 'sh', folder, await buildGo(MANY), '-n', String(goroutines)] });
 }
 
 for (const version of [1, 2] as const) {
@@ -110,12 +88,13 @@ for (const version of [1, 2] as const) {
           t.pass(`no memory can be limited by a cgroup of version ${version} on this machine`);
           return;
         }
-        const program = await startIn(t, cgroup.folder, GOROUTINES);
+        const [shell, ...within] = inCgroup(cgroup.folder);
+        const words = [...within, await buildGo(MANY), '-n', String(GOROUTINES)];
+        const program = await startGo(t, shell, { args: words });
         cgroup.leave(LEFT_BYTES);
         const path = join(temporaryFolder(t), 'limited.gsp');
-        const script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"';
         const capture = [process.execPath, GOSPY, 'capture', '--pid', String(program.pid), '-o', path, '--mode', mode];
-        const gospy = spawn('sh', ['-c', script, 'sh', cgroup.folder, ...capture], { stdio: 'ignore' });
+        const gospy = spawn(shell, [...within, ...capture], { stdio: 'ignore' });
         const signal = await new Promise((done) => gospy.once('close', (_, by) => done(by)));
         t.ok(cgroup.ended() >= 1, 'memory ran out');
         t.equal(signal, 'SIGKILL', 'gospy was ended');

@@ -1,0 +1,114 @@
+import { execFile } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import t, { type Test } from 'tap';
+import { CpuQuota } from '../../capture/ptrace/cpu-quota.js';
+import { gospy } from '../src/gospy-process.js';
+import { inCgroup, newCgroup } from '../support/cgroup.js';
+import { fakeRoot } from '../support/fake-root.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+
+const CHILD = fileURLToPath(new URL('./quota-process.js', import.meta.url));
+const PID = 17;
+const QUOTA_US = 25_000;
+const PERIOD_US = 100_000;
+const ROUNDS = 20;
+
+const V1 = '34 28 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n';
+const V2 = '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n';
+
+t.test('CPU limit: the tightest counts, and a process is told of if it shares it', (t) => {
+  const stat = (throttled: number): string => `nr_periods 10\nnr_throttled ${throttled}\nthrottled_usec 5\n`;
+  const root = fakeRoot(t, {
+    'proc/self/mountinfo': V2,
+    'proc/self/cgroup': '0::/pod/c\n',
+    [`proc/${PID}/cgroup`]: '0::/pod/d\n',
+    'sys/fs/cgroup/cpu.max': 'max 100000\n',
+    'sys/fs/cgroup/pod/cpu.max': '50000 100000\n',
+    'sys/fs/cgroup/pod/cpu.stat': stat(3),
+    'sys/fs/cgroup/pod/c/cpu.max': '20000 10000\n',
+    'sys/fs/cgroup/pod/c/cpu.stat': stat(90),
+  });
+  const quota = CpuQuota.find(root);
+  t.equal(quota?.warning(PID, root), null, 'nothing was throttled');
+  writeFileSync(join(root, 'sys/fs/cgroup/pod/cpu.stat'), stat(5));
+  t.match(quota?.warning(PID, root), { code: 'cpu-limit', message: /0\.50 CPUs.* in 2 periods of 100 ms/ });
+  writeFileSync(join(root, `proc/${PID}/cgroup`), '0::/other\n');
+  t.equal(quota?.warning(PID, root), null, 'it runs elsewhere');
+
+  const old = (limit: string): Record<string, string> => ({
+    'proc/self/mountinfo': V1,
+    'proc/self/cgroup': '4:cpu,cpuacct:/docker/x\n',
+    'sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us': `${limit}\n`,
+    'sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us': '100000\n',
+  });
+  t.equal(CpuQuota.find(fakeRoot(t, old('-1'))), null, 'no limit in version 1');
+  t.ok(CpuQuota.find(fakeRoot(t, old('25000'))), 'a limit in version 1');
+  t.equal(CpuQuota.find(fakeRoot(t, {})), null, 'nothing can be seen');
+  t.end();
+});
+
+t.test('CPU limit: nothing is waited for while there is time, nor what cannot be read', async (t) => {
+  const root = fakeRoot(t, {
+    'proc/self/mountinfo': V2,
+    'proc/self/cgroup': '0::/c\n',
+    'sys/fs/cgroup/c/cpu.max': '1000000 1000000000\n',
+    'sys/fs/cgroup/c/cpu.stat': 'nr_periods 7\nnr_throttled 5\n',
+  });
+  const quota = CpuQuota.find(root);
+  await quota?.awaitPeriod();
+  t.pass('a period of 1000 s is not waited for');
+  rmSync(join(root, 'sys/fs/cgroup/c/cpu.stat'));
+  await quota?.awaitPeriod();
+  t.pass('nor without its count');
+});
+
+/** The folder of a new cgroup with a limit on CPU time; null if none can be made here. */
+function limited(t: Test, version: 1 | 2): string | null {
+  const [file, text] = version === 2 ? ['cpu.max', `${QUOTA_US} ${PERIOD_US}`] : ['cpu.cfs_quota_us', String(QUOTA_US)];
+  const folder = newCgroup(t, version, 'cpu', file);
+  if (folder !== null) writeFileSync(join(folder, file), text);
+  return folder;
+}
+
+for (const version of [1, 2] as const) {
+  t.test(`CPU limit: after the wait, a period's time is there (cgroup of version ${version})`, async (t) => {
+    const folder = limited(t, version);
+    if (folder === null) {
+      t.pass(`no CPU time can be limited by a cgroup of version ${version} on this machine`);
+      return;
+    }
+    const [shell, ...words] = inCgroup(folder);
+    const args = [...words, process.execPath, CHILD, folder, String(QUOTA_US), String(ROUNDS)];
+    const { stdout } = await promisify(execFile)(shell, args);
+    const counts = JSON.parse(stdout) as { before: number; after: number };
+    t.ok(counts.before > 0, `it was throttled ${counts.before} times before`);
+    t.equal(counts.after, 0, 'and never after');
+  });
+
+  t.test(`CPU limit: a capture says that the program had to wait (cgroup of version ${version})`, async (t) => {
+    if (!requireGo(t)) return;
+    const folder = limited(t, version);
+    if (folder === null) {
+      t.pass(`no CPU time can be limited by a cgroup of version ${version} on this machine`);
+      return;
+    }
+    const many = await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' });
+    for (const isShared of [true, false]) {
+      const [file = '', ...args] = [...(isShared ? inCgroup(folder) : []), many, '-n', '1000'];
+      const { pid } = await startGo(t, file, { args });
+      const words = ['capture', '--pid', String(pid), '-o', join(temporaryFolder(t), 'limited.gsp'), '--json'];
+      const { code, stdout } = await gospy(words, { under: inCgroup(folder) });
+      t.equal(code, 0);
+      const { warnings } = JSON.parse(stdout) as { warnings: { code: string }[] };
+      t.equal(
+        warnings.some(({ code }) => code === 'cpu-limit'),
+        isShared,
+        isShared ? 'it shares the limit' : 'it does not',
+      );
+    }
+  });
+}

@@ -1,0 +1,36 @@
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { until } from '../capture/targets.js';
+
+/** The folder of a new cgroup that has a file of a controller, which ends with the test; null if none can be made here. */
+export function newCgroup(t: Test, version: 1 | 2, controller: string, file: string): string | null {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  const isWanted = (line: string): boolean => {
+    const [type, , options = ''] = line.split(' - ')[1]?.split(' ') ?? [];
+    return version === 2 ? type === 'cgroup2' : type === 'cgroup' && options.split(',').includes(controller);
+  };
+  const parent = mounts.find(isWanted)?.split(' ')[4];
+  if (parent === undefined) return null;
+  const folder = join(parent, `gospy-test-${controller}-${process.pid}`);
+  try {
+    mkdirSync(folder);
+  } catch {
+    return null;
+  }
+  t.teardown(async () => {
+    await until(() => readFileSync(join(folder, 'cgroup.procs'), 'utf8') === '', 'the programs to end');
+    rmdirSync(folder);
+  });
+  try {
+    readFileSync(join(folder, file));
+    return folder;
+  } catch {
+    return null;
+  }
+}
+
+/** The words of a command that runs another one in a cgroup. */
+export function inCgroup(folder: string): [string, ...string[]] {
+  return ['sh', '-c', 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"', 'sh', folder];
+}
