@@ -49,6 +49,10 @@ function childPids(pid: number): number[] {
   );
 }
 
+function scoreOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim();
+}
+
 /** The kernel's letters for the states of the children of a process. */
 function children(pid: number): string[] {
   return childPids(pid).map(
@@ -226,6 +230,7 @@ for (const isRead of [true, false]) {
       const { pid } = await startGo(t, await buildGo({ fixture: 'park', release: '1.26', link: 'stripped' }));
       const target = new LiveProcess(pid, 'stop');
       t.teardown(() => target.close());
+      const before = scoreOf(pid);
       const scores: string[] = [];
       const refused = await copyClone(target, surveyLive(target, NO_DEBUG_INFO), {
         packing: 'if many',
@@ -233,7 +238,7 @@ for (const isRead of [true, false]) {
         mayBeLarge: true,
         inspect: async ({ programs }) => {
           for (const child of childPids(pid)) {
-            scores.push(readFileSync(`/proc/${child}/oom_score_adj`, 'utf8').trim());
+            scores.push(scoreOf(child));
             process.kill(child, 'SIGKILL');
           }
           await until(() => children(pid).every((state) => state === 'Z'));
@@ -244,6 +249,7 @@ for (const isRead of [true, false]) {
       });
       t.match(refused, { reason: /memory runs out/, isLasting: true });
       t.same(scores, ['1000'], 'the kernel ends it before the program');
+      t.equal(scoreOf(pid), before, 'whose own score is what it was');
       t.same(children(pid), [], 'no child is left');
       t.ok(isFree(pid), 'the program is free');
     },
