@@ -175,6 +175,11 @@ export function reopenProgram(image: ProcessImage, { found }: GoProgram): GoProg
 /** The Go programs of a process: usually one. Several where it has loaded libraries that hold a Go runtime each. */
 export type Programs = readonly [GoProgram, ...GoProgram[]];
 
+/** How many goroutines the programs have, with those that have ended: runtime.allgs never gets shorter. Throws MemoryFault. */
+export function lengthOfAllgs(programs: Programs): number {
+  return programs.reduce((sum, { memory, globals }) => sum + memory.word(globals.allgs, 8), 0);
+}
+
 /** The struct layouts that an image of programs has to keep: those that debug information gave. */
 export function structsOf(programs: Programs): ProcessImage['structs'] {
   return (programs.find(({ layouts }) => layouts.debugInfo.size > 0) ?? programs[0]).layouts.debugInfo;

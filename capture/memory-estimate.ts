@@ -1,6 +1,6 @@
-import type { Programs } from '../analyze/program.js';
+import { lengthOfAllgs, type Programs } from '../analyze/program.js';
 import { permissionError } from '../snapshots/errors.js';
-import { memoryLeft } from './process/out-of-memory.js';
+import { memoryLeft } from './process/memory-left.js';
 
 /*
  * What gospy is resident with at most while it captures, in bytes: measured on Go 1.26 programs whose goroutines are parked, 127 MB
@@ -27,7 +27,7 @@ export function assertRoom(
   residentBytes = process.memoryUsage.rss(),
 ): void {
   if (left?.endsAll !== true) return;
-  const goroutines = programs.reduce((sum, { memory, globals }) => sum + memory.word(globals.allgs, 8), 0);
+  const goroutines = lengthOfAllgs(programs);
   const needed = modelMemory(goroutines) - residentBytes;
   if (needed <= left.bytes) return;
   const mb = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;

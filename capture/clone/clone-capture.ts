@@ -1,5 +1,5 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
-import type { GoProgram, Programs } from '../../analyze/program.js';
+import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import type { Thread } from '../../snapshots/image.js';
 import { LayeredSource, Memory, type Segment } from '../../snapshots/memory.js';
@@ -13,7 +13,7 @@ import type { Pinned } from '../libc.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
-import { memoryLeft } from '../process/out-of-memory.js';
+import { memoryLeft } from '../process/memory-left.js';
 import { ProcessMemory } from '../process/process-memory.js';
 import { isAlive, readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
@@ -72,7 +72,7 @@ function noRoom(pid: number): string | null {
 
 function notWorthIt(pid: number, programs: Programs): string | null {
   const { residentBytes, threadCount } = readStatus(pid);
-  const goroutines = programs.reduce((sum, { memory, globals }) => sum + memory.word(globals.allgs, 8), 0);
+  const goroutines = lengthOfAllgs(programs);
   const mappings = programs[0].image.mappings.length;
   const [fork, copy] = [modelForkMs(mappings, residentBytes), modelCopyMs(threadCount, goroutines)];
   const stopping = threadCount * USUAL_THREAD_MS;

@@ -3,13 +3,11 @@ import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots
 import { RangeList, Runs } from '../../snapshots/runs.js';
 import type { GoProgram } from '../../analyze/program.js';
 import type { LiveProcess } from '../process/live-process.js';
+import { PAGE_BYTES } from '../process/process-memory.js';
 import type { Slab } from '../process/slab.js';
 import { LateSource } from './late-source.js';
 import { MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
-
-/** Whether memory can be read differs from page to page; where pages are larger, they are of several of these. */
-const PAGE_BYTES = 4096;
 
 /** Where memory is copied from: a process, or a clone of one. */
 export type CopySource = Pick<LiveProcess, 'memory' | 'reader' | 'sparseReader' | 'bytesNow' | 'readInto'>;
@@ -45,7 +43,7 @@ export class LateReads {
    * lies between them. What cannot be read stays absent.
    */
   read(ranges: Iterable<Range>, maxGap = 0): void {
-    const { batch } = this.#readBatch(new Runs(ranges, maxGap));
+    const batch = this.#readBatch(new Runs(ranges, maxGap));
     if (batch !== null) this.add(batch);
   }
 
@@ -55,23 +53,23 @@ export class LateReads {
    */
   readForWalk(missing: RangeList): void {
     const runs = new Runs(missing, MAX_QUEUE_GAP);
-    const failed = this.#readWalked(runs);
+    const failed = this.#readWalked(runs)?.failed ?? [];
     if (failed.length > 0) this.#readWalked(new Runs(this.#readable(runs, failed), 0));
   }
 
-  #readWalked(runs: Runs): readonly number[] {
-    const { batch, failed } = this.#readBatch(runs);
-    if (batch === null) return failed;
+  #readWalked(runs: Runs): RunSource | null {
+    const batch = this.#readBatch(runs);
+    if (batch === null) return null;
     this.add(batch);
     this.#walked.add(batch);
-    return failed;
+    return batch;
   }
 
-  #readBatch(runs: Runs): { batch: RunSource | null; failed: readonly number[] } {
-    if (runs.length === 0) return { batch: null, failed: [] };
+  #readBatch(runs: Runs): RunSource | null {
+    if (runs.length === 0) return null;
     const reader = this.source.reader(runs, this.#slab);
     const failed = reader.read();
-    return { batch: new RunSource(runs, reader.bytes, failed), failed };
+    return new RunSource(runs, reader.bytes, failed);
   }
 
   /** The parts of runs that lie in pages which can be read, if the runs have several pages. */

@@ -28,9 +28,9 @@ export function cgroupsOf(pid: number | 'self', controller: string, root = '/'):
     const path = groups.map((line) => groupIn(line, version, controller)).find((found) => found !== null) ?? null;
     if (path === null || !`${path}/`.startsWith(mounted === '/' ? '/' : `${mounted}/`)) return [];
     const below = (mounted === '/' ? path : path.slice(mounted.length)).split('/').filter(Boolean);
-    const up = below.map((_, i) => join(root, folder, ...below.slice(0, below.length - i)));
-    const top = join(root, folder);
-    return [{ version, path, folders: [up[0] ?? top, ...up.slice(1), ...(up.length > 0 ? [top] : [])] }];
+    const folders: [string, ...string[]] = [join(root, folder)];
+    for (const name of below) folders.unshift(join(folders[0], name));
+    return [{ version, path, folders }];
   });
 }
 
@@ -56,6 +56,12 @@ function hierarchies(root: string, controller: string): Hierarchy[] {
 /** mountinfo writes spaces and the like as `\040`. */
 function unescape(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+}
+
+/** A number of a file of a cgroup that has one in each line, behind its name; null if it is not there. */
+export function countIn(folder: string, file: string, name: string): number | null {
+  const line = linesOf(join(folder, file)).find((line) => line.startsWith(`${name} `));
+  return line === undefined ? null : Number(line.slice(name.length));
 }
 
 /** Empty if the file cannot be read. */

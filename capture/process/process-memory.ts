@@ -11,7 +11,7 @@ const CACHED_WINDOWS = 256;
 /** Absent pages that are remembered: where numbers are taken for addresses, the same few are asked for again and again. */
 const MOST_ABSENT = 4096;
 /** The smallest unit in which memory can be absent. */
-const PAGE_BYTES = 4096;
+export const PAGE_BYTES = 4096;
 /** Memory that the kernel shares with every process and that cannot be read from outside. */
 const UNREADABLE = new Set(['[vvar]', '[vvar_vclock]', '[vsyscall]']);
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { ImageWarning } from '../../snapshots/image.js';
-import { cgroupsOf, linesOf, type Cgroup } from '../process/cgroup.js';
+import { cgroupsOf, countIn, linesOf, type Cgroup } from '../process/cgroup.js';
 
 /** How often the beginning of a period is looked for, in milliseconds, and for how many periods at most. */
 const LOOK_MS = 1;
@@ -76,11 +76,7 @@ export class CpuQuota {
 
   /** NaN if it cannot be read. */
   #count(name: string): number {
-    return Number(
-      linesOf(join(this.#limit.folder, 'cpu.stat'))
-        .find((line) => line.startsWith(`${name} `))
-        ?.split(' ')[1],
-    );
+    return countIn(this.#limit.folder, 'cpu.stat', name) ?? NaN;
   }
 }
 

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { assertRoom, modelMemory } from '../../capture/memory-estimate.js';
-import { memoryLeft, type MemoryLeft } from '../../capture/process/out-of-memory.js';
+import { memoryLeft, type MemoryLeft } from '../../capture/process/memory-left.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { GOSPY } from '../src/gospy-process.js';
