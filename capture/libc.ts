@@ -18,6 +18,7 @@ interface Libc {
   readonly processVmReadv: NativeCall;
   readonly alarm: NativeCall;
   readonly sigaction: NativeCall;
+  readonly prctl: NativeCall;
   readonly syscall: NativeCall;
   readonly addressOf: (bytes: Uint8Array) => number;
   /** libc's errno of the calling thread: its four bytes themselves, not a copy. */
@@ -52,6 +53,7 @@ function load(): Libc {
     processVmReadv: prepare(ffi, 'process_vm_readv', 'long', ['int', 'long', 'long', 'long', 'long', 'long']),
     alarm: prepare(ffi, 'alarm', 'int', ['int']),
     sigaction: prepare(ffi, 'sigaction', 'int', ['int', 'long', 'long']),
+    prctl: prepare(ffi, 'prctl', 'int', ['int', 'long']),
     syscall: prepare(ffi, 'syscall', 'long', ['long', 'long', 'long', 'long']),
     addressOf: (bytes) => addressOf(ffi, bytes),
     errno: errnoOf(ffi),
@@ -159,9 +161,36 @@ export function alarm(seconds: number): void {
   libc().alarm(seconds);
 }
 
-/** sigaction(2) with the addresses of two struct sigaction, 0 for none. Returns 0, or -1 on failure: see {@link errno}. */
-export function sigaction(signal: number, action: number, before: number): number {
-  return libc().sigaction(signal, action, before);
+/** What a signal does without a handler: what is usual for it, or nothing (SIG_DFL and SIG_IGN). */
+export const Action = { byDefault: 0, ignore: 1 } as const;
+export type Action = (typeof Action)[keyof typeof Action];
+
+/** More than any libc's struct sigaction takes. It begins with the handler or action. */
+const SIGACTION_SIZE = 256;
+const actions = new Map<number, { readonly next: Pinned; readonly before: Pinned }>();
+
+/** sigaction(2): gives a signal an action in place of the one that it has. Returns an undo, which is to be called before the next. */
+export function setAction(signal: number, action: Action): () => void {
+  const known = actions.get(signal);
+  const { next, before } = known ?? { next: new Pinned(SIGACTION_SIZE), before: new Pinned(SIGACTION_SIZE) };
+  if (known === undefined) actions.set(signal, { next, before });
+  next.setWord(0, action);
+  libc().sigaction(signal, next.address, before.address);
+  return () => {
+    libc().sigaction(signal, before.address, 0);
+  };
+}
+
+const PR_GET_DUMPABLE = 3;
+const PR_SET_DUMPABLE = 4;
+
+/** prctl(2): keeps gospy from writing a core file if a signal ends it. Returns an undo. */
+export function forbidCoreFile(): () => void {
+  if (libc().prctl(PR_GET_DUMPABLE, 0) !== 1) return () => undefined;
+  libc().prctl(PR_SET_DUMPABLE, 0);
+  return () => {
+    libc().prctl(PR_SET_DUMPABLE, 1);
+  };
 }
 
 /** Scheduling policies of the kernel that gospy uses. */

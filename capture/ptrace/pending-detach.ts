@@ -1,3 +1,4 @@
+import { keepRunning } from './keep-running.js';
 import { CLONED, GONE, RUNNING, detach, eventMessage, interrupt, pollStatus, reap, signalOf } from './ptrace.js';
 
 /** How often the event loop tries to let pending threads go, in milliseconds. */
@@ -20,7 +21,8 @@ export interface TracedProcess {
 }
 
 const pending = new Map<number, PendingDetach>();
-let timer: NodeJS.Timeout | null = null;
+/** Set while threads are pending. */
+let polling: { readonly timer: NodeJS.Timeout; readonly restoreSignals: () => void } | null = null;
 
 /** Takes over a traced thread, to let it go as soon as that is possible. */
 export function detachLater(tid: number, process: TracedProcess): void {
@@ -42,11 +44,12 @@ export function pollPending(): number {
   for (const thread of pending.values()) {
     if (tryDetach(thread)) pending.delete(thread.tid);
   }
-  if (pending.size === 0 && timer !== null) {
-    clearInterval(timer);
-    timer = null;
-  } else if (pending.size > 0 && timer === null) {
-    timer = setInterval(pollPending, POLL_MS).unref();
+  if (pending.size === 0 && polling !== null) {
+    clearInterval(polling.timer);
+    polling.restoreSignals();
+    polling = null;
+  } else if (pending.size > 0 && polling === null) {
+    polling = { timer: setInterval(pollPending, POLL_MS).unref(), restoreSignals: keepRunning() };
   }
   return pending.size;
 }

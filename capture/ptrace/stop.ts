@@ -2,6 +2,7 @@ import { noGoProcess } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
 import { raisePriority } from './priority.js';
 import { collectGarbage } from './garbage.js';
+import { keepRunning } from './keep-running.js';
 import type { StoppedThread } from './tracee.js';
 import { enterRealTime } from './real-time.js';
 import { Tracees } from './tracees.js';
@@ -86,6 +87,7 @@ export function withStopped<T>(
   let done: { readonly value: T; readonly isTorn: boolean };
   const restorePriority = raisePriority();
   const leaveRealTime = realTime === true ? enterRealTime() : () => undefined;
+  const restoreSignals = keepRunning();
   let disarm = armWatchdog(hardLimit);
   try {
     const seizedAt = process.hrtime.bigint();
@@ -118,6 +120,7 @@ export function withStopped<T>(
     leaveRealTime();
     restorePriority();
     tracees.settle();
+    restoreSignals();
   }
 }
 

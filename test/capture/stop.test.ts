@@ -4,6 +4,7 @@ import { hostArch } from '../../capture/process/procfs.js';
 import { Tracees } from '../../capture/ptrace/tracees.js';
 import { withStopped, type Stop } from '../../capture/ptrace/stop.js';
 import type { StoppedThread } from '../../capture/ptrace/tracee.js';
+import { temporaryFolder } from '../support/gsp.js';
 import { startStopper } from './stopper-process.js';
 import {
   NO_PID,
@@ -181,6 +182,50 @@ test('stop: a tracer that is stuck in the stop ends itself', async (t) => {
   const stopper = startStopper(target.pid, { count: 1, hardLimitSeconds: 1, holdMs: 600_000 });
   t.equal(await soon(stopper.exited, 'the end of the stopper'), 'SIGALRM');
   await runsOn(t, target);
+});
+
+test('stop: Ctrl-Z in the stop does not leave the process standing', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '3');
+  t.teardown(() => target.end());
+  for (const signal of ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'] as const) {
+    const stopper = startStopper(target.pid, { count: 1, holdMs: 1000 });
+    await until(() => threadStates(target.pid).every((state) => state === 't'));
+    stopper.child.kill(signal);
+    await until(() => isFree(target.pid));
+    await target.beatsOn();
+    stopper.child.kill('SIGCONT');
+    t.equal(await soon(stopper.exited, 'the end of the stopper'), 0, signal);
+  }
+});
+
+test('stop: outside the stop, Ctrl-Z does what it always does', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '3');
+  t.teardown(() => target.end());
+  const stopper = startStopper(target.pid, { count: 1_000_000, pauseMs: 500 });
+  await soon(stopper.begun, 'the first stop');
+  await until(() => {
+    stopper.child.kill('SIGTSTP');
+    return threadStates(stopper.child.pid ?? NO_PID).every((state) => state === 'T');
+  });
+  await target.beatsOn();
+  t.ok(isFree(target.pid));
+  stopper.child.kill('SIGKILL');
+  await soon(stopper.exited, 'the end of the stopper');
+});
+
+test('stop: a tracer that crashes in the stop lets the process go, and writes no core file first', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '3');
+  t.teardown(() => target.end());
+  const cwd = temporaryFolder(t);
+  const under = ['sh', '-c', 'ulimit -c unlimited; exec "$@"', 'sh'];
+  const stopper = startStopper(target.pid, { count: 1, holdMs: 600_000 }, under, cwd);
+  await until(() => threadStates(target.pid).every((state) => state === 't'));
+  t.match(readFileSync(`/proc/${stopper.child.pid ?? NO_PID}/limits`, 'utf8'), /Max core file size +unlimited/);
+  stopper.child.kill('SIGSEGV');
+  t.equal(await soon(stopper.exited, 'the end of the stopper'), 'SIGSEGV');
+  t.same(readdirSync(cwd), []);
+  await until(() => isFree(target.pid));
+  await target.beatsOn();
 });
 
 for (const signal of ['SIGKILL', 'SIGINT'] as const) {

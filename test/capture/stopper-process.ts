@@ -6,6 +6,8 @@ export interface StopperOptions {
   readonly count: number;
   /** How long each stop lasts. */
   readonly holdMs?: number;
+  /** How long it waits between two stops. */
+  readonly pauseMs?: number;
   readonly hardLimitSeconds?: number;
   /** Whether the stops are logical ones. */
   readonly logical?: boolean;
@@ -20,12 +22,16 @@ export interface Stopper {
   readonly exited: Promise<NodeJS.Signals | number>;
 }
 
-/** Starts stopper.js in a process of its own. */
-export function startStopper(pid: number, options: StopperOptions): Stopper {
+/** Starts stopper.js in a process of its own. `under` is a command that runs it, in the folder `cwd`. */
+export function startStopper(
+  pid: number,
+  options: StopperOptions,
+  under: readonly string[] = [],
+  cwd?: string,
+): Stopper {
   const script = fileURLToPath(new URL('./stopper.js', import.meta.url));
-  const child = spawn(process.execPath, [script, String(pid), JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const [file, ...args] = [...under, process.execPath, script, String(pid), JSON.stringify(options)];
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd });
   return {
     child,
     begun: new Promise((resolve) => child.stdout.once('data', () => resolve())),

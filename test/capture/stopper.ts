@@ -9,6 +9,7 @@ const pid = Number(process.argv[2]);
 const {
   count,
   holdMs = 0,
+  pauseMs = 1,
   hardLimitSeconds = 5,
   logical = false,
   checked = false,
@@ -31,6 +32,6 @@ for (let i = 0; i < count; i++) {
   } catch (error) {
     if (!(error instanceof GospyError) || error.exitCode !== ExitCode.noGoProcess) throw error;
   }
-  await new Promise((resolve) => setTimeout(resolve, 1));
+  await new Promise((resolve) => setTimeout(resolve, pauseMs));
   if (checked) await until(() => !isTracedBy(pid, process.pid), 'the process to be let go');
 }

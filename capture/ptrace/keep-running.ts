@@ -1,0 +1,28 @@
+import { Action, forbidCoreFile, setAction } from '../libc.js';
+
+const SIGTSTP = 20;
+const SIGTTIN = 21;
+const SIGTTOU = 22;
+
+/** How many callers need it. */
+let holds = 0;
+let undo: readonly (() => void)[] = [];
+
+/**
+ * Keeps gospy itself from standing still while it traces a process, until the returned function is called. The kernel lets tracees go
+ * when their tracer has ended, but not
+ * - when it was stopped, by Ctrl-Z or because it wrote to a terminal in the background: then SIGALRM does not end it either. Such
+ *   signals are ignored meanwhile.
+ * - before its core file is written (fs/coredump.c, called from kernel/signal.c), which may take seconds: none is.
+ */
+export function keepRunning(): () => void {
+  if (holds++ === 0) {
+    undo = [...[SIGTSTP, SIGTTIN, SIGTTOU].map((signal) => setAction(signal, Action.ignore)), forbidCoreFile()];
+  }
+  let isHeld = true;
+  return () => {
+    if (!isHeld) return;
+    isHeld = false;
+    if (--holds === 0) for (const restore of undo) restore();
+  };
+}
