@@ -33,7 +33,6 @@ import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { nameVariables } from './process/variable-names.js';
 import { assertOwnProc } from './process/own-proc.js';
-import { CpuQuota } from './ptrace/cpu-quota.js';
 import { collectGarbage } from './ptrace/garbage.js';
 import { optimizeEarly, optimizeLate, untilCompiled } from './ptrace/optimize.js';
 import { Prover, withoutProof, type LeakOptions } from './prover.js';
@@ -67,11 +66,6 @@ export interface CaptureOptions {
   readonly decoders?: readonly DecoderSpec[];
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
-}
-
-/** With the limit on CPU time that gospy runs under. */
-interface PacedOptions extends CaptureOptions {
-  readonly quota: CpuQuota | null;
 }
 
 /** What `gospy capture --json` prints. */
@@ -180,7 +174,6 @@ async function captureFrom(
   options: CaptureOptions,
 ): Promise<Captured & { readonly bytesRead: number }> {
   const debugInfo = options.debugInfo ?? NO_DEBUG_INFO;
-  const quota = CpuQuota.find();
   const look = (): Survey =>
     surveyLive(target, (names) => {
       const own = target.structs(names);
@@ -191,13 +184,12 @@ async function captureFrom(
   options.inspect?.(surveyed.programs);
   options.signal?.throwIfAborted();
   const work = new WorkSurvey(options.values ?? 'full', options.decoders ?? []);
-  const paced = { ...options, quota };
-  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, work, paced);
+  const { copies, metadata, mode, leaks } = await copyProcess(target, look, surveyed, work, options);
   options.signal?.throwIfAborted();
   begin(options, 'making sense of what was read');
   const { surveyed: found } = copies;
   const { image } = found.programs[0];
-  const throttled = quota?.warning(target.pid) ?? null;
+  const throttled = target.quota?.warning() ?? null;
   const ofLimit = throttled === null ? [] : [throttled];
   const warnings = [...metadata.facts.warnings, ...image.capture.warnings, ...ofLimit];
   const facts: CaptureFacts = { ...metadata.facts, warnings, mode, writer: options.writer };
@@ -221,7 +213,7 @@ async function copyProcess(
   look: () => Survey,
   surveyed: Survey,
   work: WorkSurvey,
-  options: PacedOptions,
+  options: CaptureOptions,
 ): Promise<CapturedCopies & { readonly mode: CaptureMode; readonly leaks: LeakProof | null }> {
   const { mode, packing = 'if many', signal } = options;
   const prover = new Prover(options);
@@ -258,14 +250,14 @@ async function copyAndProve(
   target: LiveProcess,
   surveyed: Survey,
   { work, prover }: { readonly work: WorkSurvey; readonly prover: Prover },
-  options: PacedOptions,
+  options: CaptureOptions,
 ): Promise<(CapturedCopies & { readonly leaks: LeakProof | null }) | CloneRefused> {
-  const { packing = 'if many', signal, budgetMs, leaks, quota } = options;
+  const { packing = 'if many', signal, budgetMs, leaks } = options;
   const inspect = async ({ programs, lateStacks }: FrozenPrograms): Promise<void> => {
     work.lookAtFrozen(programs);
     await prover.prove(programs, { lateStacks });
   };
-  const how = { packing, signal, budgetMs, quota, inspect, mayBeLarge: leaks !== undefined };
+  const how = { packing, signal, budgetMs, inspect, mayBeLarge: leaks !== undefined };
   let cloned = await copyClone(target, surveyed, how);
   let beforeNs = 0;
   // A stop is no way to a proof, and a moment later a thread may be where it can make a clone.
@@ -300,11 +292,12 @@ async function copyStopped(
   target: LiveProcess,
   plan: () => Promise<Copies>,
   work: WorkSurvey,
-  { budgetMs, signal, quota }: PacedOptions,
+  { budgetMs, signal }: CaptureOptions,
 ): Promise<CapturedCopies> {
+  const { quota } = target;
   let copies = await plan();
   optimizeEarly();
-  rehearse(copies);
+  rehearse(copies, target);
   reviewPriority();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
@@ -331,7 +324,7 @@ async function copyStopped(
   untilCompiled();
   optimizeEarly();
   // That ran other code over the same functions, for which the engine made them again.
-  rehearse(copies, AGAIN_ROUNDS);
+  rehearse(copies, target, AGAIN_ROUNDS);
   // The rehearsal took its time: threads and goroutines that began meanwhile are planned as all others are.
   for (let plans = 1; plans < MAX_PLANS && copies.isOutgrown(); plans++) copies = await plan();
   collectGarbage();
@@ -367,11 +360,12 @@ function overBudgetWarning(count: number, budgetMs: number): ImageWarning {
 }
 
 /** Runs the code of the stop until it is compiled: code that never ran takes ten times as long. */
-function rehearse(copies: Copies, rounds = WARM_UP_ROUNDS): void {
-  const until = performance.now() + WARM_UP_MS;
+function rehearse(copies: Copies, target: LiveProcess, rounds = WARM_UP_ROUNDS): void {
+  let until = performance.now() + WARM_UP_MS;
   for (let i = 0; i < rounds && performance.now() < until; i++) {
     copies.readAhead();
     copies.readStopped([]);
+    until += target.rest();
   }
 }
 

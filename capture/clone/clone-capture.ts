@@ -19,7 +19,6 @@ import { isAlive, readMappings, readStatus } from '../process/procfs.js';
 import { RunReader } from '../process/run-reader.js';
 import type { Slab } from '../process/slab.js';
 import { SparseReader } from '../process/sparse-reader.js';
-import type { CpuQuota } from '../ptrace/cpu-quota.js';
 import { collectGarbage } from '../ptrace/garbage.js';
 import { optimizeEarly, optimizeLate } from '../ptrace/optimize.js';
 import { withStopped, type Stop } from '../ptrace/stop.js';
@@ -105,12 +104,15 @@ export interface CloneOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long the process may stand still, in milliseconds. */
   readonly budgetMs?: number | undefined;
-  /** The limit on CPU time that gospy runs under. */
-  readonly quota: CpuQuota | null;
   /** Looks into the frozen process for as long as it likes, before the clone is ended. */
   readonly inspect: (frozen: FrozenPrograms) => Promise<void>;
   /** A process that a stop would hold up for less is cloned too: no stop lasts as long as what is done in `inspect`. */
   readonly mayBeLarge: boolean;
+}
+
+interface ClonedProcess {
+  readonly clone: Clone;
+  readonly target: LiveProcess;
 }
 
 /** The Go programs of a clone. */
@@ -124,7 +126,7 @@ export interface FrozenPrograms {
 export async function copyClone(
   target: LiveProcess,
   surveyed: Survey,
-  { packing, signal, budgetMs, quota, inspect, mayBeLarge }: CloneOptions,
+  { packing, signal, budgetMs, inspect, mayBeLarge }: CloneOptions,
 ): Promise<CapturedCopies | CloneRefused> {
   const { programs } = surveyed;
   const hindrance = mayBeLarge
@@ -138,7 +140,7 @@ export async function copyClone(
   optimizeEarly();
   const rehearsed = new LateThreads(target, (tid) => tid);
   await warmUpClone((thread) => rehearsed.add(thread));
-  await quota?.awaitPeriod();
+  await target.quota?.awaitPeriod();
   signal?.throwIfAborted();
   const before = target.threads();
   const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
@@ -158,8 +160,8 @@ export async function copyClone(
   const killed = { reason: 'the clone was killed, as the kernel does if memory runs out', pauseNs, isLasting: true };
   try {
     tieToGospy(clone);
-    copies = await copyFrom(clone, surveyed, packing, lateThreads, stop.threads);
-    await inspectClone(clone, programs, threads, (found) =>
+    copies = await copyFrom({ clone, target }, surveyed, packing, lateThreads, stop.threads);
+    await inspectClone({ clone, target }, programs, threads, (found) =>
       inspect({ programs: found, lateStacks: lateThreads.stacks }),
     );
     // What could not be read of it any more is just missing.
@@ -214,7 +216,7 @@ function cloneInStop(
 
 /** Runs `inspect` on the programs of a clone, over its own memory. */
 async function inspectClone(
-  clone: Clone,
+  { clone, target }: ClonedProcess,
   programs: Programs,
   threads: readonly Thread[],
   inspect: (programs: readonly GoProgram[]) => Promise<void>,
@@ -222,7 +224,14 @@ async function inspectClone(
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
-    const memory = new Memory(new ProcessMemory(port, mappings, () => mappings));
+    const memory = new Memory(
+      new ProcessMemory(
+        port,
+        mappings,
+        () => mappings,
+        () => target.rest(),
+      ),
+    );
     await inspect(programs.map((program) => program.over({ memory, mappings, threads })));
   } finally {
     port.close();
@@ -235,7 +244,7 @@ async function inspectClone(
  * damaged.
  */
 async function copyFrom(
-  clone: Clone,
+  { clone, target }: ClonedProcess,
   surveyed: Survey,
   packing: Packing,
   late: LateThreads,
@@ -244,7 +253,15 @@ async function copyFrom(
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
-    const memory = (): Memory => new Memory(new ProcessMemory(port, mappings, () => mappings));
+    const memory = (): Memory =>
+      new Memory(
+        new ProcessMemory(
+          port,
+          mappings,
+          () => mappings,
+          () => target.rest(),
+        ),
+      );
     const source = {
       memory,
       reader: (runs: Runs, slab?: Slab): RunReader => new RunReader(port, runs, slab),
@@ -252,6 +269,7 @@ async function copyFrom(
       readInto: (addr: number, into: Pinned, offset: number, length: number): number =>
         late.overlay(addr, into, offset, port.read(addr, into, offset, length)),
       bytesNow: (addr: number, length: number): Uint8Array | null => port.bytes(addr, length),
+      rest: (): number => target.rest(),
     };
     const copies = new Copies(
       surveyed,

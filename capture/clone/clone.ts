@@ -7,7 +7,7 @@ import type { Arch } from '../../snapshots/arch.js';
 import type { Range } from '../../snapshots/memory.js';
 import { errnoName } from '../libc.js';
 import { EXIT_KILL, reap, setOptions } from '../ptrace/ptrace.js';
-import { sleep } from '../ptrace/sleep.js';
+import { sleep } from '../process/sleep.js';
 import { withStopped } from '../ptrace/stop.js';
 import type { StoppedThread } from '../ptrace/tracee.js';
 import { endFirst } from '../process/out-of-memory.js';

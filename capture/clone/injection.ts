@@ -1,6 +1,6 @@
 import { waitingPc, type InjectionSite, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import { Registers, registerSetSize } from '../../snapshots/registers.js';
-import { sleep } from '../ptrace/sleep.js';
+import { sleep } from '../process/sleep.js';
 import {
   CLONED,
   GONE,

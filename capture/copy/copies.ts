@@ -2,6 +2,7 @@ import type { Addr } from '../../snapshots/address.js';
 import type { Thread } from '../../snapshots/image.js';
 import type { Memory } from '../../snapshots/memory.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
+import { forbidRest } from '../process/cpu-quota.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
 import type { LastCopy } from './copied-goroutines.js';
 import type { CopySource } from './late-reads.js';
@@ -55,6 +56,15 @@ export class Copies {
    * were when the Ms were copied, and the torn goroutines, as {@link Copy.completeLive} does.
    */
   completeLive(process: ThreadLists): { threads: readonly Thread[]; torn: Addr[] } {
+    const permitRest = forbidRest();
+    try {
+      return this.#completeLive(process);
+    } finally {
+      permitRest();
+    }
+  }
+
+  #completeLive(process: ThreadLists): { threads: readonly Thread[]; torn: Addr[] } {
     let threads: readonly Thread[] = [];
     const before = new Set<number>();
     const withM = new Set<number>();

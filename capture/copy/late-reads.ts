@@ -10,7 +10,7 @@ import { MAX_QUEUE_GAP, type Plan } from './plan.js';
 import { RunSource } from './run-source.js';
 
 /** Where memory is copied from: a process, or a clone of one. */
-export type CopySource = Pick<LiveProcess, 'memory' | 'reader' | 'sparseReader' | 'bytesNow' | 'readInto'>;
+export type CopySource = Pick<LiveProcess, 'memory' | 'reader' | 'sparseReader' | 'bytesNow' | 'readInto' | 'rest'>;
 
 /** What one completion of a copy reads beside the plan: the reads themselves, and the program as they show it. */
 export class LateReads {

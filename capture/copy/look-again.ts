@@ -4,7 +4,7 @@ import { ExitCode, GospyError } from '../../snapshots/errors.js';
 import { MemoryFault } from '../../snapshots/memory.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../../analyze/runtime/layouts.js';
 import type { LiveProcess } from '../process/live-process.js';
-import { sleep } from '../ptrace/sleep.js';
+import { sleep } from '../process/sleep.js';
 import { makePlans, survey, type Plan, type Survey } from './plan.js';
 
 /** How long to look again before an answer that may be due to the moment is taken as final, in milliseconds. */

@@ -254,6 +254,7 @@ export class StoredStacks implements MemorySource {
     this.#dropped.fill(1);
     let open: OpenChunk | null = null;
     for (const stack of readStacks(this.#plan, this.#source, records, passedOver)) {
+      this.#source.rest();
       if (!isWanted(stack)) continue;
       const { owner, addr, bytes } = stack;
       this.#dropped[owner] = 0;

@@ -7,6 +7,7 @@ import type { CaptureFacts, Executable, Mapping, ProcessImage, StructLayout, Thr
 import { Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import type { Pinned } from '../libc.js';
+import { CpuQuota } from './cpu-quota.js';
 import { assertReachable } from './permission.js';
 import {
   executableLink,
@@ -47,6 +48,8 @@ export class LiveProcess {
   /** The mappings at the first look. */
   readonly mappings: readonly Mapping[];
   readonly executable: Executable;
+  /** The limit on CPU time that gospy runs under; null if there is none. */
+  readonly quota: CpuQuota | null;
   readonly #tid: number;
   readonly #port: MemoryPort;
   /** The mappings at the last look. */
@@ -57,6 +60,7 @@ export class LiveProcess {
   constructor(pid: number, purpose: 'stop' | 'read') {
     assertReachable(pid, purpose);
     this.pid = pid;
+    this.quota = CpuQuota.find(pid);
     this.arch = hostArch();
     this.#tid = liveThread(pid);
     this.mappings = readMappings(pid, this.#tid);
@@ -92,7 +96,19 @@ export class LiveProcess {
 
   /** The memory as it is from now on; what is read once is kept. */
   memory(): Memory {
-    return new Memory(new ProcessMemory(this.#port, this.#latest, () => this.#mappingsIfAlive()));
+    return new Memory(
+      new ProcessMemory(
+        this.#port,
+        this.#latest,
+        () => this.#mappingsIfAlive(),
+        () => this.rest(),
+      ),
+    );
+  }
+
+  /** As {@link CpuQuota.rest}, if there is a limit. */
+  rest(): number {
+    return this.quota?.rest() ?? 0;
   }
 
   /** The bytes of a record as they are now; null if not all of them can be read, or there are more than 16 kB. */

@@ -26,6 +26,7 @@ const MAX_REFRESHES = 64;
 export class ProcessMemory implements MemorySource {
   readonly #port: MemoryPort;
   readonly #currentMappings: () => readonly Mapping[];
+  readonly #rest: () => unknown;
   #mappings: readonly Mapping[];
   #refreshes = 0;
   readonly #cache = new Map<number, Window>();
@@ -33,14 +34,24 @@ export class ProcessMemory implements MemorySource {
   /** Pages outside all mappings that were asked for. */
   readonly #absent = new Set<number>();
 
-  /** Mappings must be ascending. Those that are not readable are absent. `currentMappings` looks them up. */
-  constructor(port: MemoryPort, mappings: readonly Mapping[], currentMappings: () => readonly Mapping[]) {
+  /**
+   * Mappings must be ascending. Those that are not readable are absent. `currentMappings` looks them up, and `rest` is called at
+   * each look for a window.
+   */
+  constructor(
+    port: MemoryPort,
+    mappings: readonly Mapping[],
+    currentMappings: () => readonly Mapping[],
+    rest: () => unknown = () => undefined,
+  ) {
     this.#port = port;
+    this.#rest = rest;
     this.#mappings = readableOf(mappings);
     this.#currentMappings = currentMappings;
   }
 
   window(addr: number): Window | null {
+    this.#rest();
     const mapping = this.#mappingOf(addr) ?? (this.#isThere(addr) && this.#refresh() ? this.#mappingOf(addr) : null);
     if (mapping === null) return null;
     const lo = Math.max(alignDown(addr as Addr, WINDOW_BYTES), mapping.start);

@@ -1,10 +1,11 @@
 import { Action, forbidCoreFile, setAction } from '../libc.js';
+import { forbidRest } from '../process/cpu-quota.js';
 
 const SIGTSTP = 20;
 const SIGTTIN = 21;
 const SIGTTOU = 22;
 
-/** How many callers need it. */
+/** How many callers need it, and what is undone once none does. */
 let holds = 0;
 let undo: readonly (() => void)[] = [];
 
@@ -14,10 +15,13 @@ let undo: readonly (() => void)[] = [];
  * - when it was stopped, by Ctrl-Z or because it wrote to a terminal in the background: then SIGALRM does not end it either. Such
  *   signals are ignored meanwhile.
  * - before its core file is written (fs/coredump.c, called from kernel/signal.c), which may take seconds: none is.
+ *
+ * Nor does gospy rest meanwhile, as it does under a limit on CPU time.
  */
 export function keepRunning(): () => void {
   if (holds++ === 0) {
-    undo = [...[SIGTSTP, SIGTTIN, SIGTTOU].map((signal) => setAction(signal, Action.ignore)), forbidCoreFile()];
+    const ignored = [SIGTSTP, SIGTTIN, SIGTTOU].map((signal) => setAction(signal, Action.ignore));
+    undo = [...ignored, forbidCoreFile(), forbidRest()];
   }
   let isHeld = true;
   return () => {

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { ownThreads } from '../process/own-proc.js';
 import { threadState } from '../process/procfs.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../process/sleep.js';
 
 /** How soon V8 hands functions to its optimizing compilers. */
 interface Eagerness {

@@ -7,7 +7,7 @@ import { assertReachable, refusal } from '../process/permission.js';
 import { isAlive, readStatus, threadState } from '../process/procfs.js';
 import { detachLater, pollPending, takePending } from './pending-detach.js';
 import { RegisterSlots, TRACE_CLONE, seize } from './ptrace.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../process/sleep.js';
 import { endedEarly, TaskDir } from './task-dir.js';
 import { Tracee, type StoppedThread, type TraceeKind } from './tracee.js';
 import { openChannels, type WaitChannel } from './wait-channel.js';

@@ -234,7 +234,6 @@ for (const isRead of [true, false]) {
       const scores: string[] = [];
       const refused = await copyClone(target, surveyLive(target, NO_DEBUG_INFO), {
         packing: 'if many',
-        quota: null,
         mayBeLarge: true,
         inspect: async ({ programs }) => {
           for (const child of childPids(pid)) {
