@@ -5,6 +5,7 @@ import { MemoryFault, onFault } from '../snapshots/memory.js';
 import type { Registers } from '../snapshots/registers.js';
 import type { Work } from '../snapshots/work.js';
 import { FunctionTable } from './binary/function-table.js';
+import { PC_QUANTUM } from './binary/pclntab.js';
 import type { GoVersion } from './binary/go-version.js';
 import { GlobalsNotFound, locateGlobals, RuntimeNotReady, type Globals } from './runtime/globals.js';
 import { GoRuntime, type Found, type RuntimeId } from './runtime/go-runtime.js';
@@ -266,12 +267,25 @@ function otherRuntime(what: string, compiler: string): GospyError {
   });
 }
 
+/** The code is not for the CPU of the threads: their registers are those of a program that emulates the other one. */
+function emulated({ kind, pid, arch }: ProcessImage): GospyError {
+  const other = arch === 'amd64' ? 'arm64' : 'amd64';
+  const what = kind === 'live' ? `process ${pid}` : 'the file';
+  return unsupported(
+    `the Go program of ${what} is for ${other}, and its threads run on ${arch}: an emulator such as qemu-user runs it`,
+    {
+      hint: `run it on a machine for ${other}; a core that the emulator itself writes of the program can be read`,
+    },
+  );
+}
+
 /** What holds of a runtime in every image of it. Throws GospyError. */
 function factsOf(image: ProcessImage, { file, code }: LocatedRuntime, structs: DebugInfo): Unnumbered {
   const { path, buildId, goBuildId } = file;
   const runtime = { file: path, buildId, goBuildId };
   const [module] = code.modules;
   if (module === undefined) throw noGoProcess('the program has no Go code');
+  if (module.quantum !== PC_QUANTUM[image.arch]) throw emulated(image);
   const layouts = new Layouts(code.version, structs);
   try {
     const globals = locateGlobals(image.memory, image.arch, module, layouts);

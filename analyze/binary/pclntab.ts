@@ -39,10 +39,13 @@ export interface PclntabHeader {
   readonly format: PclntabFormat;
   /** True where the first word is that of no known format: obfuscators change it, and the rest tells the format. */
   readonly altered: boolean;
-  /** Unit of code addresses in bytes: 1 on amd64, 4 on arm64. */
+  /** Unit of code addresses in bytes: see {@link PC_QUANTUM}. */
   readonly quantum: number;
   readonly nfunc: number;
 }
+
+/** sys.PCQuantum, by which a function table tells whose code it describes (internal/goarch; runtime/internal/sys before Go 1.18). */
+export const PC_QUANTUM = { amd64: 1, arm64: 4 } as const;
 
 /** The part of the header that all formats have. */
 const HEADER_BYTES = 16;
@@ -70,7 +73,7 @@ export function* findPclntabs(
     for (let i = (8 - (at % 8)) % 8; i + HEADER_BYTES <= bytes.length; i += 8) {
       if (words.getUint8(i + 7) !== POINTER_BYTES || words.getUint16(i + 4) !== 0) continue;
       const quantum = words.getUint8(i + 6);
-      if (quantum !== 1 && quantum !== 4) continue;
+      if (quantum !== PC_QUANTUM.amd64 && quantum !== PC_QUANTUM.arm64) continue;
       const nfunc = words.getUint32(i + 8, true);
       if (words.getUint32(i + 12, true) !== 0 || nfunc === 0 || nfunc > MAX_FUNCTIONS) continue;
       const magic = words.getUint32(i, true);

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { startGo, type StartOptions } from './go.js';
+import { startGo, type GoProcess, type StartOptions } from './go.js';
 import { temporaryFolder } from './gsp.js';
 import { skip, type SkippableTest } from './skip.js';
 
@@ -17,6 +17,11 @@ export function requireEmulator(t: SkippableTest): boolean {
     skip(t, 'no qemu-aarch64 on PATH to run programs for arm64');
     return false;
   }
+}
+
+/** Starts a program for arm64, and waits until it is ready. */
+export function startEmulated(t: Parameters<typeof startGo>[0], path: string): Promise<GoProcess> {
+  return startGo(t, 'qemu-aarch64', { args: [path] });
 }
 
 /** What a program for arm64 wrote, and its core. */
