@@ -188,7 +188,7 @@ test('stop: Ctrl-Z in the stop does not leave the process standing', async (t) =
   const target = await Target.start(programs.c, 'sleepers', '3');
   t.teardown(() => target.end());
   for (const signal of ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'] as const) {
-    const stopper = startStopper(target.pid, { count: 1, holdMs: 1000 });
+    const stopper = startStopper(target.pid, { count: 1, holdMs: 1000 }, [programs.c, 'job']);
     await until(() => threadStates(target.pid).every((state) => state === 't'));
     stopper.child.kill(signal);
     await until(() => isFree(target.pid));
@@ -201,7 +201,7 @@ test('stop: Ctrl-Z in the stop does not leave the process standing', async (t) =
 test('stop: outside the stop, Ctrl-Z does what it always does', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '3');
   t.teardown(() => target.end());
-  const stopper = startStopper(target.pid, { count: 1_000_000, pauseMs: 500 });
+  const stopper = startStopper(target.pid, { count: 1_000_000, pauseMs: 500 }, [programs.c, 'job']);
   await soon(stopper.begun, 'the first stop');
   await until(() => {
     stopper.child.kill('SIGTSTP');

@@ -224,6 +224,13 @@ static int deny(const char *what, int error, char **command) {
   return 1;
 }
 
+/* Becomes another program in a process group of its own, as the jobs of a shell are: the kernel lets Ctrl-Z stop no others. */
+static int job(char **command) {
+  if (setpgid(0, 0) != 0) return 1;
+  execvp(command[0], command);
+  return 1;
+}
+
 /* ---- a tracer of all threads of a process: the kernel gives it those that they make. It serves none of them. */
 
 static int trace_all(int pid) {
@@ -251,6 +258,7 @@ int main(int argc, char **argv) {
 
   if (strcmp(mode, "send") == 0) return send_signals(number, atoi(argv[3]), atoi(argv[4]));
   if (strcmp(mode, "deny") == 0) return deny(argv[2], atoi(argv[3]), argv + 4);
+  if (strcmp(mode, "job") == 0) return job(argv + 2);
   if (strcmp(mode, "trace-all") == 0) return trace_all(number);
   if (strcmp(mode, "trace") == 0) {
     if (ptrace(PTRACE_SEIZE, number, 0, 0) != 0) return 1;
