@@ -189,6 +189,7 @@ test('stop: Ctrl-Z in the stop does not leave the process standing', async (t) =
   t.teardown(() => target.end());
   for (const signal of ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'] as const) {
     const stopper = startStopper(target.pid, { count: 1, holdMs: 1000 }, [programs.c, 'job']);
+    t.teardown(() => stopper.child.kill('SIGKILL'));
     await until(() => threadStates(target.pid).every((state) => state === 't'));
     stopper.child.kill(signal);
     await until(() => isFree(target.pid));
@@ -202,6 +203,7 @@ test('stop: outside the stop, Ctrl-Z does what it always does', async (t) => {
   const target = await Target.start(programs.c, 'sleepers', '3');
   t.teardown(() => target.end());
   const stopper = startStopper(target.pid, { count: 1_000_000, pauseMs: 500 }, [programs.c, 'job']);
+  t.teardown(() => stopper.child.kill('SIGKILL'));
   await soon(stopper.begun, 'the first stop');
   await until(() => {
     stopper.child.kill('SIGTSTP');
@@ -219,6 +221,7 @@ test('stop: a tracer that crashes in the stop lets the process go, and writes no
   const cwd = temporaryFolder(t);
   const under = ['sh', '-c', 'ulimit -c unlimited; exec "$@"', 'sh'];
   const stopper = startStopper(target.pid, { count: 1, holdMs: 600_000 }, under, cwd);
+  t.teardown(() => stopper.child.kill('SIGKILL'));
   await until(() => threadStates(target.pid).every((state) => state === 't'));
   t.match(readFileSync(`/proc/${stopper.child.pid ?? NO_PID}/limits`, 'utf8'), /Max core file size +unlimited/);
   stopper.child.kill('SIGSEGV');
