@@ -38,9 +38,9 @@ interface Limit {
  * 100 ms later: neither gospy, in the middle of a stop, nor the program, if that is in the same container.
  */
 export class CpuQuota {
-  readonly #limit: Limit;
   /** Whether the process that gospy looks at is under the same limit. */
-  readonly #isShared: boolean;
+  readonly isShared: boolean;
+  readonly #limit: Limit;
   readonly #throttledBefore: number;
   #wasThrottled = false;
   #usedBefore = process.cpuUsage();
@@ -50,7 +50,7 @@ export class CpuQuota {
 
   private constructor(limit: Limit, isShared: boolean) {
     this.#limit = limit;
-    this.#isShared = isShared;
+    this.isShared = isShared;
     this.#throttledBefore = this.#count('nr_throttled');
   }
 
@@ -68,6 +68,11 @@ export class CpuQuota {
     return new CpuQuota(tightest, isShared);
   }
 
+  /** How many CPUs it is the time of. */
+  get cpus(): number {
+    return this.#limit.quotaUs / this.#limit.periodUs;
+  }
+
   /**
    * Sleeps if gospy has used more than half of the time since it rested last, so that the other half is left to the process: if both
    * are under the same limit, and that was used up in any period since gospy looked first. To be called often in long work; each time
@@ -75,7 +80,7 @@ export class CpuQuota {
    */
   rest(): number {
     const turnMs = performance.now() - this.#turnBegan;
-    if (turnMs < TURN_MS || forbidding > 0 || !this.#isShared) return 0;
+    if (turnMs < TURN_MS || forbidding > 0 || !this.isShared) return 0;
     const sleptMs = this.#isThrottled ? this.#restAfter(turnMs) : 0;
     if (sleptMs > 0) sleep(sleptMs);
     this.#turnBegan = performance.now();
@@ -117,14 +122,13 @@ export class CpuQuota {
 
   /** Says that the process was kept from running meanwhile, since it is under the same limit; null if it is not, or was not. */
   warning(): ImageWarning | null {
-    const { quotaUs, periodUs } = this.#limit;
+    const { periodUs } = this.#limit;
     const count = this.#count('nr_throttled') - this.#throttledBefore;
-    if (!(count > 0) || !this.#isShared) return null;
-    const cpus = (quotaUs / periodUs).toFixed(2);
+    if (!(count > 0) || !this.isShared) return null;
     return {
       code: 'cpu-limit',
       message:
-        `gospy and the process share a limit of ${cpus} CPUs, which was used up in ${count} periods of ${periodUs / 1000} ms while ` +
+        `gospy and the process share a limit of ${this.cpus.toFixed(2)} CPUs, which was used up in ${count} periods of ${periodUs / 1000} ms while ` +
         'gospy worked: the process had to wait then, beyond the pause. Run gospy on the host, or in a container of its own',
     };
   }

@@ -8,6 +8,7 @@ import { cloneHindrance } from '../../capture/clone/clone-capture.js';
 import { frozenWarning } from '../../capture/copy/frozen-copy.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { lowerPriority } from '../../capture/ptrace/priority.js';
+import { memoryLeft } from '../../capture/process/memory-left.js';
 import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
 import { runtimesOf, targetOfAll, warningsOf } from '../../analyze/report/all-runtimes.js';
@@ -16,6 +17,7 @@ import type { Warning } from '../../analyze/warnings.js';
 import { GospyError, permissionError } from '../../snapshots/errors.js';
 import { pluralize } from '../render/text.js';
 import { fail, pass, type Check } from './check.js';
+import { checkCpu, checkMemory } from './limits.js';
 import { canTrace } from './machine.js';
 
 /** Whether a capture mode would work on a process, and why not. */
@@ -60,21 +62,23 @@ export function diagnose(pid: number, machine: readonly Check[], threadMs: numbe
     for (const { file, goVersion } of program.value.runtimes) {
       checks.push(pass('go', `${file} is a Go program, built by Go ${goVersion}`));
     }
+    checks.push(...program.value.limits);
   } else if (readable.error === null) {
     checks.push(fail('go', program.error.message, program.error.hint));
   }
+  const refused = program.error ?? program.value.refused;
   return {
     pid,
     checks,
     modes: [
-      judgeMode('stop', stoppable.error ?? program.error, program.value?.stopNs ?? null),
-      judgeClone(stoppable.error ?? program.error, program.value),
-      judgeMode('live', program.error, 0),
+      judgeMode('stop', stoppable.error ?? refused, program.value?.stopNs ?? null),
+      judgeClone(stoppable.error ?? refused, program.value),
+      judgeMode('live', refused, 0),
     ],
     target: program.value?.target ?? null,
     runtimes: program.value?.runtimes ?? [],
     warnings: program.value?.warnings ?? [],
-    error: stoppable.error ?? program.error,
+    error: stoppable.error ?? refused,
   };
 }
 
@@ -115,6 +119,9 @@ interface Examined {
   readonly target: Target;
   readonly runtimes: readonly Runtime[];
   readonly warnings: readonly Warning[];
+  /** What the limits that gospy runs under mean for a capture, and why it would be refused. */
+  readonly limits: readonly Check[];
+  readonly refused: GospyError | null;
   readonly stopNs: number;
   readonly cloneNs: number;
   readonly cloneHindrance: string | null;
@@ -126,7 +133,9 @@ function examine(pid: number, threadMs: number): Examined {
   const restorePriority = lowerPriority();
   try {
     const programs = openLive(process);
-    const about = { target: targetOfAll(programs), runtimes: runtimesOf(programs) };
+    const { check, error: refused } = checkMemory(programs, memoryLeft('self'));
+    const limits = [check, checkCpu(process.quota)];
+    const about = { target: targetOfAll(programs), runtimes: runtimesOf(programs), limits, refused };
     const warnings = warningsOf(programs);
     const freeze = readFreeze(pid, process.arch);
     if (freeze !== null) {
