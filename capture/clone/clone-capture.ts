@@ -1,7 +1,7 @@
 import { injectionSites, systemStacks, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
-import type { Thread } from '../../snapshots/image.js';
+import type { Mapping, Thread } from '../../snapshots/image.js';
 import { LayeredSource, Memory, type Segment } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../copy/capture-metadata.js';
@@ -214,6 +214,12 @@ function cloneInStop(
   }
 }
 
+/** The memory of a clone, whose mappings stay as they are. Between its reads, gospy rests as for its process. */
+function memoryOf(port: MemoryPort, mappings: readonly Mapping[], target: LiveProcess): Memory {
+  const rest = (): number => target.rest();
+  return new Memory(new ProcessMemory(port, mappings, () => mappings, rest));
+}
+
 /** Runs `inspect` on the programs of a clone, over its own memory. */
 async function inspectClone(
   { clone, target }: ClonedProcess,
@@ -224,14 +230,7 @@ async function inspectClone(
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
-    const memory = new Memory(
-      new ProcessMemory(
-        port,
-        mappings,
-        () => mappings,
-        () => target.rest(),
-      ),
-    );
+    const memory = memoryOf(port, mappings, target);
     await inspect(programs.map((program) => program.over({ memory, mappings, threads })));
   } finally {
     port.close();
@@ -253,15 +252,7 @@ async function copyFrom(
   const port = new MemoryPort(clone.pid, clone.pid);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
-    const memory = (): Memory =>
-      new Memory(
-        new ProcessMemory(
-          port,
-          mappings,
-          () => mappings,
-          () => target.rest(),
-        ),
-      );
+    const memory = (): Memory => memoryOf(port, mappings, target);
     const source = {
       memory,
       reader: (runs: Runs, slab?: Slab): RunReader => new RunReader(port, runs, slab),

@@ -16,13 +16,11 @@ const TURN_MS = 2;
 /** How many callers forbid a rest. */
 let forbidding = 0;
 
-/** Has {@link CpuQuota.rest} return at once, until the returned function is called. */
+/** Has {@link CpuQuota.rest} return at once, until the returned function is called, which is to be done once. */
 export function forbidRest(): () => void {
   forbidding++;
-  let isForbidden = true;
   return () => {
-    if (isForbidden) forbidding--;
-    isForbidden = false;
+    forbidding--;
   };
 }
 

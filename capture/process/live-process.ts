@@ -96,14 +96,9 @@ export class LiveProcess {
 
   /** The memory as it is from now on; what is read once is kept. */
   memory(): Memory {
-    return new Memory(
-      new ProcessMemory(
-        this.#port,
-        this.#latest,
-        () => this.#mappingsIfAlive(),
-        () => this.rest(),
-      ),
-    );
+    const currentMappings = (): readonly Mapping[] => this.#mappingsIfAlive();
+    const rest = (): number => this.rest();
+    return new Memory(new ProcessMemory(this.#port, this.#latest, currentMappings, rest));
   }
 
   /** As {@link CpuQuota.rest}, if there is a limit. */

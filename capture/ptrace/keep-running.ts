@@ -16,17 +16,14 @@ let undo: readonly (() => void)[] = [];
  *   signals are ignored meanwhile.
  * - before its core file is written (fs/coredump.c, called from kernel/signal.c), which may take seconds: none is.
  *
- * Nor does gospy rest meanwhile, as it does under a limit on CPU time.
+ * Nor does gospy rest meanwhile, as it does under a limit on CPU time. The function is to be called once.
  */
 export function keepRunning(): () => void {
   if (holds++ === 0) {
     const ignored = [SIGTSTP, SIGTTIN, SIGTTOU].map((signal) => setAction(signal, Action.ignore));
     undo = [...ignored, forbidCoreFile(), forbidRest()];
   }
-  let isHeld = true;
   return () => {
-    if (!isHeld) return;
-    isHeld = false;
     if (--holds === 0) for (const restore of undo) restore();
   };
 }

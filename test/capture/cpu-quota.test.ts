@@ -3,10 +3,10 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { CpuQuota } from '../../capture/process/cpu-quota.js';
 import { gospy } from '../src/gospy-process.js';
-import { inCgroup, newCgroup } from '../support/cgroup.js';
+import { inCgroup, newCpuLimit } from '../support/cgroup.js';
 import { fakeRoot } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
@@ -16,7 +16,6 @@ const PID = 17;
 const QUOTA_US = 25_000;
 /** Node's start alone takes two periods or three of this. */
 const CAPTURE_QUOTA_US = 50_000;
-const PERIOD_US = 100_000;
 const ROUNDS = 20;
 
 const V1 = '34 28 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n';
@@ -70,14 +69,6 @@ t.test('CPU limit: nothing is waited for while there is time, nor what cannot be
   t.pass('nor without its count');
 });
 
-/** The folder of a new cgroup with a limit on CPU time; null if none can be made here. */
-function limited(t: Test, version: 1 | 2, quotaUs: number): string | null {
-  const [file, text] = version === 2 ? ['cpu.max', `${quotaUs} ${PERIOD_US}`] : ['cpu.cfs_quota_us', String(quotaUs)];
-  const folder = newCgroup(t, version, 'cpu', file);
-  if (folder !== null) writeFileSync(join(folder, file), text);
-  return folder;
-}
-
 /** How many periods a cgroup has had, and in how many of them the time was used up. */
 function periods(folder: string): number[] {
   const stat = readFileSync(join(folder, 'cpu.stat'), 'utf8');
@@ -86,7 +77,7 @@ function periods(folder: string): number[] {
 
 for (const version of [1, 2] as const) {
   t.test(`CPU limit: after the wait, a period's time is there (cgroup of version ${version})`, async (t) => {
-    const folder = limited(t, version, QUOTA_US);
+    const folder = newCpuLimit(t, version, QUOTA_US);
     if (folder === null) {
       t.pass(`no CPU time can be limited by a cgroup of version ${version} on this machine`);
       return;
@@ -104,7 +95,7 @@ for (const version of [1, 2] as const) {
     `CPU limit: a capture leaves half to the program, and says when it had to wait (cgroup of version ${version})`,
     async (t) => {
       if (!requireGo(t)) return;
-      const folder = limited(t, version, CAPTURE_QUOTA_US);
+      const folder = newCpuLimit(t, version, CAPTURE_QUOTA_US);
       if (folder === null) {
         t.pass(`no CPU time can be limited by a cgroup of version ${version} on this machine`);
         return;

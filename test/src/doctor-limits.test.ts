@@ -1,12 +1,10 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { modelMemory } from '../../capture/memory-estimate.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { CpuQuota } from '../../capture/process/cpu-quota.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { checkCpu, checkMemory } from '../../src/doctor/limits.js';
-import { inCgroup, newCgroup } from '../support/cgroup.js';
+import { inCgroup, newCpuLimit } from '../support/cgroup.js';
 import { fakeRoot } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { gospy } from './gospy-process.js';
@@ -61,13 +59,11 @@ t.test('doctor: says with whom gospy shares a limit on CPU time', (t) => {
 for (const version of [1, 2] as const) {
   t.test(`doctor: finds the limit on CPU time that it runs under (cgroup of version ${version})`, async (t) => {
     if (!requireGo(t)) return;
-    const [file, text] = version === 2 ? ['cpu.max', '50000 100000'] : ['cpu.cfs_quota_us', '50000'];
-    const folder = newCgroup(t, version, 'cpu', file);
+    const folder = newCpuLimit(t, version, 50_000);
     if (folder === null) {
       t.pass(`no CPU time can be limited by a cgroup of version ${version} on this machine`);
       return;
     }
-    writeFileSync(join(folder, file), text);
     const [shell, ...words] = inCgroup(folder);
     const { pid } = await startGo(t, shell, { args: [...words, await buildGo(MANY), '-n', String(GOROUTINES)] });
     const { code, stdout } = await gospy(['doctor', '--pid', String(pid)], { under: inCgroup(folder) });

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { until } from '../capture/targets.js';
@@ -28,6 +28,17 @@ export function newCgroup(t: Test, version: 1 | 2, controller: string, file: str
   } catch {
     return null;
   }
+}
+
+/** Each period of a limit on CPU time, in microseconds. */
+const PERIOD_US = 100_000;
+
+/** The folder of a new cgroup with a limit on CPU time in each period of 100 ms; null if none can be made here. */
+export function newCpuLimit(t: Test, version: 1 | 2, quotaUs: number): string | null {
+  const [file, text] = version === 2 ? ['cpu.max', `${quotaUs} ${PERIOD_US}`] : ['cpu.cfs_quota_us', String(quotaUs)];
+  const folder = newCgroup(t, version, 'cpu', file);
+  if (folder !== null) writeFileSync(join(folder, file), text);
+  return folder;
 }
 
 /** The words of a command that runs another one in a cgroup. */
