@@ -1,6 +1,7 @@
 import type { CaptureFacts, Thread } from '../../snapshots/image.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { Stop } from '../ptrace/stop.js';
+import { isIoWorker } from '../process/procfs.js';
 import type { StoppedThread } from '../ptrace/tracee.js';
 import type { Copies } from './copies.js';
 
@@ -40,7 +41,10 @@ export function describeStop({
 /** What is stated of a process that was not stopped. */
 export const UNSTOPPED = { pauseNs: 0, lateThreads: 0, longestLateNs: 0 } as const;
 
-/** Threads with the state that they had before the stop and the registers that they had in it. */
+/**
+ * Threads with the state that they had before the stop and the registers that they had in it. Those in which the kernel does
+ * I/O are not stopped, and have none.
+ */
 export function joinThreads(
   before: readonly Thread[],
   stopped: readonly StoppedThread[],
@@ -48,10 +52,12 @@ export function joinThreads(
 ): Thread[] {
   const known = new Map(before.map((thread) => [thread.tid, thread]));
   const born = stopped.some(({ tid }) => !known.has(tid)) ? new Map(target.threads().map((t) => [t.tid, t])) : known;
-  return stopped.map(({ tid, registers }) => {
+  const threads = stopped.map(({ tid, registers }) => {
     const thread = known.get(tid) ?? born.get(tid) ?? { tid, namespaceTid: tid, name: '', state: '?' };
+    known.delete(tid);
     return { ...thread, registers };
   });
+  return [...threads, ...[...known.values()].filter(({ tid }) => isIoWorker(target.pid, tid))];
 }
 
 /** The time now, by the wall clock and by the monotonic clock, which Go programs use too. */

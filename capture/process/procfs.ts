@@ -7,6 +7,9 @@ import type { Executable, HostFacts, Mapping, Thread } from '../../snapshots/ima
 
 /** PF_KTHREAD of the kernel's task flags. */
 const PF_KTHREAD = 0x00200000;
+/** PF_IO_WORKER of the flags since Linux 5.12, and how the names of such threads begin. Before, the bit meant something else. */
+const PF_IO_WORKER = 0x00000010;
+const IO_WORKER = 'iou-';
 const DELETED = ' (deleted)';
 
 /** The fields of /proc/PID/status that gospy uses. */
@@ -80,6 +83,8 @@ export interface TaskStat {
   readonly name: string;
   readonly state: string;
   readonly kernelThread: boolean;
+  /** Whether it is a thread that does I/O for a process in the kernel (io_uring). */
+  readonly ioWorker: boolean;
   /** Clock ticks from boot to its start. Together with the pid it identifies a process for good. */
   readonly startTime: number;
 }
@@ -93,10 +98,12 @@ export function parseStat(text: string): TaskStat {
     .trim()
     .split(/\s+/);
   const flags = Number(rest[6] ?? 0);
+  const name = open >= 0 && close > open ? text.slice(open + 1, close) : '';
   return {
-    name: open >= 0 && close > open ? text.slice(open + 1, close) : '',
+    name,
     state: /^[A-Za-z]/.exec(rest[0] ?? '')?.[0] ?? '?',
     kernelThread: Math.floor(flags / PF_KTHREAD) % 2 === 1,
+    ioWorker: Math.floor(flags / PF_IO_WORKER) % 2 === 1 && name.startsWith(IO_WORKER),
     startTime: Number(rest[19] ?? 0),
   };
 }
@@ -116,6 +123,13 @@ export function threadState(pid: number, tid: number): string | null {
 export function threadTurns(pid: number, tid: number): readonly [number, number] {
   const [ran, waited] = tryText(`/proc/${pid}/task/${tid}/schedstat`)?.split(' ') ?? [];
   return [Number(ran ?? 0), Number(waited ?? 0)];
+}
+
+/** True of a thread in which the kernel does I/O for the process (io_uring). It never executes the program. */
+export function isIoWorker(pid: number, tid: number): boolean {
+  const task = `/proc/${pid}/task/${tid}`;
+  // The name is quicker to read than all of the state.
+  return tryText(`${task}/comm`)?.startsWith(IO_WORKER) === true && parseStat(tryText(`${task}/stat`) ?? '').ioWorker;
 }
 
 /** False once the thread is a zombie or gone. */

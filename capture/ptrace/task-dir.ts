@@ -1,10 +1,18 @@
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs';
 import { type GospyError, noGoProcess } from '../../snapshots/errors.js';
+import { isIoWorker } from '../process/procfs.js';
 
-/** The threads of a process, as /proc/PID/task lists them. Throws `noGoProcess` once the process has ended. */
+/**
+ * The threads of a process, as /proc/PID/task lists them. Those that do I/O for it in the kernel are left out: they execute
+ * nothing of the program, and to be stopped makes what they do fail. Throws `noGoProcess` once the process has ended.
+ */
 export class TaskDir {
   readonly #pid: number;
   readonly #file: number;
+  /** Names of the last list. */
+  #names: ReadonlySet<string> = new Set();
+  /** True if threads were left out of it. */
+  #hasIoWorkers = false;
 
   constructor(pid: number) {
     this.#pid = pid;
@@ -13,13 +21,20 @@ export class TaskDir {
 
   /** Their ids. */
   names(): string[] {
-    return this.#ofLiving(() => readdirSync(`/proc/${this.#pid}/task`));
+    const all = this.#ofLiving(() => readdirSync(`/proc/${this.#pid}/task`));
+    const names = all.filter((name) => this.#names.has(name) || !isIoWorker(this.#pid, Number(name)));
+    this.#names = new Set(names);
+    this.#hasIoWorkers = names.length < all.length;
+    return names;
   }
 
-  /** How many there are, with those that are dead and not reaped: quicker. */
-  count(): number {
-    // The link count is 2 more.
-    return fstatSync(this.#file).nlink - 2;
+  /**
+   * True if there are so many, with those that are dead and not reaped; false also where only {@link names} can tell. Quicker
+   * than that.
+   */
+  isCount(threads: number): boolean {
+    // Where some are left out, one of them that ends hides a new thread. The link count is 2 more.
+    return !this.#hasIoWorkers && fstatSync(this.#file).nlink - 2 === threads;
   }
 
   close(): void {

@@ -395,6 +395,6 @@ export class Tracees {
     if (this.#only !== null) return true;
     let held = 0;
     for (const { kind, state } of this.#tracees) if (kind !== 'process' && state !== 'reaped') held++;
-    return this.#taskDir.count() === held;
+    return this.#taskDir.isCount(held);
   }
 }

@@ -32,6 +32,7 @@ import {
   SPIN_CELLS,
   STEPS_CELLS,
   strippedCgo,
+  URING_CELL,
 } from './releases.js';
 import {
   ALL_WAITS_CELLS,
@@ -73,6 +74,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...ALIKE_CELLS,
   ...DEFERS_CELLS,
   CTHREADS_CELL,
+  URING_CELL,
   ...RACE_CELLS,
   ...FLOW_CELLS,
   ...Object.values(CHURN),

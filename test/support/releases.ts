@@ -50,6 +50,7 @@ export type Fixture =
   | 'crash'
   | 'crowd'
   | 'cthreads'
+  | 'uring'
   | 'host'
   | 'plugged'
   | 'leaks'
@@ -158,6 +159,8 @@ export function embeddedCells(embedding: Embedding, release: Release): Cell[] {
 
 /** Many threads in C code. */
 export const CTHREADS_CELL: Cell = { fixture: 'cthreads', release: '1.26', link: 'cgo' };
+/** Threads of the kernel's that do I/O. */
+export const URING_CELL: Cell = { fixture: 'uring', release: '1.26', link: 'stripped' };
 /** A Go program, and libraries for it and for a C program, each with a Go runtime of its own. */
 export const SEVERAL = {
   host: { fixture: 'several', release: '1.26', link: 'cgo' },
