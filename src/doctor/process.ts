@@ -4,7 +4,7 @@ import { readFreeze } from '../../capture/process/frozen.js';
 import { assertProcess, assertReachable } from '../../capture/process/permission.js';
 import { hostArch, readStatus } from '../../capture/process/procfs.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
-import { cloneHindrance } from '../../capture/clone/clone-capture.js';
+import { cloneHindrance } from '../../capture/clone/clone-hindrance.js';
 import { frozenWarning } from '../../capture/copy/frozen-copy.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { lowerPriority } from '../../capture/ptrace/priority.js';

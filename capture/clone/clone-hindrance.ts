@@ -1,0 +1,67 @@
+import { injectionSites, type InjectionSites } from '../../analyze/runtime/injection-site.js';
+import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
+import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
+import { memoryLeft } from '../process/memory-left.js';
+import { readStatus } from '../process/procfs.js';
+import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
+
+/** A clone is still worth it if it takes longer than a stop by no more than this, a factor and a time: the models are no better. */
+const WORTH = 1.25;
+const WORTH_MS = 2;
+
+/** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
+export function cloneHindrance(pid: number, programs: Programs): string | null {
+  return cannotClone(pid, programs) ?? notWorthIt(pid, programs);
+}
+
+/** Why no clone can be made, or none without a risk; null if nothing speaks against it. */
+export function cannotClone(pid: number, programs: Programs): string | null {
+  const { seccomp } = readStatus(pid);
+  const { arch } = programs[0].image;
+  if (arch !== 'amd64') return `it is not done on ${arch} yet`;
+  if (seccomp !== 0)
+    return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
+  if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
+  return noRoom(pid);
+}
+
+/** What a process writes while its clone lives is copied, all of it at most. */
+function noRoom(pid: number): string | null {
+  const left = memoryLeft(pid);
+  const { residentBytes } = readStatus(pid);
+  if (left?.endsAll !== true || residentBytes <= left.bytes) return null;
+  return (
+    `its memory limit leaves ${(left.bytes / 2 ** 20).toFixed(0)} MB, of its ${(residentBytes / 2 ** 20).toFixed(0)} MB those that it ` +
+    'writes would be there twice, and once nothing is left, the kernel ends all processes of its container (memory.oom.group)'
+  );
+}
+
+function notWorthIt(pid: number, programs: Programs): string | null {
+  const { residentBytes, threadCount } = readStatus(pid);
+  const goroutines = lengthOfAllgs(programs);
+  const mappings = programs[0].image.mappings.length;
+  const [fork, copy] = [modelForkMs(mappings, residentBytes), modelCopyMs(threadCount, goroutines)];
+  const stopping = threadCount * USUAL_THREAD_MS;
+  if (stopping + fork <= WORTH * (stopping + copy) + WORTH_MS) return null;
+  return (
+    `a stop is shorter here: it takes about ${copy.toFixed(1)} ms to copy what matters, and ${fork.toFixed(1)} ms ` +
+    `to fork its ${(residentBytes / 2 ** 20).toFixed(0)} MB in ${mappings} mappings`
+  );
+}
+
+/** Why a clone takes longer than a process may stand still, in milliseconds; null if it does not. */
+export function overBudget(pid: number, [{ image }]: Programs, budgetMs = Infinity): string | null {
+  const { residentBytes, threadCount } = readStatus(pid);
+  const takesMs = threadCount * USUAL_THREAD_MS + modelForkMs(image.mappings.length, residentBytes);
+  if (takesMs <= budgetMs) return null;
+  return `a clone would take about ${takesMs.toFixed(1)} ms, more than the budget of ${budgetMs} ms`;
+}
+
+/** The first program whose idle threads wait where a system call can be injected, and where; null if there is none. */
+export function findSites(programs: Programs): { readonly program: GoProgram; readonly sites: InjectionSites } | null {
+  for (const program of programs) {
+    const sites = injectionSites(program);
+    if (sites !== null) return { program, sites };
+  }
+  return null;
+}
