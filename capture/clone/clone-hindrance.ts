@@ -3,11 +3,15 @@ import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/prog
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import { memoryLeft } from '../process/memory-left.js';
 import { readStatus } from '../process/procfs.js';
+import { tasksLeft } from '../process/tasks-left.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
 
 /** A clone is still worth it if it takes longer than a stop by no more than this, a factor and a time: the models are no better. */
 const WORTH = 1.25;
 const WORTH_MS = 2;
+
+/** A process may need so many threads while its clone lives. */
+const FEW_TASKS = 32;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
 export function cloneHindrance(pid: number, programs: Programs): string | null {
@@ -22,7 +26,17 @@ export function cannotClone(pid: number, programs: Programs): string | null {
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
   if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
-  return noRoom(pid);
+  return noRoom(pid) ?? noTask(pid);
+}
+
+/** Go ends a program that may start no thread (newosproc in runtime/os_linux.go, all releases): a clone is one task more. */
+function noTask(pid: number): string | null {
+  const left = tasksLeft(pid);
+  if (left >= FEW_TASKS) return null;
+  return (
+    `the limits that it runs under leave it ${left} more threads or processes, of which the clone would be one: ` +
+    'Go ends a program that needs a thread and may start none'
+  );
 }
 
 /** What a process writes while its clone lives is copied, all of it at most. */

@@ -64,6 +64,12 @@ export function countIn(folder: string, file: string, name: string): number | nu
   return line === undefined ? null : Number(line.slice(name.length));
 }
 
+/** The number of a file of a cgroup; null if it cannot be read, or has none, as `max`. */
+export function numberIn(folder: string, name: string): number | null {
+  const text = linesOf(join(folder, name))[0] ?? '';
+  return /^\d+$/.test(text) ? Number(text) : null;
+}
+
 /** Empty if the file cannot be read. */
 export function linesOf(path: string): string[] {
   return tryText(path)?.split('\n') ?? [];

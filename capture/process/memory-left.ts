@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { cgroupsOf, countIn, linesOf, type Cgroup } from './cgroup.js';
+import { cgroupsOf, countIn, linesOf, numberIn, type Cgroup } from './cgroup.js';
 
 /** What the memory limits of the cgroups of a process leave. */
 export interface MemoryLeft {
@@ -35,10 +35,4 @@ function leftIn(folder: string, version: Cgroup['version']): number | null {
   const [limit, used] = [numberIn(folder, files.limit), numberIn(folder, files.used)];
   if (limit === null || used === null || limit > Number.MAX_SAFE_INTEGER) return null;
   return Math.max(0, limit - used + (countIn(folder, 'memory.stat', files.cache) ?? 0));
-}
-
-/** null if the file cannot be read, or has no number, as `max`. */
-function numberIn(folder: string, name: string): number | null {
-  const text = linesOf(join(folder, name))[0] ?? '';
-  return /^\d+$/.test(text) ? Number(text) : null;
 }
