@@ -18,7 +18,6 @@ import {
   UNSTOPPED,
   describeStop,
   joinThreads,
-  readClocks,
   type CapturedCopies,
   type CaptureMetadata,
 } from './copy/capture-metadata.js';
@@ -330,11 +329,11 @@ async function copyStopped(
   collectGarbage();
   await quota?.awaitPeriod();
   signal?.throwIfAborted();
-  let at = readClocks();
+  let at = target.clocks();
   copies.readAhead();
   if (quota?.isHalfUsed === true) {
     await quota.awaitPeriod();
-    at = readClocks();
+    at = target.clocks();
   }
   const options = { arch: target.arch, late, realTime: true, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
@@ -376,7 +375,7 @@ async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: 
   const begun = performance.now();
   for (let tries = 1; ; tries++) {
     work.lookBefore(copies, memory);
-    const at = readClocks();
+    const at = target.clocks();
     const { threads, torn } = copies.completeLive(target);
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;

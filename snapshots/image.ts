@@ -134,7 +134,7 @@ export interface CaptureFacts {
   readonly mode: 'stop' | 'clone' | 'live' | 'core';
   /** ISO 8601 with milliseconds, UTC; null if unknown. */
   readonly capturedAt: string | null;
-  /** CLOCK_MONOTONIC of the host in nanoseconds, which is what Go's nanotime() would have returned; null if unknown. */
+  /** CLOCK_MONOTONIC of the process in nanoseconds, which is what Go's nanotime() would have returned; null if unknown. */
   readonly monotonicNs: bigint | null;
   /**
    * Nanoseconds from just before the first thread was interrupted until the last of those was let go that had trapped when

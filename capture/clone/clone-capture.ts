@@ -4,12 +4,13 @@ import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import type { Mapping, Thread } from '../../snapshots/image.js';
 import { LayeredSource, Memory, type Segment } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
-import { describeStop, joinThreads, readClocks, type CapturedCopies } from '../copy/capture-metadata.js';
+import { describeStop, joinThreads, type CapturedCopies } from '../copy/capture-metadata.js';
 import { Copies } from '../copy/copies.js';
 import { copyMachines } from '../copy/machine-list.js';
 import { makePlans, type Survey } from '../copy/plan.js';
 import type { Packing } from '../copy/stored-stacks.js';
 import type { Pinned } from '../libc.js';
+import type { Clocks } from '../process/clocks.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { MemoryPort } from '../process/memory-port.js';
 import { ProcessMemory } from '../process/process-memory.js';
@@ -125,7 +126,7 @@ function cloneInStop(
   sites: InjectionSites,
   namespaceTids: ReadonlyMap<number, number>,
   lateThreads: LateThreads,
-): { stop: Stop<Clone | string>; at: ReturnType<typeof readClocks> } {
+): { stop: Stop<Clone | string>; at: Clocks } {
   const { pid, arch } = target;
   // Those of now: a thread that has ended may have left its id, and its stack, to another.
   const memory = new Memory(new LayeredSource([copyMachines(program, target).source, target.memory().source]));
@@ -137,7 +138,7 @@ function cloneInStop(
   });
   try {
     collectGarbage();
-    const at = readClocks();
+    const at = target.clocks();
     const first = {
       tids: [...cloner.findAble()].slice(0, MAX_FIRST),
       isReady: (thread: StoppedThread): boolean => cloner.isAble(thread),

@@ -59,8 +59,3 @@ export function joinThreads(
   });
   return [...threads, ...[...known.values()].filter(({ tid }) => isIoWorker(target.pid, tid))];
 }
-
-/** The time now, by the wall clock and by the monotonic clock, which Go programs use too. */
-export function readClocks(): Pick<CaptureFacts, 'capturedAt' | 'monotonicNs'> {
-  return { capturedAt: new Date().toISOString(), monotonicNs: process.hrtime.bigint() };
-}

@@ -3,7 +3,7 @@ import type { GoProgram } from '../../analyze/program.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze, type Freeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
-import { UNSTOPPED, readClocks, type CapturedCopies } from './capture-metadata.js';
+import { UNSTOPPED, type CapturedCopies } from './capture-metadata.js';
 import { Copies } from './copies.js';
 import { planLive } from './look-again.js';
 import type { Survey } from './plan.js';
@@ -25,7 +25,7 @@ export async function copyFrozen(
   for (let tries = 0; tries < TRIES; tries++) {
     const freeze = readFreeze(target.pid, target.arch);
     if (freeze === null) return null;
-    const at = readClocks();
+    const at = target.clocks();
     const threads = target
       .threads()
       .map((thread) => ({ ...thread, registers: freeze.registers.get(thread.tid) ?? null }));

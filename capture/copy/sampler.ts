@@ -6,7 +6,7 @@ import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { readFreeze } from '../process/frozen.js';
 import type { LiveProcess } from '../process/live-process.js';
 import type { RunReader } from '../process/run-reader.js';
-import { UNSTOPPED, readClocks } from './capture-metadata.js';
+import { UNSTOPPED } from './capture-metadata.js';
 import { frozenWarning } from './frozen-copy.js';
 import { lookAgain } from './look-again.js';
 import { copyMachines } from './machine-list.js';
@@ -36,7 +36,7 @@ export class Sampler {
     try {
       const freeze = readFreeze(pid, arch);
       const warnings = freeze === null ? first.warnings : [...first.warnings, frozenWarning(freeze)];
-      const capture: CaptureFacts = { ...first, ...readClocks(), ...UNSTOPPED, warnings };
+      const capture: CaptureFacts = { ...first, ...this.#target.clocks(), ...UNSTOPPED, warnings };
       return lookAgain(() => {
         const mappings = this.#target.currentMappings();
         return this.#read({ ...this.#program.image, threads: this.#target.threads(), mappings, capture });

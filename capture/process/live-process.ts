@@ -7,6 +7,7 @@ import type { CaptureFacts, Executable, Mapping, ProcessImage, StructLayout, Thr
 import { Memory } from '../../snapshots/memory.js';
 import type { Runs } from '../../snapshots/runs.js';
 import type { Pinned } from '../libc.js';
+import { monotonicOffset, readClocks, type Clocks } from './clocks.js';
 import { CpuQuota } from './cpu-quota.js';
 import { assertReachable } from './permission.js';
 import {
@@ -55,6 +56,7 @@ export class LiveProcess {
   /** The mappings at the last look. */
   #latest: readonly Mapping[];
   readonly #isNested: boolean;
+  readonly #clockOffset: bigint | null;
 
   /** Throws `noGoProcess` if there is no such process, and `permission` if the kernel refuses what `purpose` needs. */
   constructor(pid: number, purpose: 'stop' | 'read') {
@@ -66,6 +68,7 @@ export class LiveProcess {
     this.mappings = readMappings(pid, this.#tid);
     this.#latest = this.mappings;
     this.#isNested = readStatus(pid).namespacePids.length > 1;
+    this.#clockOffset = monotonicOffset(pid);
     this.#port = new MemoryPort(pid, this.#tid);
     const ids = readElf(executableLink(pid, this.#tid), ({ buildId, goBuildId }) => ({ buildId, goBuildId }));
     this.executable = { ...readExecutable(pid, this.#tid), ...(ids ?? { buildId: null, goBuildId: null }) };
@@ -99,6 +102,11 @@ export class LiveProcess {
     const currentMappings = (): readonly Mapping[] => this.#mappingsIfAlive();
     const rest = (): number => this.rest();
     return new Memory(new ProcessMemory(this.#port, this.#latest, currentMappings, rest));
+  }
+
+  /** The time now, as the process sees it. */
+  clocks(): Clocks {
+    return readClocks(this.#clockOffset);
   }
 
   /** As {@link CpuQuota.rest}, if there is a limit. */

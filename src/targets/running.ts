@@ -15,10 +15,9 @@ export interface RunningTarget {
 export async function openRunning({ pid, bin }: ProcessTarget): Promise<RunningTarget> {
   requireLinux();
   const binary = await openBinary(bin);
-  const [{ LiveProcess }, { openLive }, { readClocks }, { lowerPriority }] = await Promise.all([
+  const [{ LiveProcess }, { openLive }, { lowerPriority }] = await Promise.all([
     import('../../capture/process/live-process.js'),
     import('../../capture/copy/look-again.js'),
-    import('../../capture/copy/capture-metadata.js'),
     import('../../capture/ptrace/priority.js'),
   ]);
   const restorePriority = lowerPriority();
@@ -35,7 +34,7 @@ export async function openRunning({ pid, bin }: ProcessTarget): Promise<RunningT
     const now = (program: GoProgram): GoProgram => {
       target.assertUnchanged(null);
       const { memory, mappings } = target.contents();
-      const capture = { ...program.image.capture, ...readClocks() };
+      const capture = { ...program.image.capture, ...target.clocks() };
       return program.over(withParts(program.image, { memory, mappings, capture }));
     };
     return { programs, now, close };

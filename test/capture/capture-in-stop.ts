@@ -1,7 +1,7 @@
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
 import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { assembleImage, type Captured } from '../../capture/copy/assemble-image.js';
-import { describeStop, joinThreads, readClocks } from '../../capture/copy/capture-metadata.js';
+import { describeStop, joinThreads } from '../../capture/copy/capture-metadata.js';
 import { Copies } from '../../capture/copy/copies.js';
 import { makePlans, survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
@@ -19,7 +19,7 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
     const copies = new Copies(surveyed, makePlans(surveyed, target.contents()), target);
     const before = target.threads();
     const namespaceTids = new Map(before.map((thread) => [thread.tid, thread.namespaceTid]));
-    const clocks = readClocks();
+    const clocks = target.clocks();
     copies.readAhead();
     const stop = withStopped(pid, { arch: target.arch }, (threads) => {
       copies.readStopped(positionsOf(threads, ({ tid }) => namespaceTids.get(tid) ?? tid));
