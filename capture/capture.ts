@@ -15,7 +15,9 @@ import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { copyClone, type CloneRefused, type FrozenPrograms } from './clone/clone-capture.js';
 import { assembleImage, type Captured } from './copy/assemble-image.js';
 import {
+  CORE_DUMPING,
   UNSTOPPED,
+  addWarning,
   describeStop,
   joinThreads,
   type CapturedCopies,
@@ -32,6 +34,7 @@ import { LiveProcess } from './process/live-process.js';
 import { withNativeFunctions } from './process/native-code.js';
 import { nameVariables } from './process/variable-names.js';
 import { assertOwnProc } from './process/own-proc.js';
+import { readStatus } from './process/procfs.js';
 import { collectGarbage } from './ptrace/garbage.js';
 import { optimizeEarly, optimizeLate, untilCompiled } from './ptrace/optimize.js';
 import { Prover, withoutProof, type LeakOptions } from './prover.js';
@@ -221,8 +224,9 @@ async function copyProcess(
     await prover.prove(programs, { areRegistersPartial: true });
   });
   if (frozen !== null) return { ...prover.withProof(frozen), mode: mode === 'live' ? mode : 'stop' };
+  const hasCrashed = mode !== 'live' && readStatus(target.pid).isDumpingCore;
   let refused: CloneRefused | null = null;
-  if (mode === 'clone') {
+  if (mode === 'clone' && !hasCrashed) {
     begin(options, 'cloning');
     const cloned = await copyAndProve(target, surveyed, { work, prover }, options);
     if ('copies' in cloned) return { ...cloned, mode };
@@ -237,7 +241,13 @@ async function copyProcess(
     await copies.prepare(packing);
     return copies;
   };
-  if (mode === 'live') return { ...(await copyLive(target, plan, work)), mode, leaks: null };
+  if (mode === 'live' || hasCrashed) {
+    const { copies, metadata } = await copyLive(target, plan, work);
+    const told = hasCrashed
+      ? withoutProof(addWarning(metadata, CORE_DUMPING), options.leaks, CORE_DUMPING.message)
+      : metadata;
+    return { copies, metadata: told, mode: 'live', leaks: null };
+  }
   const { copies, metadata } = await copyStopped(target, plan, work, options);
   if (refused === null) return { copies, metadata, mode: 'stop', leaks: null };
   const told = withoutProof(addRefusal(metadata, refused), options.leaks, 'it takes a clone of the process');
@@ -282,8 +292,7 @@ function begin({ progress }: CaptureOptions, doing: string): void {
 /** Adds to a stop that an attempt at a clone came first, during which the process stood still too. */
 function addRefusal({ threads, facts }: CaptureMetadata, { reason, pauseNs }: CloneRefused): CaptureMetadata {
   const warning = { code: 'clone-refused', message: `the process was stopped in place of being cloned: ${reason}` };
-  const warnings = [warning, ...facts.warnings];
-  return { threads, facts: { ...facts, warnings, pauseNs: (facts.pauseNs ?? 0) + pauseNs } };
+  return addWarning({ threads, facts: { ...facts, pauseNs: (facts.pauseNs ?? 0) + pauseNs } }, warning);
 }
 
 /** `plan` prepares copies of the process as it is then. */

@@ -38,6 +38,21 @@ export function describeStop({
   return { pauseNs, lateThreads, longestLateNs, partial, warnings, torn: [] };
 }
 
+/** Adds a warning, the first one. */
+export function addWarning(
+  { threads, facts }: CaptureMetadata,
+  warning: CaptureFacts['warnings'][number],
+): CaptureMetadata {
+  return { threads, facts: { ...facts, warnings: [warning, ...facts.warnings] } };
+}
+
+/** Says why a process was not stopped that has crashed. */
+export const CORE_DUMPING = {
+  code: 'core-dumping',
+  message:
+    'the process has crashed, and was not stopped: the core that the kernel is writing could have been cut short',
+} as const;
+
 /** What is stated of a process that was not stopped. */
 export const UNSTOPPED = { pauseNs: 0, lateThreads: 0, longestLateNs: 0 } as const;
 

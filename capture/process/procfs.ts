@@ -37,6 +37,8 @@ export interface ProcessStatus {
   readonly boundingCaps: bigint;
   /** Whether programs such as sudo are kept from giving it more rights. */
   readonly noNewPrivileges: boolean;
+  /** Whether it has crashed, and the kernel is writing its core; false before Linux 4.15. */
+  readonly isDumpingCore: boolean;
   /** 0: none, 1: strict, 2: a filter. */
   readonly seccomp: number;
   /** VmRSS: memory that is in RAM. */
@@ -69,6 +71,7 @@ export function readStatus(pid: number, tid?: number): ProcessStatus {
     effectiveCaps: mask('CapEff'),
     boundingCaps: mask('CapBnd'),
     noNewPrivileges: numbers('NoNewPrivs')[0] === 1,
+    isDumpingCore: numbers('CoreDumping')[0] === 1,
     seccomp: numbers('Seccomp')[0] ?? 0,
     residentBytes: (numbers('VmRSS')[0] ?? 0) * 1024,
   };

@@ -1,5 +1,6 @@
 import { noGoProcess } from '../../snapshots/errors.js';
 import type { Arch } from '../../snapshots/arch.js';
+import { readStatus } from '../process/procfs.js';
 import { raisePriority } from './priority.js';
 import { collectGarbage } from './garbage.js';
 import { keepRunning } from './keep-running.js';
@@ -73,7 +74,8 @@ export interface Stop<T> {
  * as a time of performance.now(). Threads that did not stop in time have `stopped` false; they are let go as soon as the
  * kernel permits. In a logical stop, `body` may be called again if a thread is found that ran meanwhile.
  *
- * Throws `permission` if the kernel refuses every thread, and `noGoProcess` if the process has ended.
+ * Throws `permission` if the kernel refuses every thread, and `noGoProcess` if the process has ended, or has crashed and its
+ * core is being written.
  */
 export function withStopped<T>(
   pid: number,
@@ -90,6 +92,7 @@ export function withStopped<T>(
   const restoreSignals = keepRunning();
   let disarm = armWatchdog(hardLimit);
   try {
+    assertDumpsNoCore(pid);
     const seizedAt = process.hrtime.bigint();
     let begun: bigint;
     try {
@@ -146,6 +149,17 @@ function livingThreads(tracees: Tracees): readonly StoppedThread[] {
   const threads = tracees.threads();
   if (threads.length > 0) return threads;
   throw noGoProcess(`Process ${tracees.pid} ended, or became another program, as it was stopped.`);
+}
+
+/**
+ * A thread that is asked to stop has a signal pending, for the kernel's writes to a pipe too: the core that it is just handing to
+ * a crash reporter would be cut short (pipe_write in fs/pipe.c).
+ */
+function assertDumpsNoCore(pid: number): void {
+  if (!readStatus(pid).isDumpingCore) return;
+  throw noGoProcess(`Process ${pid} has crashed, and the kernel is writing its core, which a stop could cut short.`, {
+    hint: '`--mode live` reads the process without a stop.',
+  });
 }
 
 function hardLimitSeconds(threads: number): number {

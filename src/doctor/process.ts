@@ -93,9 +93,10 @@ function assertTracing(pid: number, machine: readonly Check[]): void {
 /** Throws `noGoProcess` if there is no process that could be a Go program, and `permission` if that cannot be seen. */
 function checkAccess(pid: number, tracing: boolean | null): Check[] {
   assertProcess(pid);
-  const { name, threadCount } = readStatus(pid);
+  const { name, threadCount, isDumpingCore } = readStatus(pid);
   const freeze = readFreeze(pid, hostArch());
-  const does = freeze === null ? 'runs' : `is frozen ${freeze.by}`;
+  const moves = isDumpingCore ? 'has crashed, and its core is being written' : 'runs';
+  const does = freeze === null ? moves : `is frozen ${freeze.by}`;
   return [
     pass('process', `${name} ${does}, with ${pluralize(threadCount, 'thread')}`),
     ...accessChecks(readAccessFacts(pid, tracing)),
