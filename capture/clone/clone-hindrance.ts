@@ -1,7 +1,7 @@
 import { injectionSites, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
-import { memoryLeft } from '../process/memory-left.js';
+import { commitLeft, memoryLeft } from '../process/memory-left.js';
 import { readStatus } from '../process/procfs.js';
 import { tasksLeft } from '../process/tasks-left.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
@@ -26,7 +26,18 @@ export function cannotClone(pid: number, programs: Programs): string | null {
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
   if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
-  return noRoom(pid) ?? noTask(pid);
+  return noRoom(pid) ?? noCommit(pid) ?? noTask(pid);
+}
+
+/** Where the kernel counts what is mapped, a clone counts as much as the process, and Go ends a program that may map no more. */
+function noCommit(pid: number): string | null {
+  const left = commitLeft();
+  const { dataBytes } = readStatus(pid);
+  if (left === null || left >= 2 * dataBytes) return null;
+  return (
+    `this machine promises no more memory than it has (vm.overcommit_memory is 2) and has ${inMB(left)} left: the ` +
+    `${inMB(dataBytes)} of the process would be counted twice`
+  );
 }
 
 /** Go ends a program that may start no thread (newosproc in runtime/os_linux.go, all releases): a clone is one task more. */
@@ -45,7 +56,7 @@ function noRoom(pid: number): string | null {
   const { residentBytes } = readStatus(pid);
   if (left?.endsAll !== true || residentBytes <= left.bytes) return null;
   return (
-    `its memory limit leaves ${(left.bytes / 2 ** 20).toFixed(0)} MB, of its ${(residentBytes / 2 ** 20).toFixed(0)} MB those that it ` +
+    `its memory limit leaves ${inMB(left.bytes)}, of its ${inMB(residentBytes)} those that it ` +
     'writes would be there twice, and once nothing is left, the kernel ends all processes of its container (memory.oom.group)'
   );
 }
@@ -59,7 +70,7 @@ function notWorthIt(pid: number, programs: Programs): string | null {
   if (stopping + fork <= WORTH * (stopping + copy) + WORTH_MS) return null;
   return (
     `a stop is shorter here: it takes about ${copy.toFixed(1)} ms to copy what matters, and ${fork.toFixed(1)} ms ` +
-    `to fork its ${(residentBytes / 2 ** 20).toFixed(0)} MB in ${mappings} mappings`
+    `to fork its ${inMB(residentBytes)} in ${mappings} mappings`
   );
 }
 
@@ -78,4 +89,8 @@ export function findSites(programs: Programs): { readonly program: GoProgram; re
     if (sites !== null) return { program, sites };
   }
   return null;
+}
+
+function inMB(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MB`;
 }

@@ -8,6 +8,9 @@ export interface MemoryLeft {
   readonly endsAll: boolean;
 }
 
+/** OVERCOMMIT_NEVER of the kernel's uapi/linux/mman.h. */
+const STRICT = 2;
+
 /** The least that any limit leaves to a process; null if there is no limit, or none that can be seen. `root` is for tests. */
 export function memoryLeft(pid: number | 'self', root = '/'): MemoryLeft | null {
   let least: MemoryLeft | null = null;
@@ -21,6 +24,20 @@ export function memoryLeft(pid: number | 'self', root = '/'): MemoryLeft | null 
     }
   }
   return least;
+}
+
+/**
+ * Bytes that all processes together may still map privately to write to; null if the kernel does not count that strictly
+ * (vm.overcommit_memory, proc_sys_vm(5)). `root` is for tests.
+ */
+export function commitLeft(root = '/'): number | null {
+  if (numberIn(join(root, 'proc/sys/vm'), 'overcommit_memory') !== STRICT) return null;
+  const lines = linesOf(join(root, 'proc/meminfo'));
+  const [limit, used] = ['CommitLimit', 'Committed_AS'].map((name) => {
+    const line = lines.find((line) => line.startsWith(`${name}:`));
+    return line === undefined ? null : Number.parseInt(line.slice(name.length + 1), 10) * 1024;
+  });
+  return typeof limit === 'number' && typeof used === 'number' ? Math.max(0, limit - used) : null;
 }
 
 /** The limit, the use and, of that, the cache of files not used lately, which the kernel gives up first (cgroup-v2.rst, v1/memory.rst). */

@@ -41,6 +41,8 @@ export interface ProcessStatus {
   readonly isDumpingCore: boolean;
   /** 0: none, 1: strict, 2: a filter. */
   readonly seccomp: number;
+  /** VmData: what is mapped privately to write to. */
+  readonly dataBytes: number;
   /** VmRSS: memory that is in RAM. */
   readonly residentBytes: number;
 }
@@ -73,6 +75,7 @@ export function readStatus(pid: number, tid?: number): ProcessStatus {
     noNewPrivileges: numbers('NoNewPrivs')[0] === 1,
     isDumpingCore: numbers('CoreDumping')[0] === 1,
     seccomp: numbers('Seccomp')[0] ?? 0,
+    dataBytes: (numbers('VmData')[0] ?? 0) * 1024,
     residentBytes: (numbers('VmRSS')[0] ?? 0) * 1024,
   };
 }

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { assertRoom, modelMemory } from '../../capture/memory-estimate.js';
-import { memoryLeft, type MemoryLeft } from '../../capture/process/memory-left.js';
+import { commitLeft, memoryLeft, type MemoryLeft } from '../../capture/process/memory-left.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { GOSPY } from '../src/gospy-process.js';
@@ -55,6 +55,19 @@ t.test('out of memory: the least that any limit leaves, as the cgroups say', (t)
   });
   t.same(left({ ...v1, ...old('1000') }), { bytes: 620, endsAll: false }, 'version 1, as a container sees it');
   t.equal(left({ ...v1, ...old('9223372036854771712') }), null, 'no limit in version 1');
+  t.end();
+});
+
+t.test('out of memory: what may still be mapped, where the kernel counts that strictly', (t) => {
+  const left = (mode: string, meminfo: string): number | null =>
+    commitLeft(fakeRoot(t, { 'proc/sys/vm/overcommit_memory': `${mode}\n`, 'proc/meminfo': meminfo }));
+  const says = 'MemTotal:       24684192 kB\nCommitLimit:    12342096 kB\nCommitted_AS:    2342096 kB\n';
+  t.equal(left('0', says), null);
+  t.equal(left('1', says), null);
+  t.equal(left('2', says), 10_000_000 * 1024);
+  t.equal(left('2', says.replace('12342096', '1000')), 0, 'never less than nothing');
+  t.equal(left('2', ''), null, 'nothing is known');
+  t.equal(commitLeft(fakeRoot(t, {})), null);
   t.end();
 });
 
