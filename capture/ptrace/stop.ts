@@ -15,6 +15,8 @@ const LATE_TIMEOUT_MS = 3000;
 /** The body is run so often while threads are found that ran meanwhile. Then it waits until all have trapped. */
 const MAX_TRIES = 3;
 const DEFAULT_HARD_LIMIT_SECONDS = 5;
+/** The threads are seized by then, unless an execve of the process waits for gospy, and gospy for it. */
+const SEIZE_LIMIT_SECONDS = 2;
 /** One second more for so many threads: each takes about 0.03 ms, and several times that on a busy machine. */
 const THREADS_PER_SECOND = 5000;
 
@@ -27,7 +29,8 @@ export interface StopOptions {
   /**
    * Whole seconds after which SIGALRM ends gospy if it is stuck in the stop: its death is what lets the process go then. Two
    * ways to get stuck are known: a page of the process on a file system that does not answer, and an execve between the
-   * first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other.
+   * first SEIZE and the last, at which the kernel makes the tracer and the process wait for each other. The latter is given
+   * two seconds at most.
    */
   readonly hardLimitSeconds?: number;
   /** Stops only the thread of this id, and leaves the others running. */
@@ -84,19 +87,21 @@ export function withStopped<T>(
 ): Stop<T> {
   const { late, first, budgetMs = Infinity, timeoutMs = DEFAULT_TIMEOUT_MS, realTime } = options;
   const tracees = new Tracees(pid, options.arch, options.only);
-  const hardLimit = options.hardLimitSeconds ?? hardLimitSeconds(tracees.expected);
+  const more = Math.floor(tracees.expected / THREADS_PER_SECOND);
+  const hardLimit = options.hardLimitSeconds ?? DEFAULT_HARD_LIMIT_SECONDS + more;
   collectGarbage();
   let done: { readonly value: T; readonly isTorn: boolean };
   const restorePriority = raisePriority();
   const leaveRealTime = realTime === true ? enterRealTime() : () => undefined;
   const restoreSignals = keepRunning();
-  let disarm = armWatchdog(hardLimit);
+  const watchdog = armWatchdog(Math.min(hardLimit, SEIZE_LIMIT_SECONDS + more));
   try {
     assertDumpsNoCore(pid);
     const seizedAt = process.hrtime.bigint();
     let begun: bigint;
     try {
       tracees.seizeAll();
+      watchdog.rearm(hardLimit);
       begun =
         first === undefined
           ? process.hrtime.bigint()
@@ -109,17 +114,14 @@ export function withStopped<T>(
     }
     if (late !== undefined) tracees.releaseTrapped(late);
     const ended = process.hrtime.bigint();
-    if (tracees.lateThreads > 0) {
-      disarm();
-      disarm = armWatchdog(hardLimit);
-    }
+    if (tracees.lateThreads > 0) watchdog.rearm(hardLimit);
     if (late !== undefined) tracees.serveLate(performance.now() + (options.timeoutMs ?? LATE_TIMEOUT_MS), late);
     const { lateThreads, longestLateNs } = tracees;
     const threads = livingThreads(tracees);
     const pauseNs = Number(ended - (tracees.hasCloned ? seizedAt : begun));
     return { ...done, threads, pauseNs, lateThreads, longestLateNs };
   } finally {
-    disarm();
+    watchdog.disarm();
     leaveRealTime();
     restorePriority();
     tracees.settle();
@@ -160,8 +162,4 @@ function assertDumpsNoCore(pid: number): void {
   throw noGoProcess(`Process ${pid} has crashed, and the kernel is writing its core, which a stop could cut short.`, {
     hint: '`--mode live` reads the process without a stop.',
   });
-}
-
-function hardLimitSeconds(threads: number): number {
-  return DEFAULT_HARD_LIMIT_SECONDS + Math.floor(threads / THREADS_PER_SECOND);
 }

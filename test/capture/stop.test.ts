@@ -167,8 +167,9 @@ test('stop: a process that executes another program again and again lives on', a
   await target.line();
   const ends: unknown[] = ['SIGALRM', 0];
   for (let i = 0; i < 3; i++) {
-    // An execve between two SEIZEs is a deadlock within the kernel: then the stopper's own death must end it.
-    const stopper = startStopper(target.pid, { count: 40, hardLimitSeconds: 1 });
+    // An execve between two SEIZEs is a deadlock within the kernel: then the stopper's own death must end it, long before a
+    // stop would have to end.
+    const stopper = startStopper(target.pid, { count: 40, hardLimitSeconds: 600 });
     t.ok(ends.includes(await soon(stopper.exited, 'the end of the stopper')));
   }
   const generation = Number(await target.line());
