@@ -53,7 +53,7 @@ export class Registers {
   }
 
   copy(): Registers {
-    const out = new Registers(this.#use, [...this.#registers], this.#slots);
+    const out = new Registers(this.#use, this.#registers.slice(), this.#slots);
     out.#sharesSlots = this.#sharesSlots = true;
     return out;
   }

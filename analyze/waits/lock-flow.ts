@@ -2,7 +2,7 @@ import type { Block, Blocks } from './code-blocks.js';
 import { Registers } from './code-registers.js';
 import { keyOf, shifted, type Value } from './code-values.js';
 import { lookedUp, seenByCaller, storeResults } from './call-results.js';
-import type { Ahead, CodeCalls, LockEvent, Stand, Summary } from './code-calls.js';
+import type { Ahead, Callee, CodeCalls, LockEvent, Stand, Summary } from './code-calls.js';
 import type { Cpu, Instruction } from './instruction.js';
 import { inlinedMethod, type LockCall, type Mode, type SlowPath } from './lock-functions.js';
 import { keyOfCall, LockStates, type Hold, type IndirectCall, type Tried } from './lock-states.js';
@@ -28,6 +28,8 @@ export class LockFlow {
   readonly #events = new Map<number, readonly LockEvent[]>();
   /** Inlined methods, by the word that their atomic instruction changes: those whose slow paths are called. */
   readonly #slowPaths = new Map<string, SlowPath[]>();
+  /** What the functions that it calls do, by address. */
+  readonly #callees = new Map<number, Callee>();
   #listening: LockEvent[] | null = null;
   /** What has happened on every path to the function's end; null where it has none. */
   atReturn: LockStates | null = null;
@@ -51,8 +53,9 @@ export class LockFlow {
       if (!this.#fix(this.#registersAt, Registers.atEntry(this.#cpu), (block, at) => this.#registersAfter(block, at)))
         return false;
     }
+    const hasSlowPaths = [...this.#callees.values()].some(({ slowPath }) => slowPath !== null);
     for (const block of this.#blocks.values()) {
-      this.#findSlowPaths(block);
+      if (hasSlowPaths) this.#findSlowPaths(block);
       this.#findReturn(block);
     }
     return this.#fix(this.#locksAt, LockStates.none(), (block, at) => this.#locksAfter(block, at));
@@ -134,7 +137,7 @@ export class LockFlow {
     const registers = this.#registersAt.get(block.start)?.copy();
     const i = this.#instruction;
     for (let at = block.start; registers !== undefined && at < block.end && i.decode(this.#code, at); at = i.end) {
-      const path = i.flow === 'call' ? this.#calls.callee(i.target).slowPath : null;
+      const path = i.flow === 'call' ? this.#callee(i.target).slowPath : null;
       const given = path === null ? null : this.#given(registers);
       if (path !== null && given !== null) {
         const key = keyOf(shifted(given, path.toAtomic));
@@ -201,21 +204,29 @@ export class LockFlow {
     });
   }
 
+  #callee(target: number): Callee {
+    let known = this.#callees.get(target);
+    if (known === undefined) this.#callees.set(target, (known = this.#calls.callee(target)));
+    return known;
+  }
+
   #stepRegisters(registers: Registers, i: Instruction): void {
     if (i.flow === 'next') i.step(registers, this.#escaped);
     if (i.flow !== 'call' && i.flow !== 'call-indirect') return;
     const { argumentBytes, changed } = this.#calls;
-    const callee = i.flow === 'call' ? this.#calls.callee(i.target) : null;
+    const callee = i.flow === 'call' ? this.#callee(i.target) : null;
     if (callee?.isBarrier === true) {
       for (const register of this.#cpu.changedByBarrier) registers.set(register, null);
       return;
     }
-    const before = registers.copy();
+    const { looksUp = null, summary = null } = callee ?? {};
+    // A copy makes the first change of the frame's words copy them all.
+    const before = looksUp === null && summary === null ? registers : registers.copy();
     registers.call(this.#escaped, changed, callee?.argumentBytes ?? argumentBytes, `${i.at}`);
-    if (callee?.looksUp != null && this.#calls.inRegisters)
-      registers.set(this.#cpu.first, lookedUp(this.#cpu, before, callee.looksUp) ?? registers.get(this.#cpu.first));
-    if (callee?.summary == null) return;
-    storeResults(this.#cpu, this.#calls.inRegisters, { registers: before, instruction: i }, registers, callee.summary);
+    if (looksUp !== null && this.#calls.inRegisters)
+      registers.set(this.#cpu.first, lookedUp(this.#cpu, before, looksUp) ?? registers.get(this.#cpu.first));
+    if (summary !== null)
+      storeResults(this.#cpu, this.#calls.inRegisters, { registers: before, instruction: i }, registers, summary);
   }
 
   #stepLocks(registers: Registers, locks: LockStates, i: Instruction): void {
@@ -252,7 +263,7 @@ export class LockFlow {
   }
 
   #call(registers: Registers, locks: LockStates, i: Instruction): void {
-    const { lock, summary, runsDefers } = this.#calls.callee(i.target);
+    const { lock, summary, runsDefers } = this.#callee(i.target);
     if (runsDefers) locks.doubt(() => true);
     if (lock !== null) {
       const value = this.#receiver(registers, lock);
@@ -287,7 +298,7 @@ export class LockFlow {
 
   /** What holds while a call is under way, before it has acquired what it may wait for. Returns the latter. */
   #duringCall(registers: Registers, locks: LockStates, i: Instruction): Stand['waitsFor'] {
-    const lock = i.flow === 'call' ? this.#calls.callee(i.target).lock : null;
+    const lock = i.flow === 'call' ? this.#callee(i.target).lock : null;
     if (lock === null) return null;
     const value = this.#receiver(registers, lock);
     if (lock.does === 'release') locks.release(value, lock.mode);
