@@ -2,7 +2,7 @@ import { injectionSites, type InjectionSites } from '../../analyze/runtime/injec
 import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
 import { commitLeft, memoryLeft } from '../process/memory-left.js';
-import { readStatus } from '../process/procfs.js';
+import { readStatus, type ProcessStatus } from '../process/procfs.js';
 import { tasksLeft } from '../process/tasks-left.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
 
@@ -15,24 +15,28 @@ const FEW_TASKS = 32;
 
 /** Why a process should not be cloned, found without touching it; null if nothing speaks against it. */
 export function cloneHindrance(pid: number, programs: Programs): string | null {
-  return cannotClone(pid, programs) ?? notWorthIt(pid, programs);
+  const status = readStatus(pid);
+  return riskOf(status, programs) ?? notWorthIt(status, programs);
 }
 
 /** Why no clone can be made, or none without a risk; null if nothing speaks against it. */
 export function cannotClone(pid: number, programs: Programs): string | null {
-  const { seccomp } = readStatus(pid);
+  return riskOf(readStatus(pid), programs);
+}
+
+function riskOf(status: ProcessStatus, programs: Programs): string | null {
+  const { pid, seccomp } = status;
   const { arch } = programs[0].image;
   if (arch !== 'amd64') return `it is not done on ${arch} yet`;
   if (seccomp !== 0)
     return 'it runs under a seccomp filter, which may end it for a system call that it does not expect';
   if (findSites(programs) === null) return 'the functions in which its threads wait are not those of a known release';
-  return noRoom(pid) ?? noCommit(pid) ?? noTask(pid);
+  return noRoom(status) ?? noCommit(status) ?? noTask(pid);
 }
 
 /** Where the kernel counts what is mapped, a clone counts as much as the process, and Go ends a program that may map no more. */
-function noCommit(pid: number): string | null {
+function noCommit({ dataBytes }: ProcessStatus): string | null {
   const left = commitLeft();
-  const { dataBytes } = readStatus(pid);
   if (left === null || left >= 2 * dataBytes) return null;
   return (
     `this machine promises no more memory than it has (vm.overcommit_memory is 2) and has ${inMB(left)} left: the ` +
@@ -51,9 +55,8 @@ function noTask(pid: number): string | null {
 }
 
 /** What a process writes while its clone lives is copied, all of it at most. */
-function noRoom(pid: number): string | null {
+function noRoom({ pid, residentBytes }: ProcessStatus): string | null {
   const left = memoryLeft(pid);
-  const { residentBytes } = readStatus(pid);
   if (left?.endsAll !== true || residentBytes <= left.bytes) return null;
   return (
     `its memory limit leaves ${inMB(left.bytes)}, of its ${inMB(residentBytes)} those that it ` +
@@ -61,8 +64,7 @@ function noRoom(pid: number): string | null {
   );
 }
 
-function notWorthIt(pid: number, programs: Programs): string | null {
-  const { residentBytes, threadCount } = readStatus(pid);
+function notWorthIt({ residentBytes, threadCount }: ProcessStatus, programs: Programs): string | null {
   const goroutines = lengthOfAllgs(programs);
   const mappings = programs[0].image.mappings.length;
   const [fork, copy] = [modelForkMs(mappings, residentBytes), modelCopyMs(threadCount, goroutines)];

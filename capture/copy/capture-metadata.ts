@@ -69,8 +69,8 @@ export function joinThreads(
   const born = stopped.some(({ tid }) => !known.has(tid)) ? new Map(target.threads().map((t) => [t.tid, t])) : known;
   const threads = stopped.map(({ tid, registers }) => {
     const thread = known.get(tid) ?? born.get(tid) ?? { tid, namespaceTid: tid, name: '', state: '?' };
-    known.delete(tid);
     return { ...thread, registers };
   });
-  return [...threads, ...[...known.values()].filter(({ tid }) => isIoWorker(target.pid, tid))];
+  const joined = new Set(threads.map(({ tid }) => tid));
+  return [...threads, ...before.filter(({ tid }) => !joined.has(tid) && isIoWorker(target.pid, tid))];
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { cgroupsOf, countIn, linesOf, numberIn, type Cgroup } from './cgroup.js';
+import { numberAt } from './procfs.js';
 
 /** What the memory limits of the cgroups of a process leave. */
 export interface MemoryLeft {
@@ -31,13 +32,10 @@ export function memoryLeft(pid: number | 'self', root = '/'): MemoryLeft | null 
  * (vm.overcommit_memory, proc_sys_vm(5)). `root` is for tests.
  */
 export function commitLeft(root = '/'): number | null {
-  if (numberIn(join(root, 'proc/sys/vm'), 'overcommit_memory') !== STRICT) return null;
-  const lines = linesOf(join(root, 'proc/meminfo'));
-  const [limit, used] = ['CommitLimit', 'Committed_AS'].map((name) => {
-    const line = lines.find((line) => line.startsWith(`${name}:`));
-    return line === undefined ? null : Number.parseInt(line.slice(name.length + 1), 10) * 1024;
-  });
-  return typeof limit === 'number' && typeof used === 'number' ? Math.max(0, limit - used) : null;
+  const proc = (name: string, pattern: RegExp): number | null => numberAt(join(root, 'proc', name), pattern);
+  if (proc('sys/vm/overcommit_memory', /^(\d+)/) !== STRICT) return null;
+  const [limit, used] = [proc('meminfo', /^CommitLimit:\s+(\d+)/m), proc('meminfo', /^Committed_AS:\s+(\d+)/m)];
+  return limit === null || used === null ? null : Math.max(0, limit - used) * 1024;
 }
 
 /** The limit, the use and, of that, the cache of files not used lately, which the kernel gives up first (cgroup-v2.rst, v1/memory.rst). */

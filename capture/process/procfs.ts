@@ -266,6 +266,12 @@ export function hostArch(): Arch {
   throw unsupported(`Go programs can be read on amd64 and arm64; this machine is ${process.arch}.`);
 }
 
+/** The number for whose digits a pattern has a group, in the text of a file; null if they are not there. */
+export function numberAt(path: string, pattern: RegExp): number | null {
+  const digits = pattern.exec(tryText(path) ?? '')?.[1];
+  return digits === undefined ? null : Number(digits);
+}
+
 /** The text of a file; null if it cannot be read. */
 export function tryText(path: string): string | null {
   try {

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cgroupsOf, numberIn } from './cgroup.js';
-import { tryText } from './procfs.js';
+import { numberAt } from './procfs.js';
 
 /**
  * How many threads and processes more there can be before a process may start none: by the limits of its cgroups, of its user
@@ -21,7 +21,7 @@ function leftByCgroups(pid: number, root: string): number {
 
 /** By RLIMIT_NPROC, to which root is not held. */
 function leftToUser(pid: number, root: string): number {
-  const limit = numberAfter(join(root, `proc/${pid}/limits`), /^Max processes +(\d+)/m);
+  const limit = numberAt(join(root, `proc/${pid}/limits`), /^Max processes +(\d+)/m);
   const uid = realUser(join(root, `proc/${pid}`));
   if (limit === null || uid === null || uid === 0) return Infinity;
   // Most limits are far above all that there is.
@@ -29,26 +29,19 @@ function leftToUser(pid: number, root: string): number {
   if (atLeast > 0) return atLeast;
   const folders = readdirSync(join(root, 'proc')).filter((name) => /^\d+$/.test(name));
   const tasks = folders.map((name) => join(root, 'proc', name)).filter((folder) => realUser(folder) === uid);
-  return (
-    limit - tasks.reduce((sum, folder) => sum + (numberAfter(join(folder, 'status'), /^Threads:\s+(\d+)/m) ?? 0), 0)
-  );
+  return limit - tasks.reduce((sum, folder) => sum + (numberAt(join(folder, 'status'), /^Threads:\s+(\d+)/m) ?? 0), 0);
 }
 
 function leftByMachine(root: string): number {
-  const limits = ['threads-max', 'pid_max'].map((name) => numberAfter(join(root, 'proc/sys/kernel', name), /(\d+)/));
+  const limits = ['threads-max', 'pid_max'].map((name) => numberAt(join(root, 'proc/sys/kernel', name), /(\d+)/));
   return Math.min(...limits.map((limit) => limit ?? Infinity)) - tasksOfMachine(root);
 }
 
 /** Those of all pid namespaces: the fourth field of /proc/loadavg has the ones that run, and all (proc_loadavg(5)). */
 function tasksOfMachine(root: string): number {
-  return numberAfter(join(root, 'proc/loadavg'), /\/(\d+)/) ?? 0;
+  return numberAt(join(root, 'proc/loadavg'), /\/(\d+)/) ?? 0;
 }
 
 function realUser(folder: string): number | null {
-  return numberAfter(join(folder, 'status'), /^Uid:\s+(\d+)/m);
-}
-
-function numberAfter(path: string, pattern: RegExp): number | null {
-  const digits = pattern.exec(tryText(path) ?? '')?.[1];
-  return digits === undefined ? null : Number(digits);
+  return numberAt(join(folder, 'status'), /^Uid:\s+(\d+)/m);
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ import { withStopped } from '../../capture/ptrace/stop.js';
 import type { Addr } from '../../snapshots/address.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { gospy } from '../src/gospy-process.js';
-import { inCgroup, newCgroup } from '../support/cgroup.js';
+import { inCgroup, newTaskLimit } from '../support/cgroup.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { FULL_SIZE } from '../support/full-size.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
@@ -180,22 +180,22 @@ if (requireGo(t)) {
   t.test(
     'clone: refused by a limit on processes that gospy cannot see, which the process feels as a stop',
     async (t) => {
-      const cgroup = newCgroup(t, 1, 'pids', 'pids.max') ?? newCgroup(t, 2, 'pids', 'pids.max');
-      if (cgroup === null) {
+      const limit = newTaskLimit(t);
+      if (limit === null) {
         skip(t, 'no cgroup that limits processes can be made');
         return;
       }
-      const [command, ...words] = inCgroup(cgroup);
+      const [command, ...words] = inCgroup(limit.folder);
       const many = await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' });
       // At its limit the program must not need another thread either: with one P it does not, a while after its start.
       const program = await startGo(t, command, { args: [...words, many, '-n', '100'], env: { GOMAXPROCS: '1' } });
       await setTimeout(1000);
-      writeFileSync(join(cgroup, 'pids.max'), readFileSync(join(cgroup, 'pids.current')));
+      limit.leave(0);
       const path = join(temporaryFolder(t), 'many.gsp');
-      const under = ['unshare', '-m', 'sh', '-c', 'umount -l "$1"; shift; exec "$@"', 'sh', dirname(cgroup)];
+      const under = ['unshare', '-m', 'sh', '-c', 'umount -l "$1"; shift; exec "$@"', 'sh', dirname(limit.folder)];
       const captured = ['capture', '--pid', String(program.pid), '-o', path, '--mode', 'clone', '--json'];
       const { stdout } = await gospy(captured, { under });
-      writeFileSync(join(cgroup, 'pids.max'), 'max');
+      limit.leave(Infinity);
       t.match(JSON.parse(stdout), { mode: 'stop', warnings: [{ code: 'clone-refused', message: /EAGAIN/ }] });
       t.ok(await goesOn(program));
     },

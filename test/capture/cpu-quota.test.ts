@@ -7,7 +7,7 @@ import t from 'tap';
 import { CpuQuota } from '../../capture/process/cpu-quota.js';
 import { gospy } from '../src/gospy-process.js';
 import { inCgroup, newCpuLimit } from '../support/cgroup.js';
-import { fakeRoot } from '../support/fake-root.js';
+import { MOUNTED_V2, fakeRoot, mountedV1 } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 
@@ -18,13 +18,12 @@ const QUOTA_US = 25_000;
 const CAPTURE_QUOTA_US = 50_000;
 const ROUNDS = 20;
 
-const V1 = '34 28 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n';
-const V2 = '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n';
+const V1 = mountedV1('cpu', 'cpu,cpuacct');
 
 t.test('CPU limit: the tightest counts, and a process is told of if it shares it', (t) => {
   const stat = (throttled: number): string => `nr_periods 10\nnr_throttled ${throttled}\nthrottled_usec 5\n`;
   const root = fakeRoot(t, {
-    'proc/self/mountinfo': V2,
+    'proc/self/mountinfo': MOUNTED_V2,
     'proc/self/cgroup': '0::/pod/c\n',
     [`proc/${PID}/cgroup`]: '0::/pod/d\n',
     'sys/fs/cgroup/cpu.max': 'max 100000\n',
@@ -56,7 +55,7 @@ t.test('CPU limit: the tightest counts, and a process is told of if it shares it
 
 t.test('CPU limit: nothing is waited for while there is time, nor what cannot be read', async (t) => {
   const root = fakeRoot(t, {
-    'proc/self/mountinfo': V2,
+    'proc/self/mountinfo': MOUNTED_V2,
     'proc/self/cgroup': '0::/c\n',
     'sys/fs/cgroup/c/cpu.max': '1000000 1000000000\n',
     'sys/fs/cgroup/c/cpu.stat': 'nr_periods 7\nnr_throttled 5\n',

@@ -9,7 +9,7 @@ import { parseSyscall } from '../../capture/process/frozen.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { gospy } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';
-import { fakeRoot } from '../support/fake-root.js';
+import { MOUNTED_V2, fakeRoot, mountedV1 } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo, type GoProcess } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { isLeak, outcomesByEntry, printedCounts } from '../support/leak-outcomes.js';
@@ -31,8 +31,7 @@ interface Proved {
 
 const PID = 17;
 
-const V1 = '34 28 0:29 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n';
-const V2 = '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n';
+const V1 = mountedV1('freezer');
 
 t.test('frozen cgroup: as its hierarchy says', (t) => {
   const at = (files: Record<string, string>): string | null => frozenCgroup(PID, fakeRoot(t, files))?.path ?? null;
@@ -42,7 +41,7 @@ t.test('frozen cgroup: as its hierarchy says', (t) => {
   t.equal(at({ ...v1, [state]: 'FREEZING\n' }), null, 'some threads still run');
   t.equal(at({ ...v1, [state]: 'THAWED\n' }), null);
   t.equal(at(v1), null, 'its folder cannot be read');
-  const v2 = { 'proc/self/mountinfo': V1 + V2, [`proc/${PID}/cgroup`]: '6:freezer:/\n0::/app.slice\n' };
+  const v2 = { 'proc/self/mountinfo': V1 + MOUNTED_V2, [`proc/${PID}/cgroup`]: '6:freezer:/\n0::/app.slice\n' };
   const events = 'sys/fs/cgroup/app.slice/cgroup.events';
   t.equal(at({ ...v2, [events]: 'populated 1\nfrozen 1\n' }), '/app.slice');
   t.equal(at({ ...v2, [events]: 'populated 1\nfrozen 0\n' }), null);

@@ -8,7 +8,7 @@ import { openLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { GOSPY } from '../src/gospy-process.js';
 import { inCgroup, newCgroup } from '../support/cgroup.js';
-import { fakeRoot } from '../support/fake-root.js';
+import { MOUNTED_V2, fakeRoot, mountedV1 } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { isFree, until } from './targets.js';
@@ -19,12 +19,11 @@ const MANY = { fixture: 'many', release: '1.26', link: 'stripped' } as const;
 /** Enough for Node, and not for a capture of these. */
 const LEFT_BYTES = 80 << 20;
 
-const V1 = '34 28 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n';
-const V2 = '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n';
+const V1 = mountedV1('memory');
 
 t.test('out of memory: the least that any limit leaves, as the cgroups say', (t) => {
   const left = (files: Record<string, string>): unknown => memoryLeft(PID, fakeRoot(t, files));
-  const v2 = { 'proc/self/mountinfo': V2, [`proc/${PID}/cgroup`]: '0::/pod/c\n' };
+  const v2 = { 'proc/self/mountinfo': MOUNTED_V2, [`proc/${PID}/cgroup`]: '0::/pod/c\n' };
   const at = (folder: string, limit: string, used: string, others: Record<string, string> = {}) =>
     Object.fromEntries(
       Object.entries({ 'memory.max': limit, 'memory.current': used, ...others }).map(([name, text]) => [

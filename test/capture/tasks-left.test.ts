@@ -1,10 +1,10 @@
-import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { tasksLeft } from '../../capture/process/tasks-left.js';
 import { gospy } from '../src/gospy-process.js';
-import { inCgroup, newCgroup } from '../support/cgroup.js';
-import { fakeRoot } from '../support/fake-root.js';
+import { inCgroup, newTaskLimit } from '../support/cgroup.js';
+import { MOUNTED_V2, fakeRoot, mountedV1 } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import { skip } from '../support/skip.js';
@@ -18,11 +18,7 @@ const COUNT = ['-n', '100'];
 t.test('tasks left: the least that any limit leaves', (t) => {
   const left = (files: Record<string, string>): number => tasksLeft(PID, fakeRoot(t, files));
   t.equal(left({}), Infinity, 'nothing can be read');
-  const mounts = {
-    1: '34 28 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n',
-    2: '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n',
-  };
-  const v2 = { 'proc/self/mountinfo': mounts[2], [`proc/${PID}/cgroup`]: '0::/pod/c\n' };
+  const v2 = { 'proc/self/mountinfo': MOUNTED_V2, [`proc/${PID}/cgroup`]: '0::/pod/c\n' };
   const at = (folder: string, limit: string, used: string): Record<string, string> => ({
     [`sys/fs/cgroup/${folder}/pids.max`]: `${limit}\n`,
     [`sys/fs/cgroup/${folder}/pids.current`]: `${used}\n`,
@@ -31,7 +27,7 @@ t.test('tasks left: the least that any limit leaves', (t) => {
   t.equal(left({ ...v2, ...at('pod/c', '100', '40') }), 60);
   t.equal(left({ ...v2, ...at('pod/c', '100', '140') }), 0, 'never less than nothing');
   t.equal(left({ ...v2, ...at('pod/c', '100', '40'), ...at('pod', '200', '190') }), 10, 'a limit above');
-  const v1 = { 'proc/self/mountinfo': mounts[1], [`proc/${PID}/cgroup`]: '4:pids:/docker/x\n0::/\n' };
+  const v1 = { 'proc/self/mountinfo': mountedV1('pids'), [`proc/${PID}/cgroup`]: '4:pids:/docker/x\n0::/\n' };
   t.equal(left({ ...v1, ...at('pids/docker/x', '100', '93') }), 7, 'version 1');
 
   const user = (pid: number, uid: number, threads: number): Record<string, string> => ({
@@ -65,20 +61,16 @@ const REFUSED = /the limits that it runs under leave it \d+ more threads or proc
 
 if (requireGo(t)) {
   t.test('tasks left: no clone is made where the program may start only a few threads', async (t) => {
-    const folder = newCgroup(t, 1, 'pids', 'pids.max') ?? newCgroup(t, 2, 'pids', 'pids.max');
-    if (folder === null) {
+    const limit = newTaskLimit(t);
+    if (limit === null) {
       skip(t, 'no cgroup that limits processes can be made');
       return;
     }
-    const [command, ...words] = inCgroup(folder);
+    const [command, ...words] = inCgroup(limit.folder);
     const { pid } = await startGo(t, command, { args: [...words, await buildGo(MANY), ...COUNT] });
-    const leave = (tasks: number): void => {
-      const used = Number(readFileSync(join(folder, 'pids.current'), 'utf8'));
-      writeFileSync(join(folder, 'pids.max'), String(used + tasks));
-    };
-    leave(200);
+    limit.leave(200);
     t.same(await capturedMode(t, pid), ['clone', []], 'with room for more');
-    leave(10);
+    limit.leave(10);
     const [mode, warnings] = await capturedMode(t, pid);
     t.equal(mode, 'stop');
     t.match(warnings.join(), REFUSED);

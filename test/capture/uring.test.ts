@@ -30,16 +30,8 @@ if (requireGo(t)) {
     t.equal(named('iou-sqp-').length, 1, 'and one that polls');
     const path = join(folder, 'uring.gsp');
     for (const mode of ['stop', 'clone', 'live']) {
-      const { code, stdout } = await gospy([
-        'capture',
-        '--pid',
-        String(program.pid),
-        '-o',
-        path,
-        '--json',
-        '--mode',
-        mode,
-      ]);
+      const words = ['capture', '--pid', String(program.pid), '-o', path, '--json', '--mode', mode];
+      const { code, stdout } = await gospy(words);
       t.equal(code, 0, mode);
       t.match(JSON.parse(stdout), { mode, partial: false, warnings: [] }, mode);
       t.ok(isFree(program.pid), `the program is free after mode ${mode}`);

@@ -5,7 +5,7 @@ import { CpuQuota } from '../../capture/process/cpu-quota.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { checkCpu, checkMemory } from '../../src/doctor/limits.js';
 import { inCgroup, newCpuLimit } from '../support/cgroup.js';
-import { fakeRoot } from '../support/fake-root.js';
+import { MOUNTED_V2, fakeRoot } from '../support/fake-root.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { gospy } from './gospy-process.js';
 
@@ -44,7 +44,7 @@ t.test('doctor: says with whom gospy shares a limit on CPU time', (t) => {
     CpuQuota.find(
       PID,
       fakeRoot(t, {
-        'proc/self/mountinfo': '35 28 0:30 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n',
+        'proc/self/mountinfo': MOUNTED_V2,
         'proc/self/cgroup': '0::/pod/c\n',
         [`proc/${PID}/cgroup`]: `0::${cgroup}\n`,
         'sys/fs/cgroup/pod/c/cpu.max': '25000 100000\n',

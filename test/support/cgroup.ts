@@ -41,6 +41,17 @@ export function newCpuLimit(t: Test, version: 1 | 2, quotaUs: number): string | 
   return folder;
 }
 
+/** A new cgroup that leaves its processes as many more threads and processes as it is told to; null if none can be made here. */
+export function newTaskLimit(t: Test): { readonly folder: string; leave(tasks: number): void } | null {
+  const folder = newCgroup(t, 1, 'pids', 'pids.max') ?? newCgroup(t, 2, 'pids', 'pids.max');
+  if (folder === null) return null;
+  const used = (): number => Number(readFileSync(join(folder, 'pids.current'), 'utf8'));
+  return {
+    folder,
+    leave: (tasks) => writeFileSync(join(folder, 'pids.max'), tasks === Infinity ? 'max' : String(used() + tasks)),
+  };
+}
+
 /** The words of a command that runs another one in a cgroup. */
 export function inCgroup(folder: string): [string, ...string[]] {
   return ['sh', '-c', 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"', 'sh', folder];
