@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { cgroupsOf, numberIn } from './cgroup.js';
 import { numberAt } from './procfs.js';
 
+/** Where at least so many are left to a user, nothing depends on how many exactly. */
+const PLENTY = 1000;
+
 /**
  * How many threads and processes more there can be before a process may start none: by the limits of its cgroups, of its user
  * and of the machine (copy_process in the kernel's kernel/fork.c). Infinity if no limit can be seen. `root` is for tests.
@@ -24,9 +27,9 @@ function leftToUser(pid: number, root: string): number {
   const limit = numberAt(join(root, `proc/${pid}/limits`), /^Max processes +(\d+)/m);
   const uid = realUser(join(root, `proc/${pid}`));
   if (limit === null || uid === null || uid === 0) return Infinity;
-  // Most limits are far above all that there is.
+  // Most limits are far above all that there is: then the user's own need not be counted.
   const atLeast = limit - tasksOfMachine(root);
-  if (atLeast > 0) return atLeast;
+  if (atLeast >= PLENTY) return atLeast;
   const folders = readdirSync(join(root, 'proc')).filter((name) => /^\d+$/.test(name));
   const tasks = folders.map((name) => join(root, 'proc', name)).filter((folder) => realUser(folder) === uid);
   return limit - tasks.reduce((sum, folder) => sum + (numberAt(join(folder, 'status'), /^Threads:\s+(\d+)/m) ?? 0), 0);

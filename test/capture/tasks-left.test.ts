@@ -36,9 +36,11 @@ t.test('tasks left: the least that any limit leaves', (t) => {
   const limits = {
     [`proc/${PID}/limits`]: 'Max cpu time  unlimited unlimited seconds\nMax processes   100  200  processes\n',
   };
-  const few = { 'proc/loadavg': '0.00 0.01 0.05 1/30 4711\n' };
+  const few = { 'proc/loadavg': '0.00 0.01 0.05 1/85 4711\n' };
   const many = { 'proc/loadavg': '0.00 0.01 0.05 1/3000 4711\n' };
-  t.equal(left({ ...limits, ...few, ...user(PID, USER, 20) }), 70, 'at least, of all tasks');
+  const wide = { [`proc/${PID}/limits`]: 'Max processes   5000  5000  processes\n' };
+  t.equal(left({ ...wide, ...few, ...user(PID, USER, 20) }), 4915, 'at least, of all tasks');
+  t.equal(left({ ...limits, ...few, ...user(PID, USER, 20) }), 80, "of the user's own, though all tasks would fit too");
   const others = { ...user(18, USER, 30), ...user(19, USER + 1, 500) };
   t.equal(left({ ...limits, ...many, ...user(PID, USER, 20), ...others }), 50, "of the user's own");
   t.equal(left({ ...limits, ...many, ...user(PID, 0, 20), ...others }), Infinity, 'root has no limit');
