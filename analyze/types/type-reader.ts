@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { onFault, type Memory } from '../../snapshots/memory.js';
+import { MemoryFault, onFault, type Memory } from '../../snapshots/memory.js';
 import type { ModuleData } from '../binary/module-data.js';
 import type { TypeFormat } from './type-format.js';
 import { TFLAG, TypeNames } from './type-names.js';
@@ -191,16 +191,17 @@ export class TypeReader {
     );
   }
 
-  /** Bytes that a descriptor takes, with all that lies right behind it. Throws MemoryFault. */
-  descriptorBytes(type: GoType): number {
+  /** Bytes that the descriptor at an address takes, with all that lies right behind it. Throws MemoryFault. */
+  descriptorBytes(addr: Addr): number {
     const memory = this.#memory;
-    const { addr } = type;
-    const uncommon = this.#uncommon(addr, type.kind);
-    const own = this.#kindBytes(type.kind) + (uncommon === null ? 0 : UNCOMMON_BYTES);
+    const kind = KINDS[memory.u8(addr, KIND) & KIND_MASK];
+    if (kind === undefined || kind === 'invalid') throw new MemoryFault(addr, 'there is no type');
+    const uncommon = this.#uncommon(addr, kind);
+    const own = this.#kindBytes(kind) + (uncommon === null ? 0 : UNCOMMON_BYTES);
     const methods = uncommon === null ? 0 : memory.u16(uncommon, METHOD_COUNT);
-    const listed = type.kind === 'struct' || type.kind === 'interface' ? memory.word(addr, LIST + 8) : 0;
-    const parameters = type.kind === 'func' ? memory.u16(addr, IN_COUNT) + (memory.u16(addr, OUT_COUNT) & 0x7fff) : 0;
-    const listedBytes = type.kind === 'struct' ? FIELD_BYTES : 8;
+    const listed = kind === 'struct' || kind === 'interface' ? memory.word(addr, LIST + 8) : 0;
+    const parameters = kind === 'func' ? memory.u16(addr, IN_COUNT) + (memory.u16(addr, OUT_COUNT) & 0x7fff) : 0;
+    const listedBytes = kind === 'struct' ? FIELD_BYTES : 8;
     return own + 8 * parameters + listedBytes * listed + METHOD_BYTES * methods;
   }
 

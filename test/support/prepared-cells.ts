@@ -49,6 +49,7 @@ import {
   DECODED_CELLS,
   HAMMERED_CELLS,
   RPC_CELLS,
+  NAMED_TYPES_CELLS,
   TYPED_CELLS,
   WORKING_CELLS,
 } from './work-cells.js';
@@ -92,6 +93,7 @@ export const PREPARED_CELLS: readonly Cell[] = [
   ...STUCK_CELLS,
   ...WORKING_CELLS,
   ...TYPED_CELLS,
+  ...NAMED_TYPES_CELLS,
   ...HAMMERED_CELLS,
   ...DECODED_CELLS,
   ...DECODED_ARM64_CELLS,

@@ -67,3 +67,17 @@ export function readelfGoBuildId(path: string): string | null {
   const bytes = /^ +Go .*\s+description data: ([0-9a-f ]+)/m.exec(readelf('-n', path).join('\n'))?.[1];
   return bytes === undefined ? null : Buffer.from(bytes.replaceAll(' ', ''), 'hex').toString('utf8');
 }
+
+/** DW_AT_go_runtime_type of the types that have names of their own, by these: where their descriptors are. */
+export function readelfTypes(path: string): Map<string, Set<number>> {
+  const out = new Map<string, Set<number>>();
+  for (const entry of readelf('--debug-dump=info', path)
+    .join('\n')
+    .split(/^ <\d+><[0-9a-f]+>: /m)) {
+    const name = /\(DW_TAG_(?:structure|typedef|base).*?DW_AT_name +: (?:\(\w+\) )?([\w./-]+)\n/s.exec(entry)?.[1];
+    const value = Number(/value: 2904: (?:\(\w+\) )?(\w+)/.exec(entry)?.[1] ?? 0);
+    if (name === undefined || value === 0 || name.startsWith('noalg.')) continue;
+    out.set(name, (out.get(name) ?? new Set()).add(value));
+  }
+  return out;
+}

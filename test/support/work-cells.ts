@@ -27,6 +27,14 @@ export const TYPED_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Relea
   '1.27',
 ]).map((release): Cell => ({ fixture: 'typed', release, link: release === '1.22' ? 'pie' : 'stripped' }));
 
+/** The same with debug information, which names all types: of releases whose lists of types, or names, differ. */
+export const NAMED_TYPES_CELLS: readonly Cell[] = ofAll(Object.keys(RELEASES) as Release[], [
+  '1.12',
+  '1.17',
+  '1.26',
+  '1.27',
+]).map((release): Cell => ({ fixture: 'typed', release, link: 'plain' }));
+
 /** A program whose goroutines work on one thing of each kind, and say so. */
 export const DECODED_CELLS: readonly Cell[] = [
   ...ofAll(['1.13', '1.17', '1.19', '1.21', '1.23', '1.24', '1.26', '1.27'], ['1.13', '1.17', '1.27']).map(
