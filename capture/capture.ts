@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { writeSnapshot } from '../snapshots/gsp/write.js';
+import { writeSnapshot, type WriteOptions } from '../snapshots/gsp/write.js';
 import type { Addr } from '../snapshots/address.js';
 import { countLeaks, type LeakCount } from '../analyze/leaks/verdicts.js';
 import type { LeakProof } from '../snapshots/leak-proof.js';
@@ -68,6 +68,8 @@ export interface CaptureOptions {
   readonly decoders?: readonly DecoderSpec[];
   /** When stacks are packed ahead: only if they are many unless given. */
   readonly packing?: Packing;
+  /** Takes the bytes of the snapshot, in place of a file. */
+  readonly write?: WriteOptions['write'];
 }
 
 /** What `gospy capture --json` prints. */
@@ -128,7 +130,7 @@ async function captureAndWrite(pid: number, path: string, options: CaptureOption
   begin(options, `writing ${path}`);
   const { image } = captured;
   const content = { image, memory: captured.groups };
-  const { bytesWritten } = await writeSnapshot(path, content, { signal: options.signal });
+  const { bytesWritten } = await writeSnapshot(path, content, options);
   const { mode, pauseNs, lateThreads, longestLateNs, partial } = image.capture;
   const { programs } = captured;
   const runtimes = runtimesOf(programs, captured.goroutines);

@@ -32,17 +32,24 @@ export interface SnapshotContent {
   readonly memory: Iterable<MemoryGroup>;
 }
 
+export interface WriteOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Takes the bytes of the snapshot, one piece after another, in place of a file. */
+  readonly write?: ((bytes: Uint8Array) => Promise<void>) | undefined;
+}
+
 /**
  * Writes a snapshot, with mode 0600. An existing file is replaced in one step when the new one is complete. Throws
  * `badFile` if it cannot be written, and a GospyError with exit code 130 if `signal` is aborted. A failed write leaves
- * nothing behind.
+ * nothing behind. With `write`, no file is made; then it throws what `write` does, and `path` is but a name.
  */
 export async function writeSnapshot(
   path: string,
   content: SnapshotContent,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: WriteOptions = {},
 ): Promise<{ bytesWritten: number }> {
-  const file = await AtomicFile.create(path);
+  const { write } = options;
+  const file = write === undefined ? await AtomicFile.create(path) : new HeldFile(write);
   try {
     await writeInto(file, content, () => {
       if (options.signal?.aborted === true) {
@@ -57,8 +64,42 @@ export async function writeSnapshot(
   }
 }
 
+/** What a snapshot is written to. */
+type SnapshotFile = Pick<AtomicFile, 'size' | 'write' | 'patch' | 'commit' | 'discard'>;
+
+/** A file in memory, for what cannot be written at any place but its end: the header has the size of the whole. */
+class HeldFile implements SnapshotFile {
+  size = 0;
+  readonly #write: (bytes: Uint8Array) => Promise<void>;
+  readonly #pieces: Uint8Array[] = [];
+
+  constructor(write: (bytes: Uint8Array) => Promise<void>) {
+    this.#write = write;
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    this.#pieces.push(bytes);
+    this.size += bytes.length;
+    return Promise.resolve();
+  }
+
+  /** Overwrites bytes of the first piece. */
+  patch(bytes: Uint8Array, offset: number): Promise<void> {
+    this.#pieces[0]?.set(bytes, offset);
+    return Promise.resolve();
+  }
+
+  async commit(): Promise<void> {
+    for (const piece of this.#pieces) await this.#write(piece);
+  }
+
+  discard(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
 async function writeInto(
-  file: AtomicFile,
+  file: SnapshotFile,
   { image, memory }: SnapshotContent,
   checkAborted: () => void,
 ): Promise<void> {
@@ -99,7 +140,7 @@ async function writeInto(
 }
 
 async function writeSection(
-  file: AtomicFile,
+  file: SnapshotFile,
   name: string,
   rawBytes: number,
   data: Buffer,

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ExitCode, GospyError, usageError } from '../../snapshots/errors.js';
+import type { WriteOptions } from '../../snapshots/gsp/write.js';
 import { VALUE_LEVELS, type ValueLevel } from '../../snapshots/work.js';
 import type { CaptureMode, CaptureReport } from '../../capture/capture.js';
 import type { CoreSnapshotReport } from '../targets/core-to-snapshot.js';
@@ -28,6 +29,8 @@ interface CaptureCommandOptions {
   readonly json?: true;
 }
 
+/** In place of a file: standard output. */
+const PIPE = '-';
 const MODES: readonly CaptureMode[] = ['stop', 'clone', 'live'];
 
 /** `gospy capture`: writes a snapshot of a live process, or of a core. */
@@ -37,7 +40,7 @@ export function define(command: Command, io: Io): void {
     .description(
       'Copies what every goroutine of a running Go process is doing into a snapshot, from which the other commands ' +
         'answer later, on any machine. The process runs on as before, even if gospy is killed in the middle. FILE is ' +
-        'replaced in one step or not at all.',
+        'replaced in one step or not at all; - is standard output, for a pipe.',
     )
     .addOption(pidOption('the process'))
     .addOption(
@@ -88,12 +91,31 @@ export function define(command: Command, io: Io): void {
       const given = command.getOptionValueSource('mode') === 'cli' ? options.mode : null;
       if (options.core !== undefined && given !== null)
         throw usageError('--mode is for processes, and --core names a file');
+      assertPipe(io, options);
       return captureFrom(io, { ...options, mode: modeOf(given, options) });
     });
   examples(command, [
     'gospy capture --pid 4711 -o snap.gsp',
     'gospy capture --pid $(pgrep -o prometheus) -o snap.gsp --leaks',
   ]);
+}
+
+/** Throws GospyError with exit code 2 if a snapshot is to go to standard output, and that is for something else. */
+function assertPipe(io: Io, { output, json }: CaptureCommandOptions): void {
+  if (output !== PIPE) return;
+  if (json === true) throw usageError('-o - and --json both write to standard output');
+  if (io.isTerminal) {
+    throw usageError('a snapshot is not text, and standard output is a terminal', {
+      hint: 'name a file with -o, or redirect standard output',
+    });
+  }
+}
+
+/** Where the snapshot goes: `path` is but a name where there is no file. */
+function destination(io: Io, output: string): { readonly path: string; readonly to: Pick<WriteOptions, 'write'> } {
+  return output === PIPE
+    ? { path: 'standard output', to: { write: (bytes) => io.bytes(bytes) } }
+    : { path: output, to: {} };
 }
 
 function modeOf(
@@ -133,11 +155,12 @@ async function captureCore(io: Io, file: string, options: CaptureCommandOptions)
     import('../targets/core-to-snapshot.js'),
     import('../../snapshots/atomic-file.js'),
   ]);
-  const { output, bin, debugDir } = options;
+  const { bin, debugDir } = options;
+  const { path, to } = destination(io, options.output);
   const forget = onInterrupt(removeUnfinished);
   const decoders = await readDecoders(options.decode);
-  const opening = { progress: io.progress, values: options.values, decoders, ...leakOptions(options) };
-  return coreToSnapshot({ file, bin, debugDir }, output, opening).finally(forget);
+  const opening = { progress: io.progress, values: options.values, decoders, ...leakOptions(options), ...to };
+  return coreToSnapshot({ file, bin, debugDir }, path, opening).finally(forget);
 }
 
 async function captureProcess(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
@@ -154,7 +177,8 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
 }
 
 async function captureLowered(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {
-  const { output, mode, bin, budget } = options;
+  const { mode, bin, budget } = options;
+  const { path, to } = destination(io, options.output);
   const [{ captureToFile }, { endClones }, { checkOutput, removeUnfinished }] = await Promise.all([
     import('../../capture/capture.js'),
     import('../../capture/clone/clone.js'),
@@ -165,12 +189,13 @@ async function captureLowered(io: Io, pid: number, options: CaptureCommandOption
   const forget = [onInterrupt(removeUnfinished), onInterrupt(endClones)];
   try {
     const captureWith = captureOptions(mode, binary, { progress: io.progress, decoders });
-    checkOutput(output);
-    return await captureToFile(pid, output, {
+    if (to.write === undefined) checkOutput(path);
+    return await captureToFile(pid, path, {
       ...captureWith,
       ...(budget === undefined ? {} : { budgetMs: budget }),
       ...leakOptions(options),
       values: options.values,
+      ...to,
     });
   } finally {
     forget.forEach((forgetOne) => forgetOne());
@@ -184,13 +209,14 @@ async function printReport(
   report: CaptureReport | CoreSnapshotReport,
 ): Promise<void> {
   if (json === true) await io.json({ schema: 'gospy.capture/1', ...report });
+  else if (output === PIPE) io.note(captureText(report).trimEnd());
   else await io.write(captureText(report));
   io.warnings(report.warnings, runtimeNames(report.runtimes));
   if (strict !== true || !report.partial) return;
   await io.end();
   throw new GospyError(
     ExitCode.partial,
-    `${output} is partial: ${report.warnings[0]?.message ?? 'something is missing'}`,
+    `${report.path} is partial: ${report.warnings[0]?.message ?? 'something is missing'}`,
     {
       hint: 'it was kept; without --strict this is not an error',
     },

@@ -7,7 +7,7 @@ import { WarningCollector, type Warning } from '../../analyze/warnings.js';
 import { checkOutput } from '../../snapshots/atomic-file.js';
 import type { Core } from '../../snapshots/elf/core-image.js';
 import { badFile } from '../../snapshots/errors.js';
-import { writeSnapshot } from '../../snapshots/gsp/write.js';
+import { writeSnapshot, type WriteOptions } from '../../snapshots/gsp/write.js';
 import type { CaptureFacts } from '../../snapshots/image.js';
 import type { Segment } from '../../snapshots/memory.js';
 import type { ValueLevel } from '../../snapshots/work.js';
@@ -42,7 +42,7 @@ export interface CoreSnapshotReport {
 }
 
 /** How a core becomes a snapshot. */
-interface Distilling extends Opening {
+interface Distilling extends Opening, Pick<WriteOptions, 'write'> {
   /** How much is kept of the values that goroutines work on. */
   readonly values: ValueLevel;
 }
@@ -54,7 +54,7 @@ interface Distilling extends Opening {
 export async function coreToSnapshot(spec: FileTarget, path: string, opening: Distilling): Promise<CoreSnapshotReport> {
   const kind = kindOfTarget(spec.file);
   if (kind.kind !== 'core') throw badFile(`${spec.file} is already a snapshot, not a core`);
-  checkOutput(path);
+  if (opening.write === undefined) checkOutput(path);
   opening.progress?.(`reading ${spec.file}`);
   const core = await openCoreFile(spec.file, kind, opening);
   try {
@@ -89,7 +89,7 @@ async function writeExtract(
     };
     const memory = new CountingGroups(groups);
     const content = { image: { ...image, capture, work: storedWork(values, surveyed) }, memory };
-    const { bytesWritten } = await writeSnapshot(path, content, { signal: opening.signal });
+    const { bytesWritten } = await writeSnapshot(path, content, opening);
     const { pid, threads } = image;
     return {
       ...{ path, pid, goVersion: programs[0].version.text, mode: 'core', goroutines },
