@@ -7,7 +7,7 @@ import { keepRunning } from './keep-running.js';
 import type { StoppedThread } from './tracee.js';
 import { enterRealTime } from './real-time.js';
 import { Tracees } from './tracees.js';
-import { armWatchdog } from './watchdog.js';
+import { armWatchdog, SEIZE_LIMIT_SECONDS, within } from './watchdog.js';
 
 const DEFAULT_TIMEOUT_MS = 300;
 /** Late threads keep nobody else waiting: on a busy machine, some take a second and more until they have a CPU. */
@@ -15,8 +15,6 @@ const LATE_TIMEOUT_MS = 3000;
 /** The body is run so often while threads are found that ran meanwhile. Then it waits until all have trapped. */
 const MAX_TRIES = 3;
 const DEFAULT_HARD_LIMIT_SECONDS = 5;
-/** The threads are seized by then, unless an execve of the process waits for gospy, and gospy for it. */
-const SEIZE_LIMIT_SECONDS = 2;
 /** One second more for so many threads: each takes about 0.03 ms, and several times that on a busy machine. */
 const THREADS_PER_SECOND = 5000;
 
@@ -94,14 +92,15 @@ export function withStopped<T>(
   const restorePriority = raisePriority();
   const leaveRealTime = realTime === true ? enterRealTime() : () => undefined;
   const restoreSignals = keepRunning();
-  const watchdog = armWatchdog(Math.min(hardLimit, SEIZE_LIMIT_SECONDS + more));
+  const watchdog = armWatchdog(hardLimit);
   try {
     assertDumpsNoCore(pid);
     const seizedAt = process.hrtime.bigint();
     let begun: bigint;
     try {
-      tracees.seizeAll();
-      watchdog.rearm(hardLimit);
+      within(SEIZE_LIMIT_SECONDS + more, () => {
+        tracees.seizeAll();
+      });
       begun =
         first === undefined
           ? process.hrtime.bigint()

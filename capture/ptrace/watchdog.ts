@@ -1,6 +1,11 @@
 import { Action, alarm, setAction } from '../libc.js';
 
 const SIGALRM = 14;
+/** A thread is seized by then, unless an execve of the process waits for gospy, and gospy for it. */
+export const SEIZE_LIMIT_SECONDS = 2;
+
+/** When it ends gospy, as a time of performance.now(); Infinity while it is not armed. */
+let end = Infinity;
 
 export interface Watchdog {
   /** Begins anew, with so many whole seconds. */
@@ -14,10 +19,30 @@ export interface Watchdog {
  */
 export function armWatchdog(seconds: number): Watchdog {
   const restoreAction = setAction(SIGALRM, Action.byDefault);
-  alarm(seconds);
+  const rearm = (seconds: number): void => {
+    end = performance.now() + 1000 * seconds;
+    alarm(seconds);
+  };
   const disarm = (): void => {
+    end = Infinity;
     alarm(0);
     restoreAction();
   };
-  return { rearm: alarm, disarm };
+  rearm(seconds);
+  return { rearm, disarm };
+}
+
+/** Returns what `action` does, for which the watchdog gives so many whole seconds at most. If it is not armed, it gives any time. */
+export function within<T>(seconds: number, action: () => T): T {
+  if (end === Infinity) return action();
+  alarm(Math.min(seconds, secondsLeft()));
+  try {
+    return action();
+  } finally {
+    alarm(secondsLeft());
+  }
+}
+
+function secondsLeft(): number {
+  return Math.max(1, Math.ceil((end - performance.now()) / 1000));
 }

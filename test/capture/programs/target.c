@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -115,8 +116,25 @@ static void *executor(void *unused) {
   char generation[32];
   snprintf(generation, sizeof generation, "%d", atoi(arguments[2]) + 1);
   usleep(1500);
-  execl("/proc/self/exe", arguments[0], "exec", generation, NULL);
+  execl("/proc/self/exe", arguments[0], arguments[1], generation, NULL);
   abort();
+  return unused;
+}
+
+static int unseen(void *unused) {
+  for (;;) pause();
+  return unused != NULL;
+}
+
+/* Makes threads that the tracer of this one is not given: it has to find them. */
+static void *spawner(void *unused) {
+  enum { COUNT = 100, STACK = 16384, FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM };
+  char *stacks = mmap(NULL, COUNT * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (int i = 1; i <= COUNT; i++) {
+    clone(unseen, stacks + i * STACK, FLAGS | CLONE_UNTRACED, NULL);
+    usleep(200);
+  }
+  for (;;) pause();
   return unused;
 }
 
@@ -270,8 +288,9 @@ int main(int argc, char **argv) {
     start(reuse, NULL); /* a parent that traces its child takes a stop of the first thread for its end */
     for (;;) pause();
   }
-  if (strcmp(mode, "exec") == 0) {
+  if (strcmp(mode, "exec") == 0 || strcmp(mode, "exec-unseen") == 0) {
     for (int i = 0; i < 3; i++) start(sleeper, NULL);
+    if (strcmp(mode, "exec-unseen") == 0) start(spawner, NULL);
     printf("%d\n", number);
     fflush(stdout);
     start(executor, NULL);
