@@ -1,5 +1,6 @@
 import type { Registers } from '../../snapshots/registers.js';
 import { Errno, Pinned, errno, ptrace, waitid } from '../libc.js';
+import { SEIZE_LIMIT_SECONDS, within } from './watchdog.js';
 
 /** Requests of ptrace(2). SEIZE, never ATTACH: it stops nothing, and the kernel lets the tracees go if gospy dies. */
 const PTRACE_DETACH = 17;
@@ -45,10 +46,10 @@ function waitInfo(): Pinned {
 
 /**
  * Makes gospy the thread's tracer, without stopping it. Returns 0 or an errno: EPERM also for a thread that is exiting, or
- * that gospy traces already.
+ * that gospy traces already. An execve of the process can hold this up for good: in a stop, the watchdog ends that.
  */
 export function seize(tid: number, options = 0): number {
-  return ptrace(PTRACE_SEIZE, tid, 0, options) === 0 ? 0 : errno();
+  return within(SEIZE_LIMIT_SECONDS, () => (ptrace(PTRACE_SEIZE, tid, 0, options) === 0 ? 0 : errno()));
 }
 
 /** Asks a seized thread to stop as soon as it can. Returns 0 or an errno. */

@@ -11,7 +11,6 @@ import { sleep } from '../process/sleep.js';
 import { endedEarly, TaskDir } from './task-dir.js';
 import { Tracee, type StoppedThread, type TraceeKind } from './tracee.js';
 import { openChannels, type WaitChannel } from './wait-channel.js';
-import { SEIZE_LIMIT_SECONDS, within } from './watchdog.js';
 
 /** Threads that can be born between the first look and the stop without an allocation in the stop. */
 const SPARE_SLOTS = 64;
@@ -107,8 +106,7 @@ export class Tracees {
       this.#seen.add(name);
       const tid = Number(name);
       if (this.#only !== null && tid !== this.#only) continue;
-      const take = (): number => seize(tid, TRACE_CLONE);
-      const failed = takePending(tid) ? 0 : alsoInterrupt ? within(SEIZE_LIMIT_SECONDS, take) : take();
+      const failed = takePending(tid) ? 0 : seize(tid, TRACE_CLONE);
       if (failed !== 0 && this.#adopt(tid, this.#isCopied ? 'newborn' : 'thread')) {
         found++;
         continue;
@@ -191,7 +189,8 @@ export class Tracees {
   look(deadline: number): boolean {
     const begun = performance.now();
     const end = Math.min(deadline, begun + LOOK_MS + LOOK_MS_PER_THREAD * this.#tracees.length);
-    let [pending, idle] = [Infinity, 0];
+    let pending = Infinity;
+    let idle = 0;
     for (;;) {
       const left = this.#pollAll();
       const now = performance.now();
@@ -298,9 +297,9 @@ export class Tracees {
       this.#slots = new RegisterSlots(this.#slots.capacity, registerSetSize(this.#arch));
       this.#nextSlot = 0;
     }
+    const ownChild = this.#ownChild && tid === this.pid;
     const slot = { slots: this.#slots, index: this.#nextSlot++ };
-    const channel = this.#channels.get(tid) ?? null;
-    return new Tracee(tid, kind, this.#ownChild && tid === this.pid, this.#arch, slot, channel);
+    return new Tracee(tid, kind, ownChild, this.#arch, slot, this.#channels.get(tid) ?? null);
   }
 
   /** Takes a thread or process that was born a tracee. Returns false if it was not: no first thread is. */
@@ -373,7 +372,8 @@ export class Tracees {
   }
 
   #waitForKnown(patience: number, deadline: number): void {
-    let [pending, idle] = [Infinity, 0];
+    let pending = Infinity;
+    let idle = 0;
     for (;;) {
       const left = this.#pollAll();
       const now = performance.now();

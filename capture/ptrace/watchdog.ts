@@ -6,6 +6,8 @@ export const SEIZE_LIMIT_SECONDS = 2;
 
 /** When it ends gospy, as a time of performance.now(); Infinity while it is not armed. */
 let end = Infinity;
+/** True while it gives less time than that. */
+let isWithin = false;
 
 export interface Watchdog {
   /** Begins anew, with so many whole seconds. */
@@ -32,13 +34,18 @@ export function armWatchdog(seconds: number): Watchdog {
   return { rearm, disarm };
 }
 
-/** Returns what `action` does, for which the watchdog gives so many whole seconds at most. If it is not armed, it gives any time. */
+/**
+ * Returns what `action` does, for which the watchdog gives so many whole seconds at most. If it is not armed, it gives any time;
+ * within another action, as much as it gives that one.
+ */
 export function within<T>(seconds: number, action: () => T): T {
-  if (end === Infinity) return action();
+  if (end === Infinity || isWithin) return action();
   alarm(Math.min(seconds, secondsLeft()));
+  isWithin = true;
   try {
     return action();
   } finally {
+    isWithin = false;
     alarm(secondsLeft());
   }
 }
