@@ -7,15 +7,13 @@ import { assertReachable, refusal } from '../process/permission.js';
 import { isAlive, readStatus, threadState } from '../process/procfs.js';
 import { detachLater, pollPending, takePending } from './pending-detach.js';
 import { RegisterSlots, TRACE_CLONE, seize } from './ptrace.js';
-import { sleep } from '../process/sleep.js';
+import { Pace, sleep } from '../process/sleep.js';
 import { endedEarly, TaskDir } from './task-dir.js';
 import { Tracee, type StoppedThread, type TraceeKind } from './tracee.js';
 import { openChannels, type WaitChannel } from './wait-channel.js';
 
 /** Threads that can be born between the first look and the stop without an allocation in the stop. */
 const SPARE_SLOTS = 64;
-/** Looks at the threads that have not stopped yet before gospy leaves the CPU to them. */
-const SPINS = 3;
 /**
  * How long to look for threads that trap at once before a copy that need not wait for the others, in milliseconds: so long,
  * and so much longer per thread while each look finds more. An interrupt takes some microseconds to reach another CPU.
@@ -29,6 +27,8 @@ const LONG_SLEEP_MS = 0.2;
 const SEIZE_MS = 500;
 /** How long to wait if all threads that are left sleep where no signal reaches them (state D). */
 const PATIENCE_MS = 20;
+/** Lists of threads in which none is new, before those that the kernel counts besides are given up. */
+const MAX_LISTS = 10;
 /** How long to wait for threads that could not be let go at once before leaving them to the event loop. */
 const SETTLE_MS = 20;
 
@@ -159,13 +159,12 @@ export class Tracees {
     const first = this.#tracees.filter(({ tid }) => tids.includes(tid));
     let begun = process.hrtime.bigint();
     for (const tracee of first) tracee.interrupt();
-    for (let looks = 0; performance.now() < deadline; looks++) {
+    for (const pace = new Pace(); performance.now() < deadline; pace.rest(first.length)) {
       const now = process.hrtime.bigint();
       for (const tracee of first) if (tracee.state === 'seized') this.#poll(tracee);
       if (first.some((tracee) => tracee.stopped && isReady(tracee))) break;
       if (first.every(({ state }) => state !== 'seized')) break;
       if (!first.some(({ state }) => state === 'stopped')) begun = now;
-      if (looks > SPINS) sleep();
     }
     return begun;
   }
@@ -176,10 +175,8 @@ export class Tracees {
    */
   waitForAll(deadline: number): void {
     const patience = performance.now() + PATIENCE_MS;
-    do {
-      this.#waitForKnown(patience, deadline);
-      if (this.#isComplete()) return;
-    } while (this.seizeNew(true) > 0 && performance.now() < deadline);
+    do this.#waitForKnown(patience, deadline);
+    while (this.#seizeMissing() > 0 && performance.now() < deadline);
   }
 
   /**
@@ -189,18 +186,15 @@ export class Tracees {
   look(deadline: number): boolean {
     const begun = performance.now();
     const end = Math.min(deadline, begun + LOOK_MS + LOOK_MS_PER_THREAD * this.#tracees.length);
-    let pending = Infinity;
-    let idle = 0;
+    const pace = new Pace();
     for (;;) {
       const left = this.#pollAll();
       const now = performance.now();
-      if (this.#isComplete() || this.seizeNew(true) === 0) {
+      if (this.#seizeMissing() === 0) {
         if (left === 0) return true;
-        if (now >= end || (idle > SPINS && now >= begun + LOOK_MS)) return false;
+        if (now >= end || (pace.isIdle && now >= begun + LOOK_MS)) return false;
       }
-      idle = left < pending ? 0 : idle + 1;
-      pending = left;
-      if (idle > SPINS) sleep();
+      pace.rest(left);
     }
   }
 
@@ -210,7 +204,7 @@ export class Tracees {
    */
   findStrangers(): boolean {
     const before = this.#strangers;
-    if (!this.#isComplete()) this.seizeNew(true);
+    this.#seizeMissing();
     return this.#strangers > before;
   }
 
@@ -372,15 +366,12 @@ export class Tracees {
   }
 
   #waitForKnown(patience: number, deadline: number): void {
-    let pending = Infinity;
-    let idle = 0;
+    const pace = new Pace();
     for (;;) {
       const left = this.#pollAll();
       const now = performance.now();
       if (left === 0 || now >= deadline || (now >= patience && this.#onlySleepersLeft())) return;
-      idle = left < pending ? 0 : idle + 1;
-      pending = left;
-      if (idle > SPINS) sleep();
+      pace.rest(left);
     }
   }
 
@@ -390,11 +381,18 @@ export class Tracees {
     return pending.every(({ tid }) => threadState(this.pid, tid) === 'D');
   }
 
-  /** True if the kernel counts as many threads as gospy traces: a tracee is counted until it is reaped. */
+  /** Seizes threads that were not seen before, if any are missing. Returns how many: a list that has none may lack some. */
+  #seizeMissing(): number {
+    let found = 0;
+    for (let lists = 0; lists < MAX_LISTS && found === 0 && !this.#isComplete(); lists++) found = this.seizeNew(true);
+    return found;
+  }
+
+  /** True if the kernel counts as many threads as gospy knows: a tracee is counted until it is reaped. */
   #isComplete(): boolean {
     if (this.#only !== null) return true;
     let held = 0;
     for (const { kind, state } of this.#tracees) if (kind !== 'process' && state !== 'reaped') held++;
-    return this.#taskDir.isCount(held);
+    return this.#taskDir.isWhole(held, this.#refused);
   }
 }

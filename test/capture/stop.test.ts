@@ -82,6 +82,20 @@ test('stop: stops all threads even while new ones are born', async (t) => {
   await runsOn(t, target);
 });
 
+test('stop: stops a thread too that is not in each list of the threads', async (t) => {
+  for (const logical of [false, true]) {
+    const target = await Target.start(programs.c, 'spinners', '2');
+    t.teardown(() => target.end());
+    const under = ['env', `LD_PRELOAD=${programs.shortLists}`];
+    const stopper = startStopper(target.pid, { count: 1, hardLimitSeconds: 600, holdMs: 600_000, logical }, under);
+    t.teardown(() => stopper.child.kill('SIGKILL'));
+    await until(() => threadStates(target.pid).every((state) => state === 't'), 'all threads to stop');
+    stopper.child.kill('SIGKILL');
+    await soon(stopper.exited, 'the end of the stopper');
+    await runsOn(t, target);
+  }
+});
+
 test('stop: a thread that gets the id of one that has just ended is let go too', async (t) => {
   const target = await Target.start(programs.c, 'reuse');
   t.teardown(() => target.end());

@@ -20,6 +20,8 @@ export interface Programs {
   readonly moment: string;
   /** loader.c: runs the static program that its arguments name, from memory without a file. */
   readonly loader: string;
+  /** short-lists.c: a library to preload, with which the lists of a process's threads lack one. */
+  readonly shortLists: string;
   readonly folder: string;
   remove(): void;
 }
@@ -27,13 +29,14 @@ export interface Programs {
 /** Builds the C programs. */
 export function buildC(): Programs {
   const folder = mkdtempSync(join(tmpdir(), 'gospy-capture-'));
-  const build = (name: string): string => {
+  const build = (name: string, ...flags: string[]): string => {
     const out = join(folder, name);
-    execFileSync('gcc', ['-O1', '-pthread', '-o', out, join(programs, `${name}.c`)]);
+    execFileSync('gcc', ['-O1', '-pthread', ...flags, '-o', out, join(programs, `${name}.c`)]);
     return out;
   };
   const [c, moment, loader] = [build('target'), build('moment'), build('loader')];
-  return { c, moment, loader, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  const shortLists = build('short-lists', '-shared', '-fPIC');
+  return { c, moment, loader, shortLists, folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** Builds busy.go, and returns its path. */
