@@ -91,8 +91,6 @@ export interface TaskStat {
   readonly kernelThread: boolean;
   /** Whether it is a thread that does I/O for a process in the kernel (io_uring). */
   readonly ioWorker: boolean;
-  /** Clock ticks from boot to its start. Together with the pid it identifies a process for good. */
-  readonly startTime: number;
 }
 
 /** Parses /proc/PID/stat. The name may contain spaces, brackets and line ends; the last bracket ends it. */
@@ -110,7 +108,6 @@ export function parseStat(text: string): TaskStat {
     state: /^[A-Za-z]/.exec(rest[0] ?? '')?.[0] ?? '?',
     kernelThread: Math.floor(flags / PF_KTHREAD) % 2 === 1,
     ioWorker: Math.floor(flags / PF_IO_WORKER) % 2 === 1 && name.startsWith(IO_WORKER),
-    startTime: Number(rest[19] ?? 0),
   };
 }
 
