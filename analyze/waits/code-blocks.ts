@@ -99,6 +99,31 @@ function cut(
   return blocks;
 }
 
+/** Where control may go on from a block. */
+export function successors({ next, taken }: Block): number[] {
+  return next === null ? [...taken] : [next, ...taken];
+}
+
+/** The blocks, each behind those from which control comes to it, but for the ways back in loops. */
+export function inOrder(blocks: Blocks): Block[] {
+  const entry = blocks.get(0);
+  const seen = new Set([entry]);
+  const done: Block[] = [];
+  const path = entry === undefined ? [] : [{ block: entry, left: successors(entry) }];
+  for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
+    const to = last.left.pop();
+    const block = to === undefined ? undefined : blocks.get(to);
+    if (to === undefined) {
+      done.push(last.block);
+      path.pop();
+    } else if (block !== undefined && !seen.has(block)) {
+      seen.add(block);
+      path.push({ block, left: successors(block) });
+    }
+  }
+  return done.reverse();
+}
+
 /** The code that control may come to from an offset on: parts of blocks. */
 export function* aheadOf(blocks: Blocks, offset: number): Iterable<{ readonly from: number; readonly to: number }> {
   const first = [...blocks.values()].find(({ start, end }) => offset > start && offset <= end);

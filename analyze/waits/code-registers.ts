@@ -33,7 +33,7 @@ export interface RegisterUse {
 export class Registers {
   readonly #use: RegisterUse;
   readonly #registers: (Value | null)[];
-  /** By offset from the stack pointer at the function's entry. */
+  /** By offset from the stack pointer at the function's entry: whole words. */
   #slots: Map<number, Value>;
   /** True where a copy has the same map. */
   #sharesSlots = false;
@@ -82,13 +82,22 @@ export class Registers {
   }
 
   store(offset: number, value: Value | null): void {
-    this.forget(offset, offset + 8);
-    if (value !== null) this.#ownSlots().set(offset, value);
+    this.forget(offset, offset + WORD);
+    // No pointer lies between two words.
+    if (value !== null && offset % WORD === 0) this.#ownSlots().set(offset, value);
   }
 
   /** Forgets the words of the frame that lie in part between two offsets. */
   forget(from: number, to: number): void {
-    for (const offset of this.#slots.keys()) if (offset + 8 > from && offset < to) this.#ownSlots().delete(offset);
+    const first = Math.floor(from / WORD);
+    const words = Math.ceil(to / WORD) - first;
+    // A frame may have hundreds of words, and most stores change one.
+    if (words < this.#slots.size) for (let i = 0; i < words; i++) this.#forgetWord(WORD * (first + i));
+    else for (const at of this.#slots.keys()) if (at + WORD > from && at < to) this.#forgetWord(at);
+  }
+
+  #forgetWord(offset: number): void {
+    if (this.#slots.has(offset)) this.#ownSlots().delete(offset);
   }
 
   #ownSlots(): Map<number, Value> {

@@ -47,8 +47,8 @@ export class DoneAhead {
     if (ahead === null) return false;
     return ahead.calls.some((next) => {
       const given = this.#flows.argument(ahead.flow, next, 0);
-      const registers = ahead.flow.flow.at(next, true)?.registers;
-      if (given === null || registers === undefined) return false;
+      const registers = ahead.flow.duringCall(next);
+      if (given === null || registers === null) return false;
       return new FrameValues(this.#program.memory, this.#cpu, registers, fp).find(given)?.address === group;
     });
   }

@@ -2,14 +2,15 @@ import type { CodeIndex } from '../stacks/code-index.js';
 import { aheadOf } from './code-blocks.js';
 import { EndingCode } from './ending-code.js';
 import { Remembered } from './remembered.js';
-import { ValueFlows, type ValueFlow } from './value-flows.js';
+import type { RegisterFlow } from './register-flow.js';
+import { ValueFlows } from './value-flows.js';
 
 const DONE = 'sync.(*WaitGroup).Done';
 const ADD = 'sync.(*WaitGroup).Add';
 
 /** The calls of Done that control comes to from one place, and the flow of values in the function. */
 export interface DoneAt {
-  readonly flow: ValueFlow;
+  readonly flow: RegisterFlow;
   /** Where these calls return to, in the code. */
   readonly calls: readonly number[];
 }

@@ -59,9 +59,9 @@ export class EndCalls {
     const flow = point === null || calls.length === 0 ? null : this.#flows.of(point);
     if (point === null || flow === null) return null;
     const offset = pc - point.func.entry;
-    const registers = flow.flow.at(offset, true)?.registers;
+    const registers = flow.duringCall(offset);
     // What the code does to its stack pointer must be what the function table says.
-    if (registers?.sp !== -(point.spDelta ?? NaN)) return null;
+    if (registers === null || registers.sp !== -(point.spDelta ?? NaN)) return null;
     return { blocks: flow.blocks, registers, offset, calls };
   }
 

@@ -1,73 +1,64 @@
-import type { Block, Blocks } from './code-blocks.js';
-import { Registers } from './code-registers.js';
+import { successors, type Block, type Blocks } from './code-blocks.js';
+import type { Registers } from './code-registers.js';
 import { keyOf, shifted, type Value } from './code-values.js';
-import { lookedUp, seenByCaller, storeResults } from './call-results.js';
-import type { Ahead, Callee, CodeCalls, LockEvent, Stand, Summary } from './code-calls.js';
+import { seenByCaller } from './call-results.js';
+import type { Ahead, CodeCalls, LockEvent, Stand, Summary } from './code-calls.js';
 import type { Cpu, Instruction } from './instruction.js';
 import { inlinedMethod, type LockCall, type Mode, type SlowPath } from './lock-functions.js';
 import { keyOfCall, LockStates, type Hold, type IndirectCall, type Tried } from './lock-states.js';
+import { RegisterFlow } from './register-flow.js';
 
-/** Steps over a function, for each of its blocks: a function that takes more is given up. */
-const STEPS_A_BLOCK = 64;
+/** Parts of paths that are gone over for what lies ahead. */
+const MAX_PARTS = 1024;
 
 /**
- * Follows locks and values through the blocks of a function until nothing new is found: at each place they are what all
- * paths that lead there agree on.
+ * Follows locks through the blocks of a function until nothing new is found: at each place they are what all paths that lead
+ * there agree on.
  */
 export class LockFlow {
   readonly #cpu: Cpu;
   readonly #code: DataView;
-  readonly #blocks: Blocks;
   readonly #calls: CodeCalls;
   readonly #instruction: Instruction;
-  /** Offsets in the frame whose address some code has taken. */
-  readonly #escaped = new Set<number>();
-  readonly #registersAt = new Map<number, Registers>();
-  readonly #locksAt = new Map<number, LockStates>();
+  readonly #values: RegisterFlow;
+  readonly #states = new Map<number, LockStates>();
   /** What happens to locks in a block, in order. */
   readonly #events = new Map<number, readonly LockEvent[]>();
   /** Inlined methods, by the word that their atomic instruction changes: those whose slow paths are called. */
   readonly #slowPaths = new Map<string, SlowPath[]>();
-  /** What the functions that it calls do, by address. */
-  readonly #callees = new Map<number, Callee>();
   #listening: LockEvent[] | null = null;
   /** What has happened on every path to the function's end; null where it has none. */
   atReturn: LockStates | null = null;
-  /** What registers and the words of the frame hold there. */
-  #registersAtReturn: Registers | null = null;
 
   /** `instruction` decodes the code. */
   constructor(cpu: Cpu, code: DataView, instruction: Instruction, blocks: Blocks, calls: CodeCalls) {
     this.#cpu = cpu;
     this.#code = code;
     this.#instruction = instruction;
-    this.#blocks = blocks;
     this.#calls = calls;
+    this.#values = new RegisterFlow(cpu, code, instruction, blocks, calls);
   }
 
   /** Returns false for a function that takes too many steps. */
   run(): boolean {
-    for (let known = -1; known !== this.#escaped.size;) {
-      known = this.#escaped.size;
-      this.#registersAt.clear();
-      if (!this.#fix(this.#registersAt, Registers.atEntry(this.#cpu), (block, at) => this.#registersAfter(block, at)))
-        return false;
-    }
-    const hasSlowPaths = [...this.#callees.values()].some(({ slowPath }) => slowPath !== null);
-    for (const block of this.#blocks.values()) {
-      if (hasSlowPaths) this.#findSlowPaths(block);
-      this.#findReturn(block);
-    }
-    return this.#fix(this.#locksAt, LockStates.none(), (block, at) => this.#locksAfter(block, at));
+    if (!this.#values.run()) return false;
+    const hasSlowPaths = [...this.#values.callees].some(({ slowPath }) => slowPath !== null);
+    if (hasSlowPaths) for (const block of this.#values.blocks.values()) this.#findSlowPaths(block);
+    return this.#values.fixedPoint.find(this.#states, LockStates.none(), (block, before) => this.#after(block, before));
+  }
+
+  /** What the function returns, as far as that is known: by register, or by bytes from the stack pointer at its entry. */
+  get results(): Iterable<readonly [at: number, value: Value]> {
+    return this.#values.results;
   }
 
   /**
    * What holds before the instruction at an offset, or during the call that ends there; null where control never comes to it.
    */
   at(offset: number, isReturn: boolean): Stand | null {
-    const block = this.#blockOf(isReturn ? offset - 1 : offset);
-    const registers = block === null ? null : (this.#registersAt.get(block.start)?.copy() ?? null);
-    const locks = block === null ? null : (this.#locksAt.get(block.start)?.copy() ?? null);
+    const block = this.#values.blockAt(isReturn ? offset - 1 : offset);
+    const registers = block === null ? null : this.#values.atStart(block);
+    const locks = block === null ? null : (this.#states.get(block.start)?.copy() ?? null);
     if (block === null || registers === null || locks === null) return null;
     const i = this.#instruction;
     for (let at = block.start; at < block.end; at = i.end) {
@@ -78,9 +69,9 @@ export class LockFlow {
       if (isReturn && i.end === offset) {
         if (i.flow !== 'call' && i.flow !== 'call-indirect') return null;
         const after = locks.copy();
-        this.#stepLocks(registers, after, i);
+        this.#step(registers, after, i);
         const waitsFor = this.#duringCall(registers, locks, i);
-        this.#stepRegisters(registers, i);
+        this.#values.step(registers, i);
         // What the call may still acquire is not the caller's to release yet.
         const ahead = this.#ahead(block, offset);
         const next = ahead.next.filter((hold) => {
@@ -88,96 +79,34 @@ export class LockFlow {
         });
         return { registers, locks, ...ahead, next, waitsFor };
       }
-      this.#stepLocks(registers, locks, i);
-      this.#stepRegisters(registers, i);
+      this.#step(registers, locks, i);
+      this.#values.step(registers, i);
     }
     return null;
-  }
-
-  #blockOf(offset: number): Block | null {
-    for (const block of this.#blocks.values()) if (offset >= block.start && offset < block.end) return block;
-    return null;
-  }
-
-  /** Goes over the blocks until the states at their starts are the same as before. */
-  #fix<S extends { joined(other: S, place: string): S | null; copy(): S }>(
-    states: Map<number, S>,
-    entry: S,
-    after: (block: Block, state: S) => readonly (readonly [to: number, state: S])[],
-  ): boolean {
-    let left = STEPS_A_BLOCK * (this.#blocks.size + 1);
-    states.set(0, entry);
-    const waiting = new Set([0]);
-    for (const start of waiting) {
-      if (left-- === 0) return false;
-      waiting.delete(start);
-      const block = this.#blocks.get(start);
-      const state = states.get(start);
-      if (block === undefined || state === undefined) return false;
-      for (const [to, out] of after(block, state)) {
-        const before = states.get(to);
-        const joined = before === undefined ? out.copy() : before.joined(out, `${to}`);
-        if (joined === null) continue;
-        states.set(to, joined);
-        waiting.add(to);
-      }
-    }
-    return true;
-  }
-
-  #registersAfter(block: Block, before: Registers): (readonly [number, Registers])[] {
-    const registers = before.copy();
-    const i = this.#instruction;
-    for (let at = block.start; at < block.end && i.decode(this.#code, at); at = i.end)
-      this.#stepRegisters(registers, i);
-    return successors(block).map((to) => [to, registers]);
   }
 
   #findSlowPaths(block: Block): void {
-    const registers = this.#registersAt.get(block.start)?.copy();
+    const registers = this.#values.atStart(block);
     const i = this.#instruction;
-    for (let at = block.start; registers !== undefined && at < block.end && i.decode(this.#code, at); at = i.end) {
-      const path = i.flow === 'call' ? this.#callee(i.target).slowPath : null;
+    for (let at = block.start; registers !== null && at < block.end && i.decode(this.#code, at); at = i.end) {
+      const path = i.flow === 'call' ? this.#values.callee(i.target).slowPath : null;
       const given = path === null ? null : this.#given(registers);
       if (path !== null && given !== null) {
         const key = keyOf(shifted(given, path.toAtomic));
         this.#slowPaths.set(key, [...(this.#slowPaths.get(key) ?? []), path]);
       }
-      this.#stepRegisters(registers, i);
+      this.#values.step(registers, i);
     }
   }
 
-  /** What the function returns, as far as that is known: by register, or by bytes from the stack pointer at its entry. */
-  get results(): Iterable<readonly [at: number, value: Value]> {
-    const registers = this.#registersAtReturn;
+  #after(block: Block, before: LockStates): (readonly [number, LockStates])[] {
+    const registers = this.#values.atStart(block);
     if (registers === null) return [];
-    if (!this.#calls.inRegisters) return [...registers.slots].filter(([at, value]) => at > 0 && !isArgument(value, at));
-    return this.#cpu.results.flatMap((at) => {
-      const value = registers.get(at);
-      return value === null ? [] : [[at, value] as const];
-    });
-  }
-
-  #findReturn(block: Block): void {
-    if (block.next !== null || block.taken.length > 0) return;
-    const before = this.#registersAt.get(block.start);
-    const registers = before?.copy();
-    const i = this.#instruction;
-    for (let at = block.start; registers !== undefined && at < block.end && i.decode(this.#code, at); at = i.end)
-      this.#stepRegisters(registers, i);
-    if (registers === undefined || i.flow !== 'return') return;
-    this.#registersAtReturn =
-      this.#registersAtReturn?.joined(registers, 'return') ?? this.#registersAtReturn ?? registers;
-  }
-
-  #locksAfter(block: Block, before: LockStates): (readonly [number, LockStates])[] {
-    const registers = this.#registersAt.get(block.start)?.copy();
-    if (registers === undefined) return [];
     const locks = before.copy();
     const i = this.#instruction;
     for (let at = block.start; at < block.end && i.decode(this.#code, at); at = i.end) {
-      this.#stepLocks(registers, locks, i);
-      this.#stepRegisters(registers, i);
+      this.#step(registers, locks, i);
+      this.#values.step(registers, i);
     }
     if (block.next === null && block.taken.length === 0 && (i.flow === 'return' || i.flow === 'jump'))
       this.#return(locks);
@@ -204,32 +133,7 @@ export class LockFlow {
     });
   }
 
-  #callee(target: number): Callee {
-    let known = this.#callees.get(target);
-    if (known === undefined) this.#callees.set(target, (known = this.#calls.callee(target)));
-    return known;
-  }
-
-  #stepRegisters(registers: Registers, i: Instruction): void {
-    if (i.flow === 'next') i.step(registers, this.#escaped);
-    if (i.flow !== 'call' && i.flow !== 'call-indirect') return;
-    const { argumentBytes, changed } = this.#calls;
-    const callee = i.flow === 'call' ? this.#callee(i.target) : null;
-    if (callee?.isBarrier === true) {
-      for (const register of this.#cpu.changedByBarrier) registers.set(register, null);
-      return;
-    }
-    const { looksUp = null, summary = null } = callee ?? {};
-    // A copy makes the first change of the frame's words copy them all.
-    const before = looksUp === null && summary === null ? registers : registers.copy();
-    registers.call(this.#escaped, changed, callee?.argumentBytes ?? argumentBytes, `${i.at}`);
-    if (looksUp !== null && this.#calls.inRegisters)
-      registers.set(this.#cpu.first, lookedUp(this.#cpu, before, looksUp) ?? registers.get(this.#cpu.first));
-    if (summary !== null)
-      storeResults(this.#cpu, this.#calls.inRegisters, { registers: before, instruction: i }, registers, summary);
-  }
-
-  #stepLocks(registers: Registers, locks: LockStates, i: Instruction): void {
+  #step(registers: Registers, locks: LockStates, i: Instruction): void {
     if (i.flow !== 'branch' && i.flow !== 'jump') locks.follow((result) => i.follow(result));
     if (i.atomic !== null) this.#atomic(registers, locks, i);
     else if (i.flow === 'call-indirect') this.#callIndirect(registers, locks, i);
@@ -263,7 +167,7 @@ export class LockFlow {
   }
 
   #call(registers: Registers, locks: LockStates, i: Instruction): void {
-    const { lock, summary, runsDefers } = this.#callee(i.target);
+    const { lock, summary, runsDefers } = this.#values.callee(i.target);
     if (runsDefers) locks.doubt(() => true);
     if (lock !== null) {
       const value = this.#receiver(registers, lock);
@@ -298,7 +202,7 @@ export class LockFlow {
 
   /** What holds while a call is under way, before it has acquired what it may wait for. Returns the latter. */
   #duringCall(registers: Registers, locks: LockStates, i: Instruction): Stand['waitsFor'] {
-    const lock = i.flow === 'call' ? this.#callee(i.target).lock : null;
+    const lock = i.flow === 'call' ? this.#values.callee(i.target).lock : null;
     if (lock === null) return null;
     const value = this.#receiver(registers, lock);
     if (lock.does === 'release') locks.release(value, lock.mode);
@@ -344,7 +248,7 @@ export class LockFlow {
     const acquired: Hold[] = [];
     const seen = new Set<string>();
     const waiting: [block: Block, from: number, passed: ReadonlySet<string>][] = [[from, offset, new Set()]];
-    let left = STEPS_A_BLOCK * 16;
+    let left = MAX_PARTS;
     for (let item = waiting.pop(); item !== undefined && left-- > 0; item = waiting.pop()) {
       const [block, start, before] = item;
       const passed = new Set(before);
@@ -363,7 +267,7 @@ export class LockFlow {
         passed.add(key);
       }
       for (const to of successors(block)) {
-        const following = this.#blocks.get(to);
+        const following = this.#values.blocks.get(to);
         const key = `${to} ${[...passed].sort().join()}`;
         if (following === undefined || seen.has(key)) continue;
         seen.add(key);
@@ -378,18 +282,9 @@ export class LockFlow {
     if (known !== undefined) return known;
     const events: LockEvent[] = [];
     this.#listening = events;
-    this.#locksAfter(block, LockStates.none());
+    this.#after(block, LockStates.none());
     this.#listening = null;
     this.#events.set(block.start, events);
     return events;
   }
-}
-
-/** Whether a word of the stack is still what the function was given there. */
-function isArgument({ origin: { kind, number }, offset }: Value, at: number): boolean {
-  return kind === 'argument' && number === at && offset === 0;
-}
-
-function successors({ next, taken }: Block): number[] {
-  return next === null ? [...taken] : [next, ...taken];
 }
