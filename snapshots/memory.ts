@@ -22,6 +22,8 @@ export interface MemorySource {
   window(addr: number): Window | null;
   /** Returns the known ranges in [lo, hi), ascending and clipped to it. Neighbours may touch. */
   ranges(lo: number, hi: number): Iterable<Range>;
+  /** Copies known bytes from `addr` on, without a window for each part. Returns how many, 0 if it does not do that there. */
+  copy?(addr: number, into: Uint8Array): number;
   /** Says which addresses will be read next, in this order: a source may read ahead. */
   expect?(addresses: Float64Array): void;
   /** Returns why the byte at `addr` is absent, as a part of a sentence, or null if no reason is known. */
@@ -55,6 +57,8 @@ export function onFault<T, U>(read: () => T, otherwise: (fault: MemoryFault) => 
 const EMPTY: Window = { lo: 0, hi: 0, view: new DataView(new ArrayBuffer(0)) };
 /** Copies longer than this many bytes are checked for absent bytes before a buffer is allocated. */
 const LONG_COPY = 4096;
+/** Of longer ones the mappings are no proof that there are so many bytes. */
+const MAPPED_COPY = 2 ** 28;
 /** Largest window of a lower layer, in bytes: clipping one costs a look at all higher layers within it. */
 const LAYER_BLOCK = 2 ** 20;
 
@@ -152,6 +156,9 @@ export class Memory {
     const out = new Uint8Array(length);
     for (let done = 0; done < length;) {
       const at = base + done;
+      const copied = length > LONG_COPY ? (this.source.copy?.(at, out.subarray(done)) ?? 0) : 0;
+      done += copied;
+      if (copied > 0) continue;
       const w = this.#at(at);
       const n = Math.min(length - done, w.hi - at);
       out.set(new Uint8Array(w.view.buffer, w.view.byteOffset + (at - w.lo), n), done);
@@ -203,6 +210,10 @@ export class Memory {
   /** Returns the first absent address in [base, base + length), or the end of that range if there is none. */
   #firstAbsent(base: number, length: number): number {
     let at = base;
+    if (this.source.copy !== undefined && length <= MAPPED_COPY) {
+      for (const { lo, hi } of this.source.ranges(base, base + length)) if (lo <= at) at = hi;
+      return at;
+    }
     while (at < base + length) {
       const window = at < ADDR_LIMIT ? this.source.window(at) : null;
       if (window === null) return at;

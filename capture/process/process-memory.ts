@@ -65,6 +65,21 @@ export class ProcessMemory implements MemorySource {
     return page !== null && addr < page.hi ? page : null;
   }
 
+  /** Only of what the process cannot write: of all else, what was read once is kept. */
+  copy(addr: number, into: Uint8Array): number {
+    const mapping = this.#mappingOf(addr);
+    if (mapping === null || mapping.writable) return 0;
+    const length = Math.min(into.length, mapping.end - addr);
+    let done = 0;
+    for (let asked = 1, got = 1; got === asked && done < length; done += got) {
+      this.#rest();
+      asked = Math.min(WINDOW_BYTES, length - done);
+      got = this.#port.read(addr + done, this.#scratch, 0, asked);
+      into.set(this.#scratch.bytes.subarray(0, got), done);
+    }
+    return done;
+  }
+
   *ranges(lo: number, hi: number): Iterable<Range> {
     if (!this.#covers(lo, hi)) this.#refresh();
     for (let i = this.#firstEndingAbove(lo); i < this.#mappings.length; i++) {

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import tap, { test } from 'tap';
-import { Memory, MemoryFault } from '../../snapshots/memory.js';
+import { Memory, MemoryFault, onFault } from '../../snapshots/memory.js';
 import { addr, plus, type Addr } from '../../snapshots/address.js';
 import { Runs } from '../../snapshots/runs.js';
 import { Pinned } from '../../capture/libc.js';
@@ -132,6 +133,39 @@ test('memory: windows hold the memory of the process, and holes are absent', asy
   t.equal(view.u8(plus(file, page - 1)), 'x'.charCodeAt(0));
   t.throws(() => view.u8(plus(file, page)), MemoryFault, 'mapped, but beyond the end of its file');
   t.throws(() => view.u8(addr(4096)), MemoryFault);
+  port.close();
+});
+
+test('memory: long copies of what a process cannot write, up to where it ends', async (t) => {
+  const target = await Target.start(programs.c, 'sleepers', '1');
+  t.teardown(() => target.end());
+  const port = new MemoryPort(target.pid, target.pid);
+  const mappings = readMappings(target.pid, target.pid);
+  const source = new ProcessMemory(port, mappings, () => mappings);
+  const view = new Memory(source);
+  const constant = mappings.filter(({ writable, readable, path }) => readable && !writable && path.includes('libc'));
+  t.ok(constant.length > 1);
+  for (const { start, end, fileOffset, path } of constant) {
+    const size = end - start;
+    const truth = readFileSync(path).subarray(fileOffset, fileOffset + size);
+    // The parts that are relocated differ from the file.
+    if (size > 64 * 1024)
+      t.ok(truth.equals(view.bytes(start, truth.length)), `${size} bytes at ${fileOffset} of the file`);
+    const into = new Uint8Array(size + 10);
+    t.equal(source.copy(start, into), size, 'not beyond the mapping');
+    t.ok(Buffer.from(into.subarray(0, size)).equals(view.bytes(start, size)));
+  }
+  const [data] = mappings.filter(({ path, writable }) => writable && path === programs.c);
+  t.equal(data === undefined ? null : source.copy(data.start, new Uint8Array(8)), 0, 'may change');
+  const edge = mappings.find(
+    ({ readable, writable, end }, i) => readable && !writable && mappings[i + 1]?.start !== end,
+  );
+  const [start, end] = [edge?.start ?? addr(0), edge?.end ?? addr(0)];
+  const absent = onFault(
+    () => view.bytes(start, end - start + 2 ** 20),
+    ({ addr }) => addr,
+  );
+  t.equal(absent, end, 'what is absent is said');
   port.close();
 });
 
