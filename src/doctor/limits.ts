@@ -1,5 +1,5 @@
-import { lengthOfAllgs, type Programs } from '../../analyze/program.js';
-import { assertRoom, modelMemory } from '../../capture/memory-estimate.js';
+import type { Programs } from '../../analyze/program.js';
+import { assertRoom, memoryNeeded } from '../../capture/memory-estimate.js';
 import type { CpuQuota } from '../../capture/process/cpu-quota.js';
 import type { MemoryLeft } from '../../capture/process/memory-left.js';
 import { GospyError } from '../../snapshots/errors.js';
@@ -18,7 +18,7 @@ export function checkMemory(
     if (!(error instanceof GospyError)) throw error;
     return { check: fail('memory', error.message, error.hint), error };
   }
-  const needed = modelMemory(lengthOfAllgs(programs));
+  const needed = memoryNeeded(programs);
   // What this process takes is free again for the capture.
   const available = left.bytes + residentBytes;
   const [has, needs] = [available, needed].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);

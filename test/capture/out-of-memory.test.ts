@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { assertRoom, modelMemory } from '../../capture/memory-estimate.js';
+import { assertRoom, memoryNeeded } from '../../capture/memory-estimate.js';
 import { commitLeft, memoryLeft, type MemoryLeft } from '../../capture/process/memory-left.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
@@ -125,7 +125,7 @@ t.test('out of memory: no capture where the kernel would end the program too', a
   const target = new LiveProcess(pid, 'read');
   t.teardown(() => target.close());
   const programs = openLive(target);
-  const needed = modelMemory(1000);
+  const needed = memoryNeeded(programs);
   const assertLeft = (left: MemoryLeft | null, resident: number) => () => assertRoom(programs, left, resident);
   t.throws(assertLeft({ bytes: 1e6, endsAll: true }, 60e6), {
     exitCode: 4,

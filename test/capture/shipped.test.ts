@@ -1,15 +1,20 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { openLive } from '../../capture/copy/look-again.js';
+import { memoryNeeded } from '../../capture/memory-estimate.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import { esbuildPath } from '../../src/demo/server.js';
+import { GOSPY } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { requireDebian } from '../support/debian.js';
 import { eventually } from '../support/eventually.js';
@@ -37,6 +42,12 @@ interface Shipped {
   readonly goroutines: number;
 }
 
+const run = promisify(execFile);
+/** Has Node write at its end how much memory it had resident at most. What getrusage says has the fork in it. */
+const WRITE_PEAK = `
+  const { readFileSync, writeFileSync } = require('node:fs');
+  process.on('exit', () => writeFileSync(process.env.PEAK, readFileSync('/proc/self/status')));`;
+
 /** For how long a program that never rests is left alone after its start. */
 const SETTLE_MS = 200;
 
@@ -44,6 +55,7 @@ const SETTLE_MS = 200;
 async function isExact(t: Test, shipped: Shipped): Promise<void> {
   const { program: child, written, pid } = await start(t, shipped);
   const file = join(temporaryFolder(t), 'shipped.gsp');
+  await takesWhatIsStated(t, pid);
   const from = written().length;
   const { image, groups } = captureInStop(pid, () => process.kill(pid, shipped.signal));
   await child.closed;
@@ -60,6 +72,24 @@ async function isExact(t: Test, shipped: Shipped): Promise<void> {
   t.same([...image.capture.warnings, ...program.warnings], []);
   const version = program.version.text;
   t.ok(compared.goroutines >= shipped.goroutines, `Go ${version}: ${compared.goroutines} goroutines compared`);
+}
+
+/** In a container with a memory limit, a capture that needs more than that could be the end of the program. */
+async function takesWhatIsStated(t: Test, pid: number): Promise<void> {
+  const target = new LiveProcess(pid, 'read');
+  t.teardown(() => target.close());
+  const stated = memoryNeeded(openLive(target));
+  const folder = temporaryFolder(t);
+  const [hook, peakFile] = [join(folder, 'write-peak.cjs'), join(folder, 'peak')];
+  writeFileSync(hook, WRITE_PEAK);
+  // What runs tests has Node load more than users do.
+  const env = { ...process.env, NODE_OPTIONS: '', PEAK: peakFile };
+  for (const mode of ['stop', 'clone', 'live']) {
+    const capture = [GOSPY, 'capture', '--pid', String(pid), '-o', join(folder, 'memory.gsp'), '--mode', mode];
+    await run(process.execPath, ['--require', hook, ...capture], { env });
+    const peak = 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(peakFile, 'utf8'))?.[1]);
+    t.ok(peak <= stated, `mode ${mode}: ${(peak / 1e6).toFixed(0)} MB of ${(stated / 1e6).toFixed(0)}`);
+  }
 }
 
 /**

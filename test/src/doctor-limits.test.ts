@@ -1,5 +1,5 @@
 import t from 'tap';
-import { modelMemory } from '../../capture/memory-estimate.js';
+import { memoryNeeded } from '../../capture/memory-estimate.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { CpuQuota } from '../../capture/process/cpu-quota.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
@@ -27,7 +27,7 @@ t.test(
     const check = (bytes: number, endsAll: boolean): ReturnType<typeof checkMemory> =>
       checkMemory(programs, { bytes, endsAll }, RESIDENT);
     for (const endsAll of [true, false]) {
-      const enough = check(modelMemory(GOROUTINES) - RESIDENT + 10e6, endsAll);
+      const enough = check(memoryNeeded(programs) - RESIDENT + 10e6, endsAll);
       t.match(enough.check, { ok: true, finding: /leaves 1\d\d MB; a capture takes about 1\d\d MB$/ });
       t.equal(enough.error, null);
     }
