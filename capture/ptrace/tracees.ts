@@ -159,12 +159,14 @@ export class Tracees {
     const first = this.#tracees.filter(({ tid }) => tids.includes(tid));
     let begun = process.hrtime.bigint();
     for (const tracee of first) tracee.interrupt();
-    for (const pace = new Pace(); performance.now() < deadline; pace.rest(first.length)) {
+    const pace = new Pace();
+    while (performance.now() < deadline) {
       const now = process.hrtime.bigint();
       for (const tracee of first) if (tracee.state === 'seized') this.#poll(tracee);
       if (first.some((tracee) => tracee.stopped && isReady(tracee))) break;
       if (first.every(({ state }) => state !== 'seized')) break;
       if (!first.some(({ state }) => state === 'stopped')) begun = now;
+      pace.rest(first.length);
     }
     return begun;
   }
