@@ -1,7 +1,7 @@
 import { lengthOfAllgs, type Programs } from '../analyze/program.js';
 import { pclntabRange } from '../analyze/runtime/find-module-data.js';
 import { permissionError } from '../snapshots/errors.js';
-import { memoryLeft } from './process/memory-left.js';
+import { memoryLeft, TO_ALL } from './process/memory-left.js';
 
 /*
  * What gospy is resident with at most while it captures, in bytes. Measured on Go 1.26 programs whose goroutines are parked: 133 MB
@@ -44,22 +44,23 @@ export function memoryNeeded(programs: Programs): number {
 }
 
 /**
- * Throws `permission` if a capture of these programs may reach the memory limit of gospy's cgroup, and the kernel would then end
- * all that are in it. Where it would end one of them, gospy is that one: see {@link endFirst}. `gospy top` needs less.
+ * Throws `permission` if a capture of these programs may reach a memory limit of gospy's cgroup, and the kernel would then end
+ * all that are in it, or slow them down. Where it would end one of them, gospy is that one: see {@link endFirst}. `gospy top` needs less.
  */
 export function assertRoom(
   programs: Programs,
   left = memoryLeft('self'),
   residentBytes = process.memoryUsage.rss(),
 ): void {
-  if (left?.endsAll !== true) return;
+  const toAll = left === null ? null : TO_ALL[left.then];
+  if (left === null || toAll === null) return;
   const needed = memoryNeeded(programs) - residentBytes;
   if (needed <= left.bytes) return;
   const mb = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   const { pid } = programs[0].image;
   throw permissionError(
     `Process ${pid} was left alone: the memory limit of the container that gospy runs in leaves ${mb(left.bytes)}, gospy needs ` +
-      `about ${mb(needed)} more, and once nothing is left, the kernel ends all processes of that container (memory.oom.group)`,
+      `about ${mb(needed)} more, and once nothing is left, the kernel ${toAll}`,
     {
       hint: 'Run gospy outside of it, on the host or in a container of its own (`kubectl debug`), or raise the limit.',
     },

@@ -104,7 +104,7 @@ export function successors({ next, taken }: Block): number[] {
   return next === null ? [...taken] : [next, ...taken];
 }
 
-/** The blocks, each behind those from which control comes to it, but for the ways back in loops. */
+/** The blocks in reverse postorder: each behind those from which control comes to it, but for the ways back in loops. */
 export function inOrder(blocks: Blocks): Block[] {
   const entry = blocks.get(0);
   const seen = new Set([entry]);

@@ -1,7 +1,7 @@
 import { injectionSites, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
-import { commitLeft, memoryLeft } from '../process/memory-left.js';
+import { commitLeft, memoryLeft, TO_ALL } from '../process/memory-left.js';
 import { readStatus, type ProcessStatus } from '../process/procfs.js';
 import { tasksLeft } from '../process/tasks-left.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
@@ -57,10 +57,11 @@ function noTask(pid: number): string | null {
 /** What a process writes while its clone lives is copied, all of it at most. */
 function noRoom({ pid, residentBytes }: ProcessStatus): string | null {
   const left = memoryLeft(pid);
-  if (left?.endsAll !== true || residentBytes <= left.bytes) return null;
+  const toAll = left === null ? null : TO_ALL[left.then];
+  if (left === null || toAll === null || residentBytes <= left.bytes) return null;
   return (
-    `its memory limit leaves ${inMB(left.bytes)}, of its ${inMB(residentBytes)} those that it ` +
-    'writes would be there twice, and once nothing is left, the kernel ends all processes of its container (memory.oom.group)'
+    `the memory limit of its container leaves ${inMB(left.bytes)}, of its ${inMB(residentBytes)} those that it ` +
+    `writes would be there twice, and once nothing is left, the kernel ${toAll}`
   );
 }
 

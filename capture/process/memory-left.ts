@@ -5,9 +5,19 @@ import { numberAt } from './procfs.js';
 /** What the memory limits of the cgroups of a process leave. */
 export interface MemoryLeft {
   readonly bytes: number;
-  /** True if the kernel ends all processes of the cgroup once nothing is left, as in a container of Kubernetes since 1.28. */
-  readonly endsAll: boolean;
+  /**
+   * What the kernel does once nothing is left: it ends one process; or all of the cgroup, as in a container of Kubernetes since
+   * 1.28; or it slows all of them down.
+   */
+  readonly then: 'ends one' | 'ends all' | 'slows all';
 }
+
+/** What the kernel does to all processes of a container, for messages. */
+export const TO_ALL: Readonly<Record<MemoryLeft['then'], string | null>> = {
+  'ends one': null,
+  'ends all': 'ends all processes of that container (memory.oom.group)',
+  'slows all': 'slows all processes of that container down (memory.high)',
+};
 
 /** OVERCOMMIT_NEVER of the kernel's uapi/linux/mman.h. */
 const STRICT = 2;
@@ -15,13 +25,16 @@ const STRICT = 2;
 /** The least that any limit leaves to a process; null if there is no limit, or none that can be seen. `root` is for tests. */
 export function memoryLeft(pid: number | 'self', root = '/'): MemoryLeft | null {
   let least: MemoryLeft | null = null;
+  const consider = (bytes: number | null, then: MemoryLeft['then']): void => {
+    if (bytes !== null && (least === null || bytes < least.bytes)) least = { bytes, then };
+  };
   for (const { version, folders } of cgroupsOf(pid, 'memory', root)) {
     let endsAll = false;
     for (const folder of folders) {
       // What is set in a cgroup below the one whose limit is reached counts (mem_cgroup_get_oom_group in mm/memcontrol.c).
       endsAll ||= version === 2 && linesOf(join(folder, 'memory.oom.group'))[0] === '1';
-      const bytes = leftIn(folder, version);
-      if (bytes !== null && (least === null || bytes < least.bytes)) least = { bytes, endsAll };
+      consider(leftIn(folder, version, FILES[version].limit), endsAll ? 'ends all' : 'ends one');
+      if (version === 2) consider(leftIn(folder, version, 'memory.high'), 'slows all');
     }
   }
   return least;
@@ -44,10 +57,10 @@ const FILES = {
   2: { limit: 'memory.max', used: 'memory.current', cache: 'inactive_file' },
 } as const;
 
-/** Bytes that the limit of a cgroup leaves; null if it has none. Version 1 has a number for none that no machine reaches. */
-function leftIn(folder: string, version: Cgroup['version']): number | null {
+/** Bytes that a limit of a cgroup leaves; null if it has none. Version 1 has a number for none that no machine reaches. */
+function leftIn(folder: string, version: Cgroup['version'], name: string): number | null {
   const files = FILES[version];
-  const [limit, used] = [numberIn(folder, files.limit), numberIn(folder, files.used)];
+  const [limit, used] = [numberIn(folder, name), numberIn(folder, files.used)];
   if (limit === null || used === null || limit > Number.MAX_SAFE_INTEGER) return null;
   return Math.max(0, limit - used + (countIn(folder, 'memory.stat', files.cache) ?? 0));
 }

@@ -33,16 +33,20 @@ t.test('out of memory: the least that any limit leaves, as the cgroups say', (t)
     );
   t.equal(left(v2), null, 'nothing can be read');
   t.equal(left({ ...v2, ...at('pod/c/', 'max', '500') }), null, 'no limit');
-  t.same(left({ ...v2, ...at('pod/c/', '1000', '400') }), { bytes: 600, endsAll: false });
-  t.same(left({ ...v2, ...at('pod/c/', '1000', '1200') }), { bytes: 0, endsAll: false }, 'never less than nothing');
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '400') }), { bytes: 600, then: 'ends one' });
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '1200') }), { bytes: 0, then: 'ends one' }, 'never less than nothing');
   const cache = { 'memory.stat': 'anon 5\nfile 300\ninactive_file 250\nactive_file 50' };
-  t.same(left({ ...v2, ...at('pod/c/', '1000', '400', cache) }), { bytes: 850, endsAll: false }, 'with cached files');
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '400', cache) }), { bytes: 850, then: 'ends one' }, 'with cached files');
   const group = { 'memory.oom.group': '1' };
   const inPod = at('pod/', '1000', '900');
-  t.same(left({ ...v2, ...at('pod/c/', 'max', '400'), ...inPod }), { bytes: 100, endsAll: false }, 'a limit above');
-  t.same(left({ ...v2, ...at('pod/c/', 'max', '400', group), ...inPod }), { bytes: 100, endsAll: true });
+  t.same(left({ ...v2, ...at('pod/c/', 'max', '400'), ...inPod }), { bytes: 100, then: 'ends one' }, 'a limit above');
+  t.same(left({ ...v2, ...at('pod/c/', 'max', '400', group), ...inPod }), { bytes: 100, then: 'ends all' });
   const outer = at('', '1000', '900', group);
-  t.same(left({ ...v2, ...at('pod/c/', '1000', '950'), ...outer }), { bytes: 50, endsAll: false }, 'the limit below');
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '950'), ...outer }), { bytes: 50, then: 'ends one' }, 'the limit below');
+  const high = at('pod/c/', '1000', '400', { 'memory.high': '700' });
+  t.same(left({ ...v2, ...high }), { bytes: 300, then: 'slows all' }, 'a limit above which all are slowed down');
+  t.same(left({ ...v2, ...high, ...at('pod/', '1000', '800') }), { bytes: 200, then: 'ends one' }, 'the lowest counts');
+  t.same(left({ ...v2, ...at('pod/c/', '1000', '400', { 'memory.high': 'max' }) }), { bytes: 600, then: 'ends one' });
   const v1 = {
     'proc/self/mountinfo': V1.replace('/ /sys', '/docker/x /sys'),
     [`proc/${PID}/cgroup`]: '4:memory:/docker/x\n',
@@ -52,7 +56,7 @@ t.test('out of memory: the least that any limit leaves, as the cgroups say', (t)
     'sys/fs/cgroup/memory/memory.usage_in_bytes': '400\n',
     'sys/fs/cgroup/memory/memory.stat': 'inactive_file 10\ntotal_inactive_file 20\n',
   });
-  t.same(left({ ...v1, ...old('1000') }), { bytes: 620, endsAll: false }, 'version 1, as a container sees it');
+  t.same(left({ ...v1, ...old('1000') }), { bytes: 620, then: 'ends one' }, 'version 1, as a container sees it');
   t.equal(left({ ...v1, ...old('9223372036854771712') }), null, 'no limit in version 1');
   t.end();
 });
@@ -119,7 +123,7 @@ for (const version of [1, 2] as const) {
   }
 }
 
-t.test('out of memory: no capture where the kernel would end the program too', async (t) => {
+t.test('out of memory: no capture where the kernel would end the program too, or slow it down', async (t) => {
   if (!requireGo(t)) return;
   const { pid } = await startGo(t, await buildGo(MANY), { args: ['-n', '1000'] });
   const target = new LiveProcess(pid, 'read');
@@ -127,12 +131,17 @@ t.test('out of memory: no capture where the kernel would end the program too', a
   const programs = openLive(target);
   const needed = memoryNeeded(programs);
   const assertLeft = (left: MemoryLeft | null, resident: number) => () => assertRoom(programs, left, resident);
-  t.throws(assertLeft({ bytes: 1e6, endsAll: true }, 60e6), {
-    exitCode: 4,
-    message: /leaves 1 MB, gospy needs about \d\d /,
-  });
-  t.throws(assertLeft({ bytes: needed - 61e6, endsAll: true }, 60e6));
-  t.doesNotThrow(assertLeft({ bytes: needed - 59e6, endsAll: true }, 60e6));
-  t.doesNotThrow(assertLeft({ bytes: 1e6, endsAll: false }, 60e6), 'it ends gospy');
+  for (const [then, does] of [
+    ['ends all', 'ends all processes'],
+    ['slows all', 'slows all processes of that container down'],
+  ] as const) {
+    t.throws(assertLeft({ bytes: 1e6, then }, 60e6), {
+      exitCode: 4,
+      message: new RegExp(`leaves 1 MB, gospy needs about \\d\\d .*${does}`),
+    });
+    t.throws(assertLeft({ bytes: needed - 61e6, then }, 60e6));
+    t.doesNotThrow(assertLeft({ bytes: needed - 59e6, then }, 60e6));
+  }
+  t.doesNotThrow(assertLeft({ bytes: 1e6, then: 'ends one' }, 60e6), 'it ends gospy');
   t.doesNotThrow(assertLeft(null, 60e6));
 });

@@ -3,6 +3,7 @@ import { memoryNeeded } from '../../capture/memory-estimate.js';
 import { openLive } from '../../capture/copy/look-again.js';
 import { CpuQuota } from '../../capture/process/cpu-quota.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
+import type { MemoryLeft } from '../../capture/process/memory-left.js';
 import { checkCpu, checkMemory } from '../../src/doctor/limits.js';
 import { inCgroup, newCpuLimit } from '../support/cgroup.js';
 import { MOUNTED_V2, fakeRoot } from '../support/fake-root.js';
@@ -24,18 +25,21 @@ t.test(
     t.teardown(() => target.close());
     const programs = openLive(target);
     t.match(checkMemory(programs, null), { check: { name: 'memory', ok: true }, error: null });
-    const check = (bytes: number, endsAll: boolean): ReturnType<typeof checkMemory> =>
-      checkMemory(programs, { bytes, endsAll }, RESIDENT);
-    for (const endsAll of [true, false]) {
-      const enough = check(memoryNeeded(programs) - RESIDENT + 10e6, endsAll);
+    const check = (bytes: number, then: MemoryLeft['then']): ReturnType<typeof checkMemory> =>
+      checkMemory(programs, { bytes, then }, RESIDENT);
+    for (const then of ['ends one', 'ends all', 'slows all'] as const) {
+      const enough = check(memoryNeeded(programs) - RESIDENT + 10e6, then);
       t.match(enough.check, { ok: true, finding: /leaves 1\d\d MB; a capture takes about 1\d\d MB$/ });
       t.equal(enough.error, null);
     }
-    t.match(check(1e6, true), {
+    t.match(check(1e6, 'ends all'), {
       check: { ok: false, finding: /leaves 1 MB/, advice: /container of its own/ },
       error: { exitCode: 4 },
     });
-    t.match(check(1e6, false), { check: { ok: null, finding: /leaves 61 MB.*the kernel ends gospy/ }, error: null });
+    t.match(check(1e6, 'ends one'), {
+      check: { ok: null, finding: /leaves 61 MB.*the kernel ends gospy/ },
+      error: null,
+    });
   },
 );
 
