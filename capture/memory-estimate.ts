@@ -15,7 +15,7 @@ const MANY = 65_000;
 const BYTES_PER_MORE = 900;
 /** Large programs have large functions on their stacks, through which values are followed. */
 const CODE_PER_TABLE_BYTE = 30;
-const MOST_FOR_CODE = 130e6;
+const MOST_FOR_CODE = 150e6;
 
 /**
  * Newer engines take more: in the same captures Node 22 took 1.04 to 1.2 times as much, and Node 24 and 26 took 1.13 to 1.38 times,
