@@ -130,13 +130,13 @@ export function* aheadOf(blocks: Blocks, offset: number): Iterable<{ readonly fr
   if (first === undefined) return;
   yield { from: offset, to: first.end };
   const seen = new Set<number>();
-  const waiting = [first.next, ...first.taken];
+  const waiting = successors(first);
   for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-    const block = at === null || seen.has(at) ? undefined : blocks.get(at);
-    if (at === null || block === undefined) continue;
+    const block = seen.has(at) ? undefined : blocks.get(at);
+    if (block === undefined) continue;
     seen.add(at);
     yield { from: block.start, to: block.end };
-    waiting.push(block.next, ...block.taken);
+    waiting.push(...successors(block));
   }
 }
 
@@ -158,8 +158,8 @@ export function reaches(blocks: Blocks, from: number, goals: ReadonlySet<number>
       if (goals.has(next)) return true;
       continue;
     }
-    for (const to of [block.next, ...block.taken]) {
-      if (to === null || seen.has(to)) continue;
+    for (const to of successors(block)) {
+      if (seen.has(to)) continue;
       seen.add(to);
       waiting.push([blocks.get(to), to]);
     }
