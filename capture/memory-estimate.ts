@@ -1,7 +1,7 @@
 import { lengthOfAllgs, type Programs } from '../analyze/program.js';
 import { pclntabRange } from '../analyze/runtime/find-module-data.js';
 import { permissionError } from '../snapshots/errors.js';
-import { memoryLeft, TO_ALL } from './process/memory-left.js';
+import { harmToAll, memoryLeft } from './process/memory-left.js';
 
 /*
  * What gospy is resident with at most while it captures, in bytes. Measured on Go 1.26 programs whose goroutines are parked: 133 MB
@@ -52,15 +52,15 @@ export function assertRoom(
   left = memoryLeft('self'),
   residentBytes = process.memoryUsage.rss(),
 ): void {
-  const toAll = left === null ? null : TO_ALL[left.then];
-  if (left === null || toAll === null) return;
+  if (left === null) return;
   const needed = memoryNeeded(programs) - residentBytes;
-  if (needed <= left.bytes) return;
+  const harm = harmToAll(left, needed);
+  if (harm === null) return;
   const mb = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   const { pid } = programs[0].image;
   throw permissionError(
     `Process ${pid} was left alone: the memory limit of the container that gospy runs in leaves ${mb(left.bytes)}, gospy needs ` +
-      `about ${mb(needed)} more, and once nothing is left, the kernel ${toAll}`,
+      `about ${mb(needed)} more, and once nothing is left, the kernel ${harm}`,
     {
       hint: 'Run gospy outside of it, on the host or in a container of its own (`kubectl debug`), or raise the limit.',
     },

@@ -1,7 +1,7 @@
 import { injectionSites, type InjectionSites } from '../../analyze/runtime/injection-site.js';
 import { lengthOfAllgs, type GoProgram, type Programs } from '../../analyze/program.js';
 import { modelCopyMs, modelForkMs } from '../pause-estimate.js';
-import { commitLeft, memoryLeft, TO_ALL } from '../process/memory-left.js';
+import { commitLeft, harmToAll, memoryLeft } from '../process/memory-left.js';
 import { readStatus, type ProcessStatus } from '../process/procfs.js';
 import { tasksLeft } from '../process/tasks-left.js';
 import { USUAL_THREAD_MS } from '../ptrace/thread-cost.js';
@@ -57,11 +57,11 @@ function noTask(pid: number): string | null {
 /** What a process writes while its clone lives is copied, all of it at most. */
 function noRoom({ pid, residentBytes }: ProcessStatus): string | null {
   const left = memoryLeft(pid);
-  const toAll = left === null ? null : TO_ALL[left.then];
-  if (left === null || toAll === null || residentBytes <= left.bytes) return null;
+  const harm = left === null ? null : harmToAll(left, residentBytes);
+  if (left === null || harm === null) return null;
   return (
     `the memory limit of its container leaves ${inMB(left.bytes)}, of its ${inMB(residentBytes)} those that it ` +
-    `writes would be there twice, and once nothing is left, the kernel ${toAll}`
+    `writes would be there twice, and once nothing is left, the kernel ${harm}`
   );
 }
 

@@ -12,12 +12,16 @@ export interface MemoryLeft {
   readonly then: 'ends one' | 'ends all' | 'slows all';
 }
 
-/** What the kernel does to all processes of a container, for messages. */
-export const TO_ALL: Readonly<Record<MemoryLeft['then'], string | null>> = {
+const TO_ALL: Readonly<Record<MemoryLeft['then'], string | null>> = {
   'ends one': null,
   'ends all': 'ends all processes of that container (memory.oom.group)',
   'slows all': 'slows all processes of that container down (memory.high)',
 };
+
+/** What the kernel does to all processes of a container if they use so many bytes more, for messages; null if nothing. */
+export function harmToAll({ bytes, then }: MemoryLeft, more: number): string | null {
+  return more > bytes ? TO_ALL[then] : null;
+}
 
 /** OVERCOMMIT_NEVER of the kernel's uapi/linux/mman.h. */
 const STRICT = 2;
