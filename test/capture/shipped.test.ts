@@ -1,10 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { openProgram, type GoProgram } from '../../analyze/program.js';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
@@ -14,7 +13,7 @@ import { LiveProcess } from '../../capture/process/live-process.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { writeSnapshot } from '../../snapshots/gsp/write.js';
 import { esbuildPath } from '../../src/demo/server.js';
-import { GOSPY } from '../src/gospy-process.js';
+import { gospy } from '../src/gospy-process.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { requireDebian } from '../support/debian.js';
 import { eventually } from '../support/eventually.js';
@@ -42,7 +41,6 @@ interface Shipped {
   readonly goroutines: number;
 }
 
-const run = promisify(execFile);
 /** Has Node write at its end how much memory it had resident at most. What getrusage says has the fork in it. */
 const WRITE_PEAK = `
   const { readFileSync, writeFileSync } = require('node:fs');
@@ -82,11 +80,12 @@ async function takesWhatIsStated(t: Test, pid: number): Promise<void> {
   const folder = temporaryFolder(t);
   const [hook, peakFile] = [join(folder, 'write-peak.cjs'), join(folder, 'peak')];
   writeFileSync(hook, WRITE_PEAK);
-  // What runs tests has Node load more than users do.
-  const env = { ...process.env, NODE_OPTIONS: '', PEAK: peakFile };
+  // In place of what runs tests, which has Node load more than users do.
+  const env = { NODE_OPTIONS: `--require ${hook}`, PEAK: peakFile };
   for (const mode of ['stop', 'clone', 'live']) {
-    const capture = [GOSPY, 'capture', '--pid', String(pid), '-o', join(folder, 'memory.gsp'), '--mode', mode];
-    await run(process.execPath, ['--require', hook, ...capture], { env });
+    const to = join(folder, 'memory.gsp');
+    const { code } = await gospy(['capture', '--pid', String(pid), '-o', to, '--mode', mode], { env });
+    t.equal(code, 0);
     const peak = 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(peakFile, 'utf8'))?.[1]);
     t.ok(peak <= stated, `mode ${mode}: ${(peak / 1e6).toFixed(0)} MB of ${(stated / 1e6).toFixed(0)}`);
   }
