@@ -33,6 +33,20 @@ export function readNamed(program: GoProgram, goroutines: Iterable<G>): void {
   }
 }
 
+/** Reads what the analyses need of the stacks of some goroutines, and of where their frames stand. */
+export function readStacks(program: GoProgram, goroutines: Iterable<G>): void {
+  const reads = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
+  const places = new Places(program);
+  const ids = new StackIds();
+  for (const g of goroutines) {
+    ignoringFaults(() => {
+      const stack = ids.find(program, g).known;
+      places.readOf(stack);
+      for (const { read } of reads) attempt(read, g, stack);
+    });
+  }
+}
+
 /**
  * Reads everything that the analyses need of a program. Of `goroutines` that are alike it reads one, unless their values may lead
  * to more.

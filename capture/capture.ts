@@ -202,8 +202,8 @@ async function captureFrom(
   const mappings = target.lastMappings();
   const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
   const proof = leaks === null ? null : nameVariables(leaks, target.pid, mappings, found.programs);
-  const base = { ...image, mappings, memory: target.memory(), leaks: proof };
-  const assembled = assembleImage(base, found, copies, threads, facts);
+  const base = { ...image, mappings, memory: target.programMemory(), leaks: proof };
+  const assembled = assembleImage(base, found, copies, threads, facts, () => !target.isSameProgram());
   const withWork = { ...assembled.image, work: work.resultFor(assembled.programs) };
   return { ...assembled, image: withWork, bytesRead: copies.sizeBytes };
 }

@@ -1,5 +1,5 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import type { CaptureFacts, ProcessImage, Thread } from '../../snapshots/image.js';
+import type { CaptureFacts, ImageWarning, ProcessImage, Thread } from '../../snapshots/image.js';
 import { firstIndex } from '../../snapshots/binary-search.js';
 import {
   LayeredSource,
@@ -36,17 +36,25 @@ const MISSING: ReadonlySet<string> = new Set([
   ...['machines-damaged', 'processors-damaged', 'goroutines-missing', 'goroutine-unreadable'],
 ]);
 
+const GONE: ImageWarning = {
+  code: 'process-gone',
+  message:
+    'the process ended, or became another program, right after it was copied, before all of its code and constants ' +
+    'were read: stacks may end early or lack inlined calls, and names, lines and what goroutines wait for may be missing',
+};
+
 /**
  * Makes an image of the copies, after the process was let go. Stacks are cut to the part in use. The read-only memory that the
- * analysis needs (code, inlining tables, strings) is read from the running process: what the survey read to find the
- * program, and what the analyses read now.
+ * analysis needs (code, inlining tables, strings) is what the survey read to find the program, and what the analyses read
+ * now, from the running process. If it is gone by then, which `isGone` tells, what they lack makes the snapshot partial.
  */
 export function assembleImage(
   base: ProcessImage,
-  { programs: surveyed, tables, recording }: Survey,
+  { programs: surveyed, tables, recording, held }: Survey,
   copies: Copies,
   threads: readonly Thread[],
   facts: CaptureFacts,
+  isGone: () => boolean,
 ): Captured {
   const { contents } = copies;
   const known = contents.flatMap(({ records, stacks, queues }) => [...records, ...stacks, ...queues]);
@@ -54,12 +62,14 @@ export function assembleImage(
   const whole = new SegmentSource([...known, ...evicted, ...tables]);
   const stored = contents.map((content) => content.stored);
   const copied = new DisjointSource([...stored, whole]);
-  const readOnly = recordingMemory(new Memory(new ReadOnlySource(base)), base);
+  const live = new ReadOnlySource(base);
+  const readOnly = recordingMemory(new Memory(new LayeredSource([held.held, live])), base);
   const memory = new Memory(
     new LayeredSource([copied, readOnly.memory.source]),
     new Memory(new LayeredSource([copied, readOnly.memory.unrecorded.source])),
   );
-  const image = { ...base, threads, capture: facts, memory, structs: structsOf(surveyed) };
+  const warnings = [...facts.warnings];
+  const image = { ...base, threads, capture: { ...facts, warnings }, memory, structs: structsOf(surveyed) };
   const programs = programsOver(image, surveyed);
   const inUse = new RangeList();
   const goroutines: number[] = [];
@@ -74,9 +84,12 @@ export function assembleImage(
     (program) =>
       program.warnings.some(({ code }) => MISSING.has(code)) || (facts.mode !== 'live' && lacksStack(program)),
   );
-  const capture = isPartial ? { ...facts, partial: true } : facts;
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
-  const constant = [...read].flatMap(({ lo, hi }) => [...segmentsIn(readOnly.memory.unrecorded, lo, hi)]);
+  const constant = [...read].flatMap((range) => [...heldOrLive(range, held.held, live)]);
+  const isCutShort = live.hasFailed && isGone();
+  // The programs' image has them too.
+  if (isCutShort) warnings.push(GONE);
+  const capture = isPartial || isCutShort ? { ...image.capture, partial: true } : image.capture;
   const stacks = contents.flatMap((content) => content.stacks).sort((a, b) => a.addr - b.addr);
   const used = [...new Runs(inUse, 0)].flatMap((range) => cut(stacks, range));
   const segments = [
@@ -128,6 +141,18 @@ class DisjointSource extends LayeredSource {
   }
 }
 
+/** The bytes of a range: those that are held and, between them, what can be read of the process. */
+function* heldOrLive({ lo, hi }: Range, held: MemorySource, live: MemorySource): Iterable<Segment> {
+  const memory = { held: new Memory(held), live: new Memory(live) };
+  let at = lo;
+  for (const known of held.ranges(lo, hi)) {
+    if (at < known.lo) yield* segmentsIn(memory.live, at, known.lo);
+    yield* segmentsIn(memory.held, known.lo, known.hi);
+    at = known.hi;
+  }
+  if (at < hi) yield* segmentsIn(memory.live, at, hi);
+}
+
 /** The bytes of a range, from segments that are sorted and do not overlap. */
 function cut(segments: readonly Segment[], { lo, hi }: Range): Segment[] {
   let i = firstIndex(segments.length, (index) => endOf(segments[index]) > lo);
@@ -148,15 +173,22 @@ function endOf(segment: Segment | undefined): number {
 class ReadOnlySource implements MemorySource {
   readonly #image: ProcessImage;
   readonly #ranges: readonly Range[];
+  #hasFailed = false;
 
   constructor(image: ProcessImage) {
     this.#image = image;
     this.#ranges = constantRanges(image.mappings);
   }
 
+  /** True if something in them could not be read. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
   window(addr: number): Window | null {
     const range = this.#ranges.find(({ lo, hi }) => addr >= lo && addr < hi);
     const window = range === undefined ? null : this.#image.memory.source.window(addr);
+    if (range !== undefined && window === null) this.#hasFailed = true;
     if (range === undefined || window === null) return null;
     const [lo, hi] = [Math.max(range.lo, window.lo), Math.min(range.hi, window.hi)];
     const { buffer, byteOffset } = window.view;

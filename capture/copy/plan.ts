@@ -2,18 +2,20 @@ import { plus, type Addr } from '../../snapshots/address.js';
 import { firstIndex } from '../../snapshots/binary-search.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
-import { LayeredSource, Memory, type Range, type Segment } from '../../snapshots/memory.js';
+import { LayeredSource, Memory, onFault, type Range, type Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
-import { readFixed, readNamed, readPointed } from '../../analyze/working-set.js';
+import { readFixed, readNamed, readPointed, readStacks } from '../../analyze/working-set.js';
 import { openPrograms, type GoProgram, type Programs } from '../../analyze/program.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
-import { runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
+import type { G } from '../../analyze/runtime/goroutine.js';
+import { readGoroutine, runtimeRanges } from '../../analyze/runtime/memory-ranges.js';
 import { pclntabRange } from '../../analyze/runtime/find-module-data.js';
 import { StackPlan } from '../../analyze/runtime/stack-plan.js';
 import type { ReadFirst } from '../../analyze/runtime/wait-plan.js';
 import type { LiveProcess } from '../process/live-process.js';
 import { Slab } from '../process/slab.js';
+import { HeldSource } from './held-source.js';
 import { RunSource } from './run-source.js';
 
 /** Bytes of globals, and of what they point to, that are read because code on the stacks names them. */
@@ -46,6 +48,8 @@ export interface Plan {
   readonly stackPlan: StackPlan;
   /** Memory that the process cannot write: what is there is read after the stop. */
   readonly constants: Runs;
+  /** What was read of them already, to find out what a snapshot needs. */
+  readonly read: readonly Range[];
 }
 
 /** The first look at a process, which the plan is made from. */
@@ -55,6 +59,8 @@ export interface Survey {
   readonly tables: readonly Segment[];
   /** Notes what is read of the program's memory, now and later. */
   readonly recording: RecordingSource;
+  /** Holds what was read so far that the process cannot write. */
+  readonly held: HeldSource;
 }
 
 /**
@@ -62,7 +68,8 @@ export interface Survey {
  * GospyError if there is none, or if it is not understood.
  */
 export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
-  const { memory, recording } = recordingMemory(image.memory, image);
+  const held = new HeldSource(image.memory.source, constantRanges(image.mappings));
+  const { memory, recording } = recordingMemory(new Memory(held), image);
   const programs = openPrograms({ ...image, memory }, debugInfo);
   programs.forEach(readFixed);
   const modules = programs.flatMap(({ code }) => code.modules);
@@ -70,15 +77,18 @@ export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
     const { lo, hi } = pclntabRange(module);
     return { addr: lo, bytes: image.memory.bytes(lo, hi - lo) };
   });
-  return { programs, tables, recording };
+  held.hold(tables, recording.recorded());
+  return { programs, tables, recording, held };
 }
 
 /** What a process holds now, with nothing cached from before. */
 export type Contents = Pick<ProcessImage, 'mappings' | 'memory'> & Pick<LiveProcess, 'reader'>;
 
 /** Makes a plan for each program. Throws as {@link makePlan} does. */
-export function makePlans({ programs, recording }: Survey, live: Contents): Plan[] {
-  return programs.map((program) => makePlan(program, recording, live));
+export function makePlans({ programs, recording, tables, held }: Survey, live: Contents): Plan[] {
+  const plans = programs.map((program) => makePlan(program, recording, live));
+  held.hold(tables, [...recording.recorded(), ...plans.flatMap(({ read }) => read)]);
+  return plans;
 }
 
 /**
@@ -95,6 +105,9 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const stacks = new Runs(stackPlan.ranges, MAX_GAP, FULL_STACK_RUN);
   const named = recordingMemory(live.memory, live);
   readNamed(now.over({ memory: named.memory }), stackPlan.examples);
+  const shown = recordingMemory(live.memory, live);
+  const overShown = now.over({ memory: shown.memory });
+  readStacks(overShown, [...stackPlan.examples, ...onThreads(overShown)]);
   const known = runtimeRanges(now, goroutines);
   const mappings = live.mappings.filter((mapping) => mapping.writable);
   const writable = (ranges: Iterable<Range>): Iterable<Range> => clipToMappings(ranges, mappings);
@@ -105,7 +118,24 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const records = new Runs(known, MAX_GAP);
   const queues = new Runs(stackPlan.waits.withSudogs(), MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  return { program, records, stacks, queues, stackPlan, constants: new Runs(constantRanges(live.mappings), 0) };
+  const constants = new Runs(constantRanges(live.mappings), 0);
+  const constant = live.mappings.filter(isConstant);
+  const read = [pointed, named, shown].flatMap(({ recording: reads }) => [
+    ...clipToMappings(reads.recorded(), constant),
+  ]);
+  return { program, records, stacks, queues, stackPlan, constants, read };
+}
+
+/** The goroutines that threads run, those in system calls too. */
+function onThreads(program: GoProgram): G[] {
+  return program.machines.flatMap(({ curg }) =>
+    curg === 0
+      ? []
+      : onFault(
+          () => readGoroutine(program, curg) ?? [],
+          () => [],
+        ),
+  );
 }
 
 /** The parts of ranges that are not on stacks, up to so many bytes of them. */
@@ -152,9 +182,11 @@ export function hasNewModules(program: GoProgram, source: Pick<LiveProcess, 'byt
 
 /** Memory that a process can read, but not write, in the order of the mappings. */
 export function constantRanges(mappings: readonly Mapping[]): Range[] {
-  return mappings
-    .filter(({ readable, writable, path }) => readable && !writable && !path.startsWith('['))
-    .map(({ start, end }) => ({ lo: start, hi: end }));
+  return mappings.filter(isConstant).map(({ start, end }) => ({ lo: start, hi: end }));
+}
+
+function isConstant({ readable, writable, path }: Mapping): boolean {
+  return readable && !writable && !path.startsWith('[');
 }
 
 /** The parts of ranges that are in mappings, which must be ascending. */

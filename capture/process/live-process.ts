@@ -99,9 +99,20 @@ export class LiveProcess {
 
   /** The memory as it is from now on; what is read once is kept. */
   memory(): Memory {
+    return this.#memoryBy(this.#port);
+  }
+
+  #memoryBy(port: Pick<MemoryPort, 'read'>): Memory {
     const currentMappings = (): readonly Mapping[] => this.#mappingsIfAlive();
     const rest = (): number => this.rest();
-    return new Memory(new ProcessMemory(this.#port, this.#latest, currentMappings, rest));
+    return new Memory(new ProcessMemory(port, this.#latest, currentMappings, rest));
+  }
+
+  /** As {@link memory}, but never that of another program which the process has become: then nothing can be read. */
+  programMemory(): Memory {
+    const read = (addr: number, into: Pinned, offset: number, length: number): number =>
+      this.#port.readFile(addr, into.bytes, offset, length);
+    return this.#memoryBy({ read });
   }
 
   /** The time now, as the process sees it. */
@@ -174,8 +185,13 @@ export class LiveProcess {
    * it holds then. Takes some microseconds.
    */
   assertSameProgram(cause?: unknown): void {
+    if (!this.isSameProgram()) throw this.#endedBy(cause);
+  }
+
+  /** False if the process has ended, or executed another program. */
+  isSameProgram(): boolean {
     const start = this.mappings.find(({ readable }) => readable)?.start;
-    if (start === undefined || !this.#port.isSameImage(start)) throw this.#endedBy(cause);
+    return start !== undefined && this.#port.isSameImage(start);
   }
 
   /**

@@ -24,7 +24,7 @@ const MAX_REFRESHES = 64;
  * looked up again.
  */
 export class ProcessMemory implements MemorySource {
-  readonly #port: MemoryPort;
+  readonly #port: Pick<MemoryPort, 'read'>;
   readonly #currentMappings: () => readonly Mapping[];
   readonly #rest: () => unknown;
   #mappings: readonly Mapping[];
@@ -39,7 +39,7 @@ export class ProcessMemory implements MemorySource {
    * each look for a window.
    */
   constructor(
-    port: MemoryPort,
+    port: Pick<MemoryPort, 'read'>,
     mappings: readonly Mapping[],
     currentMappings: () => readonly Mapping[],
     rest: () => unknown = () => undefined,

@@ -26,7 +26,8 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
       inStop();
     });
     const facts = { ...clocks, ...describeStop(stop), mode: 'stop', writer: null } as const;
-    return assembleImage(base, surveyed, copies, joinThreads(before, stop.threads, target), facts);
+    const isGone = (): boolean => !target.isSameProgram();
+    return assembleImage(base, surveyed, copies, joinThreads(before, stop.threads, target), facts, isGone);
   } finally {
     target.close();
   }

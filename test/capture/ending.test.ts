@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import tap, { test } from 'tap';
 import { captureToImage, type CaptureMode } from '../../capture/capture.js';
 import { threadState } from '../../capture/process/procfs.js';
-import { Target, buildBusyGo, buildC, isFree } from './targets.js';
+import { Target, buildBusyGo, buildC, isFree, waitHere } from './targets.js';
 
 const programs = buildC();
 tap.teardown(() => programs.remove());
@@ -10,18 +10,6 @@ const busy = buildBusyGo(programs.folder);
 
 /** What the capture reports when it begins to look, and when it begins to copy. */
 const MOMENTS = [/^looking/, /^planning/] as const;
-
-const PATIENCE_MS = 60_000;
-
-/** Waits without giving the event loop a turn: the capture must go on in the very state that is waited for. */
-function waitHere(condition: () => boolean): void {
-  const word = new Int32Array(new SharedArrayBuffer(4));
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`awaited in vain: ${condition.toString()}`);
-    Atomics.wait(word, 0, 0, 1);
-  }
-}
 
 /** What a capture throws if something happens to its process at a certain moment. */
 async function failureOf(pid: number, mode: CaptureMode, moment: RegExp, happens: () => void): Promise<unknown> {

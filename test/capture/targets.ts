@@ -159,6 +159,16 @@ export async function until(condition: () => boolean | Promise<boolean>, what = 
   }
 }
 
+/** As {@link until}, without giving the event loop a turn: a capture that is under way goes on in the very state that is waited for. */
+export function waitHere(condition: () => boolean): void {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`awaited in vain: ${condition.toString()}`);
+    Atomics.wait(word, 0, 0, 1);
+  }
+}
+
 /** Waits for a promise. Throws, with `what` was awaited, if that takes longer than a minute. */
 export async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

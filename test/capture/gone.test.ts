@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { openProgram } from '../../analyze/program.js';
+import { captureToFile, type CaptureMode, type CaptureReport } from '../../capture/capture.js';
+import { threadState } from '../../capture/process/procfs.js';
+import { openSnapshot } from '../../snapshots/gsp/read.js';
+import { compareWithTraceback } from '../support/compare.js';
+import { buildGo, requireGo, startGo } from '../support/go.js';
+import { temporaryFolder } from '../support/gsp.js';
+import type { Cell } from '../support/releases.js';
+import { parseTraceback } from '../support/traceback.js';
+import { Target, buildBusyGo, buildC, waitHere } from './targets.js';
+
+const MODES = ['stop', 'clone', 'live'] as const;
+const CELLS: readonly Cell[] = [
+  { fixture: 'park', release: '1.12', link: 'stripped' },
+  { fixture: 'park', release: '1.19', link: 'stripped-pie' },
+  { fixture: 'park', release: '1.26', link: 'stripped' },
+];
+/** The warning that the process was gone before all was read. */
+const GONE = 'process-gone';
+/** Runs a program whose traceback, longer than a pipe holds, goes to a file. */
+const INTO_FILE = ['-c', 'exec "$0" 2> "$1"'];
+
+/** Captures a process to which something happens once it was copied, before the rest of its code and constants are read. */
+async function captureOf(pid: number, path: string, mode: CaptureMode, happens: () => void): Promise<CaptureReport> {
+  const progress = (doing: string): void => {
+    if (doing === 'making sense of what was read') happens();
+  };
+  return captureToFile(pid, path, { mode, writer: 'test', progress });
+}
+
+if (requireGo(t)) {
+  for (const cell of CELLS) {
+    for (const mode of MODES) {
+      t.test(
+        `gone: go${cell.release} ${cell.link}, mode ${mode}: a process that has ended is told whole`,
+        async (t) => {
+          const folder = temporaryFolder(t);
+          const [path, traceback] = [join(folder, 'gone.gsp'), join(folder, 'traceback')];
+          const program = await startGo(t, 'bash', { args: [...INTO_FILE, await buildGo(cell), traceback] });
+          const { partial, warnings } = await captureOf(program.pid, path, mode, () => {
+            process.kill(program.pid, 'SIGQUIT');
+            waitHere(() => threadState(program.pid, program.pid) === 'Z');
+          });
+          t.ok(partial);
+          t.ok(warnings.some(({ code }) => code === GONE));
+          const image = openSnapshot(path);
+          t.teardown(() => image.close());
+          t.equal(image.capture.partial, true);
+          const goroutines = listGoroutines(openProgram(image), 'stack');
+          const { differences, compared } = compareWithTraceback(
+            goroutines,
+            parseTraceback(readFileSync(traceback, 'utf8')),
+          );
+          t.strictSame(differences, []);
+          t.ok(compared.goroutines > 50, `${compared.goroutines} goroutines`);
+        },
+      );
+    }
+  }
+}
+
+const programs = buildC();
+t.teardown(() => programs.remove());
+const busy = buildBusyGo(programs.folder);
+
+for (const mode of MODES) {
+  t.test(`gone: mode ${mode}: nothing is read of the program that a process has become`, async (t) => {
+    const target = await Target.start(busy);
+    t.teardown(() => target.end());
+    const path = join(temporaryFolder(t), 'other.gsp');
+    const { partial, warnings } = await captureOf(target.pid, path, mode, () => {
+      process.kill(target.pid, 'SIGUSR2');
+      waitHere(() => readFileSync(`/proc/${target.pid}/comm`, 'utf8') === 'sleep\n');
+    });
+    t.ok(partial);
+    t.ok(warnings.some(({ code }) => code === GONE));
+    const image = openSnapshot(path);
+    t.teardown(() => image.close());
+    const [first] = [...listGoroutines(openProgram(image), 'stack')].filter(({ goid }) => goid === 1);
+    t.match(first, { entry: { func: 'runtime.main' }, truncated: null });
+  });
+}
