@@ -388,6 +388,7 @@ async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: 
     work.lookBefore(copies, memory);
     const at = target.clocks();
     const { threads, torn } = copies.completeLive(target);
+    target.assertSameProgram();
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
     if ((areWhole && isLast) || tries === LIVE_MOST_TRIES) {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import tap, { test } from 'tap';
 import { captureToImage, type CaptureMode } from '../../capture/capture.js';
 import { threadState } from '../../capture/process/procfs.js';
-import { Target, buildBusyGo, buildC, isFree, waitHere } from './targets.js';
+import { Target, buildBusyGo, buildC, isAnew, isFree, waitHere } from './targets.js';
 
 const programs = buildC();
 tap.teardown(() => programs.remove());
@@ -41,6 +41,17 @@ for (const mode of ['stop', 'live'] as const) {
     const error = await failureOf(target.pid, mode, /^planning/, () => {
       process.kill(target.pid, 'SIGUSR2');
       waitHere(() => readFileSync(`/proc/${target.pid}/comm`, 'utf8') === 'sleep\n');
+    });
+    t.match(error, { exitCode: 3, message: /became another program/ });
+    t.ok(isFree(target.pid));
+  });
+
+  test(`capture: in mode ${mode}, a program that was started anew in its process is reported as such`, async (t) => {
+    const target = await Target.start(busy, busy);
+    t.teardown(() => target.end());
+    const error = await failureOf(target.pid, mode, /^planning/, () => {
+      process.kill(target.pid, 'SIGUSR2');
+      waitHere(() => isAnew(target.pid));
     });
     t.match(error, { exitCode: 3, message: /became another program/ });
     t.ok(isFree(target.pid));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { hostArch } from '../../capture/process/procfs.js';
+import { hostArch, listThreads } from '../../capture/process/procfs.js';
 import type { StopOptions } from '../../capture/ptrace/stop.js';
 
 /** Options for stops that have all the time that a busy machine may need. */
@@ -46,6 +46,11 @@ export function buildBusyGo(folder: string): string {
     env: { ...process.env, CGO_ENABLED: '0', GO111MODULE: 'off', GOTOOLCHAIN: 'local' },
   });
   return out;
+}
+
+/** True once a process of `busy busy` has become one of `busy /bin/sleep 1000`, and its runtime has its threads. */
+export function isAnew(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('sleep') && listThreads(pid).length > 4;
 }
 
 /** What a target says about itself. */

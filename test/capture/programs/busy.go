@@ -1,7 +1,7 @@
 // Busy is a Go program that is never at rest: goroutines that only preemption stops, a signal to itself that must be
 // answered before the next one is sent, children that are started and awaited. It answers each line on its standard
 // input with how often its heart has beaten, the longest time between two beats, and how many signals came back. On
-// SIGUSR2 it becomes another program.
+// SIGUSR2 it becomes the program that its arguments name, or sleep.
 package main
 
 import (
@@ -58,7 +58,8 @@ func main() {
 		change := make(chan os.Signal, 1)
 		signal.Notify(change, syscall.SIGUSR2)
 		<-change
-		syscall.Exec("/bin/sleep", []string{"sleep", "1000"}, nil)
+		next := append(os.Args[1:], "/bin/sleep", "1000")
+		syscall.Exec(next[0], next, nil)
 	}()
 	fmt.Println("ready")
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
