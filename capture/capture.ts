@@ -9,7 +9,6 @@ import { runtimesOf, warningsOf } from '../analyze/report/all-runtimes.js';
 import type { Runtime } from '../analyze/report/model.js';
 import { positionsOf, type ThreadPosition } from '../analyze/runtime/memory-ranges.js';
 import type { CaptureFacts, ImageWarning } from '../snapshots/image.js';
-import type { Memory } from '../snapshots/memory.js';
 import type { Warning } from '../analyze/warnings.js';
 import { NO_DEBUG_INFO, type DebugInfo } from '../analyze/runtime/layouts.js';
 import { copyClone, type CloneRefused, type FrozenPrograms } from './clone/clone-capture.js';
@@ -202,7 +201,7 @@ async function captureFrom(
   const mappings = target.lastMappings();
   const threads = withNativeFunctions(metadata.threads, target.pid, mappings, isGo);
   const proof = leaks === null ? null : nameVariables(leaks, target.pid, mappings, found.programs);
-  const base = { ...image, mappings, memory: target.programMemory(), leaks: proof };
+  const base = { ...image, mappings, leaks: proof };
   const assembled = assembleImage(base, found, copies, threads, facts, () => !target.isSameProgram());
   const withWork = { ...assembled.image, work: work.resultFor(assembled.programs) };
   return { ...assembled, image: withWork, bytesRead: copies.sizeBytes };
@@ -327,10 +326,9 @@ async function copyStopped(
     placed.slice(0, LATE_REHEARSED).forEach(late);
   });
   signal?.throwIfAborted();
-  const memory = (): Memory => target.memory();
   // What this runs is no part of the stop: compiling it then would take a CPU from the threads that are to stop.
   optimizeLate();
-  work.lookBefore(copies, memory);
+  work.lookBefore(copies, target);
   untilCompiled();
   optimizeEarly();
   // That ran other code over the same functions, for which the engine made them again.
@@ -348,10 +346,10 @@ async function copyStopped(
   }
   const options = { arch: target.arch, late, realTime: true, ...(budgetMs === undefined ? {} : { budgetMs }) };
   const stop = withStopped(target.pid, options, body);
-  optimizeLate();
-  work.lookAfter(copies, memory);
   // An execve that was under way may have ended during the copy.
   target.assertSameProgram();
+  optimizeLate();
+  work.lookAfter(copies, target);
   const threads = joinThreads(before, stop.threads, target);
   const unchecked = stop.value;
   const facts = { ...at, ...describeStop(stop) };
@@ -382,17 +380,16 @@ function rehearse(copies: Copies, target: LiveProcess, rounds = WARM_UP_ROUNDS):
 /** `plan` prepares copies of the process as it is then. */
 async function copyLive(target: LiveProcess, plan: () => Promise<Copies>, work: WorkSurvey): Promise<CapturedCopies> {
   let copies = await plan();
-  const memory = (): Memory => target.memory();
   const begun = performance.now();
   for (let tries = 1; ; tries++) {
-    work.lookBefore(copies, memory);
+    work.lookBefore(copies, target);
     const at = target.clocks();
     const { threads, torn } = copies.completeLive(target);
     target.assertSameProgram();
     const { areWhole, fresh } = copies.lists;
     const isLast = torn.length === 0 || tries >= LIVE_TRIES || performance.now() - begun > LIVE_MS;
     if ((areWhole && isLast) || tries === LIVE_MOST_TRIES) {
-      work.lookAfter(copies, memory);
+      work.lookAfter(copies, target);
       return { copies, metadata: { threads, facts: { ...at, ...UNSTOPPED, partial: false, warnings: [], torn } } };
     }
     if (fresh === 0 && areWhole) continue;

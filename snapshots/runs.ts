@@ -81,6 +81,11 @@ export class Runs implements Iterable<Range> {
     }
   }
 
+  /** The parts of these ranges that were asked for, as {@link parts} gives them. */
+  *partsOf(ranges: Iterable<Range>): Iterable<Part> {
+    for (const { lo, hi } of ranges) yield* this.parts(lo, hi);
+  }
+
   /** The part that holds an address, with the offset of its bytes in the buffer; null if there is none. */
   partOf(addr: number): (Part & { readonly offset: number }) | null {
     const part = this.#partAt(addr);

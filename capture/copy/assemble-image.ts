@@ -1,10 +1,10 @@
-import { plus, type Addr } from '../../snapshots/address.js';
+import type { Addr } from '../../snapshots/address.js';
 import type { CaptureFacts, ImageWarning, ProcessImage, Thread } from '../../snapshots/image.js';
 import { firstIndex } from '../../snapshots/binary-search.js';
 import {
+  clip,
   LayeredSource,
   Memory,
-  segmentsIn,
   SegmentSource,
   type MemorySource,
   type Range,
@@ -20,7 +20,7 @@ import { programsOver, structsOf, type GoProgram, type Programs } from '../../an
 import { readGoroutine, usedStacks } from '../../analyze/runtime/memory-ranges.js';
 import type { Copies } from './copies.js';
 import type { CopyContents } from './copy.js';
-import { constantRanges, type Survey } from './plan.js';
+import { constantRuns, type Survey } from './plan.js';
 
 /** What a capture gives: the image, and its memory in the groups in which it is written to a file. */
 export interface Captured {
@@ -62,8 +62,8 @@ export function assembleImage(
   const whole = new SegmentSource([...known, ...evicted, ...tables]);
   const stored = contents.map((content) => content.stored);
   const copied = new DisjointSource([...stored, whole]);
-  const live = new ReadOnlySource(base);
-  const readOnly = recordingMemory(new Memory(new LayeredSource([held.held, live])), base);
+  const constants = constantRuns(base.mappings);
+  const readOnly = recordingMemory(new Memory(new ReadOnlySource(held, constants)), base);
   const memory = new Memory(
     new LayeredSource([copied, readOnly.memory.source]),
     new Memory(new LayeredSource([copied, readOnly.memory.unrecorded.source])),
@@ -85,8 +85,8 @@ export function assembleImage(
       program.warnings.some(({ code }) => MISSING.has(code)) || (facts.mode !== 'live' && lacksStack(program)),
   );
   const read = new Runs([...recording.recorded(), ...readOnly.recording.recorded()], 0);
-  const constant = [...read].flatMap((range) => [...heldOrLive(range, held.held, live)]);
-  const isCutShort = live.hasFailed && isGone();
+  const constant = [...constants.partsOf(read)].flatMap((range) => [...held.segments(range)]);
+  const isCutShort = held.hasFailed && isGone();
   // The programs' image has them too.
   if (isCutShort) warnings.push(GONE);
   const capture = isPartial || isCutShort ? { ...image.capture, partial: true } : image.capture;
@@ -141,18 +141,6 @@ class DisjointSource extends LayeredSource {
   }
 }
 
-/** The bytes of a range: those that are held and, between them, what can be read of the process. */
-function* heldOrLive({ lo, hi }: Range, held: MemorySource, live: MemorySource): Iterable<Segment> {
-  const memory = { held: new Memory(held), live: new Memory(live) };
-  let at = lo;
-  for (const known of held.ranges(lo, hi)) {
-    if (at < known.lo) yield* segmentsIn(memory.live, at, known.lo);
-    yield* segmentsIn(memory.held, known.lo, known.hi);
-    at = known.hi;
-  }
-  if (at < hi) yield* segmentsIn(memory.live, at, hi);
-}
-
 /** The bytes of a range, from segments that are sorted and do not overlap. */
 function cut(segments: readonly Segment[], { lo, hi }: Range): Segment[] {
   let i = firstIndex(segments.length, (index) => endOf(segments[index]) > lo);
@@ -171,34 +159,23 @@ function endOf(segment: Segment | undefined): number {
 
 /** The parts of a live process that it cannot write: what is read there later is what was there in the stop. */
 class ReadOnlySource implements MemorySource {
-  readonly #image: ProcessImage;
-  readonly #ranges: readonly Range[];
-  #hasFailed = false;
+  readonly #process: MemorySource;
+  readonly #constants: Runs;
 
-  constructor(image: ProcessImage) {
-    this.#image = image;
-    this.#ranges = constantRanges(image.mappings);
-  }
-
-  /** True if something in them could not be read. */
-  get hasFailed(): boolean {
-    return this.#hasFailed;
+  constructor(process: MemorySource, constants: Runs) {
+    this.#process = process;
+    this.#constants = constants;
   }
 
   window(addr: number): Window | null {
-    const range = this.#ranges.find(({ lo, hi }) => addr >= lo && addr < hi);
-    const window = range === undefined ? null : this.#image.memory.source.window(addr);
-    if (range !== undefined && window === null) this.#hasFailed = true;
-    if (range === undefined || window === null) return null;
-    const [lo, hi] = [Math.max(range.lo, window.lo), Math.min(range.hi, window.hi)];
-    const { buffer, byteOffset } = window.view;
-    return { lo, hi, view: new DataView(buffer, byteOffset + (lo - window.lo), hi - lo) };
+    const i = this.#constants.indexOf(addr);
+    const window = i < 0 ? null : this.#process.window(addr);
+    if (window === null) return null;
+    const { lo, hi } = this.#constants.at(i);
+    return clip(window, Math.max(lo, window.lo), Math.min(hi, window.hi));
   }
 
-  *ranges(lo: number, hi: number): Iterable<Range> {
-    for (const range of this.#ranges) {
-      if (range.lo < hi && range.hi > lo)
-        yield { lo: plus(range.lo, Math.max(0, lo - range.lo)), hi: Math.min(hi, range.hi) as Addr };
-    }
+  ranges(lo: number, hi: number): Iterable<Range> {
+    return this.#constants.parts(lo, hi);
   }
 }

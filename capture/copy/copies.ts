@@ -1,6 +1,5 @@
 import type { Addr } from '../../snapshots/address.js';
 import type { Thread } from '../../snapshots/image.js';
-import type { Memory } from '../../snapshots/memory.js';
 import type { ThreadPosition } from '../../analyze/runtime/memory-ranges.js';
 import { forbidRest } from '../process/cpu-quota.js';
 import { Copy, type CopyContents, type Lists } from './copy.js';
@@ -81,9 +80,9 @@ export class Copies {
     return { threads: listed, torn: torn.sort((a, b) => a - b) };
   }
 
-  /** As {@link Copy.lastRead}, of each; `memory` gives the memory for what was not read. */
-  lastRead(memory: () => Memory): LastCopy[] {
-    return this.#all.map((copy) => copy.lastRead(memory().source));
+  /** As {@link Copy.lastRead}, of each; what was not read is read of `target`. */
+  lastRead(target: CopySource): LastCopy[] {
+    return this.#all.map((copy) => copy.lastRead(target.memory().source));
   }
 
   /** As {@link Copy.lists}, of all together. */

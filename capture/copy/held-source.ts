@@ -1,4 +1,3 @@
-import type { Addr } from '../../snapshots/address.js';
 import {
   Memory,
   segmentsIn,
@@ -8,7 +7,7 @@ import {
   type Segment,
   type Window,
 } from '../../snapshots/memory.js';
-import { Runs } from '../../snapshots/runs.js';
+import type { Runs } from '../../snapshots/runs.js';
 
 /**
  * The memory of a running process, of which parts that never change can be held: they are not read again, and stay readable
@@ -17,38 +16,43 @@ import { Runs } from '../../snapshots/runs.js';
 export class HeldSource implements MemorySource {
   readonly #live: MemorySource;
   readonly #constant: Runs;
+  readonly #memory = new Memory(this);
   #held = new SegmentSource([]);
+  #hasFailed = false;
 
-  /** `constant` is memory that the process cannot write, ascending. */
-  constructor(live: MemorySource, constant: readonly Range[]) {
+  /** `constant` is memory that the process cannot write. */
+  constructor(live: MemorySource, constant: Runs) {
     this.#live = live;
-    this.#constant = new Runs(constant, 0);
+    this.#constant = constant;
   }
 
-  /** What is held. */
-  get held(): MemorySource {
-    return this.#held;
+  /** True if something that the process cannot write was asked for, and could not be read. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
   }
 
   /** From now on holds these segments and, of these ranges, what the process cannot write. */
   hold(segments: readonly Segment[], ranges: Iterable<Range>): void {
-    const memory = new Memory(this);
-    const read = [...this.#constantOf(ranges)].flatMap(({ lo, hi }) => [...segmentsIn(memory, lo, hi)]);
+    const read = [...this.#constant.partsOf(ranges)].flatMap(({ lo, hi }) => [...segmentsIn(this.#memory, lo, hi)]);
     this.#held = new SegmentSource([...segments, ...read]);
   }
 
-  *#constantOf(ranges: Iterable<Range>): Iterable<Range> {
-    const constant = this.#constant;
-    for (const { lo, hi } of ranges) {
-      for (let i = constant.firstEndingAbove(lo); i < constant.length && constant.startOf(i) < hi; i++) {
-        const end = constant.startOf(i) + constant.lengthOf(i);
-        yield { lo: Math.max(lo, constant.startOf(i)) as Addr, hi: Math.min(hi, end) as Addr };
-      }
+  /** The bytes of a range: those that are held and, between them, what can be read of the process. */
+  *segments({ lo, hi }: Range): Iterable<Segment> {
+    const held = new Memory(this.#held);
+    let at = lo;
+    for (const known of this.#held.ranges(lo, hi)) {
+      if (at < known.lo) yield* segmentsIn(this.#memory, at, known.lo);
+      yield* segmentsIn(held, known.lo, known.hi);
+      at = known.hi;
     }
+    if (at < hi) yield* segmentsIn(this.#memory, at, hi);
   }
 
   window(addr: number): Window | null {
-    return this.#held.window(addr) ?? this.#live.window(addr);
+    const window = this.#held.window(addr) ?? this.#live.window(addr);
+    if (window === null && this.#constant.indexOf(addr) >= 0) this.#hasFailed = true;
+    return window;
   }
 
   ranges(lo: number, hi: number): Iterable<Range> {

@@ -1,5 +1,4 @@
 import { plus, type Addr } from '../../snapshots/address.js';
-import { firstIndex } from '../../snapshots/binary-search.js';
 import { wordAt } from '../../snapshots/bytes.js';
 import type { Mapping, ProcessImage } from '../../snapshots/image.js';
 import { LayeredSource, Memory, onFault, type Range, type Segment } from '../../snapshots/memory.js';
@@ -48,7 +47,7 @@ export interface Plan {
   readonly stackPlan: StackPlan;
   /** Memory that the process cannot write: what is there is read after the stop. */
   readonly constants: Runs;
-  /** What was read of them already, to find out what a snapshot needs. */
+  /** What was read to find out what a snapshot needs. */
   readonly read: readonly Range[];
 }
 
@@ -68,7 +67,7 @@ export interface Survey {
  * GospyError if there is none, or if it is not understood.
  */
 export function survey(image: ProcessImage, debugInfo: DebugInfo): Survey {
-  const held = new HeldSource(image.memory.source, constantRanges(image.mappings));
+  const held = new HeldSource(image.memory.source, constantRuns(image.mappings));
   const { memory, recording } = recordingMemory(new Memory(held), image);
   const programs = openPrograms({ ...image, memory }, debugInfo);
   programs.forEach(readFixed);
@@ -109,20 +108,16 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   const overShown = now.over({ memory: shown.memory });
   readStacks(overShown, [...stackPlan.examples, ...onThreads(overShown)]);
   const known = runtimeRanges(now, goroutines);
-  const mappings = live.mappings.filter((mapping) => mapping.writable);
-  const writable = (ranges: Iterable<Range>): Iterable<Range> => clipToMappings(ranges, mappings);
+  const writable = runsOf(live.mappings, (mapping) => mapping.writable);
   for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.waits.syncWords]) {
-    known.addAll(writable(ranges));
+    known.addAll(writable.partsOf(ranges));
   }
-  known.addAll(outside(writable(named.recording.recorded()), stacks, MOST_NAMED));
+  known.addAll(outside(writable.partsOf(named.recording.recorded()), stacks, MOST_NAMED));
   const records = new Runs(known, MAX_GAP);
   const queues = new Runs(stackPlan.waits.withSudogs(), MAX_QUEUE_GAP);
   stackPlan.bind(records, stacks);
-  const constants = new Runs(constantRanges(live.mappings), 0);
-  const constant = live.mappings.filter(isConstant);
-  const read = [pointed, named, shown].flatMap(({ recording: reads }) => [
-    ...clipToMappings(reads.recorded(), constant),
-  ]);
+  const constants = constantRuns(live.mappings);
+  const read = [pointed, named, shown].flatMap((reads) => reads.recording.recorded());
   return { program, records, stacks, queues, stackPlan, constants, read };
 }
 
@@ -180,21 +175,14 @@ export function hasNewModules(program: GoProgram, source: Pick<LiveProcess, 'byt
   return next !== null && wordAt(new DataView(next.buffer), 0) !== last.next;
 }
 
-/** Memory that a process can read, but not write, in the order of the mappings. */
-export function constantRanges(mappings: readonly Mapping[]): Range[] {
-  return mappings.filter(isConstant).map(({ start, end }) => ({ lo: start, hi: end }));
+/** Memory that a process can read, but not write. */
+export function constantRuns(mappings: readonly Mapping[]): Runs {
+  return runsOf(mappings, ({ readable, writable, path }) => readable && !writable && !path.startsWith('['));
 }
 
-function isConstant({ readable, writable, path }: Mapping): boolean {
-  return readable && !writable && !path.startsWith('[');
-}
-
-/** The parts of ranges that are in mappings, which must be ascending. */
-function* clipToMappings(ranges: Iterable<Range>, mappings: readonly Mapping[]): Iterable<Range> {
-  for (const { lo, hi } of ranges) {
-    let i = firstIndex(mappings.length, (at) => (mappings[at]?.end ?? Infinity) > lo);
-    for (let mapping = mappings[i]; mapping !== undefined && mapping.start < hi; mapping = mappings[++i]) {
-      yield { lo: Math.max(lo, mapping.start) as Addr, hi: Math.min(hi, mapping.end) as Addr };
-    }
-  }
+function runsOf(mappings: readonly Mapping[], isMeant: (mapping: Mapping) => boolean): Runs {
+  return new Runs(
+    mappings.filter(isMeant).map(({ start, end }) => ({ lo: start, hi: end })),
+    0,
+  );
 }

@@ -11,9 +11,9 @@ import {
 } from '../../analyze/work/survey.js';
 import type { Whereabouts } from '../../analyze/runtime/whereabouts.js';
 import type { DecodedWork } from '../../analyze/work/work-reader.js';
-import type { Memory } from '../../snapshots/memory.js';
 import type { Copies } from './copies.js';
 import type { LastCopy } from './copied-goroutines.js';
+import type { CopySource } from './late-reads.js';
 import { WORK_KINDS, type DecoderSpec, type StoredWork, type ValueLevel } from '../../snapshots/work.js';
 
 /**
@@ -35,20 +35,20 @@ export class WorkSurvey {
     this.#decoders = decoders;
   }
 
-  /** Looks at a process that runs, and is copied next. `memory` gives its memory as it is from then on. */
-  lookBefore(copies: Copies, memory: () => Memory): void {
+  /** Looks at a process that runs, and is copied next. */
+  lookBefore(copies: Copies, target: CopySource): void {
     this.#frozen = null;
     this.#after = [];
     if (this.#level === 'none') return;
-    const running = this.#running(copies, memory);
+    const running = this.#running(copies, target);
     this.#whereabouts = running.map(({ lastRead }) => lastRead.whereabouts);
     this.#before = running.map((program) => surveyRunning(program));
   }
 
   /** Looks again, right after the copy was made, at those that moved since. */
-  lookAfter(copies: Copies, memory: () => Memory): void {
+  lookAfter(copies: Copies, target: CopySource): void {
     if (this.#level === 'none') return;
-    this.#after = this.#running(copies, memory).map((running, i) => {
+    this.#after = this.#running(copies, target).map((running, i) => {
       const { program, whereabouts: is, born } = running.lastRead;
       const was = this.#whereabouts[i] ?? null;
       if (was === null || is === null) return surveyMoved(running);
@@ -80,9 +80,9 @@ export class WorkSurvey {
     return [...kept.values()];
   }
 
-  #running(copies: Copies, memory: () => Memory): (RunningProgram & { readonly lastRead: LastCopy })[] {
-    return copies.lastRead(memory).map((lastRead) => ({
-      now: () => lastRead.program.over({ memory: memory(), decoders: this.#decoders }),
+  #running(copies: Copies, target: CopySource): (RunningProgram & { readonly lastRead: LastCopy })[] {
+    return copies.lastRead(target).map((lastRead) => ({
+      now: () => lastRead.program.over({ memory: target.memory(), decoders: this.#decoders }),
       lastRead,
     }));
   }

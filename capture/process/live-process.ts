@@ -97,22 +97,16 @@ export class LiveProcess {
     return { mappings, memory: this.memory(), reader: (runs, slab) => this.reader(runs, slab) };
   }
 
-  /** The memory as it is from now on; what is read once is kept. */
+  /**
+   * The memory as it is from now on; what is read once is kept. It is read through /proc/PID/mem, which belongs to the program
+   * that was opened: of another one that the process becomes, nothing can be read.
+   */
   memory(): Memory {
-    return this.#memoryBy(this.#port);
-  }
-
-  #memoryBy(port: Pick<MemoryPort, 'read'>): Memory {
-    const currentMappings = (): readonly Mapping[] => this.#mappingsIfAlive();
-    const rest = (): number => this.rest();
-    return new Memory(new ProcessMemory(port, this.#latest, currentMappings, rest));
-  }
-
-  /** As {@link memory}, but never that of another program which the process has become: then nothing can be read. */
-  programMemory(): Memory {
     const read = (addr: number, into: Pinned, offset: number, length: number): number =>
       this.#port.readFile(addr, into.bytes, offset, length);
-    return this.#memoryBy({ read });
+    const currentMappings = (): readonly Mapping[] => this.#mappingsIfAlive();
+    const rest = (): number => this.rest();
+    return new Memory(new ProcessMemory({ read }, this.#latest, currentMappings, rest));
   }
 
   /** The time now, as the process sees it. */

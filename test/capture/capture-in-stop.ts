@@ -3,15 +3,20 @@ import { positionsOf } from '../../analyze/runtime/memory-ranges.js';
 import { assembleImage, type Captured } from '../../capture/copy/assemble-image.js';
 import { describeStop, joinThreads } from '../../capture/copy/capture-metadata.js';
 import { Copies } from '../../capture/copy/copies.js';
-import { makePlans, survey } from '../../capture/copy/plan.js';
+import { makePlans, survey, type Survey } from '../../capture/copy/plan.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { withStopped } from '../../capture/ptrace/stop.js';
 
 /**
  * Captures a process by a stop, with the parts that `captureToImage` is made of, and calls `inStop` as the last thing
- * before the process is let go: what that does to the process happens in the very state that was captured.
+ * before the process is let go: what that does to the process happens in the very state that was captured. Once it was let go,
+ * `afterStop` may take away from what was read before.
  */
-export function captureInStop(pid: number, inStop: () => void): Captured {
+export function captureInStop(
+  pid: number,
+  inStop: () => void,
+  afterStop = (surveyed: Survey): Survey => surveyed,
+): Captured {
   const target = new LiveProcess(pid, 'stop');
   try {
     const base = target.image();
@@ -27,7 +32,7 @@ export function captureInStop(pid: number, inStop: () => void): Captured {
     });
     const facts = { ...clocks, ...describeStop(stop), mode: 'stop', writer: null } as const;
     const isGone = (): boolean => !target.isSameProgram();
-    return assembleImage(base, surveyed, copies, joinThreads(before, stop.threads, target), facts, isGone);
+    return assembleImage(base, afterStop(surveyed), copies, joinThreads(before, stop.threads, target), facts, isGone);
   } finally {
     target.close();
   }

@@ -2,16 +2,23 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { listGoroutines } from '../../analyze/report/goroutines.js';
+import { warningsOf } from '../../analyze/report/all-runtimes.js';
 import { openProgram } from '../../analyze/program.js';
 import { captureToFile, type CaptureMode, type CaptureReport } from '../../capture/capture.js';
+import { HeldSource } from '../../capture/copy/held-source.js';
+import { constantRuns } from '../../capture/copy/plan.js';
+import { LiveProcess } from '../../capture/process/live-process.js';
 import { threadState } from '../../capture/process/procfs.js';
+import { addr } from '../../snapshots/address.js';
+import { MemoryFault, SegmentSource } from '../../snapshots/memory.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
 import { compareWithTraceback } from '../support/compare.js';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { temporaryFolder } from '../support/gsp.js';
 import type { Cell } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
-import { Target, buildBusyGo, buildC, waitHere } from './targets.js';
+import { captureInStop } from './capture-in-stop.js';
+import { Target, buildBusyGo, buildC, isAnew, waitHere } from './targets.js';
 
 const MODES = ['stop', 'clone', 'live'] as const;
 const CELLS: readonly Cell[] = [
@@ -25,7 +32,7 @@ const GONE = 'process-gone';
 const INTO_FILE = ['-c', 'exec "$0" 2> "$1"'];
 
 /** Captures a process to which something happens once it was copied, before the rest of its code and constants are read. */
-async function captureOf(pid: number, path: string, mode: CaptureMode, happens: () => void): Promise<CaptureReport> {
+function captureOf(pid: number, path: string, mode: CaptureMode, happens: () => void): Promise<CaptureReport> {
   const progress = (doing: string): void => {
     if (doing === 'making sense of what was read') happens();
   };
@@ -45,11 +52,13 @@ if (requireGo(t)) {
             process.kill(program.pid, 'SIGQUIT');
             waitHere(() => threadState(program.pid, program.pid) === 'Z');
           });
-          t.ok(partial);
-          t.ok(warnings.some(({ code }) => code === GONE));
+          t.notOk(partial, 'nothing was left to read');
+          t.strictSame(
+            warnings.filter(({ code }) => code === GONE),
+            [],
+          );
           const image = openSnapshot(path);
           t.teardown(() => image.close());
-          t.equal(image.capture.partial, true);
           const goroutines = listGoroutines(openProgram(image), 'stack');
           const { differences, compared } = compareWithTraceback(
             goroutines,
@@ -76,11 +85,38 @@ for (const mode of MODES) {
       process.kill(target.pid, 'SIGUSR2');
       waitHere(() => readFileSync(`/proc/${target.pid}/comm`, 'utf8') === 'sleep\n');
     });
-    t.ok(partial);
-    t.ok(warnings.some(({ code }) => code === GONE));
+    const isTold = warnings.some(({ code }) => code === GONE);
+    t.equal(partial, isTold, 'whether something was left to read depends on where its goroutines were');
     const image = openSnapshot(path);
     t.teardown(() => image.close());
     const [first] = [...listGoroutines(openProgram(image), 'stack')].filter(({ goid }) => goid === 1);
     t.match(first, { entry: { func: 'runtime.main' }, truncated: null });
   });
 }
+
+t.test('gone: nothing is read of the same program that was started anew in the process', async (t) => {
+  const target = await Target.start(busy, busy);
+  t.teardown(() => target.end());
+  const live = new LiveProcess(target.pid, 'read');
+  t.teardown(() => live.close());
+  const [first, now] = [live.image().memory, live.contents().memory];
+  const start = live.mappings[0]?.start ?? addr(0);
+  process.kill(target.pid, 'SIGUSR2');
+  waitHere(() => isAnew(target.pid));
+  t.equal(live.bytesNow(start, 8)?.length, 8, 'it lies at the same addresses');
+  t.throws(() => first.u8(start), MemoryFault);
+  t.throws(() => now.u8(start), MemoryFault);
+});
+
+t.test('gone: a snapshot that lacks what could not be read any more is partial', async (t) => {
+  const target = await Target.start(busy);
+  t.teardown(() => target.end());
+  const kill = (): void => void process.kill(target.pid, 'SIGKILL');
+  const { image, programs } = captureInStop(target.pid, kill, (surveyed) => {
+    waitHere(() => threadState(target.pid, target.pid) === 'Z');
+    const { mappings } = surveyed.programs[0].image;
+    return { ...surveyed, held: new HeldSource(new SegmentSource([]), constantRuns(mappings)) };
+  });
+  t.equal(image.capture.partial, true);
+  t.ok(warningsOf(programs).some(({ code }) => code === GONE));
+});
