@@ -168,12 +168,9 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
     throw usageError('--budget bounds the stop, and --mode live makes none');
   // Before the rest is loaded and compiled, which takes as long as much of what follows.
   const { lowerPriority } = await import('../../capture/ptrace/priority.js');
-  const restorePriority = lowerPriority();
-  try {
-    return await captureLowered(io, pid, options);
-  } finally {
-    restorePriority();
-  }
+  // For good: once gospy ends, the kernel takes milliseconds to get its memory back.
+  lowerPriority();
+  return captureLowered(io, pid, options);
 }
 
 async function captureLowered(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {

@@ -131,7 +131,7 @@ interface Examined {
 /** Throws GospyError if the process is not a Go program, or is not understood. */
 function examine(pid: number, threadMs: number): Examined {
   const process = new LiveProcess(pid, 'read');
-  const restorePriority = lowerPriority();
+  lowerPriority();
   try {
     const programs = openLive(process);
     const { check, error: refused } = checkMemory(programs, memoryLeft('self'));
@@ -152,7 +152,6 @@ function examine(pid: number, threadMs: number): Examined {
       cloneHindrance: cloneHindrance(pid, programs),
     };
   } finally {
-    restorePriority();
     process.close();
   }
 }

@@ -20,8 +20,8 @@ export async function openRunning({ pid, bin }: ProcessTarget): Promise<RunningT
     import('../../capture/copy/look-again.js'),
     import('../../capture/ptrace/priority.js'),
   ]);
-  const restorePriority = lowerPriority();
-  const closing: (() => void)[] = [restorePriority, () => binary?.close()];
+  lowerPriority();
+  const closing: (() => void)[] = [() => binary?.close()];
   const close = (): void => closing.forEach((end) => end());
   try {
     const target = new LiveProcess(pid, 'read');

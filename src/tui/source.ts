@@ -14,13 +14,12 @@ export interface Sample {
   readonly pauseNs: number;
 }
 
-/** A running process that is sampled again and again. gospy's priority is low until it is closed. */
+/** A running process that is sampled again and again. gospy's priority is low from then on. */
 export class ProcessSource {
   readonly pid: number;
   mode: Mode;
   readonly #options: Omit<CaptureOptions, 'mode'>;
   readonly #runtime: string | undefined;
-  readonly #restorePriority: () => void;
   #sampler: ProcessSampler | null = null;
   /** The last sample, if stop mode took it: all that a snapshot holds. */
   #captured: Captured | null = null;
@@ -31,7 +30,7 @@ export class ProcessSource {
     this.pid = pid;
     this.mode = mode;
     this.#options = options;
-    this.#restorePriority = lowerPriority();
+    lowerPriority();
   }
 
   /** Samples the process. Throws GospyError, `noGoProcess` where it has ended. */
@@ -58,7 +57,6 @@ export class ProcessSource {
 
   close(): void {
     this.#sampler?.close();
-    this.#restorePriority();
   }
 
   #chosen({ programs, pauseNs }: Sample): Sample {
