@@ -23,7 +23,7 @@ try {
   for (let i = 0; i < ROUNDS; i++) {
     writePlan(program.pid, plan);
     floors.push(Number(execFileSync(floor, [pid, plan, 'all'], { encoding: 'utf8' }).split(' ')[0]) / 1e6);
-    const { stdout } = await run(process.execPath, [GOSPY, 'capture', '--pid', pid, '-o', path, '--json']);
+    const { stdout } = await run(process.execPath, [...GOSPY, 'capture', '--pid', pid, '-o', path, '--json']);
     pauses.push((JSON.parse(stdout) as { pauseNs: number }).pauseNs / 1e6);
   }
   process.stdout.write(

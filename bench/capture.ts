@@ -14,7 +14,7 @@ const PEER_ROUNDS = 3;
 /** Captures a snapshot and returns the pause that gospy reports, in milliseconds. */
 async function capture(program: GoProcess, path: string): Promise<number> {
   const { stdout } = await run(process.execPath, [
-    GOSPY,
+    ...GOSPY,
     'capture',
     '--pid',
     String(program.pid),
@@ -67,7 +67,7 @@ function bytesBesideTables(path: string): number {
 
 async function measureSummary(path: string, count: string): Promise<void> {
   const times: number[] = [];
-  for (let i = 0; i < ROUNDS; i++) times.push(await timed(() => run(process.execPath, [GOSPY, 'summary', path])));
+  for (let i = 0; i < ROUNDS; i++) times.push(await timed(() => run(process.execPath, [...GOSPY, 'summary', path])));
   printRow(`${count} goroutines: gospy summary of the snapshot`, times, 'ms');
 }
 
@@ -102,7 +102,7 @@ async function measureStart(): Promise<void> {
   const version: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     const bare = await timed(() => run(process.execPath, ['-e', '0']));
-    version.push((await timed(() => run(process.execPath, [GOSPY, '--version']))) - bare);
+    version.push((await timed(() => run(process.execPath, [...GOSPY, '--version']))) - bare);
   }
   printRow('gospy --version, minus node -e 0', version, 'ms');
 }

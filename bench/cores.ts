@@ -26,7 +26,7 @@ const PRINT_PEAK =
 
 /** Runs gospy and returns its peak memory in MB. */
 async function gospy(args: readonly string[]): Promise<number> {
-  const { stderr } = await run(process.execPath, ['--import', PRINT_PEAK, GOSPY, ...args], OUTPUT);
+  const { stderr } = await run(process.execPath, ['--import', PRINT_PEAK, ...GOSPY, ...args], OUTPUT);
   return Number(/peak (\d+)/.exec(stderr)?.[1]) / 1e3;
 }
 

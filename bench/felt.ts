@@ -21,7 +21,7 @@ async function round(program: GoProcess, mode: Mode, path: string): Promise<{ ga
   const gapMs = await largestGap(program, async () => {
     if (mode === 'nothing') return setTimeout(NOTHING_MS);
     const args = ['capture', '--pid', String(program.pid), '-o', path, '--json', '--mode', mode];
-    const { stdout } = await run(process.execPath, [GOSPY, ...args]);
+    const { stdout } = await run(process.execPath, [...GOSPY, ...args]);
     pauseMs = (JSON.parse(stdout) as { pauseNs: number }).pauseNs / 1e6;
   });
   return { gapMs, pauseMs };

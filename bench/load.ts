@@ -48,7 +48,7 @@ function toolsOn(program: GoProcess, folder: string): Tools {
     return { pauseMs: pauseNs / 1e6, partial: false, details: { 'waiting for threads': waitedNs / 1e6 } };
   };
   const capture = async (mode: string): Promise<Turn> => {
-    const words = [GOSPY, 'capture', '--pid', pid, '-o', join(folder, 'load.gsp'), '--json', '--mode', mode];
+    const words = [...GOSPY, 'capture', '--pid', pid, '-o', join(folder, 'load.gsp'), '--json', '--mode', mode];
     const { stdout } = await run(process.execPath, words);
     return gospyTurn(JSON.parse(stdout) as CaptureDocument, mode);
   };

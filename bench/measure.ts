@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { GoProcess } from '../test/support/go.js';
 
-export const GOSPY = fileURLToPath(new URL('../gospy/gospy.js', import.meta.url));
+/** The arguments with which the executable has Node run the command: see rolldown.config.js. */
+export const GOSPY = ['--v8-pool-size=1', fileURLToPath(new URL('../gospy/gospy.js', import.meta.url))] as const;
 export const run = promisify(execFile);
 
 /** Takes the place of a test for the helpers in test/support: runs what was registered for teardown at the end. */

@@ -75,7 +75,7 @@ async function capture(program: GoProcess, path: string, mode: string): Promise<
   const gapMs = await largestGap(program, async () => {
     commandMs = await timed(async () => {
       const pid = String(program.pid);
-      const rest = [GOSPY, 'capture', '--pid', pid, '-o', path, '--json', '--mode', mode];
+      const rest = [...GOSPY, 'capture', '--pid', pid, '-o', path, '--json', '--mode', mode];
       ({ stdout, stderr } = await run(process.execPath, [...args, ...rest]));
     });
   });

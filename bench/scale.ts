@@ -112,7 +112,7 @@ function size(megabytes: number): string {
 }
 
 function gospy(...args: readonly string[]): Command {
-  return { file: process.execPath, args: [GOSPY, ...args] };
+  return { file: process.execPath, args: [...GOSPY, ...args] };
 }
 
 /** What is used of the document that `gospy capture --json` prints. */

@@ -19,7 +19,7 @@ interface Medians {
 
 /** Runs gospy and returns its peak memory in MB. */
 async function gospy(args: readonly string[]): Promise<number> {
-  const { stderr } = await run(process.execPath, ['--import', PRINT_PEAK, GOSPY, ...args], OUTPUT);
+  const { stderr } = await run(process.execPath, ['--import', PRINT_PEAK, ...GOSPY, ...args], OUTPUT);
   return Number(/peak (\d+)/.exec(stderr)?.[1]) / 1e3;
 }
 
@@ -33,7 +33,7 @@ async function measureStacks(bench: Bench, folder: string, count: number): Promi
   const { program, path } = await startMany(bench, count);
   const pid = String(program.pid);
   const [snapshot, core] = [join(folder, `${count}.gsp`), join(folder, 'core')];
-  await run(process.execPath, [GOSPY, 'capture', '--pid', pid, '-o', snapshot]);
+  await run(process.execPath, [...GOSPY, 'capture', '--pid', pid, '-o', snapshot]);
   const dlv = delve();
   if (dlv !== null) await run('gcore', ['-o', core, pid], OUTPUT);
   await program.kill();
@@ -58,7 +58,8 @@ async function measureStacks(bench: Bench, folder: string, count: number): Promi
 async function measureFirstLine(folder: string, count: number): Promise<void> {
   const snapshot = join(folder, `${count}.gsp`);
   const times: number[] = [];
-  const script = `"${process.execPath}" "${GOSPY}" goroutines "${snapshot}" --ndjson | head -1`;
+  const command = [process.execPath, ...GOSPY].map((word) => `"${word}"`).join(' ');
+  const script = `${command} goroutines "${snapshot}" --ndjson | head -1`;
   for (let i = 0; i < ROUNDS; i++) times.push(await timed(() => run('sh', ['-c', script])));
   printRow(`${count.toLocaleString('en')} goroutines: gospy goroutines --ndjson | head -1`, times, 'ms');
 }
@@ -66,7 +67,7 @@ async function measureFirstLine(folder: string, count: number): Promise<void> {
 async function measureMillion(bench: Bench, folder: string): Promise<void> {
   const count = 1_000_000;
   const { program } = await startMany(bench, count);
-  await run(process.execPath, [GOSPY, 'capture', '--pid', String(program.pid), '-o', join(folder, `${count}.gsp`)]);
+  await run(process.execPath, [...GOSPY, 'capture', '--pid', String(program.pid), '-o', join(folder, `${count}.gsp`)]);
   await program.kill();
   await measureFirstLine(folder, count);
 }
@@ -77,7 +78,7 @@ try {
   process.stdout.write('| what | median | least | most |\n|---|---|---|---|\n');
   const start: number[] = [];
   for (let i = 0; i < ROUNDS; i++)
-    start.push(await timed(() => run(process.execPath, [GOSPY, 'goroutines', '--help'])));
+    start.push(await timed(() => run(process.execPath, [...GOSPY, 'goroutines', '--help'])));
   printRow('gospy goroutines --help: the cost of starting', start, 'ms');
   const [few, lots] = [await measureStacks(bench, folder, COUNTS[0]), await measureStacks(bench, folder, COUNTS[1])];
   const growth = (lots.gospy - median(start)) / (few.gospy - median(start));

@@ -24,9 +24,9 @@ try {
     const count = Number(goroutines).toLocaleString('en');
     await measure([
       new Command('Node, which does nothing', '--eval', '0'),
-      new Command('gospy --version', GOSPY, '--version'),
-      new Command(`gospy capture, ${count} goroutines`, GOSPY, 'capture', '--pid', String(pid), '-o', file),
-      new Command(`gospy summary, ${count} goroutines`, GOSPY, 'summary', file),
+      new Command('gospy --version', ...GOSPY, '--version'),
+      new Command(`gospy capture, ${count} goroutines`, ...GOSPY, 'capture', '--pid', String(pid), '-o', file),
+      new Command(`gospy summary, ${count} goroutines`, ...GOSPY, 'summary', file),
     ]);
   }
 } finally {

@@ -28,7 +28,7 @@ async function measure(bench: Bench, folder: string, count: number): Promise<voi
     for (const mode of MODES) {
       const words = ['capture', '--pid', String(program.pid), '-o', join(folder, 'a.gsp'), '--json', '--mode', mode];
       let stdout = '';
-      const ms = await timed(async () => ({ stdout } = await run(process.execPath, [GOSPY, ...words])));
+      const ms = await timed(async () => ({ stdout } = await run(process.execPath, [...GOSPY, ...words])));
       const report = JSON.parse(stdout) as { mode: string; pauseNs: number };
       add(`gospy, ${report.mode}`, report.pauseNs / 1e6);
       add(`the whole command, ${report.mode}`, ms);

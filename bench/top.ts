@@ -36,7 +36,7 @@ async function measureTop(folder: string, goroutines: number, interval: string, 
     for (let round = 0; round < ROUNDS; round++) {
       const tmux = new Tmux(bench, 200, 50, folder);
       const args = `top --pid ${program.pid} --interval ${interval} --group-by ${groupBy}`;
-      tmux.type(`(echo $BASHPID > pid; exec ${process.execPath} ${GOSPY} ${args})`);
+      tmux.type(`(echo $BASHPID > pid; exec ${process.execPath} ${GOSPY.join(' ')} ${args})`);
       await tmux.until((screen) => screen.includes('main.'), 'a frame');
       const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'));
       const looks = (): number => Number(/, (\d+) looks?/.exec(tmux.screen()[0] ?? '')?.[1]);
@@ -64,7 +64,7 @@ async function measureDiff(folder: string): Promise<void> {
   const bench = new Bench();
   const timed = async (args: readonly string[]): Promise<number> => {
     const begun = performance.now();
-    await run(process.execPath, [GOSPY, ...args], { maxBuffer: 2 ** 30 });
+    await run(process.execPath, [...GOSPY, ...args], { maxBuffer: 2 ** 30 });
     return (performance.now() - begun) / 1000;
   };
   try {

@@ -23,11 +23,11 @@ async function measureWaits(folder: string): Promise<void> {
   try {
     const program = await startGo(bench, await buildGo(PROGRAM), { args: ['-behind', '50000', '-idle', '50000'] });
     const file = join(folder, 'behind.gsp');
-    await new Command('capture', GOSPY, 'capture', '--pid', String(program.pid), '-o', file).run();
+    await new Command('capture', ...GOSPY, 'capture', '--pid', String(program.pid), '-o', file).run();
     await program.kill();
     const node = new Command('Node, which does nothing', '--eval', '0');
     const commands = ['waits', 'summary'].map(
-      (name) => new Command(`${name}, 50,000 behind a lock`, GOSPY, name, file),
+      (name) => new Command(`${name}, 50,000 behind a lock`, ...GOSPY, name, file),
     );
     for (let round = 0; round < ROUNDS; round++) for (const command of [node, ...commands]) await command.run();
     for (const command of [node, ...commands]) command.print(true);
@@ -43,8 +43,8 @@ async function measureProof(folder: string): Promise<void> {
     const program = await startGo(bench, await buildGo(PROGRAM), { args: ['-idle', '1000', '-heap', '960'] });
     const args = ['capture', '--pid', String(program.pid), '-o', join(folder, 'heap.gsp'), '--json', '--mode', 'clone'];
     const kinds = [
-      { command: new Command('capture --mode clone, 960 MB of objects', GOSPY, ...args), pauses: [] as number[] },
-      { command: new Command('the same with --leaks', GOSPY, ...args, '--leaks'), pauses: [] as number[] },
+      { command: new Command('capture --mode clone, 960 MB of objects', ...GOSPY, ...args), pauses: [] as number[] },
+      { command: new Command('the same with --leaks', ...GOSPY, ...args, '--leaks'), pauses: [] as number[] },
     ];
     const modes = new Set<string>();
     for (let round = 0; round < ROUNDS; round++) {
@@ -72,9 +72,9 @@ async function measureGrowth(folder: string): Promise<void> {
     const files = Array.from({ length: SNAPSHOTS }, (_, i) => join(folder, `${i}.gsp`));
     for (const file of files) {
       await program.ask('more');
-      await new Command('capture', GOSPY, 'capture', '--pid', String(program.pid), '-o', file).run();
+      await new Command('capture', ...GOSPY, 'capture', '--pid', String(program.pid), '-o', file).run();
     }
-    const leaks = new Command(`leaks over ${SNAPSHOTS} snapshots of 10,000`, GOSPY, 'leaks', ...files);
+    const leaks = new Command(`leaks over ${SNAPSHOTS} snapshots of 10,000`, ...GOSPY, 'leaks', ...files);
     for (let round = 0; round < ROUNDS; round++) await leaks.run();
     leaks.print(true);
   } finally {

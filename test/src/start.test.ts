@@ -1,6 +1,8 @@
-import { cpSync, readdirSync, readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, copyFileSync, cpSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { temporaryFolder } from '../support/gsp.js';
 import { gospy, GOSPY } from './gospy-process.js';
@@ -59,13 +61,34 @@ t.test('start: the bundle answers as the modules do that it is made of', async (
   }
 });
 
-t.test('start: an installed gospy needs no package to read a snapshot', async (t) => {
-  const folder = temporaryFolder(t);
+/** Puts what is installed of the package into a folder. Returns the executable. */
+function install(folder: string): string {
   for (const path of ['package.json', 'dist/gospy']) cpSync(join(ROOT, path), join(folder, path), { recursive: true });
-  const command = join(folder, 'dist/gospy/gospy.js');
+  const executable = join(folder, 'dist/gospy/gospy.js');
+  chmodSync(executable, 0o755);
+  return executable;
+}
+
+t.test('start: an installed gospy needs no package to read a snapshot', async (t) => {
+  const command = install(temporaryFolder(t));
   t.match(await gospy(['summary', SAMPLE], { command }), { code: 0, stdout: /^bin: .*queue, goVer: / });
   t.match(await gospy(['--version'], { command }), { code: 0, stdout: /^gospy \d/ });
   t.match(await gospy(['--help'], { command }), { code: 0, stdout: /goroutines/ });
+});
+
+t.test('start: the executable has Node run it with one thread for V8', async (t) => {
+  const folder = temporaryFolder(t);
+  const link = join(folder, 'gospy');
+  symlinkSync(install(folder), link);
+  const path = join(folder, "a 'snapshot' $HOME.gsp");
+  copyFileSync(SAMPLE, path);
+  const told = 'data:text/javascript,process.stderr.write(JSON.stringify(process.execArgv))';
+  const env = { PATH: `${folder}:${process.env['PATH'] ?? ''}`, NODE_OPTIONS: `--import ${told}` };
+  for (const command of [link, 'gospy']) {
+    const { stdout, stderr } = await promisify(execFile)(command, ['summary', path], { env });
+    t.match(stdout, /^bin: .*queue, goVer: /);
+    t.same(JSON.parse(stderr), ['--v8-pool-size=1']);
+  }
 });
 
 t.test('start: a stack in the bundle names the functions of the source', async (t) => {
