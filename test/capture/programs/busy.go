@@ -54,9 +54,9 @@ func main() {
 			atomic.AddUint64(&beats, 1)
 		}
 	}()
+	change := make(chan os.Signal, 1)
+	signal.Notify(change, syscall.SIGUSR2)
 	go func() {
-		change := make(chan os.Signal, 1)
-		signal.Notify(change, syscall.SIGUSR2)
 		<-change
 		next := append(os.Args[1:], "/bin/sleep", "1000")
 		syscall.Exec(next[0], next, nil)
