@@ -59,7 +59,8 @@ export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () 
 /**
  * Looks again whether a CPU is free for SCHED_IDLE, whether gospy starves, and which threads it has. Does nothing while the
  * priority is not lowered. To be called between the steps of long work, since the load of a machine comes and goes; while the
- * main thread waits for its helpers it is called by itself.
+ * main thread waits for its helpers it is called by itself. Also before gospy ends: on a busy machine, what is in SCHED_IDLE takes
+ * long to end.
  */
 export function reviewPriority(): void {
   if (lowered === null) return;

@@ -57,6 +57,7 @@ export class ProcessSource {
 
   close(): void {
     this.#sampler?.close();
+    reviewPriority();
   }
 
   #chosen({ programs, pauseNs }: Sample): Sample {
