@@ -97,16 +97,11 @@ export class LiveProcess {
     return { mappings, memory: this.memory(), reader: (runs, slab) => this.reader(runs, slab) };
   }
 
-  /**
-   * The memory as it is from now on; what is read once is kept. It is read through /proc/PID/mem, which belongs to the program
-   * that was opened: of another one that the process becomes, nothing can be read.
-   */
+  /** The memory as it is from now on; what is read once is kept. Of another program that the process becomes, nothing can be read. */
   memory(): Memory {
-    const read = (addr: number, into: Pinned, offset: number, length: number): number =>
-      this.#port.readFile(addr, into.bytes, offset, length);
     const currentMappings = (): readonly Mapping[] => this.#mappingsIfAlive();
     const rest = (): number => this.rest();
-    return new Memory(new ProcessMemory({ read }, this.#latest, currentMappings, rest));
+    return new Memory(new ProcessMemory(this.#port.ofProgram, this.#latest, currentMappings, rest));
   }
 
   /** The time now, as the process sees it. */

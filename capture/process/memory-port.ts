@@ -10,6 +10,9 @@ const CLOSED = -1;
 /** An address on which nothing is ever mapped. */
 const UNMAPPED = 0;
 
+/** What reads the memory of a process for {@link ProcessMemory}. */
+export type MemoryReader = Pick<MemoryPort, 'read' | 'isThere'>;
+
 /**
  * Reads the memory of a process: by process_vm_readv or, if a container's seccomp filter refuses that, through
  * /proc/PID/mem, which is about half as fast. Both need the permission to trace, and neither stops anything.
@@ -73,6 +76,22 @@ export class MemoryPort {
       // EIO: the page is absent. The bytes before it were read.
     }
     return done;
+  }
+
+  /** True if the byte at an address can be read. */
+  isThere(addr: number): boolean {
+    return this.read(addr, this.#scratch, 0, 1) === 1;
+  }
+
+  /**
+   * Reads only the program that this port was opened for: /proc/PID/mem belongs to one, while process_vm_readv reads what the
+   * process has become. What may not be read counts as absent all the same, though /proc/PID/mem has it.
+   */
+  get ofProgram(): MemoryReader {
+    return {
+      read: (addr, into, offset, length) => this.readFile(addr, into.bytes, offset, length),
+      isThere: (addr) => this.isThere(addr),
+    };
   }
 
   /** False if the process has ended or executed another program since this port was opened. `addr` must have been readable. */

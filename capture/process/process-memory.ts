@@ -3,7 +3,7 @@ import { firstIndex } from '../../snapshots/binary-search.js';
 import type { Mapping } from '../../snapshots/image.js';
 import type { MemorySource, Range, Window } from '../../snapshots/memory.js';
 import { Pinned } from '../libc.js';
-import type { MemoryPort } from './memory-port.js';
+import type { MemoryReader } from './memory-port.js';
 
 const WINDOW_BYTES = 64 * 1024;
 /** 16 MB in all; windows that were dropped are read again. */
@@ -24,7 +24,7 @@ const MAX_REFRESHES = 64;
  * looked up again.
  */
 export class ProcessMemory implements MemorySource {
-  readonly #port: Pick<MemoryPort, 'read'>;
+  readonly #port: MemoryReader;
   readonly #currentMappings: () => readonly Mapping[];
   readonly #rest: () => unknown;
   #mappings: readonly Mapping[];
@@ -39,7 +39,7 @@ export class ProcessMemory implements MemorySource {
    * each look for a window.
    */
   constructor(
-    port: Pick<MemoryPort, 'read'>,
+    port: MemoryReader,
     mappings: readonly Mapping[],
     currentMappings: () => readonly Mapping[],
     rest: () => unknown = () => undefined,
@@ -109,7 +109,7 @@ export class ProcessMemory implements MemorySource {
   #isThere(addr: number): boolean {
     const page = alignDown(addr as Addr, PAGE_BYTES);
     if (this.#absent.has(page)) return false;
-    if (this.#port.read(addr, this.#scratch, 0, 1) === 1) return true;
+    if (this.#port.isThere(addr)) return true;
     if (this.#absent.size < MOST_ABSENT) this.#absent.add(page);
     return false;
   }

@@ -175,17 +175,19 @@ test('memory: mappings are looked up again for what is in none of them, and not 
   const port = new MemoryPort(target.pid, target.pid);
   const mappings = readMappings(target.pid, target.pid);
   const earlier = mappings.filter(({ start, end }) => end <= memory || start >= memory + PAGES * page);
-  let looks = 0;
-  const source = new ProcessMemory(port, earlier, () => {
-    looks++;
-    return mappings;
-  });
-  const view = new Memory(source);
-  for (const nowhere of [4096, memory + UNMAPPED * page, memory + FORBIDDEN * page, 2 ** 46])
-    t.throws(() => view.u8(addr(nowhere)), MemoryFault);
-  t.equal(looks, 0);
-  t.ok(Buffer.from(expected(0, page)).equals(view.bytes(addr(memory), page)), 'this was mapped later');
-  t.equal(looks, 1);
+  for (const reader of [port, port.ofProgram]) {
+    let looks = 0;
+    const source = new ProcessMemory(reader, earlier, () => {
+      looks++;
+      return mappings;
+    });
+    const view = new Memory(source);
+    for (const nowhere of [4096, memory + UNMAPPED * page, memory + FORBIDDEN * page, 2 ** 46])
+      t.throws(() => view.u8(addr(nowhere)), MemoryFault);
+    t.equal(looks, 0);
+    t.ok(Buffer.from(expected(0, page)).equals(view.bytes(addr(memory), page)), 'this was mapped later');
+    t.equal(looks, 1);
+  }
   port.close();
 });
 
