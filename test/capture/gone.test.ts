@@ -5,8 +5,12 @@ import { listGoroutines } from '../../analyze/report/goroutines.js';
 import { warningsOf } from '../../analyze/report/all-runtimes.js';
 import { openProgram } from '../../analyze/program.js';
 import { captureToFile, type CaptureMode, type CaptureReport } from '../../capture/capture.js';
+import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
+import { Copies } from '../../capture/copy/copies.js';
 import { HeldSource } from '../../capture/copy/held-source.js';
+import { planLive, surveyLive } from '../../capture/copy/look-again.js';
 import { constantRuns } from '../../capture/copy/plan.js';
+import { WorkSurvey } from '../../capture/copy/work-survey.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
 import { threadState } from '../../capture/process/procfs.js';
 import { addr } from '../../snapshots/address.js';
@@ -25,6 +29,11 @@ const CELLS: readonly Cell[] = [
   { fixture: 'park', release: '1.12', link: 'stripped' },
   { fixture: 'park', release: '1.19', link: 'stripped-pie' },
   { fixture: 'park', release: '1.26', link: 'stripped' },
+];
+/** Goroutines that serve, send and wait for requests. */
+const WORKING: readonly Cell[] = [
+  { fixture: 'working', release: '1.13', link: 'stripped' },
+  { fixture: 'working', release: '1.26', link: 'stripped' },
 ];
 /** The warning that the process was gone before all was read. */
 const GONE = 'process-gone';
@@ -69,6 +78,28 @@ if (requireGo(t)) {
         },
       );
     }
+  }
+}
+
+if (requireGo(t)) {
+  for (const cell of WORKING) {
+    t.test(`gone: go${cell.release}: what goroutines worked on is kept of a process that has ended`, async (t) => {
+      const { pid } = await startGo(t, await buildGo(cell));
+      const target = new LiveProcess(pid, 'stop');
+      t.teardown(() => target.close());
+      const surveyed = surveyLive(target, NO_DEBUG_INFO);
+      const copies = new Copies(surveyed, planLive(surveyed, target), target);
+      const work = new WorkSurvey('full', []);
+      copies.readAhead();
+      work.lookBefore(copies, target);
+      copies.readStopped([]);
+      process.kill(pid, 'SIGKILL');
+      waitHere(() => threadState(pid, pid) === 'Z');
+      work.lookAfter(copies, target);
+      const [last] = copies.lastRead(target);
+      const { byG } = work.resultFor(last === undefined ? surveyed.programs : [last.program]);
+      t.ok(byG.size > 5, `of ${byG.size} goroutines`);
+    });
   }
 }
 
