@@ -2,7 +2,8 @@ import stringWidth from 'string-width';
 
 /** Text in which a character is a column. */
 const ASCII = /^[\x20-\x7e]*$/;
-const CHARACTERS = new Intl.Segmenter('en', { granularity: 'grapheme' });
+/** Made when it is needed: that takes 3 ms and more, and few texts need it. */
+let segmenter: Intl.Segmenter | null = null;
 
 /** Columns that `text` takes on a terminal: 2 for most CJK characters and emoji, 0 for combining marks. */
 export function widthOf(text: string): number {
@@ -40,7 +41,8 @@ function takeWhileFits(characters: readonly string[], columns: number): string[]
 
 /** What a reader takes for characters: letters with their marks, emoji with their modifiers. */
 function charactersOf(text: string): string[] {
-  return Array.from(CHARACTERS.segment(text), ({ segment }) => segment);
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return Array.from(segmenter.segment(text), ({ segment }) => segment);
 }
 
 function spaces(count: number): string {
