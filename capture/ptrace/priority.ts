@@ -49,8 +49,11 @@ export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () 
   lowered = { isFree: isIdleUsable ? isFree : null, isStarved, usual };
   reviewPriority();
   const timer = setInterval(reviewPriority, REVIEW_MS).unref();
+  // On a busy machine, what is in SCHED_IDLE takes long to end.
+  process.once('exit', reviewPriority);
   return () => {
     clearInterval(timer);
+    process.off('exit', reviewPriority);
     lowered = null;
     setThreads(usual, isIdleUsable ? Policy.other : null);
   };
@@ -59,8 +62,7 @@ export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () 
 /**
  * Looks again whether a CPU is free for SCHED_IDLE, whether gospy starves, and which threads it has. Does nothing while the
  * priority is not lowered. To be called between the steps of long work, since the load of a machine comes and goes; while the
- * main thread waits for its helpers it is called by itself. Also before gospy ends: on a busy machine, what is in SCHED_IDLE takes
- * long to end.
+ * main thread waits for its helpers, and before gospy ends, it is called by itself.
  */
 export function reviewPriority(): void {
   if (lowered === null) return;

@@ -167,14 +167,10 @@ async function captureProcess(io: Io, pid: number, options: CaptureCommandOption
   if (options.budget !== undefined && options.mode === 'live')
     throw usageError('--budget bounds the stop, and --mode live makes none');
   // Before the rest is loaded and compiled, which takes as long as much of what follows.
-  const { lowerPriority, reviewPriority } = await import('../../capture/ptrace/priority.js');
+  const { lowerPriority } = await import('../../capture/ptrace/priority.js');
   // For good: once gospy ends, the kernel takes milliseconds to get its memory back.
   lowerPriority();
-  try {
-    return await captureLowered(io, pid, options);
-  } finally {
-    reviewPriority();
-  }
+  return captureLowered(io, pid, options);
 }
 
 async function captureLowered(io: Io, pid: number, options: CaptureCommandOptions): Promise<CaptureReport> {

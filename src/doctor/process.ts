@@ -7,7 +7,7 @@ import { LiveProcess } from '../../capture/process/live-process.js';
 import { cloneHindrance } from '../../capture/clone/clone-hindrance.js';
 import { frozenWarning } from '../../capture/copy/frozen-copy.js';
 import { openLive } from '../../capture/copy/look-again.js';
-import { lowerPriority, reviewPriority } from '../../capture/ptrace/priority.js';
+import { lowerPriority } from '../../capture/ptrace/priority.js';
 import { memoryLeft } from '../../capture/process/memory-left.js';
 import { measureCopyMs, modelForkMs } from '../../capture/pause-estimate.js';
 import type { CaptureMode } from '../../capture/capture.js';
@@ -152,7 +152,6 @@ function examine(pid: number, threadMs: number): Examined {
       cloneHindrance: cloneHindrance(pid, programs),
     };
   } finally {
-    reviewPriority();
     process.close();
   }
 }

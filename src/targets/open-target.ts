@@ -32,17 +32,12 @@ export function takesDecoders(spec: TargetSpec): boolean {
 
 async function openProcess({ pid, bin }: ProcessTarget, opening: Opening): Promise<OpenTarget> {
   const binary = await openBinary(bin);
-  let reviewPriority = (): void => undefined;
-  const close = (): void => {
-    binary?.close();
-    reviewPriority();
-  };
+  const close = (): void => binary?.close();
   try {
     const options = captureOptions(opening.leaks === undefined ? 'stop' : 'clone', binary, opening);
-    const priority = await import('../../capture/ptrace/priority.js');
+    const { lowerPriority } = await import('../../capture/ptrace/priority.js');
     // Until gospy ends: what is made of the target is made on the machine where the process runs.
-    priority.lowerPriority();
-    reviewPriority = priority.reviewPriority;
+    lowerPriority();
     const { captureToImage } = await import('../../capture/capture.js');
     const programs = programsIn(await captureToImage(pid, options));
     return targetOf(binary?.lendTo(programs) ?? programs, NO_FILE, close);

@@ -15,13 +15,13 @@ export interface RunningTarget {
 export async function openRunning({ pid, bin }: ProcessTarget): Promise<RunningTarget> {
   requireLinux();
   const binary = await openBinary(bin);
-  const [{ LiveProcess }, { openLive }, { lowerPriority, reviewPriority }] = await Promise.all([
+  const [{ LiveProcess }, { openLive }, { lowerPriority }] = await Promise.all([
     import('../../capture/process/live-process.js'),
     import('../../capture/copy/look-again.js'),
     import('../../capture/ptrace/priority.js'),
   ]);
   lowerPriority();
-  const closing: (() => void)[] = [reviewPriority, () => binary?.close()];
+  const closing: (() => void)[] = [() => binary?.close()];
   const close = (): void => closing.forEach((end) => end());
   try {
     const target = new LiveProcess(pid, 'read');

@@ -57,7 +57,6 @@ export class ProcessSource {
 
   close(): void {
     this.#sampler?.close();
-    reviewPriority();
   }
 
   #chosen({ programs, pauseNs }: Sample): Sample {
