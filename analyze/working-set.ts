@@ -34,17 +34,9 @@ export function readNamed(program: GoProgram, goroutines: Iterable<G>): void {
 }
 
 /** Reads what the analyses need of the stacks of some goroutines, and of where their frames stand. */
-export function readStacks(program: GoProgram, goroutines: Iterable<G>): void {
-  const reads = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
-  const places = new Places(program);
-  const ids = new StackIds();
-  for (const g of goroutines) {
-    ignoringFaults(() => {
-      const stack = ids.find(program, g).known;
-      places.readOf(stack);
-      for (const { read } of reads) attempt(read, g, stack);
-    });
-  }
+export function readOnStacks(program: GoProgram, goroutines: Iterable<G>): void {
+  const onStacks = new StackReads(program);
+  for (const g of goroutines) ignoringFaults(() => onStacks.readOf(g, null));
 }
 
 /**
@@ -57,24 +49,15 @@ export function readWorkingSet(program: GoProgram, goroutines: AlikeGoroutines =
   for (const m of program.machines) {
     for (const read of ofThreads) ignoringFaults(() => read(m));
   }
-  const ofGoroutines = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
-  const places = new Places(program);
-  const ids = new StackIds();
+  const onStacks = new StackReads(program);
   const mayDiffer = new Map<Alike, boolean>();
   const isWanted = (alike: Alike): boolean => {
     const known = mayDiffer.get(alike);
-    if (known !== undefined) return known;
-    const ask = (): boolean => ofGoroutines.some((reads) => reads.mayDiffer?.(alike.stack) === true);
-    mayDiffer.set(
-      alike,
-      onFault(ask, () => true),
-    );
-    return true;
+    if (known === undefined) mayDiffer.set(alike, onStacks.mayDiffer(alike));
+    return known ?? true;
   };
   for (const { g, alike } of goroutines.members(isWanted)) {
-    const stack = alike?.stack ?? ids.find(program, g).known;
-    places.readOf(stack);
-    for (const { read } of ofGoroutines) attempt(read, g, stack);
+    onStacks.readOf(g, alike);
     for (const { field, read } of POINTED) if (g[field] !== 0) attempt(read, program, g[field]);
   }
   readPointed(program, 'labels', goroutines.labels());
@@ -99,6 +82,34 @@ class EveryGoroutine implements AlikeGoroutines {
 
   labels(): Iterable<Addr> {
     return [];
+  }
+}
+
+/** Reads what the analyses need of the stacks of goroutines, and of the places where their frames stand. */
+class StackReads {
+  readonly #program: GoProgram;
+  readonly #reads;
+  readonly #places: Places;
+  readonly #ids = new StackIds();
+
+  constructor(program: GoProgram) {
+    this.#program = program;
+    this.#reads = ALL.flatMap(({ goroutine }) => goroutine?.(program) ?? []);
+    this.#places = new Places(program);
+  }
+
+  /** Whether the values on stacks that are alike may lead to different places. */
+  mayDiffer({ stack }: Alike): boolean {
+    return onFault(
+      () => this.#reads.some((reads) => reads.mayDiffer?.(stack) === true),
+      () => true,
+    );
+  }
+
+  readOf(g: G, alike: Alike | null): void {
+    const stack = alike?.stack ?? this.#ids.find(this.#program, g).known;
+    this.#places.readOf(stack);
+    for (const { read } of this.#reads) attempt(read, g, stack);
   }
 }
 

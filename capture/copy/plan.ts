@@ -4,7 +4,7 @@ import type { Mapping, ProcessImage } from '../../snapshots/image.js';
 import { LayeredSource, Memory, onFault, type Range, type Segment } from '../../snapshots/memory.js';
 import { recordingMemory, type RecordingSource } from '../../snapshots/recording.js';
 import { Runs } from '../../snapshots/runs.js';
-import { readFixed, readNamed, readPointed, readStacks } from '../../analyze/working-set.js';
+import { readFixed, readNamed, readOnStacks, readPointed } from '../../analyze/working-set.js';
 import { openPrograms, type GoProgram, type Programs } from '../../analyze/program.js';
 import type { DebugInfo } from '../../analyze/runtime/layouts.js';
 import type { G } from '../../analyze/runtime/goroutine.js';
@@ -106,7 +106,7 @@ export function makePlan(program: GoProgram, recording: RecordingSource, live: C
   readNamed(now.over({ memory: named.memory }), stackPlan.examples);
   const shown = recordingMemory(live.memory, live);
   const overShown = now.over({ memory: shown.memory });
-  readStacks(overShown, [...stackPlan.examples, ...onThreads(overShown)]);
+  readOnStacks(overShown, [...stackPlan.examples, ...onThreads(overShown)]);
   const known = runtimeRanges(now, goroutines);
   const writable = runsOf(live.mappings, (mapping) => mapping.writable);
   for (const ranges of [recording.recorded(), pointed.recording.recorded(), stackPlan.waits.syncWords]) {
