@@ -17,7 +17,8 @@ export class HeldSource implements MemorySource {
   readonly #live: MemorySource;
   readonly #constant: Runs;
   readonly #memory = new Memory(this);
-  #held = new SegmentSource([]);
+  #held: MemorySource = new SegmentSource([]);
+  #heldMemory = new Memory(this.#held);
   #hasFailed = false;
 
   /** `constant` is memory that the process cannot write. */
@@ -35,15 +36,15 @@ export class HeldSource implements MemorySource {
   hold(segments: readonly Segment[], ranges: Iterable<Range>): void {
     const read = [...this.#constant.partsOf(ranges)].flatMap(({ lo, hi }) => [...segmentsIn(this.#memory, lo, hi)]);
     this.#held = new SegmentSource([...segments, ...read]);
+    this.#heldMemory = new Memory(this.#held);
   }
 
   /** The bytes of a range: those that are held and, between them, what can be read of the process. */
   *segments({ lo, hi }: Range): Iterable<Segment> {
-    const held = new Memory(this.#held);
     let at = lo;
     for (const known of this.#held.ranges(lo, hi)) {
       if (at < known.lo) yield* segmentsIn(this.#memory, at, known.lo);
-      yield* segmentsIn(held, known.lo, known.hi);
+      yield* segmentsIn(this.#heldMemory, known.lo, known.hi);
       at = known.hi;
     }
     if (at < hi) yield* segmentsIn(this.#memory, at, hi);
