@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs';
 import tap, { test } from 'tap';
 import { captureToImage, type CaptureMode } from '../../capture/capture.js';
-import { threadState } from '../../capture/process/procfs.js';
-import { Target, buildBusyGo, buildC, isAnew, isFree, waitHere } from './targets.js';
+import { Target, buildBusyGo, buildC, isAnew, isFree, isSleep, isZombie, waitHere } from './targets.js';
 
 const programs = buildC();
 tap.teardown(() => programs.remove());
@@ -29,7 +27,7 @@ for (const mode of ['stop', 'live'] as const) {
       t.teardown(() => target.end());
       const error = await failureOf(target.pid, mode, moment, () => {
         process.kill(target.pid, 'SIGKILL');
-        waitHere(() => threadState(target.pid, target.pid) === 'Z');
+        waitHere(() => isZombie(target.pid));
       });
       t.match(error, { exitCode: 3 });
     });
@@ -40,7 +38,7 @@ for (const mode of ['stop', 'live'] as const) {
     t.teardown(() => target.end());
     const error = await failureOf(target.pid, mode, /^planning/, () => {
       process.kill(target.pid, 'SIGUSR2');
-      waitHere(() => readFileSync(`/proc/${target.pid}/comm`, 'utf8') === 'sleep\n');
+      waitHere(() => isSleep(target.pid));
     });
     t.match(error, { exitCode: 3, message: /became another program/ });
     t.ok(isFree(target.pid));

@@ -12,7 +12,6 @@ import { planLive, surveyLive } from '../../capture/copy/look-again.js';
 import { constantRuns } from '../../capture/copy/plan.js';
 import { WorkSurvey } from '../../capture/copy/work-survey.js';
 import { LiveProcess } from '../../capture/process/live-process.js';
-import { threadState } from '../../capture/process/procfs.js';
 import { addr } from '../../snapshots/address.js';
 import { MemoryFault, SegmentSource } from '../../snapshots/memory.js';
 import { openSnapshot } from '../../snapshots/gsp/read.js';
@@ -22,7 +21,7 @@ import { temporaryFolder } from '../support/gsp.js';
 import type { Cell } from '../support/releases.js';
 import { parseTraceback } from '../support/traceback.js';
 import { captureInStop } from './capture-in-stop.js';
-import { Target, buildBusyGo, buildC, isAnew, waitHere } from './targets.js';
+import { Target, buildBusyGo, buildC, isAnew, isSleep, isZombie, waitHere } from './targets.js';
 
 const MODES = ['stop', 'clone', 'live'] as const;
 const CELLS: readonly Cell[] = [
@@ -59,7 +58,7 @@ if (requireGo(t)) {
           const program = await startGo(t, 'bash', { args: [...INTO_FILE, await buildGo(cell), traceback] });
           const { partial, warnings } = await captureOf(program.pid, path, mode, () => {
             process.kill(program.pid, 'SIGQUIT');
-            waitHere(() => threadState(program.pid, program.pid) === 'Z');
+            waitHere(() => isZombie(program.pid));
           });
           t.notOk(partial, 'nothing was left to read');
           t.strictSame(
@@ -79,9 +78,6 @@ if (requireGo(t)) {
       );
     }
   }
-}
-
-if (requireGo(t)) {
   for (const cell of WORKING) {
     t.test(`gone: go${cell.release}: what goroutines worked on is kept of a process that has ended`, async (t) => {
       const { pid } = await startGo(t, await buildGo(cell));
@@ -94,7 +90,7 @@ if (requireGo(t)) {
       work.lookBefore(copies, target);
       copies.readStopped([]);
       process.kill(pid, 'SIGKILL');
-      waitHere(() => threadState(pid, pid) === 'Z');
+      waitHere(() => isZombie(pid));
       work.lookAfter(copies, target);
       const [last] = copies.lastRead(target);
       const { byG } = work.resultFor(last === undefined ? surveyed.programs : [last.program]);
@@ -114,7 +110,7 @@ for (const mode of MODES) {
     const path = join(temporaryFolder(t), 'other.gsp');
     const { partial, warnings } = await captureOf(target.pid, path, mode, () => {
       process.kill(target.pid, 'SIGUSR2');
-      waitHere(() => readFileSync(`/proc/${target.pid}/comm`, 'utf8') === 'sleep\n');
+      waitHere(() => isSleep(target.pid));
     });
     const isTold = warnings.some(({ code }) => code === GONE);
     t.equal(partial, isTold, 'whether something was left to read depends on where its goroutines were');
@@ -144,7 +140,7 @@ t.test('gone: a snapshot that lacks what could not be read any more is partial',
   t.teardown(() => target.end());
   const kill = (): void => void process.kill(target.pid, 'SIGKILL');
   const { image, programs } = captureInStop(target.pid, kill, (surveyed) => {
-    waitHere(() => threadState(target.pid, target.pid) === 'Z');
+    waitHere(() => isZombie(target.pid));
     const { mappings } = surveyed.programs[0].image;
     return { ...surveyed, held: new HeldSource(new SegmentSource([]), constantRuns(mappings)) };
   });

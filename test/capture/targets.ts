@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { hostArch, listThreads } from '../../capture/process/procfs.js';
+import { hostArch, listThreads, threadState } from '../../capture/process/procfs.js';
 import type { StopOptions } from '../../capture/ptrace/stop.js';
 
 /** Options for stops that have all the time that a busy machine may need. */
@@ -46,6 +46,16 @@ export function buildBusyGo(folder: string): string {
     env: { ...process.env, CGO_ENABLED: '0', GO111MODULE: 'off', GOTOOLCHAIN: 'local' },
   });
   return out;
+}
+
+/** True if a process has ended, and nobody has asked for its exit status yet. */
+export function isZombie(pid: number): boolean {
+  return threadState(pid, pid) === 'Z';
+}
+
+/** True if the busy Go program has become `sleep`. */
+export function isSleep(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n';
 }
 
 /** True once a process of `busy busy` has become one of `busy /bin/sleep 1000`, and its runtime has its threads. */
