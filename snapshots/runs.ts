@@ -28,8 +28,9 @@ export class Runs implements Iterable<Range> {
   constructor(ranges: Iterable<Range>, maxGap: number, fullAt = Infinity) {
     const all = ranges instanceof RangeList ? ranges : new RangeList(ranges);
     // Starts and ends can be sorted independently; the merged runs come out the same.
-    this.#parts = merge({ lo: ascending(all.lo), hi: ascending(all.hi) }, 0, fullAt);
-    this.#runs = maxGap > 0 ? merge(this.#parts, maxGap, fullAt) : this.#parts;
+    const sorted = { lo: ascending(all.lo), hi: ascending(all.hi) };
+    this.#parts = merge(sorted, sorted, 0, fullAt);
+    this.#runs = maxGap > 0 ? merge(this.#parts, roomFor(this.#parts.lo.length), maxGap, fullAt) : this.#parts;
     const { lo, hi } = this.#runs;
     this.length = lo.length;
     this.#offset = new Float64Array(lo.length);
@@ -52,9 +53,13 @@ export class Runs implements Iterable<Range> {
     return { lo: lo as Addr, hi: hi as Addr, offset };
   }
 
-  /** As {@link at}, without an object: where the run at an index starts, how long it is, and the offset of its bytes. */
+  /** As {@link at}, without an object: where the run at an index starts and ends, how long it is, and the offset of its bytes. */
   startOf(index: number): number {
     return this.#runs.lo[index] ?? 0;
+  }
+
+  endOf(index: number): number {
+    return this.#runs.hi[index] ?? 0;
   }
 
   lengthOf(index: number): number {
@@ -130,9 +135,16 @@ interface Ends {
   readonly hi: Float64Array;
 }
 
-/** Merges ranges that are no further apart than `maxGap` bytes, as long as they have less than `fullAt` together, or overlap. */
-function merge({ lo, hi }: Ends, maxGap: number, fullAt: number): Ends {
-  const [starts, ends] = [new Float64Array(lo.length), new Float64Array(lo.length)];
+function roomFor(length: number): Ends {
+  return { lo: new Float64Array(length), hi: new Float64Array(length) };
+}
+
+/**
+ * Merges ranges that are no further apart than `maxGap` bytes, as long as they have less than `fullAt` together, or overlap.
+ * Writes the result to `out`, which has room for as many, and may be the ranges themselves: it is never ahead of what is read.
+ */
+function merge({ lo, hi }: Ends, out: Ends, maxGap: number, fullAt: number): Ends {
+  const { lo: starts, hi: ends } = out;
   let count = 0;
   for (let i = 0; i < lo.length; i++) {
     const [start, end] = [lo[i] ?? 0, hi[i - 1] ?? 0];
@@ -140,7 +152,7 @@ function merge({ lo, hi }: Ends, maxGap: number, fullAt: number): Ends {
     if (i === 0 || start - end > maxGap || isFull) starts[count++] = start;
     ends[count - 1] = hi[i] ?? 0;
   }
-  return count === lo.length ? { lo: starts, hi: ends } : { lo: starts.slice(0, count), hi: ends.slice(0, count) };
+  return count === lo.length ? out : { lo: starts.slice(0, count), hi: ends.slice(0, count) };
 }
 
 /** A growing list of ranges in typed arrays: 16 bytes a range. Empty ranges are dropped. */
@@ -149,23 +161,22 @@ export class RangeList implements Iterable<Range> {
   #length = 0;
 
   constructor(ranges: Iterable<Range> = []) {
-    for (const { lo, hi } of ranges) this.add(lo, hi);
+    this.addAll(ranges);
   }
 
   add(lo: number, hi: number): void {
     if (lo >= hi) return;
     const at = 2 * this.#length++;
-    if (at === this.#words.length) {
-      const grown = new Float64Array(2 * at);
-      grown.set(this.#words);
-      this.#words = grown;
-    }
+    if (at === this.#words.length) this.#growTo(2 * at);
     this.#words[at] = lo;
     this.#words[at + 1] = hi;
   }
 
   addAll(ranges: Iterable<Range>): void {
-    for (const { lo, hi } of ranges) this.add(lo, hi);
+    if (ranges instanceof RangeList) this.#addWords(ranges.#words.subarray(0, 2 * ranges.#length));
+    else if (ranges instanceof Runs)
+      for (let i = 0; i < ranges.length; i++) this.add(ranges.startOf(i), ranges.endOf(i));
+    else for (const { lo, hi } of ranges) this.add(lo, hi);
   }
 
   get length(): number {
@@ -191,6 +202,19 @@ export class RangeList implements Iterable<Range> {
     for (let i = 0; i < this.#length; i++) {
       yield { lo: this.#words[2 * i] as Addr, hi: this.#words[2 * i + 1] as Addr };
     }
+  }
+
+  #addWords(words: Float64Array): void {
+    const at = 2 * this.#length;
+    if (at + words.length > this.#words.length) this.#growTo(at + 2 * words.length);
+    this.#words.set(words, at);
+    this.#length += words.length / 2;
+  }
+
+  #growTo(length: number): void {
+    const grown = new Float64Array(length);
+    grown.set(this.#words);
+    this.#words = grown;
   }
 
   #every(end: 0 | 1): Float64Array {

@@ -273,27 +273,36 @@ export class StackPlan {
   markUnplanned(records: DataView, moved: Uint8Array): void {
     for (let i = 0; i < this.#offsets.length; i++) {
       const g = this.#offsets[i] ?? -1;
-      if (g < 0) continue;
-      const range = this.#stackInUse(records, g);
-      if (range !== null && (range.lo < (this.#from[i] ?? 0) || range.hi > (this.#to[i] ?? 0))) moved[i] = 1;
+      const from = g < 0 ? -1 : this.#usedFrom(records, g);
+      if (from < 0) continue;
+      if (from < (this.#from[i] ?? 0) || this.#usedTo(records, g, from) > (this.#to[i] ?? 0)) moved[i] = 1;
     }
   }
 
   /** The part in use of the stack of the goroutine at an index, by these records; null if there is none. */
   stackInUse(i: number, records: DataView): Range | null {
+    const g = this.#livingAt(i, records);
+    const from = g < 0 ? -1 : this.#usedFrom(records, g);
+    return from < 0 ? null : { lo: from as Addr, hi: this.#usedTo(records, g, from) as Addr };
+  }
+
+  /** How many bytes that part has. */
+  bytesInUse(i: number, records: DataView): number {
+    const g = this.#livingAt(i, records);
+    const from = g < 0 ? -1 : this.#usedFrom(records, g);
+    return from < 0 ? 0 : this.#usedTo(records, g, from) - from;
+  }
+
+  /** The offset in the records of the g of the goroutine at an index; -1 if it is not there, or has ended. */
+  #livingAt(i: number, records: DataView): number {
     const g = this.#offsets[i] ?? -1;
-    return g < 0 || this.#parked.isDead(records, g) ? null : this.#stackInUse(records, g);
+    return g < 0 || this.#parked.isDead(records, g) ? -1 : g;
   }
 
   /** The indices of the goroutines that have a planned stack, in ascending order of the stacks. */
   get inStackOrder(): Uint32Array {
     const order = ascendingOrder(this.#from);
     return order.subarray(firstIndex(order.length, (k) => (this.#from[order[k] ?? 0] ?? 0) > 0));
-  }
-
-  #stackInUse(records: DataView, g: number): Range | null {
-    const from = this.#usedFrom(records, g);
-    return from < 0 ? null : { lo: from as Addr, hi: this.#usedTo(records, g, from) as Addr };
   }
 
   /** Where the stack in use starts, without an object: -1 if there is none. */

@@ -142,7 +142,7 @@ function* outside(ranges: Iterable<Range>, stacks: Runs, most: number): Iterable
       const end = i < stacks.length ? Math.min(hi, stacks.startOf(i)) : hi;
       left -= Math.max(0, end - at);
       if (at < end) yield { lo: at as Addr, hi: end as Addr };
-      at = i < stacks.length ? stacks.startOf(i) + stacks.lengthOf(i) : hi;
+      at = i < stacks.length ? stacks.endOf(i) : hi;
     }
   }
 }

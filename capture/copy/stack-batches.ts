@@ -93,7 +93,7 @@ export function lookAtRecords(
     const part = new RangeList();
     let end = first;
     while (end < records.length && records.placeOf(end) - from < BATCH_BYTES) {
-      part.add(records.startOf(end), records.startOf(end) + records.lengthOf(end));
+      part.add(records.startOf(end), records.endOf(end));
       end++;
     }
     slab.grow();

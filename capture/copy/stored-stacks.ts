@@ -285,8 +285,7 @@ export class StoredStacks implements MemorySource {
   #bytesIn(records: DataView, passedOver: Uint8Array): number {
     let bytes = 0;
     for (let i = 0; i < passedOver.length; i++) {
-      const range = passedOver[i] === 1 ? null : this.#plan.stackInUse(i, records);
-      if (range !== null) bytes += range.hi - range.lo;
+      if (passedOver[i] !== 1) bytes += this.#plan.bytesInUse(i, records);
     }
     return bytes;
   }

@@ -111,3 +111,15 @@ t.test('range list: grows, and drops empty ranges', (t) => {
   t.ok(kept.every(({ lo, hi }) => hi - lo === (lo / 10) % 3));
   t.end();
 });
+
+t.test('range list: takes ranges of any kind, its own too', (t) => {
+  const ranges = Array.from({ length: 100 }, (_, i) => range(i * 10, i * 10 + 1 + (i % 5)));
+  const [list, runs] = [new RangeList(ranges), new Runs(ranges, 6)];
+  for (const more of [ranges, list, runs, list]) {
+    const expected = [...list, ...more].map(({ lo, hi }) => range(lo, hi));
+    list.addAll(more);
+    t.strictSame([...list], expected);
+  }
+  t.strictSame(new Runs(list, 6).sizeBytes, runs.sizeBytes);
+  t.end();
+});
