@@ -167,7 +167,7 @@ export class RangeList implements Iterable<Range> {
   add(lo: number, hi: number): void {
     if (lo >= hi) return;
     const at = 2 * this.#length++;
-    if (at === this.#words.length) this.#growTo(2 * at);
+    if (at === this.#words.length) this.#growTo(at + 2);
     this.#words[at] = lo;
     this.#words[at + 1] = hi;
   }
@@ -206,13 +206,14 @@ export class RangeList implements Iterable<Range> {
 
   #addWords(words: Float64Array): void {
     const at = 2 * this.#length;
-    if (at + words.length > this.#words.length) this.#growTo(at + 2 * words.length);
+    if (at + words.length > this.#words.length) this.#growTo(at + words.length);
     this.#words.set(words, at);
     this.#length += words.length / 2;
   }
 
+  /** Makes room for so many words and, since more will come, for as many again. */
   #growTo(length: number): void {
-    const grown = new Float64Array(length);
+    const grown = new Float64Array(2 * length);
     grown.set(this.#words);
     this.#words = grown;
   }
