@@ -154,6 +154,15 @@ function cloneInStop(
   }
 }
 
+/**
+ * Reads the memory of a clone. process_vm_readv pins the pages that it reads, and since Linux 5.19 the kernel first makes a copy
+ * of a page that is shared with another process (gup_must_unshare in mm/internal.h): the clone would need as much memory as is
+ * read of it, within the memory limit of the program. What is read through /proc/PID/mem stays shared.
+ */
+function portOf({ pid }: Clone): MemoryPort {
+  return new MemoryPort(pid, pid, '/proc/PID/mem');
+}
+
 /** The memory of a clone, whose mappings stay as they are. Between its reads, gospy rests as for its process. */
 function memoryOf(port: MemoryPort, mappings: readonly Mapping[], target: LiveProcess): Memory {
   const rest = (): number => target.rest();
@@ -167,7 +176,7 @@ async function inspectClone(
   threads: readonly Thread[],
   inspect: (programs: readonly GoProgram[]) => Promise<void>,
 ): Promise<void> {
-  const port = new MemoryPort(clone.pid, clone.pid);
+  const port = portOf(clone);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
     const memory = memoryOf(port, mappings, target);
@@ -189,7 +198,7 @@ async function copyFrom(
   late: LateThreads,
   threads: Stop<unknown>['threads'],
 ): Promise<Copies> {
-  const port = new MemoryPort(clone.pid, clone.pid);
+  const port = portOf(clone);
   try {
     const mappings = readMappings(clone.pid, clone.pid);
     const memory = (): Memory => memoryOf(port, mappings, target);

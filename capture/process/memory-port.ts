@@ -27,8 +27,8 @@ export class MemoryPort {
   readonly #probe = new Uint8Array(1);
 
   /**
-   * `tid` is a thread of the process that is alive: a first thread that has ended shows no memory. Throws `permission` and
-   * `noGoProcess`. `method` is for tests and measurements.
+   * `tid` is a thread of the process that is alive: a first thread that has ended shows no memory. `method` is the only one to
+   * use, if it matters. Throws `permission` and `noGoProcess`.
    */
   constructor(pid: number, tid: number, method?: MemoryPort['method']) {
     this.#tid = tid;

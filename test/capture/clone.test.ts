@@ -225,6 +225,35 @@ if (requireGo(t)) {
   });
 }
 
+/** How much of its memory a process has to itself, and how much there is besides that of files, in kB. */
+function ownMemory(pid: number): { readonly own: number; readonly anonymous: number } {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const kB = (field: string): number => Number(new RegExp(`^${field}: +(\\d+) kB$`, 'm').exec(rollup)?.[1]);
+  return { own: kB('Private_Clean') + kB('Private_Dirty'), anonymous: kB('Anonymous') };
+}
+
+t.test('clone: it shares its memory with the program still after it was read', async (t) => {
+  if (!requireGo(t)) return;
+  const many = await buildGo({ fixture: 'many', release: '1.26', link: 'stripped' });
+  const { pid } = await startGo(t, many, { args: ['-n', '20000'] });
+  const target = new LiveProcess(pid, 'stop');
+  t.teardown(() => target.close());
+  const found: ReturnType<typeof ownMemory>[] = [];
+  const copied = await copyClone(target, surveyLive(target, NO_DEBUG_INFO), {
+    packing: 'if many',
+    mayBeLarge: true,
+    inspect: ({ programs }) => {
+      for (const program of programs) t.ok([...program.goroutines('stack')].length > 20_000);
+      found.push(...childPids(pid).map(ownMemory));
+      return Promise.resolve();
+    },
+  });
+  t.ok('copies' in copied);
+  const [{ own, anonymous } = { own: NaN, anonymous: NaN }] = found;
+  t.ok(anonymous > 50_000, `${anonymous} kB of memory`);
+  t.ok(own < anonymous / 20, `${own} kB of them are copies`);
+});
+
 for (const isRead of [true, false]) {
   t.test(
     `clone: given up if the kernel ends it because memory ran out, ${isRead ? 'before' : 'after'} the last read`,
