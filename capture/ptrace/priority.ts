@@ -9,8 +9,10 @@ const LOW_PRIORITY = 5;
 /** The highest without a real-time class, in which a tracer that polls would starve its own target. */
 const HIGHEST_PRIORITY = -20;
 
-/** How long the turns are that gospy asks for, in nanoseconds: the longest that Linux gives (sched_attr in 6.12 and later). */
+/** How long the turns of the main thread are while a CPU is free, in nanoseconds: the longest that Linux gives (sched_attr in 6.12 and later). */
 const LONG_TURN_NS = 100e6;
+/** To ask for the turns that everybody has. */
+const USUAL_TURN_NS = 0;
 
 /** Gospy has been polite enough once its threads have waited for a CPU for so many nanoseconds, ... */
 const LEAST_WAITED_NS = 2e9;
@@ -30,6 +32,8 @@ interface Load {
 
 /** null unless the priority is lowered. */
 let lowered: Load | null = null;
+/** The turns that the main thread asked for. */
+let turnNs = USUAL_TURN_NS;
 
 /**
  * Lowers gospy's priority below the target's, if it may raise it again for the stop: what is done before and after the stop
@@ -37,10 +41,12 @@ let lowered: Load | null = null;
  *
  * The main thread is given nice 5, with which it cannot starve: the whole command waits for it. Its helpers (V8's compiler and
  * collector, libuv's pool) are given SCHED_IDLE: a thread of the target that wakes up takes their CPU at once, and not after
- * a slice of 3 to 4 ms as with every nice. While no CPU is free, `isFree` says false, and they are given nice 5 too: the main
- * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. Who is not in SCHED_IDLE asks
- * for long turns, where Linux knows that: a thread of the target that wakes up does not wait for their end. While `isStarved` says
- * that gospy has waited for too long, all have the priority that gospy was started with, so that it ends on a saturated machine too.
+ * a slice of 3 to 4 ms as with every nice. And the main thread asks for long turns, where Linux knows that: a thread of the target
+ * that wakes up does not wait for their end. While no CPU is free, `isFree` says false, and the helpers are given nice 5 too: the main
+ * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. The main thread then has the
+ * usual turns: in a long one it would take so much from the others that, once it sleeps, they make up for that among each other, and
+ * one of the target would wait for 20 to 60 ms. While `isStarved` says that gospy has waited for too long, all have the priority
+ * that gospy was started with, so that it ends on a saturated machine too.
  */
 export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () => boolean = hasStarved): () => void {
   if (lowered !== null || !mayRaise()) return () => undefined;
@@ -83,14 +89,14 @@ export function raisePriority(): () => void {
   } catch {
     return () => undefined;
   }
-  const hasLongTurns = lowered !== null && lowered.isFree !== null;
+  const hasLongTurns = turnNs !== USUAL_TURN_NS;
   const wasIdle = schedulingPolicy(0) === Policy.idle;
   if (wasIdle) setSchedulingPolicy(0, Policy.other);
-  if (hasLongTurns) setTurns(0, HIGHEST_PRIORITY, 0);
+  if (hasLongTurns) setTurns(0, HIGHEST_PRIORITY, USUAL_TURN_NS);
   return () => {
     if (wasIdle) setSchedulingPolicy(0, Policy.idle);
     setPriority(before);
-    if (hasLongTurns) setTurns(0, before, LONG_TURN_NS);
+    if (hasLongTurns) setTurns(0, before, turnNs);
   };
 }
 
@@ -116,6 +122,7 @@ function mayLeaveIdle(): boolean {
  * a new thread or process inherits those of the thread that made it.
  */
 function setThreads(priority: number, helpers: Policy | null): void {
+  turnNs = helpers === Policy.idle ? LONG_TURN_NS : USUAL_TURN_NS;
   for (const tid of ownThreads()) {
     try {
       setPriority(tid, priority);
@@ -124,7 +131,8 @@ function setThreads(priority: number, helpers: Policy | null): void {
     }
     if (helpers === null) continue;
     if (tid !== process.pid) setSchedulingPolicy(tid, helpers);
-    if (tid === process.pid || helpers === Policy.other) setTurns(tid, priority, lowered === null ? 0 : LONG_TURN_NS);
+    // A thread inherits the turns of the one that made it; in SCHED_IDLE they do not matter.
+    if (tid === process.pid || helpers === Policy.other) setTurns(tid, priority, turnNs);
   }
 }
 

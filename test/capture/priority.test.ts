@@ -58,7 +58,7 @@ test('priority: helpers are in SCHED_IDLE while a CPU is free, and the main thre
 /** The first Linux that gives threads turns as long as they ask for. */
 const LONG_TURNS = [6, 12] as const;
 
-test('priority: the main thread asks for long turns, but not in the stop', async (t) => {
+test('priority: the main thread asks for long turns while a CPU is free, but not in the stop', async (t) => {
   const [major = 0, minor = 0] = release().split('.').map(Number);
   const phases = await phasesOf({ isFree: [true, true] });
   const usualTurn = phases['before']?.turnNs ?? null;
@@ -70,6 +70,9 @@ test('priority: the main thread asks for long turns, but not in the stop', async
     t.equal(phases[phase]?.turnNs, 100e6, phase);
   }
   for (const phase of ['stop', 'restored']) t.equal(phases[phase]?.turnNs, usualTurn, phase);
+  const filled = await phasesOf({ isFree: [true, false] });
+  t.equal(filled['after the stop']?.turnNs, 100e6, 'a CPU was free');
+  for (const phase of ['reviewed', 'restored']) t.equal(filled[phase]?.turnNs, usualTurn, `none was: ${phase}`);
 });
 
 test('priority: helpers leave SCHED_IDLE once no CPU is free, and return to it', async (t) => {
