@@ -9,7 +9,10 @@ const LOW_PRIORITY = 5;
 /** The highest without a real-time class, in which a tracer that polls would starve its own target. */
 const HIGHEST_PRIORITY = -20;
 
-/** How long the turns of the main thread are while a CPU is free, in nanoseconds: the longest that Linux gives (sched_attr in 6.12 and later). */
+/**
+ * How long the turns of the main thread are while a CPU is free, in nanoseconds: the longest that Linux gives (sched_attr in 6.12
+ * and later).
+ */
 const LONG_TURN_NS = 100e6;
 /** To ask for the turns that everybody has. */
 const USUAL_TURN_NS = 0;
@@ -40,7 +43,7 @@ let turnNs = USUAL_TURN_NS;
  * then takes as little as possible from the target. Returns an undo, which does nothing if the priority was low already.
  *
  * The main thread is given nice 5, with which it cannot starve: the whole command waits for it. Its helpers (V8's compiler and
- * collector, libuv's pool) are given SCHED_IDLE: a thread of the target that wakes up takes their CPU at once, and not after
+ * collector, libuv's pool) are given SCHED_IDLE: a thread of the target that wakes up mostly takes their CPU at once, and not after
  * a slice of 3 to 4 ms as with every nice. And the main thread asks for long turns, where Linux knows that: a thread of the target
  * that wakes up does not wait for their end. While no CPU is free, `isFree` says false, and the helpers are given nice 5 too: the main
  * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. The main thread then has the
