@@ -197,15 +197,10 @@ export function forbidCoreFile(): () => void {
 export const Policy = { other: 0, fifo: 1, idle: 5 } as const;
 export type Policy = (typeof Policy)[keyof typeof Policy];
 
-/**
- * Numbers of sched_setscheduler(2), sched_getscheduler(2) and sched_setattr(2). musl has functions of the first two names, which do
- * nothing; glibc has the third since 2.41.
- */
-const SCHEDULER_CALLS: Partial<
-  Record<string, { readonly set: number; readonly get: number; readonly setAttributes: number }>
-> = {
-  x64: { set: 144, get: 145, setAttributes: 314 },
-  arm64: { set: 119, get: 120, setAttributes: 274 },
+/** Numbers of sched_setscheduler(2) and sched_getscheduler(2), for which musl has functions that do nothing. */
+const SCHEDULER_CALLS: Partial<Record<string, { readonly set: number; readonly get: number }>> = {
+  x64: { set: 144, get: 145 },
+  arm64: { set: 119, get: 120 },
 };
 /** The priorities that policies are given, each in a struct sched_param: 0 is the only one of policies that are not real-time. */
 const PRIORITIES = { [Policy.other]: 0, [Policy.fifo]: 1, [Policy.idle]: 0 } as const;
@@ -225,26 +220,6 @@ export function setSchedulingPolicy(tid: number, policy: Policy): boolean {
   schedulingParameters ??= new Pinned(8);
   schedulingParameters.view.setInt32(0, PRIORITIES[policy], true);
   return libc().syscall(calls.set, tid, policy, schedulingParameters.address) === 0;
-}
-
-/** struct sched_attr (SCHED_ATTR_SIZE_VER0): its size, and where its fields are. */
-const SCHED_ATTR = { sizeBytes: 48, policy: 4, nice: 16, runtime: 24 } as const;
-let schedulingAttributes: Pinned | null = null;
-
-/**
- * Gives a thread, 0 for the calling one, SCHED_OTHER with a nice value, and turns of so many nanoseconds, or for 0 the usual ones.
- * Linux has turns of a thread's own since 6.12: who takes long ones gives way at once to a thread that wakes up and takes shorter
- * ones. Older kernels set the nice value. {@link setSchedulingPolicy} leaves the turns as they are.
- */
-export function setTurns(tid: number, nice: number, turnNs: number): void {
-  const calls = SCHEDULER_CALLS[process.arch];
-  if (calls === undefined) return;
-  const attributes = (schedulingAttributes ??= new Pinned(SCHED_ATTR.sizeBytes));
-  attributes.view.setUint32(0, SCHED_ATTR.sizeBytes, true);
-  attributes.view.setUint32(SCHED_ATTR.policy, Policy.other, true);
-  attributes.view.setInt32(SCHED_ATTR.nice, nice, true);
-  attributes.setWord(SCHED_ATTR.runtime, turnNs);
-  libc().syscall(calls.setAttributes, tid, attributes.address, 0);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, getPriority, setPriority } from 'node:os';
-import { Policy, schedulingPolicy, setSchedulingPolicy, setTurns } from '../libc.js';
+import { Policy, schedulingPolicy, setSchedulingPolicy } from '../libc.js';
 import { ownThreads } from '../process/own-proc.js';
 import { threadState, threadTurns } from '../process/procfs.js';
 
@@ -8,14 +8,6 @@ import { threadState, threadTurns } from '../process/procfs.js';
 const LOW_PRIORITY = 5;
 /** The highest without a real-time class, in which a tracer that polls would starve its own target. */
 const HIGHEST_PRIORITY = -20;
-
-/**
- * How long the turns of the main thread are while a CPU is free, in nanoseconds: the longest that Linux gives (sched_attr in 6.12
- * and later).
- */
-const LONG_TURN_NS = 100e6;
-/** To ask for the turns that everybody has. */
-const USUAL_TURN_NS = 0;
 
 /** Gospy has been polite enough once its threads have waited for a CPU for so many nanoseconds, ... */
 const LEAST_WAITED_NS = 2e9;
@@ -35,8 +27,6 @@ interface Load {
 
 /** null unless the priority is lowered. */
 let lowered: Load | null = null;
-/** The turns that the main thread asked for. */
-let turnNs = USUAL_TURN_NS;
 
 /**
  * Lowers gospy's priority below the target's, if it may raise it again for the stop: what is done before and after the stop
@@ -44,12 +34,9 @@ let turnNs = USUAL_TURN_NS;
  *
  * The main thread is given nice 5, with which it cannot starve: the whole command waits for it. Its helpers (V8's compiler and
  * collector, libuv's pool) are given SCHED_IDLE: a thread of the target that wakes up mostly takes their CPU at once, and not after
- * a slice of 3 to 4 ms as with every nice. And the main thread asks for long turns, where Linux knows that: a thread of the target
- * that wakes up does not wait for their end. While no CPU is free, `isFree` says false, and the helpers are given nice 5 too: the main
- * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. The main thread then has the
- * usual turns: in a long one it would take so much from the others that, once it sleeps, they make up for that among each other, and
- * one of the target would wait for 20 to 60 ms. While `isStarved` says that gospy has waited for too long, all have the priority
- * that gospy was started with, so that it ends on a saturated machine too.
+ * a slice of 3 to 4 ms as with every nice. While no CPU is free, `isFree` says false, and the helpers are given nice 5 too: the main
+ * thread waits for some of what they do, and in SCHED_IDLE they would get a thousandth of a busy CPU. While `isStarved` says that
+ * gospy has waited for too long, all have the priority that gospy was started with, so that it ends on a saturated machine too.
  */
 export function lowerPriority(isFree: () => boolean = hasFreeCpu, isStarved: () => boolean = hasStarved): () => void {
   if (lowered !== null || !mayRaise()) return () => undefined;
@@ -82,8 +69,8 @@ export function reviewPriority(): void {
 }
 
 /**
- * The class of the calling thread in a stop: above the busy threads of the machine, if gospy may, with the usual turns. This also
- * leaves SCHED_IDLE, in which gospy may have been started. Returns an undo.
+ * The class of the calling thread in a stop: above the busy threads of the machine, if gospy may. This also leaves SCHED_IDLE, in
+ * which gospy may have been started. Returns an undo.
  */
 export function raisePriority(): () => void {
   const before = getPriority();
@@ -92,14 +79,11 @@ export function raisePriority(): () => void {
   } catch {
     return () => undefined;
   }
-  const hasLongTurns = turnNs !== USUAL_TURN_NS;
   const wasIdle = schedulingPolicy(0) === Policy.idle;
   if (wasIdle) setSchedulingPolicy(0, Policy.other);
-  if (hasLongTurns) setTurns(0, HIGHEST_PRIORITY, USUAL_TURN_NS);
   return () => {
     if (wasIdle) setSchedulingPolicy(0, Policy.idle);
     setPriority(before);
-    if (hasLongTurns) setTurns(0, before, turnNs);
   };
 }
 
@@ -125,17 +109,13 @@ function mayLeaveIdle(): boolean {
  * a new thread or process inherits those of the thread that made it.
  */
 function setThreads(priority: number, helpers: Policy | null): void {
-  turnNs = helpers === Policy.idle ? LONG_TURN_NS : USUAL_TURN_NS;
   for (const tid of ownThreads()) {
     try {
       setPriority(tid, priority);
     } catch {
       continue; // It has ended.
     }
-    if (helpers === null) continue;
-    if (tid !== process.pid) setSchedulingPolicy(tid, helpers);
-    // A thread inherits the turns of the one that made it; in SCHED_IDLE they do not matter.
-    if (tid === process.pid || helpers === Policy.other) setTurns(tid, priority, turnNs);
+    if (helpers !== null && tid !== process.pid) setSchedulingPolicy(tid, helpers);
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Policy, setSchedulingPolicy } from '../../capture/libc.js';
 import { hostArch } from '../../capture/process/procfs.js';
@@ -11,9 +11,6 @@ import type { Class, Phase, Phases, PhasesOptions } from './priority-process.js'
 
 /** Prints the scheduling class of each of its own threads in each phase: `node priority-phases.js OPTIONS`, the options as JSON. */
 const { uid, go, isFree, isStarved, startIdle } = JSON.parse(process.argv[2] ?? '{}') as PhasesOptions;
-
-/** Only kernels that were built to show it have it. */
-const SCHED = '/proc/self/sched';
 
 /** Fields 19 and 41 of /proc/PID/stat are the nice value and the policy; the name before them may have spaces. */
 function classOf(path: string): Class {
@@ -31,9 +28,7 @@ function threads(): Phase {
     turns.ranNs += ran;
     turns.waitedNs += waited;
   }
-  const turn = existsSync(SCHED) ? /^se\.slice *: *(\d+)$/m.exec(readFileSync(SCHED, 'latin1')) : null;
-  const turnNs = turn === null ? null : Number(turn[1]);
-  return { main: classOf(`/proc/self/task/${process.pid}`), helpers, turnNs, turns: [turns] };
+  return { main: classOf(`/proc/self/task/${process.pid}`), helpers, turns: [turns] };
 }
 
 async function phasesOfStop(): Promise<Phases> {

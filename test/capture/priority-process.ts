@@ -18,8 +18,6 @@ export interface Turns {
 export interface Phase {
   readonly main: Class;
   readonly helpers: readonly Class[];
-  /** How long the turns of the main thread are; null where the kernel does not show that. */
-  readonly turnNs: number | null;
   /** At that moment and, where the classes were reviewed just before, before that. */
   readonly turns: readonly Turns[];
 }

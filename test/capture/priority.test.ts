@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { availableParallelism, getPriority, release, setPriority } from 'node:os';
+import { availableParallelism, getPriority, setPriority } from 'node:os';
 import tap, { test, type Test } from 'tap';
 import { buildGo, requireGo, startGo } from '../support/go.js';
 import { eventually } from '../support/eventually.js';
@@ -53,26 +53,6 @@ test('priority: helpers are in SCHED_IDLE while a CPU is free, and the main thre
   has(t, phases, 'stop', raised, idle);
   has(t, phases, 'child', nice, null);
   has(t, phases, 'restored', usual, usual);
-});
-
-/** The first Linux that gives threads turns as long as they ask for. */
-const LONG_TURNS = [6, 12] as const;
-
-test('priority: the main thread asks for long turns while a CPU is free, but not in the stop', async (t) => {
-  const [major = 0, minor = 0] = release().split('.').map(Number);
-  const phases = await phasesOf({ isFree: [true, true] });
-  const usualTurn = phases['before']?.turnNs ?? null;
-  if (usualTurn === null || major < LONG_TURNS[0] || (major === LONG_TURNS[0] && minor < LONG_TURNS[1])) {
-    t.pass(`Linux ${release()} does not give them, or does not show it`);
-    return;
-  }
-  for (const phase of ['low', 'inner undone', 'after the stop', 'after a stop that threw', 'reviewed']) {
-    t.equal(phases[phase]?.turnNs, 100e6, phase);
-  }
-  for (const phase of ['stop', 'restored']) t.equal(phases[phase]?.turnNs, usualTurn, phase);
-  const filled = await phasesOf({ isFree: [true, false] });
-  t.equal(filled['after the stop']?.turnNs, 100e6, 'a CPU was free');
-  for (const phase of ['reviewed', 'restored']) t.equal(filled[phase]?.turnNs, usualTurn, `none was: ${phase}`);
 });
 
 test('priority: helpers leave SCHED_IDLE once no CPU is free, and return to it', async (t) => {
