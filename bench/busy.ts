@@ -7,7 +7,7 @@ import { buildFloor, writePlan } from './floor-plan.js';
 import { Bench, GOSPY, median, printRow, run } from './measure.js';
 
 /** How many times gospy and the floor take turns. */
-const ROUNDS = 11;
+const ROUNDS = 31;
 /** Goroutines that pass messages in pairs, beside four that spin; as many Ps as give a process of eight threads. */
 const PROGRAM = { args: ['-n', '10000', '-spin', '4'], env: { GOMAXPROCS: '5' } };
 
