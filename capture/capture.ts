@@ -320,8 +320,10 @@ async function copyStopped(
   const late = (thread: Placed): void => {
     for (const position of positions([thread])) copies.readThread(position);
   };
-  await warmUpStop(({ registers }) => {
-    const placed = before.map(({ tid }) => ({ tid, registers }));
+  await warmUpStop((thread) => {
+    // It is of the class that threads have in the stop: V8's code for them is made for that too.
+    namespaceTids.set(thread.tid, 0);
+    const placed = [thread, ...before.map(({ tid }) => ({ tid, registers: thread.registers }))];
     body(placed, Infinity);
     placed.slice(0, LATE_REHEARSED).forEach(late);
   });

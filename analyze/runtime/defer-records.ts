@@ -177,6 +177,11 @@ export class DeferWalk {
     this.#at = new Offsets(layouts);
   }
 
+  /** True if a goroutine has deferred calls. Its g lies at the offset `g` of `view`. */
+  hasRecords(view: DataView, g: number): boolean {
+    return wordAt(view, g + this.#head) !== 0;
+  }
+
   /** Has a walk go to the records of a goroutine that are not on its stack. Its g lies at the offset `g` of `view`. */
   start(walk: PointerWalk, { stacks }: CopiedParts, view: DataView, g: number): void {
     let record = wordAt(view, g + this.#head);

@@ -49,6 +49,8 @@ export class StackPlan {
   /** True if the gs show whether they ran. */
   readonly #countsRuns: boolean;
   readonly #sizeBytes: number;
+  /** By index of a goroutine, 1 if {@link noteBare} found that it has nothing to follow. */
+  readonly #bare: Uint8Array;
   /** By index of a goroutine: the offset of its g in the records, and the run of its stack; -1 if there is none. */
   #offsets = new Float64Array(0);
   #runs = new Int32Array(0);
@@ -66,6 +68,7 @@ export class StackPlan {
     };
     this.#parked = new ParkedWords(layouts, waitReasons, goroutines.length);
     this.#countsRuns = countsRuns(layouts);
+    this.#bare = new Uint8Array(goroutines.length);
     this.#from = new Float64Array(goroutines.length);
     this.#to = new Float64Array(goroutines.length);
     this.waits = new WaitPlan(program, this.gs, readFirst);
@@ -144,6 +147,19 @@ export class StackPlan {
     return this.#parked.mark(records, moved, first, end);
   }
 
+  /**
+   * Notes which of the goroutines that are marked in `moved`, from the index `first` up to `end`, have nothing that
+   * {@link addMarked} could add to a walk. To be called with what {@link compare} returned: then their gs are still in the
+   * CPU's cache, which they no longer are once the stacks were read.
+   */
+  noteBare(records: DataView, moved: Uint8Array, walk: MovedWalk, first: number, end: number): void {
+    this.#bare.fill(0, first, end);
+    for (let i = nextMarked(moved, first - 1); i >= 0 && i < end; i = nextMarked(moved, i)) {
+      const g = this.#offsets[i] ?? -1;
+      if (g >= 0 && !walk.leadsOn(records, g, this.#parked.coveredLabels(i))) this.#bare[i] = 1;
+    }
+  }
+
   /** Marks every living goroutine if nothing shows whether it ran (before Go 1.17). */
   markUncounted(records: DataView, moved: Uint8Array): void {
     if (this.#countsRuns) return;
@@ -206,7 +222,7 @@ export class StackPlan {
   }
 
   /**
-   * Adds to a walk the goroutines that are marked in `moved` or `uncovered`. Where the queues are fresh, descriptors of those
+   * Adds to a walk the goroutines that are marked in `moved` or `uncovered`, but for those that have nothing to follow. Where the queues are fresh, descriptors of those
    * that are covered are among them, but for a few that came into use since: that is cheaper than to look for each.
    */
   addMarked(
@@ -217,11 +233,13 @@ export class StackPlan {
     walk: MovedWalk,
     queuesAreFresh: boolean,
   ): void {
+    const bare = this.#bare;
     for (let i = moved.indexOf(1); i >= 0; i = nextMarked(moved, i)) {
-      if (uncovered[i] !== 1) this.#addTo(walk, copied, records, i, this.#parked.labelsBefore(i), !queuesAreFresh);
+      if (bare[i] === 1 || uncovered[i] === 1) continue;
+      this.#addTo(walk, copied, records, i, this.#parked.labelsBefore(i), !queuesAreFresh);
     }
     for (let i = uncovered.indexOf(1); i >= 0; i = nextMarked(uncovered, i)) {
-      this.#addTo(walk, copied, records, i, this.#parked.coveredLabels(i));
+      if (bare[i] !== 1) this.#addTo(walk, copied, records, i, this.#parked.coveredLabels(i));
     }
   }
 

@@ -108,6 +108,12 @@ export class WaitWalk {
     this.#stepsLeft = LIST_STEPS + LIST_STEPS_A_GOROUTINE * goroutines;
   }
 
+  /** True if a goroutine waits. Its g lies at the offset `g` of `view`. */
+  isWaiting(view: DataView, g: number): boolean {
+    const status = view.getUint32(g + this.#at.atomicstatus, true) & STATUS;
+    return status === GWAITING || status === GLEAKED;
+  }
+
   /**
    * Has a walk go to what a goroutine waits for. Its g, which is at `address`, lies at the offset `g` of `view`. There is no
    * need to go to descriptors that were just read with all others.
@@ -121,8 +127,7 @@ export class WaitWalk {
     toDescriptors = true,
   ): void {
     const at = this.#at;
-    const status = view.getUint32(g + at.atomicstatus, true) & STATUS;
-    if (status !== GWAITING && status !== GLEAKED) return;
+    if (!this.isWaiting(view, g)) return;
     const first = wordAt(view, g + at.waiting);
     if (first !== 0) {
       walk.want(this.#listed, first, this.#sudogSize, address, MAX_CASES);

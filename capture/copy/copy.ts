@@ -325,9 +325,11 @@ export class Copy {
   /** Reads the records, and marks the goroutines that moved since they were remembered. */
   #readRecords(deadline = Infinity): void {
     const { stackPlan } = this.plan;
-    let next = 0;
+    let first = 0;
     this.#recordSource.failed = this.#records.read(deadline, (end) => {
-      next = stackPlan.compare(this.#view, this.#moved, next, end);
+      const next = stackPlan.compare(this.#view, this.#moved, first, end);
+      stackPlan.noteBare(this.#view, this.#moved, this.#walk, first, next);
+      first = next;
     });
   }
 

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { GOROUTINE_STATUSES, GSCAN } from '../../analyze/runtime/goroutine.js';
 import { NO_DEBUG_INFO } from '../../analyze/runtime/layouts.js';
 import { MovedWalk } from '../../analyze/runtime/moved-walk.js';
 import { CopiedRuns } from '../../capture/copy/late-walk.js';
@@ -66,5 +67,37 @@ for (const cell of ALL_WAITS_CELLS.filter(({ link }) => link === 'stripped')) {
     const target = new LiveProcess(program.pid, 'read');
     t.teardown(() => target.close());
     t.same(coverageOf(target).uncovered, []);
+  });
+}
+
+for (const cell of [FLOW.now, FLOW.old]) {
+  t.test(`covered: a goroutine without anything to follow is known by its g (${cellName(cell)})`, async (t) => {
+    if (!requireGo(t)) return;
+    const target = new LiveProcess((await startGo(t, await buildGo(cell))).pid, 'read');
+    t.teardown(() => target.close());
+    const [plan] = planLive(surveyLive(target, NO_DEBUG_INFO), target);
+    if (plan === undefined) throw new Error('no plan');
+    const { program, stackPlan, constants } = plan;
+    const g = program.layouts.of('g');
+    const walk = new MovedWalk(program, stackPlan.gs, constants);
+    const [KNOWN, OTHER] = [0xc0_0001_0000, 0xc1_0001_0000];
+    const leadsOn = (field: string, value: number): boolean => {
+      const view = new DataView(new ArrayBuffer(g.sizeBytes));
+      view.setUint32(g.offset('atomicstatus'), GOROUTINE_STATUSES.indexOf('running'), true);
+      if (field === 'atomicstatus') view.setUint32(g.offset(field), value, true);
+      else view.setBigUint64(g.offset(field), BigInt(value), true);
+      return walk.leadsOn(view, 0, KNOWN);
+    };
+    for (const [number, status] of GOROUTINE_STATUSES.entries()) {
+      t.equal(leadsOn('atomicstatus', number), status === 'waiting' || status === 'leaked', `status ${number}`);
+    }
+    t.equal(leadsOn('atomicstatus', GSCAN | GOROUTINE_STATUSES.indexOf('waiting')), true, 'waiting, and scanned');
+    for (const field of ['_defer', 'ancestors', 'labels']) {
+      t.equal(leadsOn(field, 0), false, `${field} is nil`);
+      // Pointers of which one half is 0, too.
+      for (const value of [OTHER, 0x1_0000_0000, 0x1000]) t.equal(leadsOn(field, value), true, `${field} ${value}`);
+    }
+    t.equal(leadsOn('labels', KNOWN), false, 'labels that are known');
+    t.equal(leadsOn('sched', OTHER), false, 'another field');
   });
 }
