@@ -279,9 +279,17 @@ export class ParkedWords {
   /**
    * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: those that neither stayed dead
    * nor stayed parked, from the index `first` on, up to the first whose g ends after the offset `end` of the records. Returns
-   * the index of that one. `records` begin at the offset `from` of all.
+   * the index of that one. `records` begin at the offset `from` of all. Calls `onMoved` with each of these that is marked, also
+   * from before, and where its g is in `records`.
    */
-  mark(records: DataView, moved: Uint8Array, first: number, end: number, from = 0): number {
+  mark(
+    records: DataView,
+    moved: Uint8Array,
+    first: number,
+    end: number,
+    from = 0,
+    onMoved: ((index: number, g: number) => void) | null = null,
+  ): number {
     const offsets = this.#offsets;
     const size = this.#sizeBytes;
     const remembered = this.#remembered;
@@ -294,23 +302,27 @@ export class ParkedWords {
     for (; i < offsets.length; i++) {
       const g = (offsets[i] ?? -1) - from;
       if (g + size > end) break;
-      if (g < 0 || moved[i] !== 0) continue;
-      // What nearly all do, they stay parked, in one go: half as long as with calls and a loop over the fingerprint.
-      const at = WORDS * i;
-      const status = records.getUint32(g + atomicstatus, true) & (STATUS_LIMIT - 1);
-      const reason = records.getUint8(g + waitreason);
-      if (status !== GWAITING) {
-        if (this.#isDead[status] !== 1 || ((remembered[at] ?? 0) & (STATUS_LIMIT - 1)) !== status) moved[i] = 1;
-      } else if (
-        isUncounted[reason] === 1 ||
-        remembered[at] !== stateOf(status, reason, records.getUint8(g + seq)) ||
-        remembered[at + 1] !== records.getUint32(g + a, true) ||
-        remembered[at + 2] !== records.getUint32(g + b, true) ||
-        remembered[at + 3] !== records.getUint32(g + c, true) ||
-        remembered[at + 4] !== records.getUint32(g + d, true)
-      ) {
+      if (g < 0) continue;
+      if (moved[i] === 0) {
+        // What nearly all do, they stay parked, in one go: half as long as with calls and a loop over the fingerprint.
+        const at = WORDS * i;
+        const status = records.getUint32(g + atomicstatus, true) & (STATUS_LIMIT - 1);
+        const reason = records.getUint8(g + waitreason);
+        if (status !== GWAITING) {
+          if (this.#isDead[status] === 1 && ((remembered[at] ?? 0) & (STATUS_LIMIT - 1)) === status) continue;
+        } else if (
+          isUncounted[reason] !== 1 &&
+          remembered[at] === stateOf(status, reason, records.getUint8(g + seq)) &&
+          remembered[at + 1] === records.getUint32(g + a, true) &&
+          remembered[at + 2] === records.getUint32(g + b, true) &&
+          remembered[at + 3] === records.getUint32(g + c, true) &&
+          remembered[at + 4] === records.getUint32(g + d, true)
+        ) {
+          continue;
+        }
         moved[i] = 1;
       }
+      onMoved?.(i, g);
     }
     return i;
   }

@@ -49,7 +49,7 @@ export class StackPlan {
   /** True if the gs show whether they ran. */
   readonly #countsRuns: boolean;
   readonly #sizeBytes: number;
-  /** By index of a goroutine, 1 if {@link noteBare} found that it has nothing to follow. */
+  /** By index of a goroutine, 1 if it has moved and {@link addMarked} could add nothing of it, by the records compared last. */
   readonly #bare: Uint8Array;
   /** By index of a goroutine: the offset of its g in the records, and the run of its stack; -1 if there is none. */
   #offsets = new Float64Array(0);
@@ -141,23 +141,22 @@ export class StackPlan {
   /**
    * Marks in `moved` (1 by index) the goroutines that may have moved since {@link remember}: from the index `first` on, up to
    * the first whose g ends after the offset `end` of the records. Returns the index of that one, so that records can be
-   * compared as they are read, while they are in the CPU's cache.
+   * compared as they are read, while they are in the CPU's cache. With a walk, it also looks for goroutines of which
+   * {@link addMarked} could add nothing to it: once the stacks were read, their gs are in no cache any more.
    */
-  compare(records: DataView, moved: Uint8Array, first = 0, end = records.byteLength): number {
-    return this.#parked.mark(records, moved, first, end);
-  }
-
-  /**
-   * Notes which of the goroutines that are marked in `moved`, from the index `first` up to `end`, have nothing that
-   * {@link addMarked} could add to a walk. To be called with what {@link compare} returned: then their gs are still in the
-   * CPU's cache, which they no longer are once the stacks were read.
-   */
-  noteBare(records: DataView, moved: Uint8Array, walk: MovedWalk, first: number, end: number): void {
-    this.#bare.fill(0, first, end);
-    for (let i = nextMarked(moved, first - 1); i >= 0 && i < end; i = nextMarked(moved, i)) {
-      const g = this.#offsets[i] ?? -1;
-      if (g >= 0 && !walk.leadsOn(records, g, this.#parked.coveredLabels(i))) this.#bare[i] = 1;
-    }
+  compare(
+    records: DataView,
+    moved: Uint8Array,
+    first = 0,
+    end = records.byteLength,
+    walk: MovedWalk | null = null,
+  ): number {
+    const [bare, parked] = [this.#bare, this.#parked];
+    if (first === 0) bare.fill(0);
+    if (walk === null) return parked.mark(records, moved, first, end);
+    return parked.mark(records, moved, first, end, 0, (i, g) => {
+      if (!walk.leadsOn(records, g, parked.coveredLabels(i))) bare[i] = 1;
+    });
   }
 
   /** Marks every living goroutine if nothing shows whether it ran (before Go 1.17). */

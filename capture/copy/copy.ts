@@ -325,11 +325,9 @@ export class Copy {
   /** Reads the records, and marks the goroutines that moved since they were remembered. */
   #readRecords(deadline = Infinity): void {
     const { stackPlan } = this.plan;
-    let first = 0;
+    let next = 0;
     this.#recordSource.failed = this.#records.read(deadline, (end) => {
-      const next = stackPlan.compare(this.#view, this.#moved, first, end);
-      stackPlan.noteBare(this.#view, this.#moved, this.#walk, first, next);
-      first = next;
+      next = stackPlan.compare(this.#view, this.#moved, next, end, this.#walk);
     });
   }
 
