@@ -322,7 +322,6 @@ async function copyStopped(
   };
   await warmUpStop((thread) => {
     // It is of the class that threads have in the stop: V8's code for them is made for that too.
-    namespaceTids.set(thread.tid, 0);
     const placed = [thread, ...before.map(({ tid }) => ({ tid, registers: thread.registers }))];
     body(placed, Infinity);
     placed.slice(0, LATE_REHEARSED).forEach(late);

@@ -221,8 +221,9 @@ export class StackPlan {
   }
 
   /**
-   * Adds to a walk the goroutines that are marked in `moved` or `uncovered`, but for those that have nothing to follow. Where the queues are fresh, descriptors of those
-   * that are covered are among them, but for a few that came into use since: that is cheaper than to look for each.
+   * Adds to a walk the goroutines that are marked in `moved` or `uncovered`, but for those that have nothing to follow. Where
+   * the queues are fresh, descriptors of those that are covered are among them, but for a few that came into use since: that is
+   * cheaper than to look for each.
    */
   addMarked(
     moved: Uint8Array,
